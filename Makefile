@@ -1,0 +1,42 @@
+# `make demo` and `make test` set everything up themselves; they need Python 3.11+, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test lint format bench lock clean
+
+demo: $(VENV)/installed ## the main job, end to end, on services on this machine
+	$(BIN)/python -m localcloud.demo
+
+test: $(VENV)/installed ## all tests, with coverage over all processes
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+lint: $(VENV)/installed ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/installed ## our launch beside ZenML's stock Lightning orchestrator, on the same local cloud
+	$(BIN)/python benchmarks/stock.py
+
+# The locks; index hosts stay out of them.
+lock: $(VENV)/installed
+	for name in dev runtime bootstrap; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    $$( [ $$name = dev ] || echo --constraint requirements/dev.txt ) requirements/$$name.in --output-file requirements/$$name.txt; \
+	done
+
+$(VENV)/installed: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/bootstrap.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) .cache .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

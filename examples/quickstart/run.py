@@ -1,0 +1,6 @@
+"""Runs the pipeline on the active ZenML stack."""
+
+from pipeline import digits
+
+if __name__ == "__main__":
+    digits()

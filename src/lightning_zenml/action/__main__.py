@@ -1,0 +1,39 @@
+"""`python -m lightning_zenml.action main|post`: the only place that touches os.environ, sys.exit and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+# Before anything imports the SDK: a keep-alive thread of its would hold up every stop by this many seconds.
+os.environ.setdefault("LIGHTNING_KEEPALIVE_FREQUENCY", "1")
+
+from lightning_zenml.action.main import Cancelled, main
+from lightning_zenml.action.post import post
+from lightning_zenml.action.workflow import Workflow
+
+
+def _cancel(number: int, frame: FrameType | None) -> None:
+    # A second signal must not interrupt the cleaning up after the first.
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, signal.SIG_IGN)
+    raise Cancelled(128 + number)
+
+
+def run() -> int:
+    """Runs the entrypoint that the command line names; returns the exit code."""
+    workflow = Workflow(os.environ, sys.stdout)
+    if sys.argv[1:] == ["post"]:
+        return post(os.environ, workflow)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _cancel)
+    try:
+        return main(os.environ, workflow)
+    except Cancelled as cancelled:
+        return cancelled.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,175 @@
+"""What happened on GitHub: the `GITHUB_*` variables and the event's payload, read into one `Event`.
+
+Source: https://docs.github.com/actions/reference/workflows-and-actions/variables and
+https://docs.github.com/webhooks/webhook-events-and-payloads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DEPENDABOT = "dependabot[bot]"
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """The event that started the workflow. What a variable or the payload doesn't say is empty.
+
+    Args:
+        name: e.g. `push`, `pull_request`.
+        repository: `owner/name` of the repository that the workflow runs in.
+        server_url: of the GitHub pages, without a slash at the end.
+        api_url: of the REST interface, without a slash at the end.
+        run_id: of the workflow run.
+        run_attempt: counts re-runs, from 1.
+        workflow: name of the workflow.
+        job: id of the job.
+        actor: who started the workflow.
+        ref: full ref, e.g. `refs/heads/main`.
+        branch: the branch that holds `head_sha`; empty for a tag.
+        head_sha: the commit that the author pushed; for a pull request its head, never the test merge
+            (`GITHUB_SHA`).
+        pull_requests: numbers of the pull requests that the event itself names.
+        is_fork: the commit comes from another repository; such runs get no secrets.
+        is_dependabot: started by Dependabot; such runs get no secrets either.
+        deleted: the event tells of a deleted branch or tag: there is nothing to run.
+    """
+
+    name: str
+    repository: str
+    server_url: str
+    api_url: str
+    run_id: str
+    run_attempt: int
+    workflow: str
+    job: str
+    actor: str
+    ref: str
+    branch: str
+    head_sha: str
+    pull_requests: tuple[int, ...]
+    is_fork: bool
+    is_dependabot: bool
+    deleted: bool
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], read: Callable[[str], str] = _read) -> Event:
+        """Reads the event.
+
+        Args:
+            environ: variables of the step.
+            read: gives the content of the file at `GITHUB_EVENT_PATH`. A payload that can't be read or isn't
+                JSON counts as empty: the variables alone are enough for a push.
+        """
+        payload = _payload(environ, read)
+        name = environ.get("GITHUB_EVENT_NAME", "")
+        repository = environ.get("GITHUB_REPOSITORY", "")
+        head = _head(name, payload)
+        return cls(
+            name=name,
+            repository=repository,
+            server_url=(environ.get("GITHUB_SERVER_URL") or "https://github.com").rstrip("/"),
+            api_url=(environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/"),
+            run_id=environ.get("GITHUB_RUN_ID", ""),
+            run_attempt=_number(environ.get("GITHUB_RUN_ATTEMPT", "")),
+            workflow=environ.get("GITHUB_WORKFLOW", ""),
+            job=environ.get("GITHUB_JOB", ""),
+            actor=environ.get("GITHUB_ACTOR", ""),
+            ref=environ.get("GITHUB_REF", ""),
+            branch=head.branch or environ.get("GITHUB_HEAD_REF", "") or _branch(environ.get("GITHUB_REF", "")),
+            head_sha=head.sha or environ.get("GITHUB_SHA", ""),
+            pull_requests=_pull_requests(name, payload),
+            is_fork=head.known and head.repository.lower() != repository.lower(),
+            is_dependabot=environ.get("GITHUB_ACTOR") == DEPENDABOT,
+            deleted=name == "delete" or payload.get("deleted") is True,
+        )
+
+    @property
+    def run_url(self) -> str:
+        """Page of the workflow run, of this attempt where there are several."""
+        attempt = f"/attempts/{self.run_attempt}" if self.run_attempt > 1 else ""
+        return f"{self.server_url}/{self.repository}/actions/runs/{self.run_id}{attempt}"
+
+    @property
+    def commit_url(self) -> str:
+        """Page of the commit."""
+        return f"{self.server_url}/{self.repository}/commit/{self.head_sha}"
+
+    @property
+    def is_pull_request(self) -> bool:
+        """Whether the event is one of a pull request itself, not of a push to its branch."""
+        return self.name in {"pull_request", "pull_request_target"}
+
+
+@dataclass(frozen=True)
+class _Head:
+    """Where the commit comes from, as far as the payload says; `known` is whether it does."""
+
+    known: bool = False
+    sha: str = ""
+    branch: str = ""
+    repository: str = ""
+
+
+def _head(name: str, payload: Mapping[str, Any]) -> _Head:
+    if isinstance(payload.get("pull_request"), dict):
+        # A deleted fork leaves `head.repo` null: still not this repository.
+        return _Head(
+            known=True,
+            sha=_text(payload, "pull_request", "head", "sha"),
+            branch=_text(payload, "pull_request", "head", "ref"),
+            repository=_text(payload, "pull_request", "head", "repo", "full_name"),
+        )
+    if name == "workflow_run" and isinstance(payload.get("workflow_run"), dict):
+        return _Head(
+            known=True,
+            sha=_text(payload, "workflow_run", "head_sha"),
+            branch=_text(payload, "workflow_run", "head_branch"),
+            repository=_text(payload, "workflow_run", "head_repository", "full_name"),
+        )
+    return _Head()
+
+
+def _pull_requests(name: str, payload: Mapping[str, Any]) -> tuple[int, ...]:
+    numbers = [_get(payload, "pull_request", "number")]
+    if _get(payload, "issue", "pull_request") is not None:
+        numbers.append(_get(payload, "issue", "number"))
+    if name == "workflow_run":
+        listed = _get(payload, "workflow_run", "pull_requests")
+        numbers += [_get(item, "number") for item in (listed if isinstance(listed, list) else [])]
+    return tuple(dict.fromkeys(n for n in numbers if isinstance(n, int) and not isinstance(n, bool)))
+
+
+def _payload(environ: Mapping[str, str], read: Callable[[str], str]) -> Mapping[str, Any]:
+    try:
+        payload = json.loads(read(environ.get("GITHUB_EVENT_PATH", "")))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def _get(value: Any, *path: str) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _text(value: Any, *path: str) -> str:
+    found = _get(value, *path)
+    return found if isinstance(found, str) else ""
+
+
+def _branch(ref: str) -> str:
+    return ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 1

@@ -1,0 +1,384 @@
+"""The story of one run: check -> package -> launch -> follow -> report."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lightning_zenml import zenml_server
+from lightning_zenml.action.event import Event
+from lightning_zenml.action.github import GitHub
+from lightning_zenml.action.inputs import Inputs, InputsError
+from lightning_zenml.action.log import Log
+from lightning_zenml.action.report import RunReport, State, StepReport
+from lightning_zenml.action.reporter import Reporter
+from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.launcher import Hold, Launch, Launcher
+from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.spec import Failure, LaunchSpec, Phase, Status
+from lightning_zenml.package import archive
+from lightning_zenml.package.errors import PackageError
+from lightning_zenml.package.repository import Repository
+from lightning_zenml.requirements import of_integrations
+from lightning_zenml.zenml_server import ZenMLServer, ZenMLServerError
+
+_TOKEN_SECONDS = 7 * 24 * 3600
+"""How long the studio's token for the ZenML server lives, where the server allows it; runs have their own."""
+_CANCEL_GRACE = 3.0
+"""Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""
+_SIZE_WARNING = 100_000_000
+
+
+class Cancelled(BaseException):
+    """The workflow is being cancelled; `exit_code` is 128 + the signal."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+def main(environ: Mapping[str, str], workflow: Workflow) -> int:
+    """Runs the action.
+
+    Args:
+        environ: variables of the step.
+        workflow: the runner.
+
+    Returns:
+        The exit code: 0 for a completed run, or one that runs on when asynchronous.
+
+    Raises:
+        Cancelled: after everything was stopped, or left as asked.
+    """
+    event = Event.from_environ(environ)
+    if reason := _nothing_to_do(event, environ):
+        workflow.notice(reason, title="Nothing was started")
+        return 0
+    try:
+        inputs = Inputs.from_environ(environ)
+    except InputsError as error:
+        for name, message in error.problems:
+            workflow.error(f"`{name}` {message}", title=f"Input {name}")
+        return 1
+    for secret in inputs.secrets:
+        workflow.mask(secret)
+    for name in inputs.unknown:
+        workflow.warning(f"This action has no input `{name}`; it is ignored.", title="Unknown input")
+    return _Main(environ, inputs, event, workflow).run()
+
+
+def comment_key(inputs: Inputs, event: Event) -> str:
+    """Tells the comments of several workflows and jobs on one pull request apart."""
+    return inputs.comment_key or f"{event.workflow}/{event.job}"
+
+
+def github_of(inputs: Inputs, event: Event) -> GitHub | None:
+    """GitHub, where comments are wanted and possible."""
+    if not (inputs.comment and inputs.github_token and event.repository):
+        return None
+    return GitHub(event.api_url, inputs.github_token)
+
+
+def credentials_of(inputs: Inputs, stack_settings: Mapping[str, Any]) -> Credentials:
+    """The inputs' credentials; the teamspace may also come from the stack's orchestrator."""
+    settings = {**stack_settings, **inputs.settings}
+    return Credentials(
+        user_id=inputs.lightning_user_id,
+        api_key=inputs.lightning_api_key,
+        teamspace=inputs.lightning_teamspace or settings.get("teamspace"),
+        username=inputs.lightning_username or settings.get("username"),
+        organization=inputs.lightning_org or settings.get("organization"),
+    )
+
+
+class _Main:
+    """One run; its methods are the chapters."""
+
+    def __init__(self, environ: Mapping[str, str], inputs: Inputs, event: Event, workflow: Workflow) -> None:
+        self._inputs = inputs
+        self._event = event
+        self._workflow = workflow
+        self._root = Path(environ.get("GITHUB_WORKSPACE") or ".").resolve()
+        self._log = Log(workflow)
+        self._reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event))
+        self._zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
+        self._runs: dict[str, RunReport] = {}
+
+    def run(self) -> int:
+        self._reporter.update(pipeline=_first_line(self._inputs.run))
+        launch: Launch | None = None
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                lightning, spec = self._prepare(Path(scratch))
+                self._log.title("Start the studio")
+                launch = Launcher(lightning, notify=self._log.line, on_hold=self._hold).launch(spec)
+            return self._follow(launch)
+        except (LaunchError, PackageError, ZenMLServerError) as error:
+            return self._give_up(launch, str(error))
+        except Cancelled:
+            self._cancel(launch)
+            raise
+        except Exception as error:
+            self._workflow.log(traceback.format_exc())
+            return self._give_up(launch, f"A fault of this action, not yours ({type(error).__name__}: {error}).")
+        finally:
+            self._log.end()
+
+    def _prepare(self, scratch: Path) -> tuple[Lightning, LaunchSpec]:
+        """Checks all that can be checked, and packages, before anything is started."""
+        inputs = self._inputs
+        self._log.title("Check and package")
+        version = self._zenml.info().version
+        stack = self._zenml.stack(inputs.stack)
+        project = self._zenml.project(inputs.project)
+        self._log.line(f"ZenML {version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
+        lightning = Lightning.connect(credentials_of(inputs, stack.settings))
+        self._log.line(f"Lightning AI teamspace {lightning.owner}/{lightning.teamspace}")
+        repository = Repository.open(self._root)
+        self._check_paths()
+        packed = archive.pack(repository, scratch / "repository.tar.gz")
+        self._workflow.set_output("archive-sha256", packed.sha256)
+        self._log.line(f"Packaged {packed.files} files, {packed.size / 1e6:.1f} MB, sha256 {packed.sha256}")
+        if packed.size > _SIZE_WARNING:
+            self._workflow.warning(
+                f"The repository packs to {packed.size / 1e6:.0f} MB. What training does not need belongs in "
+                ".gitignore, data in an artifact store.",
+                title="Large repository",
+            )
+        settings = inputs.settings
+        spec = LaunchSpec(
+            name=self._event.repository.rpartition("/")[2] or "run",
+            owner=f"{self._event.repository} {self._event.run_url}".strip(),
+            archive=packed,
+            command=inputs.run,
+            studio_name=inputs.studio_name,
+            machines=inputs.machine_type,
+            commands=inputs.commands,
+            packages=(f"zenml=={version}", *of_integrations(stack.integrations)),
+            requirements=tuple(f"-r {file}" for file in inputs.requirements),
+            environment={**inputs.env, **self._zenml_environment(stack.id, project.id), **self._provenance()},
+            working_directory=inputs.working_directory,
+            timeout=inputs.timeout_minutes * 60 if inputs.timeout_minutes else None,
+            keep_studio=inputs.keep_studio,
+            interruptible=bool(settings.get("interruptible")),
+            cloud=settings.get("cloud"),
+        )
+        return lightning, spec
+
+    def _check_paths(self) -> None:
+        """Paths in inputs must be there; all that are missing are told at once."""
+        missing = [
+            f"requirements: there is no file `{file}`"
+            for file in self._inputs.requirements
+            if not (self._root / file).is_file()
+        ]
+        if not (self._root / self._inputs.working_directory).is_dir():
+            missing.append(f"working-directory: there is no folder `{self._inputs.working_directory}`")
+        if missing:
+            raise PackageError(f"Not in the repository (is it checked out?): {'; '.join(missing)}")
+
+    def _zenml_environment(self, stack_id: str, project_id: str) -> dict[str, str]:
+        """ZenML's own variables for the studio. The API key stays here wherever the server gives a token for it."""
+        try:
+            token = self._zenml.mint_token(_TOKEN_SECONDS)
+            self._workflow.mask(token)
+            access = {"ZENML_STORE_API_TOKEN": token}
+        except ZenMLServerError as error:
+            self._workflow.warning(
+                f"The ZenML server gives no short-lived token ({error}), so the studio gets the API key itself.",
+                title="Long-lived key in the studio",
+            )
+            access = {"ZENML_STORE_API_KEY": self._inputs.zenml_store_api_key}
+        return {
+            "ZENML_STORE_URL": self._inputs.zenml_store_url,
+            "ZENML_ACTIVE_STACK_ID": stack_id,
+            "ZENML_ACTIVE_PROJECT_ID": project_id,
+            **access,
+        }
+
+    def _provenance(self) -> dict[str, str]:
+        """What our orchestrator in the studio learns from the Action: its settings, and what started it."""
+        event = self._event
+        github = {
+            "repository": event.repository,
+            "sha": event.head_sha,
+            "ref": event.ref,
+            "branch": event.branch,
+            "pull_request": event.pull_requests[0] if event.pull_requests else None,
+            "workflow_run_url": event.run_url,
+            "actor": event.actor,
+        }
+        return {
+            "LIGHTNING_ZENML_SETTINGS": json.dumps(dict(self._inputs.settings)),
+            "LIGHTNING_ZENML_GITHUB": json.dumps(github),
+        }
+
+    def _hold(self, hold: Hold) -> None:
+        """Notes for `post` what must be released, before it costs anything."""
+        self._workflow.save_state("hold", json.dumps(hold.as_dict()))
+        self._workflow.set_output("studio-name", hold.studio_name)
+        self._workflow.set_output("launch-id", hold.launch_id)
+
+    def _follow(self, launch: Launch) -> int:
+        self._workflow.set_output("studio-url", launch.studio_url)
+        self._reporter.update(
+            state=State.RUNNING,
+            studio_name=launch.studio_name,
+            studio_url=launch.studio_url,
+            machine=launch.machine,
+            launch_id=launch.id,
+            is_async=self._inputs.is_async,
+        )
+        status = Status(phase=Phase.STARTING)
+        for update in launch.follow():
+            status = update.status
+            self._log.feed(update.log)
+            for record in update.runs:
+                self._add_run(record)
+            if self._inputs.is_async and self._runs and status.phase is not Phase.FINISHED:
+                return self._leave(launch)
+            self._reporter.update(cost=launch.cost, runs=self._run_reports(stale=status.phase is not Phase.FINISHED))
+        self._log.title("Release the studio")
+        launch.release()
+        self._log.line(_released(launch))
+        return self._conclude(launch, status)
+
+    def _add_run(self, record: Mapping[str, Any]) -> None:
+        self._runs[record["run_id"]] = RunReport(
+            run_name=record["run_name"],
+            pipeline=record["pipeline"],
+            run_url=record["run_url"],
+            orchestrator_url=record["orchestrator_url"],
+            status="running",
+        )
+        for output, value in (
+            ("run-id", record["run_id"]),
+            ("run-name", record["run_name"]),
+            ("run-url", record["run_url"]),
+            ("orchestrator-url", record["orchestrator_url"]),
+        ):
+            self._workflow.set_output(output, value or "")
+        self._reporter.report = replace(self._reporter.report, pipeline=record["pipeline"] or record["run_name"])
+
+    def _run_reports(self, *, stale: bool) -> tuple[RunReport, ...]:
+        """The runs with what ZenML knows of them; asked only when a comment is due, unless it must be fresh."""
+        if stale and not self._reporter.is_due:
+            return tuple(self._runs.values())
+        for run_id, known in self._runs.items():
+            try:
+                run, steps = self._zenml.run(run_id), self._zenml.steps(run_id)
+            except ZenMLServerError as error:
+                self._log.line(f"{error}")
+                continue
+            self._runs[run_id] = replace(
+                known,
+                status=run.status,
+                steps=tuple(_step(step, self._reporter.report.machine) for step in steps),
+            )
+        return tuple(self._runs.values())
+
+    def _leave(self, launch: Launch) -> int:
+        launch.leave()
+        self._log.title("Leave")
+        self._log.line(f"The run goes on in {launch.studio_url}; the studio is released when it ends.")
+        self._workflow.set_output("status", "running")
+        self._workflow.save_state("finished", "true")
+        self._reporter.update(state=State.RUNNING, runs=self._run_reports(stale=False), cost=launch.cost)
+        return 0
+
+    def _conclude(self, launch: Launch, status: Status) -> int:
+        runs = self._run_reports(stale=False)
+        bad = next((run.status for run in runs if run.status not in ("completed", "cached")), None)
+        if status.succeeded and bad is None:
+            if not runs:
+                self._workflow.warning(
+                    "The command ended well, but no pipeline ran on the stack's Lightning orchestrator.",
+                    title="No pipeline run",
+                )
+            self._workflow.set_output("status", "completed")
+            self._reporter.update(state=State.COMPLETED, runs=runs, cost=launch.cost)
+            self._workflow.save_state("finished", "true")
+            return 0
+        if status.stopped or (bad in ("stopped", "stopping") and status.failure is None):
+            message = "The run was stopped."
+            failure = status.failure or Failure(phase=Phase.RUNNING, message=message)
+            return self._fail(failure, state=State.STOPPED, runs=runs, cost=launch.cost)
+        failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
+        return self._fail(failure, runs=runs, cost=launch.cost)
+
+    def _give_up(self, launch: Launch | None, message: str) -> int:
+        """Fails for a reason that the launch's own record does not tell."""
+        if launch is not None:
+            try:
+                launch.release()
+            except LaunchError as error:
+                # Not finished: `post` tries again.
+                self._workflow.error(f"{message} And the studio could not be released: {error}")
+                return 1
+        return self._fail(Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message))
+
+    def _fail(self, failure: Failure, *, state: State = State.FAILED, **changes: Any) -> int:
+        self._log.end()
+        self._workflow.error(failure.message, title=f"The run {state.value}")
+        self._workflow.set_output("status", state.value)
+        self._reporter.update(state=state, failure=failure, **changes)
+        self._workflow.save_state("finished", "true")
+        return 1
+
+    def _cancel(self, launch: Launch | None) -> None:
+        self._log.end()
+        if launch is not None and not self._inputs.stop_on_cancel:
+            launch.leave()
+            self._workflow.notice(
+                f"The workflow is cancelled; the run goes on in {launch.studio_url}, as `stop-on-cancel: false` says."
+            )
+            self._workflow.save_state("finished", "true")
+            self._reporter.update(is_async=True)
+            return
+        if launch is not None:
+            launch.stop(grace=_CANCEL_GRACE)
+        self._workflow.set_output("status", "stopped")
+        self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
+        self._reporter.update(state=State.CANCELLED, runs=tuple(self._runs.values()))
+        self._workflow.save_state("finished", "true")
+
+
+def _nothing_to_do(event: Event, environ: Mapping[str, str]) -> str | None:
+    if event.deleted:
+        return "The branch or tag is deleted, so there is nothing to run."
+    # GitHub gives no secrets to such runs, so an empty key is no mistake of the user's.
+    without_secrets = not any(environ.get(name) for name in ("INPUT_LIGHTNING-API-KEY", "LIGHTNING_API_KEY"))
+    if event.is_fork and (without_secrets or event.name != "pull_request"):
+        return "The commit comes from a fork, whose code gets neither secrets nor a paid machine. It cost nothing."
+    if event.is_dependabot and without_secrets:
+        return (
+            "Dependabot started this, and GitHub gives it no secrets (only Dependabot's own), so nothing runs. "
+            "It cost nothing."
+        )
+    return None
+
+
+def _step(step: zenml_server.Step, machine: str | None) -> StepReport:
+    return StepReport(
+        name=step.name,
+        status=step.status,
+        duration=step.duration.total_seconds() if step.duration else None,
+        machine=machine,
+    )
+
+
+def _released(launch: Launch) -> str:
+    done = {"delete": "deleted", "stop": "stopped", "none": "left running"}[launch.hold.release]
+    cost = f", cost ${launch.cost:.4f}" if launch.cost is not None else ""
+    return f"Studio {launch.studio_name} {done}{cost}"
+
+
+def _first_line(text: str) -> str:
+    return re.split(r"[\r\n]", text.strip(), maxsplit=1)[0]

@@ -1,0 +1,74 @@
+"""The safety net after main: releases what main left running, finishes the comment. Harmless when nothing is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from lightning_zenml.action.event import Event
+from lightning_zenml.action.inputs import Inputs, InputsError
+from lightning_zenml.action.main import comment_key, credentials_of, github_of
+from lightning_zenml.action.report import State
+from lightning_zenml.action.reporter import Reporter
+from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.launcher import Hold, Launcher
+from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.zenml_server import ZenMLServer
+
+_GRACE = 20.0
+
+
+def post(environ: Mapping[str, str], workflow: Workflow) -> int:
+    """Cleans up after main.
+
+    Args:
+        environ: variables of the step, `STATE_*` among them.
+        workflow: the runner.
+
+    Returns:
+        The exit code: 1 when something may still be running.
+    """
+    if environ.get("STATE_finished") or not (environ.get("STATE_hold") or environ.get("STATE_comments")):
+        return 0
+    try:
+        inputs = Inputs.from_environ(environ)
+    except InputsError:
+        # Main refused them too, before it started anything.
+        return 0
+    for secret in inputs.secrets:
+        workflow.mask(secret)
+    event = Event.from_environ(environ)
+    released = _release(environ, inputs, workflow)
+    if released:
+        # Before the comment: whatever GitHub says to that, nothing is left to release.
+        workflow.save_state("finished", "true")
+    comments = {
+        int(number): int(comment) for number, comment in json.loads(environ.get("STATE_comments") or "{}").items()
+    }
+    if comments:
+        reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event), comments=comments)
+        reporter.update(state=State.CANCELLED, pipeline=inputs.run.strip().splitlines()[0])
+    return 0 if released else 1
+
+
+def _release(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow) -> bool:
+    if not environ.get("STATE_hold"):
+        return True
+    hold = Hold(**json.loads(environ["STATE_hold"]))
+    try:
+        zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
+        lightning = Lightning.connect(credentials_of(inputs, zenml.stack(inputs.stack).settings))
+        launch = Launcher(lightning).resume(hold)
+        if inputs.stop_on_cancel:
+            launch.stop(grace=_GRACE)
+            workflow.notice(f"The studio {hold.studio_name} was still held; the run is stopped, the studio released.")
+        else:
+            launch.leave()
+    except LaunchError as error:
+        workflow.error(
+            f"The studio {hold.studio_name} could not be released and may cost money: {error} Stop it on Lightning AI.",
+            title="A studio may still be running",
+        )
+        return False
+    return True

@@ -1,0 +1,178 @@
+"""How an action talks to the GitHub runner: workflow commands on a stream, and file commands.
+
+Sources: https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands and, for the limits
+and for what the runner takes for a command, `ActionCommand.cs`, `ActionCommandManager.cs` and
+`FileCommandManager.cs` of https://github.com/actions/runner.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+MESSAGE_LIMIT = 4_096
+"""Characters of an annotation that the runner keeps."""
+
+SUMMARY_LIMIT = 1024 * 1024
+"""Bytes of a job summary; the runner refuses a larger one as a whole."""
+
+_SHORTEST_SECRET_LINE = 4
+
+
+class Workflow:
+    """The runner's side of this step.
+
+    Args:
+        environ: variables of the step; `GITHUB_OUTPUT`, `GITHUB_STATE` and `GITHUB_STEP_SUMMARY` name the files
+            of the file commands. A file command whose variable is missing does nothing.
+        stream: where the runner reads workflow commands and log lines.
+    """
+
+    def __init__(self, environ: Mapping[str, str], stream: TextIO) -> None:
+        self._environ = environ
+        self._stream = stream
+        self._masked: set[str] = set()
+        self._unfinished_line = ""
+
+    def mask(self, value: str) -> None:
+        """Hides a value, and each line of it, in the log and in `redact`. An empty value is skipped.
+
+        So are lines too short to be secret: hiding every `}` helps nobody.
+        """
+        lines = [line for line in value.splitlines() if len(line.strip()) >= _SHORTEST_SECRET_LINE]
+        for secret in dict.fromkeys((value, *lines)):
+            if secret.strip() and secret not in self._masked:
+                self._masked.add(secret)
+                self._command("add-mask", secret)
+
+    def redact(self, text: str) -> str:
+        """Replaces masked values, for texts that don't pass the runner, such as a comment."""
+        for secret in sorted(self._masked, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
+    @contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        """Folds what is logged inside under a title. Groups don't nest: the runner knows one level."""
+        self.start_group(title)
+        try:
+            yield
+        finally:
+            self.end_group()
+
+    def start_group(self, title: str) -> None:
+        """Begins a group, see `group`."""
+        self._command("group", title)
+
+    def end_group(self) -> None:
+        """Ends the group."""
+        self._command("endgroup", "")
+
+    def debug(self, message: str) -> None:
+        """Logs a message that is shown when step debug logging is on."""
+        self._command("debug", message)
+
+    def notice(
+        self, message: str, *, title: str | None = None, file: str | None = None, line: int | None = None
+    ) -> None:
+        """Annotates the run with a notice. The runner keeps ten of each level in a step."""
+        self._annotate("notice", message, title, file, line)
+
+    def warning(
+        self, message: str, *, title: str | None = None, file: str | None = None, line: int | None = None
+    ) -> None:
+        """Annotates the run with a warning."""
+        self._annotate("warning", message, title, file, line)
+
+    def error(
+        self, message: str, *, title: str | None = None, file: str | None = None, line: int | None = None
+    ) -> None:
+        """Annotates the run with an error; doesn't end anything."""
+        self._annotate("error", message, title, file, line)
+
+    def log(self, text: str) -> None:
+        """Logs text that others wrote, e.g. the output of the remote command.
+
+        It can't issue workflow commands. A last line without its end is kept until the rest, or anything else,
+        comes: a command could otherwise be smuggled in two halves.
+        """
+        text = self._unfinished_line + text
+        cut = text.rfind("\n") + 1
+        self._unfinished_line = text[cut:]
+        if cut:
+            self._write(_disarm(text[:cut]))
+
+    def flush(self) -> None:
+        """Logs what `log` keeps of an unfinished line."""
+        if self._unfinished_line:
+            line, self._unfinished_line = self._unfinished_line, ""
+            self._write(_disarm(line) + "\n")
+
+    def set_output(self, name: str, value: str) -> None:
+        """Sets an output of the action; the runner reads it also when the step fails or is cancelled."""
+        self._file_command("GITHUB_OUTPUT", name, value)
+
+    def save_state(self, name: str, value: str) -> None:
+        """Hands a value to the post step, which finds it in `STATE_<name>`."""
+        self._file_command("GITHUB_STATE", name, value)
+
+    def summary(self, markdown: str) -> None:
+        """Makes this the step's job summary, in place of an earlier one; what is over the limit is cut."""
+        path = self._environ.get("GITHUB_STEP_SUMMARY")
+        if path:
+            Path(path).write_bytes(_cut_bytes(markdown, SUMMARY_LIMIT))
+
+    def _annotate(self, level: str, message: str, title: str | None, file: str | None, line: int | None) -> None:
+        if len(message) > MESSAGE_LIMIT:
+            message = message[: MESSAGE_LIMIT - 1] + "…"
+        self._command(level, message, title=title, file=file, line=None if line is None else str(line))
+
+    def _command(self, command: str, data: str, **properties: str | None) -> None:
+        given = ",".join(f"{name}={_escape_property(value)}" for name, value in properties.items() if value)
+        self.flush()
+        self._write(f"::{command}{' ' if given else ''}{given}::{_escape_data(data)}\n")
+
+    def _write(self, text: str) -> None:
+        encoding = self._stream.encoding or "utf-8"
+        self._stream.write(text.encode(encoding, "replace").decode(encoding))
+        self._stream.flush()
+
+    def _file_command(self, variable: str, name: str, value: str) -> None:
+        path = self._environ.get(variable)
+        if path:
+            # Random, or a value could end itself early and set other names.
+            delimiter = f"ghadelimiter_{secrets.token_hex(16)}"
+            entry = f"{name}<<{delimiter}\n{value}\n{delimiter}\n"
+            with Path(path).open("a", encoding="utf-8", errors="replace", newline="") as file:
+                file.write(entry)
+
+
+def _escape_data(value: str) -> str:
+    return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escape_property(value: str) -> str:
+    return _escape_data(value).replace(":", "%3A").replace(",", "%2C")
+
+
+def _disarm(text: str) -> str:
+    """Breaks up what the runner takes for a command.
+
+    That is `::` after white space at the beginning of a line, and `##[` anywhere in one. The break is a visible
+    space: the runner compares by culture, to which invisible characters may be nothing. `stop-commands` would do
+    the same, but shows its own two lines around every piece.
+    """
+    text = re.sub(r"(^|[\r\n])([^\S\r\n]*)::", r"\1\2: :", text)
+    return text.replace("##[", "## [")
+
+
+def _cut_bytes(text: str, limit: int) -> bytes:
+    content = text.encode(errors="replace")
+    if len(content) <= limit:
+        return content
+    note = "\n\n… cut here: a job summary holds 1 MiB.\n".encode()
+    return content[: limit - len(note)].decode(errors="ignore").encode() + note

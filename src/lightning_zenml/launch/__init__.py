@@ -1,0 +1,1 @@
+"""The core: a command, on Lightning, from a packaged repository."""

@@ -1,0 +1,164 @@
+"""A launch under way: follow it, stop it, leave it, release its studio."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lightning_zenml.launch.errors import LaunchError, StudioLostError
+from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.machines import Machine
+from lightning_zenml.launch.remote import Remote
+from lightning_zenml.launch.spec import Failure, Phase, Status, Update
+from lightning_zenml.launch.studio import Studio
+
+_POLL = (0.7, 4.0)
+"""Seconds between two polls: at least while something happens, at most when nothing does."""
+_DEAD_AFTER = 60.0
+"""Seconds without a supervisor and without a final record after which the launch is given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """What must be released at the end, in a form that can be kept by a process that comes after.
+
+    Args:
+        launch_id: of the launch.
+        studio_id: of the studio.
+        studio_name: its name.
+        cluster: its cloud account.
+        release: `delete`, `stop` or `none`.
+        leased: the launch holds the studio's lease.
+        python: the studio's Python; '' before it is known.
+        wheel: our wheel there; '' before it is known.
+    """
+
+    launch_id: str
+    studio_id: str
+    studio_name: str
+    cluster: str
+    release: str
+    leased: bool = False
+    python: str = ""
+    wheel: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `Hold(**...)` is the way back."""
+        return asdict(self)
+
+
+class Launch:
+    """A launch whose payload runs on the studio.
+
+    Args:
+        lightning: the teamspace.
+        hold: what to release.
+        machine: what the studio runs on; None after a hold was picked up by another process.
+        since: when the machine began to cost, `time.time()`.
+    """
+
+    def __init__(self, lightning: Lightning, hold: Hold, *, machine: Machine | None, since: float) -> None:
+        self.hold = hold
+        self.id = hold.launch_id
+        self._machine = machine
+        self._since = since
+        self._ended: float | None = None
+        self._studio = Studio(lightning, id=hold.studio_id, name=hold.studio_name, cluster=hold.cluster)
+        self._remote = Remote(self._studio, hold.python, hold.wheel, hold.launch_id)
+
+    @property
+    def studio_name(self) -> str:
+        """Name of the studio."""
+        return self._studio.name
+
+    @property
+    def studio_url(self) -> str:
+        """Where users look at the studio."""
+        return self._studio.url
+
+    @property
+    def machine(self) -> str:
+        """Name of the studio's machine; '' when it isn't known."""
+        return self._machine.name if self._machine else ""
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars that the studio's machine has cost so far; None when its price isn't known."""
+        if self._machine is None or self._machine.cost is None:
+            return None
+        return self._machine.cost * ((self._ended or time.time()) - self._since) / 3600
+
+    def follow(self) -> Iterator[Update]:
+        """Yields what is new until the launch is finished; the last update's phase is FINISHED.
+
+        Raises:
+            StudioLostError: the studio stopped, slept, was preempted or deleted meanwhile.
+        """
+        log_offset = runs_offset = 0
+        pause, last_alive = _POLL[0], time.monotonic()
+        while True:
+            answer = self._remote.call("read", "--log-offset", str(log_offset), "--runs-offset", str(runs_offset))
+            status = _status(answer["status"])
+            if answer["alive"] or status.phase is Phase.FINISHED:
+                last_alive = time.monotonic()
+            elif time.monotonic() - last_alive > _DEAD_AFTER:
+                raise StudioLostError(f"The launch's program on the studio '{self.studio_name}' died without a record.")
+            more = answer["more"]
+            # A finished status is told once its whole log has been.
+            current = Status(phase=Phase.RUNNING) if more and status.phase is Phase.FINISHED else status
+            yield Update(status=current, log=answer["log"], runs=tuple(answer["runs"]))
+            if current.phase is Phase.FINISHED:
+                return
+            quiet = answer["log_offset"] == log_offset and not answer["runs"]
+            log_offset, runs_offset = answer["log_offset"], answer["runs_offset"]
+            if not more:
+                pause = min(pause * 1.3, _POLL[1]) if quiet else _POLL[0]
+                time.sleep(pause)
+
+    def leave(self) -> None:
+        """Nobody follows any more: the payload releases the studio itself as soon as it is done."""
+        self._remote.call("leave")
+
+    def stop(self, *, grace: float = 20) -> None:
+        """Ends the command: SIGTERM, SIGKILL after `grace` seconds; waits for the record, then releases.
+
+        Args:
+            grace: seconds that the command has for an orderly end.
+        """
+        try:
+            if self.hold.python and self._remote.call("stop", "--grace", str(grace))["stopping"]:
+                deadline = time.monotonic() + grace + 10
+                while time.monotonic() < deadline:
+                    if _status(self._remote.call("read")["status"]).phase is Phase.FINISHED:
+                        break
+                    time.sleep(_POLL[0])
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Gives back lease and studio. Harmless when done before."""
+        if self.hold.leased and self.hold.release != "delete":
+            closing = ["--closing"] if self.hold.release == "stop" else []
+            # The lease ends by itself; the studio must be released all the same.
+            with contextlib.suppress(LaunchError):
+                self._remote.call("unlease", *closing, timeout=20)
+        if self.hold.release == "delete":
+            self._studio.delete()
+        elif self.hold.release == "stop":
+            self._studio.stop()
+        self._ended = self._ended or time.time()
+
+
+def _status(raw: dict[str, Any] | None) -> Status:
+    if raw is None:
+        return Status(phase=Phase.INSTALLING)
+    failure = raw["failure"]
+    return Status(
+        phase=Phase(raw["phase"]),
+        exit_code=raw["exit_code"],
+        stopped=raw["stopped"],
+        failure=Failure(**{**failure, "phase": Phase(failure["phase"])}) if failure else None,
+    )

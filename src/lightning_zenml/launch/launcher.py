@@ -1,0 +1,236 @@
+"""LaunchSpec -> Launch: provision, lease, upload, start. Whatever fails on the way, the studio is released."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from lightning_zenml.launch import wheel
+from lightning_zenml.launch.errors import StudioError, StudioLostError
+from lightning_zenml.launch.launch import Hold, Launch
+from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.provision import Limits, Provisioner, Ready, facts
+from lightning_zenml.launch.remote import Remote
+from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
+from lightning_zenml.launch.studio import Completed, Studio
+
+__all__ = ["Hold", "Launch", "Launcher", "Limits"]
+
+_HOME = ".lightning_zenml"
+_LEASE_POLL = (2.0, 15.0)
+_RESTARTS = 5
+"""How often a named studio may be stopped under a launch that waits for it."""
+
+
+class Launcher:
+    """Launches commands on studios of a teamspace.
+
+    Args:
+        lightning: the teamspace.
+        notify: told in words what goes on.
+        on_hold: called with what must be released at the end, each time that changes, and before it costs.
+        limits: how long to wait.
+    """
+
+    def __init__(
+        self,
+        lightning: Lightning,
+        *,
+        notify: Callable[[str], None] = lambda text: None,
+        on_hold: Callable[[Hold], None] = lambda hold: None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> None:
+        self._lightning = lightning
+        self._notify = notify
+        self._on_hold = on_hold
+        self._limits = limits
+
+    def launch(self, spec: LaunchSpec) -> Launch:
+        """Makes a studio ready, uploads, and starts the payload detached.
+
+        Raises:
+            LaunchError: it can't; what was started is released.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            attempt = _Attempt(self._lightning, spec, Path(scratch), self._notify, self._on_hold, self._limits)
+            try:
+                return attempt.carry_out()
+            except BaseException:
+                attempt.release()
+                raise
+
+    def resume(self, hold: Hold) -> Launch:
+        """A launch as another process left it, to be stopped or released."""
+        return Launch(self._lightning, hold, machine=None, since=time.time())
+
+
+class _Attempt:
+    """One launch in the making; knows at each moment what must be released."""
+
+    def __init__(
+        self,
+        lightning: Lightning,
+        spec: LaunchSpec,
+        scratch: Path,
+        notify: Callable[[str], None],
+        on_hold: Callable[[Hold], None],
+        limits: Limits,
+    ) -> None:
+        self._lightning = lightning
+        self._spec = spec
+        self._scratch = scratch
+        self._notify = notify
+        self._on_hold = on_hold
+        self._limits = limits
+        self._suffix = secrets.token_hex(4)
+        self._wheel = wheel.repack(scratch)
+        digest = hashlib.sha256(self._wheel.read_bytes()).hexdigest()[:16]
+        self._wheel_target = f"wheels/{digest}/{self._wheel.name}"
+        self._hold: Hold | None = None
+
+    def carry_out(self) -> Launch:
+        ready = self._provision()
+        self._take(replace(self._held, python=ready.python, wheel=self._wheel_target))
+        self._upload(ready)
+        self._notify("Starting the launch")
+        answer = self._remote(ready.studio, ready.python).call("start", timeout=180)
+        if not answer["started"]:
+            raise StudioError(
+                f"Uploaded files do not show up on the studio '{ready.studio.name}': {', '.join(answer['missing'])}."
+            )
+        return Launch(self._lightning, self._held, machine=ready.machine, since=ready.since)
+
+    def release(self) -> None:
+        """Releases what is held, if anything is."""
+        if self._hold is not None:
+            self._notify(f"Releasing {self._hold.studio_name}")
+            Launch(self._lightning, self._hold, machine=None, since=time.time()).release()
+
+    def _provision(self) -> Ready:
+        spec = self._spec
+        provisioner = Provisioner(self._lightning, say=self._notify, on_studio=self._on_studio, limits=self._limits)
+        if spec.studio_name is None:
+            return provisioner.fresh(
+                _studio_prefix(spec.name), spec.machines, cloud=spec.cloud, interruptible=spec.interruptible
+            )
+        for restart in range(_RESTARTS):
+            try:
+                return provisioner.named(
+                    spec.studio_name,
+                    spec.machines,
+                    cloud=spec.cloud,
+                    interruptible=spec.interruptible,
+                    lease=self._lease,
+                )
+            except StudioLostError:
+                # The launch before us put the studio back as it had found it: stopped.
+                if restart == _RESTARTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _on_studio(self, studio: Studio, fresh: bool, was_running: bool) -> None:
+        release = _release_policy(self._spec, was_running=was_running)
+        self._take(
+            Hold(
+                launch_id=f"{studio.name}-{self._suffix}",
+                studio_id=studio.id,
+                studio_name=studio.name,
+                cluster=studio.cluster,
+                release=release,
+            )
+        )
+
+    @property
+    def _held(self) -> Hold:
+        assert self._hold is not None  # noqa: S101 - provisioning takes the hold first
+        return self._hold
+
+    def _take(self, hold: Hold) -> None:
+        self._hold = hold
+        self._on_hold(hold)
+
+    def _lease(self, studio: Studio, probe: Completed) -> None:
+        """Waits until no other launch has the studio; while one has it, nothing of it is ours to release."""
+        wanted = self._held
+        python = facts(probe, "python")[0]
+        if self._wheel_target not in facts(probe, "file"):
+            studio.upload(self._wheel, f"{_HOME}/{self._wheel_target}")
+        remote = self._remote(studio, python)
+        pause, told = _LEASE_POLL[0], ""
+        while not (answer := remote.call("lease", "--owner", self._spec.owner))["acquired"]:
+            if answer["launch"] != told:
+                told = answer["launch"]
+                self._take(replace(wanted, release="none"))
+                self._notify(f"Waiting: {studio.name} is in use by {answer['owner']} (launch {told})")
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LEASE_POLL[1])
+        self._take(replace(wanted, leased=True, python=python, wheel=self._wheel_target))
+
+    def _upload(self, ready: Ready) -> None:
+        archive, spec = self._spec.archive, self._spec
+        if self._wheel_target not in ready.files and not self._held.leased:
+            ready.studio.upload(self._wheel, f"{_HOME}/{self._wheel_target}")
+        if f"archives/{archive.sha256}" in ready.files:
+            self._notify(f"Archive {archive.sha256[:12]} is on {ready.studio.name} already")
+        else:
+            self._notify(f"Uploading {archive.files} files ({archive.size / 1e6:.1f} MB) to {ready.studio.name}")
+            ready.studio.upload(archive.path, f"{_HOME}/archives/{archive.sha256}")
+        instructions = self._scratch / "env"
+        instructions.touch(mode=0o600)
+        instructions.write_text(json.dumps(self._instructions(ready, spec)))
+        ready.studio.upload(instructions, f"{_HOME}/launches/{self._held.launch_id}/env")
+
+    def _instructions(self, ready: Ready, spec: LaunchSpec) -> dict[str, object]:
+        """What the payload reads; see `lightning_zenml.launch.payload.supervisor`."""
+        lightning, studio, request = self._lightning, ready.studio, spec.failure_request
+        return {
+            "owner": spec.owner,
+            "archive": spec.archive.sha256,
+            "wheel": self._wheel_target,
+            "packages": spec.packages,
+            "requirements": spec.requirements,
+            "commands": spec.commands,
+            "command": spec.command,
+            "working_directory": spec.working_directory,
+            "environment": dict(spec.environment),
+            "timeout": spec.timeout,
+            "release": self._held.release,
+            "leased": self._held.leased,
+            "failure_request": request
+            and {
+                "method": request.method,
+                "url": request.url,
+                "headers": dict(request.headers),
+                "body": dict(request.body),
+            },
+            "studio": {"name": studio.name, "url": studio.url, "machine": ready.machine.name},
+            "platform": {
+                "url": f"{lightning.url}/v1/projects/{lightning.teamspace_id}/cloudspaces/{studio.id}",
+                "authorization": lightning.credentials.authorization,
+            },
+        }
+
+    def _remote(self, studio: Studio, python: str) -> Remote:
+        return Remote(studio, python, self._wheel_target, self._held.launch_id)
+
+
+def _release_policy(spec: LaunchSpec, *, was_running: bool) -> str:
+    """`delete`, `stop` or `none`: fresh studios are deleted, named ones put back as they were found."""
+    if spec.keep_studio is not KeepStudio.AUTO:
+        return "none" if spec.keep_studio is KeepStudio.KEEP else spec.keep_studio.value
+    if spec.studio_name is None:
+        return "delete"
+    return "none" if was_running else "stop"
+
+
+def _studio_prefix(name: str) -> str:
+    """`zenml-<name>` in what studio names may hold: lower-case letters, digits and hyphens."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
+    return f"zenml-{slug}" if slug else "zenml"

@@ -1,0 +1,275 @@
+"""The way to Lightning AI: credentials, teamspace, calls with retries.
+
+The only module that knows the errors of lightning-sdk. It uses the SDK's generated REST client rather than its
+`Studio` and `Job` classes, because those send POSTs again when an answer is lost, drop status codes, wait without
+a bound, keep studios alive from daemon threads, and report every failed call with its arguments as telemetry.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+# The SDK asks a package index for a newer version of itself when it is imported.
+os.environ.setdefault("LIGHTNING_DISABLE_VERSION_CHECK", "1")
+
+import tenacity
+import urllib3
+from lightning_sdk.lightning_cloud.openapi.rest import ApiException
+from lightning_sdk.lightning_cloud.rest_client import LightningClient
+
+from lightning_zenml.launch.errors import CredentialsError, LaunchError, TeamspaceError
+
+DEFAULT_URL = "https://lightning.ai"
+_KEYS_HINT = (
+    "Find the key on lightning.ai under Global Settings > Keys, and set LIGHTNING_USER_ID and LIGHTNING_API_KEY."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """Who we are on Lightning AI.
+
+    Args:
+        user_id: goes with a personal key; None for a scoped key (`sk-lit-...`), which is sent as a bearer token.
+        api_key: secret.
+        teamspace: name, or `owner/name`; None when the account has just one.
+        username: owner of the teamspace, when that is a user.
+        organization: owner of the teamspace, when that is an organization.
+    """
+
+    user_id: str | None = None
+    api_key: str = field(repr=False)
+    teamspace: str | None = None
+    username: str | None = None
+    organization: str | None = None
+
+    @classmethod
+    def resolve(
+        cls,
+        environ: Mapping[str, str],
+        *,
+        user_id: str | None = None,
+        api_key: str | None = None,
+        teamspace: str | None = None,
+        username: str | None = None,
+        organization: str | None = None,
+    ) -> Credentials:
+        """Takes what is given, and the rest from `LIGHTNING_*` variables.
+
+        Raises:
+            CredentialsError: there is no API key.
+        """
+        key = api_key or environ.get("LIGHTNING_API_KEY")
+        if not key:
+            raise CredentialsError(f"There is no Lightning API key. {_KEYS_HINT}")
+        if not teamspace:
+            teamspace = environ.get("LIGHTNING_TEAMSPACE")
+            username = username or environ.get("LIGHTNING_USERNAME")
+            organization = organization or environ.get("LIGHTNING_ORG")
+        return cls(
+            user_id=user_id or environ.get("LIGHTNING_USER_ID") or None,
+            api_key=key,
+            teamspace=teamspace or None,
+            username=username or environ.get("LIGHTNING_USERNAME") or None,
+            organization=organization or environ.get("LIGHTNING_ORG") or None,
+        )
+
+    @property
+    def authorization(self) -> str:
+        """The `Authorization` header; secret."""
+        if self.user_id:
+            return "Basic " + base64.b64encode(f"{self.user_id}:{self.api_key}".encode()).decode()
+        return f"Bearer {self.api_key}"
+
+    @contextmanager
+    def exported(self) -> Iterator[None]:
+        """Puts the credentials into `os.environ` for those parts of the SDK that read them nowhere else."""
+        wanted = {
+            "LIGHTNING_API_KEY": self.api_key,
+            "LIGHTNING_USER_ID": self.user_id,
+            "LIGHTNING_AUTH_TOKEN": None,
+        }
+        before = {name: os.environ.get(name) for name in wanted}
+        _set_environ(wanted)
+        try:
+            yield
+        finally:
+            _set_environ(before)
+
+
+class Lightning:
+    """One teamspace on Lightning AI.
+
+    Args:
+        url: of the platform, without a trailing slash.
+        teamspace_id: id of the teamspace (a project, in the API's words).
+        teamspace: its name.
+        owner: name of the organization or user that owns it.
+        organization_id: id of the owner when it is an organization, else ''.
+        default_cluster: cloud account that new studios get; None: the platform decides.
+    """
+
+    def __init__(self, credentials: Credentials, url: str) -> None:
+        self.credentials = credentials
+        self.url = url
+        self.client = LightningClient(retry=False, with_auth=False)
+        self.client.api_client.configuration.host = url
+        self.client.api_client.default_headers["Authorization"] = credentials.authorization
+        self.teamspace_id = ""
+        self.teamspace = ""
+        self.owner = ""
+        self.organization_id = ""
+        self.default_cluster: str | None = None
+
+    @classmethod
+    def connect(cls, credentials: Credentials, *, url: str | None = None) -> Lightning:
+        """Checks the key and finds the teamspace.
+
+        Raises:
+            CredentialsError: Lightning refuses the key.
+            TeamspaceError: no such teamspace, or several and none named.
+            LaunchError: Lightning can't be reached.
+        """
+        lightning = cls(credentials, (url or os.environ.get("LIGHTNING_CLOUD_URL") or DEFAULT_URL).rstrip("/"))
+        lightning._find_teamspace()
+        return lightning
+
+    def call(self, operation: Callable[..., Any], *args: Any, idempotent: bool = True, **kwargs: Any) -> Any:
+        """Calls an operation of the generated client.
+
+        Args:
+            operation: bound method of `self.client`.
+            args: positional arguments of the operation.
+            idempotent: whether the call may be sent again when its answer is lost or an error says to try later.
+            kwargs: keyword arguments of the operation.
+
+        Raises:
+            CredentialsError: 401.
+            ApiError: any other error status; its `status` tells.
+            UnreachableError: no answer.
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_passing),
+            stop=tenacity.stop_after_attempt(6 if idempotent else 1),
+            wait=tenacity.wait_random_exponential(multiplier=0.3, max=10),
+            reraise=True,
+        )
+        return retrying(self._call_once, operation, *args, **kwargs)
+
+    def _call_once(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return operation(*args, **kwargs)
+        except ApiException as error:
+            raise ApiError(error.status or 0, _message_of(error)) from None
+        except ConnectionError as error:
+            # The generated client turns a 401 into this builtin error.
+            if "Authentication failed" in str(error):
+                raise CredentialsError(f"Lightning refuses the API key (401). {_KEYS_HINT}") from None
+            raise UnreachableError(self.url, error) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise UnreachableError(self.url, error) from None
+
+    def _find_teamspace(self) -> None:
+        user = self.call(self.client.auth_service_get_user)
+        memberships = {
+            membership.project_id: membership
+            for membership in self.call(
+                self.client.projects_service_list_memberships, filter_by_user_id=True
+            ).memberships
+        }
+        owner, _, name = (self.credentials.teamspace or "").rpartition("/")
+        owner_id = self._owner_id(user, owner)
+        matching = [
+            membership
+            for membership in memberships.values()
+            if (not name or name in (membership.name, membership.display_name))
+            and (not owner_id or membership.owner_id == owner_id)
+        ]
+        if len(matching) != 1:
+            known = ", ".join(sorted(str(membership.name) for membership in memberships.values())) or "none"
+            wanted = f"teamspace '{self.credentials.teamspace}'" if name else "teamspace"
+            reason = "several match" if matching else "none matches"
+            raise TeamspaceError(
+                f"Can't tell the {wanted}: {reason}. This account's teamspaces: {known}. "
+                "Set LIGHTNING_TEAMSPACE, and LIGHTNING_ORG or LIGHTNING_USERNAME for its owner."
+            )
+        project = self.call(self.client.projects_service_get_project, matching[0].project_id)
+        self.teamspace_id, self.teamspace = project.id, project.name
+        self.default_cluster = project.project_settings.preferred_cluster or None
+        if project.owner_type == "organization":
+            self.organization_id = project.owner_id
+            self.owner = owner or self.credentials.organization or self._organization_name(project.owner_id)
+        else:
+            self.owner = user.username if project.owner_id == user.id else owner or self.credentials.username or ""
+
+    def _owner_id(self, user: Any, owner: str) -> str:
+        """The id of the owner that was named, '' when none was. `owner/teamspace` may name either kind."""
+        if owner and owner == user.username:
+            return str(user.id)
+        organization = owner or self.credentials.organization
+        if organization:
+            try:
+                return str(self.call(self.client.organizations_service_get_organization, id="", name=organization).id)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                raise TeamspaceError(
+                    f"There is no organization '{organization}', or this account is not a member of it."
+                ) from None
+        if self.credentials.username and self.credentials.username == user.username:
+            return str(user.id)
+        return ""
+
+    def _organization_name(self, organization_id: str) -> str:
+        return str(self.call(self.client.organizations_service_get_organization, id=organization_id).name)
+
+
+class ApiError(LaunchError):
+    """Lightning answered with an error.
+
+    Args:
+        status: HTTP status.
+        message: the server's own words.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"Lightning answered {status}: {message}")
+        self.status = status
+        self.message = message
+
+
+class UnreachableError(LaunchError):
+    """No answer from Lightning, or it was lost; whether the request was carried out is unknown."""
+
+    def __init__(self, url: str, error: BaseException) -> None:
+        super().__init__(f"Can't reach Lightning AI at {url} ({type(error).__name__}). Try again later.")
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether a later try may succeed: no answer, too many requests, or a fault of the server."""
+    if isinstance(error, ApiError):
+        return error.status in (408, 429) or (error.status >= 500 and error.status != 501)
+    return isinstance(error, UnreachableError)
+
+
+def _message_of(error: ApiException) -> str:
+    """The `message` of a gRPC gateway's error body, or the reason of the status line."""
+    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body or ""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason or body[:200])
+
+
+def _set_environ(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

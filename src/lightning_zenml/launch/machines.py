@@ -1,0 +1,194 @@
+"""Machine names -> what the platform starts. Never compares unknown SDK machines with `==`: they are all equal."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lightning_sdk.api.cloud_account_api import CloudAccountApi
+from lightning_sdk.lightning_cloud.openapi import V1ClusterType
+from lightning_sdk.machine import CloudProvider
+from lightning_sdk.machine import Machine as SdkMachine
+
+from lightning_zenml.launch.errors import MachineError
+from lightning_zenml.launch.lightning import Lightning
+
+_SDK_MACHINES: dict[str, SdkMachine] = {
+    name: machine for name, machine in vars(SdkMachine).items() if isinstance(machine, SdkMachine)
+}
+DEFAULT_MACHINE = "CPU"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A machine that a studio or job can run on.
+
+    Args:
+        name: lightning-sdk's name where it has one, else the provider's.
+        compute_name: what the API is asked for.
+        aliases: every name under which the API may report this machine, in lower case.
+        gpus: number of GPUs; 0 for a CPU machine.
+        cost: US dollars per hour; None when the catalog doesn't say.
+        out_of_capacity: the catalog says that none can be had now.
+    """
+
+    name: str
+    compute_name: str
+    aliases: frozenset[str]
+    gpus: int
+    cost: float | None = None
+    out_of_capacity: bool = False
+
+    def is_reported_as(self, compute_name: str) -> bool:
+        """Whether the API's name of a running machine means this one."""
+        return compute_name.lower() in self.aliases
+
+
+class Catalog:
+    """The machines of one cloud account.
+
+    Args:
+        lightning: the teamspace.
+        cluster: id of the cloud account; None: the teamspace's default.
+    """
+
+    def __init__(self, lightning: Lightning, cluster: str | None) -> None:
+        self._lightning = lightning
+        self._cluster = cluster or lightning.default_cluster
+
+    def choose(self, names: Sequence[str]) -> Machine:
+        """The first of `names` that is not out of capacity.
+
+        Raises:
+            MachineError: a name is unknown, is not sold by the cloud account, or none has capacity.
+        """
+        machines = [self.machine(name) for name in names or (DEFAULT_MACHINE,)]
+        for machine in machines:
+            if not machine.out_of_capacity:
+                return machine
+        raise MachineError(
+            f"Out of capacity: {', '.join(machine.name for machine in machines)} on {self._cluster}. "
+            "Try later, or name several machines in order of preference."
+        )
+
+    def machine(self, name: str) -> Machine:
+        """Resolves one name: lightning-sdk's in any case, a slug, a provider's instance type, `cpu` or `gpu`.
+
+        Raises:
+            MachineError: unknown, or not sold by the cloud account.
+        """
+        wanted = name.strip()
+        if wanted.lower() == "gpu":
+            return self._cheapest_gpu()
+        sdk_machine = _SDK_MACHINES.get(wanted.upper().replace("-", "_")) or _by_slug(wanted)
+        accelerator = self._accelerator(wanted, sdk_machine)
+        if accelerator is not None:
+            return _machine(accelerator, sdk_machine)
+        if sdk_machine is None:
+            raise MachineError(f"Unknown machine '{name}'. {self._suggestion(wanted)}")
+        if sdk_machine.family != "CPU" and self._accelerators:
+            # Started all the same, it would come up as a CPU machine without a word.
+            raise MachineError(f"{self._cluster} does not sell the machine '{name}'. {self._suggestion(wanted)}")
+        return Machine(
+            name=sdk_machine.name,
+            compute_name=sdk_machine.instance_type or sdk_machine.slug,
+            aliases=_lower({sdk_machine.name, sdk_machine.slug, sdk_machine.instance_type}),
+            gpus=0 if sdk_machine.family in ("CPU", "DATA-PREP") else sdk_machine.accelerator_count or 1,
+        )
+
+    @cached_property
+    def _accelerators(self) -> list[Any]:
+        """The enabled accelerators (`V1ClusterAccelerator`); empty when the cloud account lists none."""
+        client, call = self._lightning.client, self._lightning.call
+        project = self._lightning.teamspace_id
+        clusters = [
+            *call(client.cluster_service_list_project_clusters, project_id=project).clusters,
+            *call(client.cluster_service_list_clusters, project_id=project).clusters,
+        ]
+        cluster = next((cluster for cluster in clusters if cluster.id == self._cluster), None)
+        if cluster is None:
+            return []
+        if cluster.spec.cluster_type == V1ClusterType.GLOBAL:
+            provider = CloudAccountApi._get_cloud_account_provider(cluster) or CloudProvider.AWS
+            response = call(
+                client.cluster_service_list_default_cluster_accelerators,
+                project_id=project,
+                cloud_provider=CloudAccountApi.cloud_provider_to_v1_cloud_provider(provider),
+            )
+        else:
+            response = call(
+                client.cluster_service_list_cluster_accelerators,
+                id=cluster.id,
+                org_id=self._lightning.organization_id,
+            )
+        return [accelerator for accelerator in response.accelerator or [] if accelerator.enabled]
+
+    def _accelerator(self, wanted: str, sdk_machine: SdkMachine | None) -> Any | None:
+        names = {wanted.lower()} | (_lower({sdk_machine.slug}) if sdk_machine else set())
+        exact = [accelerator for accelerator in self._accelerators if names & _aliases(accelerator)]
+        # The catalog's slugs differ from the SDK's, so family and count decide where no name fits.
+        alike = [
+            accelerator
+            for accelerator in self._accelerators
+            if sdk_machine is not None
+            and accelerator.family == sdk_machine.family
+            and _count(accelerator) == sdk_machine.accelerator_count
+        ]
+        return next(iter([*exact, *alike]), None)
+
+    def _cheapest_gpu(self) -> Machine:
+        gpus = [
+            accelerator
+            for accelerator in self._accelerators
+            if accelerator.accelerator_type == "GPU"
+            and not accelerator.out_of_capacity
+            and not accelerator.is_tier_restricted
+        ]
+        if not gpus:
+            raise MachineError(f"{self._cluster} has no GPU with capacity now. {self._suggestion('gpu')}")
+        return _machine(min(gpus, key=lambda accelerator: accelerator.cost or float("inf")), None)
+
+    def _suggestion(self, wanted: str) -> str:
+        sold = sorted({_machine(accelerator, None).name for accelerator in self._accelerators}) or sorted(_SDK_MACHINES)
+        nearest = difflib.get_close_matches(wanted.upper().replace("-", "_"), sold, n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(nearest)}? " if nearest else ""
+        return f"{hint}Machines here: {', '.join(sold)}; or cpu, gpu."
+
+
+def _machine(accelerator: Any, sdk_machine: SdkMachine | None) -> Machine:
+    known = sdk_machine or SdkMachine._from_accelerator(accelerator)
+    return Machine(
+        name=known.name,
+        compute_name=known.instance_type or known.slug,
+        aliases=_aliases(accelerator) | _lower({known.name, known.slug, known.instance_type}),
+        gpus=accelerator.resources.gpu or 0 if accelerator.accelerator_type == "GPU" else 0,
+        cost=accelerator.cost,
+        out_of_capacity=bool(accelerator.out_of_capacity),
+    )
+
+
+def _by_slug(wanted: str) -> SdkMachine | None:
+    return next((machine for machine in _SDK_MACHINES.values() if machine.slug == wanted.lower()), None)
+
+
+def _count(accelerator: Any) -> int:
+    resources = accelerator.resources
+    return int((resources.gpu if accelerator.accelerator_type == "GPU" else resources.cpu) or 0)
+
+
+def _aliases(accelerator: Any) -> frozenset[str]:
+    return _lower(
+        {
+            accelerator.slug,
+            accelerator.slug_multi_cloud,
+            accelerator.instance_id,
+            accelerator.secondary_instance_id,
+        }
+    )
+
+
+def _lower(names: set[str | None]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names if name)

@@ -1,0 +1,80 @@
+"""The verbs that the client calls on the studio. Each prints one line of JSON, ASCII only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+
+from lightning_zenml.launch.payload import lease, supervisor
+from lightning_zenml.launch.payload.folder import LaunchFolder, prune
+
+_ARCHIVE_PATIENCE = 60.0
+"""Seconds until a file that was uploaded must be seen by the studio (storage may lag by some 30 s)."""
+
+
+def main(argv: list[str]) -> int:
+    """Carries out one verb; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="lightning_zenml.launch.payload")
+    parser.add_argument("verb", choices=("start", "read", "stop", "leave", "lease", "unlease"))
+    parser.add_argument("launch_id")
+    parser.add_argument("--owner", default="")
+    parser.add_argument("--log-offset", type=int, default=0)
+    parser.add_argument("--runs-offset", type=int, default=0)
+    parser.add_argument("--closing", action="store_true")
+    parser.add_argument("--grace", type=float, default=20)
+    arguments = parser.parse_args(argv)
+    folder = LaunchFolder.of(arguments.launch_id)
+    if arguments.verb == "start":
+        answer = _start(folder)
+    elif arguments.verb == "read":
+        answer = folder.read(log_offset=arguments.log_offset, runs_offset=arguments.runs_offset)
+    elif arguments.verb == "stop":
+        answer = _stop(folder, arguments.grace)
+    elif arguments.verb == "leave":
+        folder.left.touch()
+        answer = {"left": True}
+    elif arguments.verb == "lease":
+        answer = lease.acquire(folder.root, launch_id=arguments.launch_id, owner=arguments.owner)
+    else:
+        released = lease.release(folder.root, launch_id=arguments.launch_id, closing=arguments.closing)
+        answer = {"released": released}
+    print(json.dumps(answer))
+    return 0
+
+
+def _start(folder: LaunchFolder) -> dict[str, object]:
+    """Starts the supervisor detached, once: the launch's own folder `lock` is the lock."""
+    if not folder.lock.is_dir():
+        deadline = time.monotonic() + _ARCHIVE_PATIENCE
+        while missing := folder.missing():
+            if time.monotonic() > deadline:
+                return {"started": False, "missing": missing}
+            time.sleep(0.2)
+        folder.instructions.chmod(0o600)
+    try:
+        folder.lock.mkdir()
+    except FileExistsError:
+        return {"started": True, "again": True}
+    # Whoever starts it follows it, until it says that it leaves or is not heard of for a while.
+    folder.follower.touch()
+    prune(folder.root, keep=folder.path.name)
+    supervisor.detach(folder)
+    return {"started": True, "again": False}
+
+
+def _stop(folder: LaunchFolder, grace: float) -> dict[str, object]:
+    """Asks the supervisor to end the command: SIGTERM, after `grace` seconds SIGKILL. Does not wait."""
+    pid = folder.supervisor_pid()
+    if pid is None:
+        return {"stopping": False}
+    folder.grace.write_text(str(grace))
+    os.kill(pid, signal.SIGTERM)
+    return {"stopping": True}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

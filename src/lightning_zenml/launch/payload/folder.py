@@ -1,0 +1,182 @@
+"""A launch's folder on the studio, and what is read from and written to it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(".lightning_zenml")
+"""Relative to the studio's home."""
+TITLE = "==> "
+"""Begins a line of the log that opens a new part of it."""
+_KEPT = 20
+_CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True)
+class LaunchFolder:
+    """`launches/<id>` under `root`: what the client uploads, and the record that the supervisor keeps.
+
+    Args:
+        root: `.lightning_zenml` in the studio's home.
+        path: the launch's own folder.
+    """
+
+    root: Path
+    path: Path
+
+    @classmethod
+    def of(cls, launch_id: str) -> LaunchFolder:
+        """The folder of a launch."""
+        root = Path.home() / ROOT
+        return cls(root=root, path=root / "launches" / launch_id)
+
+    @property
+    def instructions(self) -> Path:
+        """What to do, with the environment; mode 0600, read and removed by the supervisor."""
+        return self.path / "env"
+
+    @property
+    def code(self) -> Path:
+        """The unpacked repository."""
+        return self.path / "code"
+
+    @property
+    def log(self) -> Path:
+        """Output of installs, commands and command."""
+        return self.path / "log"
+
+    @property
+    def status(self) -> Path:
+        """The record, as JSON."""
+        return self.path / "status.json"
+
+    @property
+    def runs(self) -> Path:
+        """One JSON line per ZenML run, written by our orchestrator."""
+        return self.path / "runs.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """A folder that exists once the launch was started."""
+        return self.path / "lock"
+
+    @property
+    def pid(self) -> Path:
+        """Process id of the supervisor."""
+        return self.path / "pid"
+
+    @property
+    def grace(self) -> Path:
+        """Seconds between SIGTERM and SIGKILL when the launch is stopped."""
+        return self.path / "grace"
+
+    @property
+    def follower(self) -> Path:
+        """Touched at every read: somebody follows."""
+        return self.path / "follower"
+
+    @property
+    def left(self) -> Path:
+        """Exists once the client said that nobody follows."""
+        return self.path / "left"
+
+    def missing(self) -> list[str]:
+        """The uploaded files that are not here, or not whole."""
+        if not self.instructions.exists():
+            return [self.instructions.name]
+        instructions = json.loads(self.instructions.read_text())
+        wanted = {self.archive(instructions["archive"]): instructions["archive"]}
+        return [path.name for path, sha256 in wanted.items() if not path.exists() or _sha256(path) != sha256]
+
+    def archive(self, sha256: str) -> Path:
+        """Where the archive of that digest lies."""
+        return self.root / "archives" / sha256
+
+    def write_status(self, status: dict[str, Any]) -> None:
+        """Replaces `status.json` at once, never half."""
+        draft = self.path / "status.json.new"
+        draft.write_text(json.dumps(status))
+        draft.replace(self.status)
+
+    def read(self, *, log_offset: int, runs_offset: int) -> dict[str, Any]:
+        """What is new since the offsets (bytes)."""
+        self.follower.touch()
+        alive = self.supervisor_pid() is not None
+        # Status before log: a finished status must come with the whole log.
+        status = json.loads(self.status.read_text()) if self.status.exists() else None
+        log, log_end = _tail(self.log, log_offset)
+        runs, runs_end = _tail(self.runs, runs_offset)
+        complete = runs[: runs.rfind("\n") + 1]
+        return {
+            "status": status,
+            "alive": alive,
+            "log": log,
+            "log_offset": log_end,
+            "more": log_end - log_offset >= _CHUNK,
+            "runs": [json.loads(line) for line in complete.splitlines()],
+            "runs_offset": runs_end - len(runs[len(complete) :].encode()),
+        }
+
+    def last_output(self, limit: int) -> str:
+        """The last `limit` characters at most of what the log's last part holds."""
+        with self.log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 4 * limit))
+            text = log.read().decode(errors="replace")
+        last_title = f"\n{text}".rfind(f"\n{TITLE}")
+        return (text if last_title < 0 else text[last_title:].partition("\n")[2])[-limit:]
+
+    def supervisor_pid(self) -> int | None:
+        """The process id of the supervisor while it lives."""
+        try:
+            pid = int(self.pid.read_text())
+            os.kill(pid, 0)
+        except (OSError, ValueError):
+            return None
+        return pid
+
+    def followed(self, within: float) -> bool:
+        """Whether a client read the record within the last seconds and has not left."""
+        if self.left.exists() or not self.follower.exists():
+            return False
+        return time.time() - self.follower.stat().st_mtime < within
+
+
+def prune(root: Path, *, keep: str) -> None:
+    """Removes all but the newest launches and archives; those in use stay."""
+    launches = sorted((root / "launches").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in launches[_KEPT:]:
+        if path.name != keep and LaunchFolder(root, path).supervisor_pid() is None:
+            shutil.rmtree(path, ignore_errors=True)
+    archives = sorted((root / "archives").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in archives[_KEPT:]:
+        path.unlink(missing_ok=True)
+
+
+def _tail(path: Path, offset: int) -> tuple[str, int]:
+    """Text from `offset` on, and the offset behind it; a character cut at the end waits for the next read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(_CHUNK)
+    except FileNotFoundError:
+        return "", offset
+    for cut in range(min(4, len(data) + 1)):
+        try:
+            whole = data[: len(data) - cut]
+            return whole.decode(), offset + len(whole)
+        except UnicodeDecodeError as error:
+            if error.reason != "unexpected end of data":
+                break
+    return data.decode(errors="replace"), offset + len(data)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

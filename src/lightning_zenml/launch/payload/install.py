@@ -1,0 +1,92 @@
+"""Installs into the studio's own Python environment, and only what changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+_MARKER = Path(sys.prefix) / ".lightning_zenml.json"
+"""Lies in the environment itself: whatever resets the environment resets it too."""
+
+
+def environment_without_traps(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which `python` and `uv` are the studio's real ones.
+
+    A studio names a folder in UV_LIGHTNING_VIRTUALENV_ROOT that does not exist, and uv fails over it. PYTHONPATH
+    holds our wheel, which only this program needs.
+    """
+    clean = {
+        name: value for name, value in environment.items() if name not in ("UV_LIGHTNING_VIRTUALENV_ROOT", "PYTHONPATH")
+    }
+    clean["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), clean.get("PATH", os.defpath)])
+    return clean
+
+
+def digest(wheel: Path, specifiers: list[str], code: Path) -> str:
+    """Of everything that the install depends on: interpreter, wheel, specifiers, contents of requirements files."""
+    parts = [sys.executable, sys.version, wheel.parent.name, *specifiers]
+    parts += [
+        content
+        for specifier in specifiers
+        if specifier.startswith("-r ")
+        for content in _contents(code / specifier[3:])
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def is_installed(wanted: str) -> bool:
+    """Whether this environment has had that install."""
+    try:
+        return bool(json.loads(_MARKER.read_text())["digest"] == wanted)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def command(wheel: Path, specifiers: list[str]) -> list[str]:
+    """The install as one resolution, so that a conflict is found before anything changes."""
+    arguments = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
+    if uv := _uv():
+        arguments[:3] = [uv]
+    arguments += ["--reinstall-package", "lightning-zenml", str(wheel)]
+    for specifier in specifiers:
+        arguments += specifier.split(" ", 1) if specifier.startswith("-r ") else [specifier]
+    return arguments
+
+
+def install(arguments: list[str], *, wanted: str, code: Path, log: IO[bytes], environment: Mapping[str, str]) -> int:
+    """Runs the install in the repository; returns its exit code."""
+
+    def run(*command: str) -> int:
+        return subprocess.run(
+            command, cwd=code, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, check=False
+        ).returncode
+
+    _MARKER.unlink(missing_ok=True)
+    if not _uv():
+        run(sys.executable, "-m", "pip", "install", "--quiet", "uv")
+    exit_code = run(*arguments)
+    if exit_code == 0:
+        _MARKER.write_text(json.dumps({"digest": wanted}))
+    return exit_code
+
+
+def _uv() -> str | None:
+    beside = Path(sys.executable).parent / "uv"
+    return str(beside) if beside.exists() else shutil.which("uv")
+
+
+def _contents(requirements: Path) -> list[str]:
+    """The file and the files that it includes."""
+    if not requirements.is_file():
+        return [f"missing {requirements}"]
+    text = requirements.read_text(errors="replace")
+    included = re.findall(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]+(\S+)", text, re.MULTILINE)
+    return [text, *(content for name in included for content in _contents(requirements.parent / name))]

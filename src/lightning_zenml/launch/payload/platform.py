@@ -1,0 +1,102 @@
+"""The three requests that a studio sends about itself: keep me awake, stop me, delete me."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Lightning's API as the studio sees it.
+
+    Args:
+        url: of the studio's resource: `<platform>/v1/projects/<teamspace id>/cloudspaces/<studio id>`.
+        authorization: header; secret.
+    """
+
+    url: str
+    authorization: str
+
+    def keep_alive(self) -> None:
+        """Counts as activity: a studio sleeps after ten idle minutes."""
+        self._send("POST", "/keep-alive", {})
+
+    def stop(self) -> None:
+        """Stops the machine, and with it this very program."""
+        self._send("POST", "/stop")
+
+    def delete(self) -> None:
+        """Deletes the studio, and with it this very program."""
+        self._send("DELETE", "")
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
+        send(method, self.url + path, headers={"Authorization": self.authorization}, body=body)
+
+
+def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any] | None = None) -> None:
+    """Sends a request, again when it fails for a passing reason.
+
+    Raises:
+        OSError: no success within the tries (an `urllib.error.HTTPError` is one).
+    """
+    request = urllib.request.Request(  # noqa: S310 - the client gave the URL
+        url,
+        method=method,
+        headers={"Content-Type": "application/json", **headers},
+        data=None if body is None else json.dumps(body).encode(),
+    )
+    for attempt in range(_TRIES):
+        try:
+            urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
+            return
+        except OSError as error:
+            refused = isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429
+            if refused or attempt == _TRIES - 1:
+                raise
+            time.sleep(0.5 * 2**attempt)
+
+
+class Heartbeat:
+    """Calls functions every so often from a thread; an error of one never ends it.
+
+    Args:
+        period: seconds.
+        calls: what to call.
+        warn: told about errors, once per kind.
+    """
+
+    def __init__(self, period: float, calls: list[Callable[[], object]], warn: Callable[[str], None]) -> None:
+        self._period, self._calls, self._warn = period, calls, warn
+        self._ended = threading.Event()
+        self._warned: set[str] = set()
+
+    def start(self) -> None:
+        """Beats for the first time at once."""
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def end(self) -> None:
+        """No more beats."""
+        self._ended.set()
+
+    def _beat(self) -> None:
+        while not self._ended.is_set():
+            for call in self._calls:
+                try:
+                    call()
+                except Exception as error:
+                    self._tell(f"{type(error).__name__}: {error}")
+            self._ended.wait(self._period)
+
+    def _tell(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self._warn(f"Keeping the studio awake failed once: {text}")

@@ -1,0 +1,245 @@
+"""The story of a launch as the studio lives it: unpack, install, run, record, release."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning_zenml.launch.payload import install, lease
+from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
+from lightning_zenml.launch.payload.platform import Heartbeat, Platform, send
+from lightning_zenml.launch.payload.session import Ended, Session
+
+_HEARTBEAT = 30.0
+_FOLLOWED_WITHIN = 45.0
+"""Seconds since the last read in which a client still counts as following."""
+_FOLLOWER_PATIENCE = 120.0
+"""Seconds that a client which follows has for releasing the studio itself."""
+_OUTPUT = 4000
+"""Characters of output that a failure carries."""
+
+
+def detach(folder: LaunchFolder) -> None:
+    """Starts the supervisor and a guardian over it, both independent of the calling session."""
+    if os.fork():
+        return
+    os.setsid()
+    own_log = os.open(folder.path / "payload.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for descriptor, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, own_log), (2, own_log)):
+        os.dup2(source, descriptor)
+    _guard(folder)
+    os._exit(0)
+
+
+def _guard(folder: LaunchFolder) -> None:
+    """Waits for the supervisor; when that dies of something else than its own end, finishes in its place."""
+    supervisor = Supervisor(folder, json.loads(folder.instructions.read_text()))
+    folder.instructions.unlink()
+    pid = os.fork()
+    if pid == 0:
+        supervisor.run()
+        os._exit(0)
+    folder.pid.write_text(str(pid))
+    _, wait_status = os.waitpid(pid, 0)
+    folder.pid.unlink(missing_ok=True)
+    if wait_status != 0:
+        supervisor.finish(
+            failure={
+                "phase": "running",
+                "message": "The supervisor of the launch died; the machine may have run out of memory.",
+            },
+            report=True,
+        )
+    supervisor.release()
+
+
+class _Stop(Exception):  # noqa: N818 - a signal, not an error
+    """The launch is to be stopped."""
+
+
+class Supervisor:
+    """Supervises one launch.
+
+    Args:
+        folder: of the launch.
+        instructions: what `lightning_zenml.launch.launcher` wrote, environment included.
+    """
+
+    def __init__(self, folder: LaunchFolder, instructions: dict[str, Any]) -> None:
+        self._folder = folder
+        self._do = instructions
+        self._platform = Platform(**instructions["platform"])
+        self._wheel = folder.root / instructions["wheel"]
+        self._session: Session | None = None
+
+    def run(self) -> None:
+        """From the unpacked archive to the finished record."""
+        signal.signal(signal.SIGTERM, _raise_stop)
+        with self._folder.log.open("ab") as log:
+            heartbeat = Heartbeat(_HEARTBEAT, self._beats(), lambda text: _say(log, text))
+            heartbeat.start()
+            try:
+                self._supervise(log)
+            except _Stop:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                self._end_session()
+                self.finish(stopped=True)
+            except Exception as error:
+                self.finish(
+                    failure={"phase": "installing", "message": f"{type(error).__name__}: {error}"},
+                    report=True,
+                )
+            finally:
+                heartbeat.end()
+
+    def finish(
+        self,
+        *,
+        exit_code: int | None = None,
+        failure: dict[str, Any] | None = None,
+        stopped: bool = False,
+        report: bool = False,
+    ) -> None:
+        """Writes the final record.
+
+        Args:
+            exit_code: of the command; None when it never ran.
+            failure: what went wrong.
+            stopped: ended on request.
+            report: whether to send the launch's failure request: the command could not tell of its end itself.
+        """
+        self._folder.write_status({"phase": "finished", "exit_code": exit_code, "failure": failure, "stopped": stopped})
+        request = self._do["failure_request"]
+        if report and request:
+            try:
+                send(request["method"], request["url"], headers=request["headers"], body=request["body"])
+            except OSError as error:
+                print(f"The failure could not be reported: {error}", file=sys.stderr)
+
+    def release(self) -> None:
+        """Gives back lease and studio, unless a client that follows does it within its patience."""
+        deadline = time.monotonic() + _FOLLOWER_PATIENCE
+        while self._folder.followed(_FOLLOWED_WITHIN) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        stops = self._do["release"] == "stop"
+        lease.release(self._folder.root, launch_id=self._folder.path.name, closing=stops)
+        if self._do["release"] == "delete":
+            self._platform.delete()
+        elif stops:
+            self._platform.stop()
+
+    def _supervise(self, log: Any) -> None:
+        self._record("installing")
+        self._folder.code.mkdir()
+        with tarfile.open(self._folder.archive(self._do["archive"])) as archive:
+            archive.extractall(self._folder.code, filter="data")
+        environment = self._environment()
+        failure = self._install(log, environment)
+        if failure is not None:
+            return self.finish(failure=failure, report=True)
+        self._session = Session(
+            self._do["commands"],
+            self._do["command"],
+            code=self._folder.code,
+            working_directory=self._folder.code / self._do["working_directory"],
+            environment=environment,
+            log=log,
+            on_command=lambda index: self._record("running" if index is None else "commands"),
+        )
+        ended = self._session.wait(self._do["timeout"])
+        if ended is None:
+            self._end_session()
+            message = f"Stopped: it ran longer than its timeout of {self._do['timeout'] / 60:g} minutes."
+            return self.finish(failure={"phase": "running", "message": message}, report=True)
+        return self._conclude(ended)
+
+    def _install(self, log: Any, environment: dict[str, str]) -> dict[str, Any] | None:
+        specifiers = [*self._do["packages"], *self._do["requirements"]]
+        if not specifiers:
+            return None
+        wanted = install.digest(self._wheel, specifiers, self._folder.code)
+        if install.is_installed(wanted):
+            _say(log, "Requirements: unchanged on this studio")
+            return None
+        _say(log, f"Install: {' '.join(specifiers)}")
+        arguments = install.command(self._wheel, specifiers)
+        exit_code = install.install(arguments, wanted=wanted, code=self._folder.code, log=log, environment=environment)
+        if exit_code == 0:
+            return None
+        return {
+            "phase": "installing",
+            "message": f"The requirements can't be installed (exit code {exit_code}).",
+            "command": " ".join(arguments),
+            "exit_code": exit_code,
+            "output": self._folder.last_output(_OUTPUT),
+        }
+
+    def _conclude(self, ended: Ended) -> None:
+        if ended.exit_code == 0 and (ended.whole or ended.at is None):
+            return self.finish(exit_code=0)
+        failure = {"exit_code": ended.exit_code, "output": self._folder.last_output(_OUTPUT)}
+        if ended.at is None:
+            command = self._do["command"]
+            message = f"The run failed with exit code {ended.exit_code}: {command}"
+            failure |= {"phase": "running", "message": message, "command": command}
+            # 128 + n: killed by a signal, so it could not tell anybody.
+            return self.finish(exit_code=ended.exit_code, failure=failure, report=ended.exit_code > 128)
+        command = self._do["commands"][ended.at]
+        what = (
+            f"failed with exit code {ended.exit_code}"
+            if ended.exit_code
+            else "ended the session with `exit`, so nothing ran after it"
+        )
+        message = f"Command {ended.at + 1} of {len(self._do['commands'])} {what}: {command}"
+        failure |= {"phase": "commands", "message": message, "command": command}
+        return self.finish(failure=failure, report=True)
+
+    def _environment(self) -> dict[str, str]:
+        studio = self._do["studio"]
+        return {
+            **install.environment_without_traps(os.environ),
+            "PYTHONUNBUFFERED": "1",
+            **self._do["environment"],
+            "LIGHTNING_ZENML_LAUNCH_ID": self._folder.path.name,
+            "LIGHTNING_ZENML_LAUNCH_DIR": str(self._folder.path),
+            "LIGHTNING_ZENML_CODE": str(self._folder.code),
+            "LIGHTNING_ZENML_STUDIO_NAME": studio["name"],
+            "LIGHTNING_ZENML_STUDIO_URL": studio["url"],
+            "LIGHTNING_ZENML_MACHINE": studio["machine"],
+        }
+
+    def _beats(self) -> list[Any]:
+        beats: list[Any] = [self._platform.keep_alive]
+        if self._do["leased"]:
+            name, owner = self._folder.path.name, self._do["owner"]
+            beats.append(lambda: lease.acquire(self._folder.root, launch_id=name, owner=owner))
+        return beats
+
+    def _record(self, phase: str) -> None:
+        self._folder.write_status({"phase": phase, "exit_code": None, "failure": None, "stopped": False})
+
+    def _end_session(self) -> None:
+        if self._session is not None:
+            self._session.end(_grace(self._folder.grace))
+
+
+def _grace(path: Path) -> float:
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return 20.0
+
+
+def _say(log: Any, text: str) -> None:
+    log.write(f"{TITLE}{text}\n".encode())
+    log.flush()
+
+
+def _raise_stop(*_: object) -> None:
+    raise _Stop

@@ -1,0 +1,48 @@
+"""The client's end of the payload: calls its verbs on the studio and reads their answers."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from lightning_zenml.launch.errors import StudioError
+from lightning_zenml.launch.studio import Studio
+
+
+@dataclass(frozen=True)
+class Remote:
+    """The payload of one launch on one studio.
+
+    Args:
+        studio: where it runs.
+        python: absolute path of the studio's Python (`python` itself is an alias there).
+        wheel: our wheel, relative to `.lightning_zenml`; the payload runs straight from it.
+        launch_id: of the launch.
+    """
+
+    studio: Studio
+    python: str
+    wheel: str
+    launch_id: str
+
+    def call(self, verb: str, *options: str, timeout: float = 120) -> dict[str, Any]:
+        """Calls a verb of `lightning_zenml.launch.payload`, each of which is safe to repeat.
+
+        Raises:
+            StudioLostError: the studio does not run.
+            StudioError: the verb failed.
+        """
+        arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, self.launch_id, *options]
+        command = f'cd "$HOME" && PYTHONPATH="$HOME/.lightning_zenml/{self.wheel}" {shlex.join(arguments)}'
+        completed = self.studio.run(command, timeout=timeout)
+        # Whatever the studio's shell prints of its own comes before our one line.
+        lines = [line for line in completed.output.splitlines() if line.startswith("{")]
+        if completed.exit_code != 0 or not lines:
+            raise StudioError(
+                f"The launch's own program failed on the studio '{self.studio.name}' ({verb}, "
+                f"exit code {completed.exit_code}): {completed.output[-1000:].strip()}"
+            )
+        answer: dict[str, Any] = json.loads(lines[-1])
+        return answer

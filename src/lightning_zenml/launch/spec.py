@@ -1,0 +1,141 @@
+"""What to launch (`LaunchSpec`) and what can be told of it (`Status`, `Update`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from lightning_zenml.package.archive import Archive
+
+
+class KeepStudio(StrEnum):
+    """What becomes of the studio at the end of a launch."""
+
+    AUTO = "auto"
+    KEEP = "keep"
+    STOP = "stop"
+    DELETE = "delete"
+
+
+class Phase(StrEnum):
+    """Where a launch stands, in order. The last is final."""
+
+    STARTING = "starting"
+    UPLOADING = "uploading"
+    INSTALLING = "installing"
+    COMMANDS = "commands"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureRequest:
+    """One HTTP request that the payload sends when the command was never started or was killed.
+
+    Lets whoever waits for the command (a ZenML run) learn of an end that the command itself can't report.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchSpec:
+    """A command, in an archive of a repository, on a studio.
+
+    Args:
+        name: pipeline or repository; a fresh studio is named after it.
+        owner: who launches, in a few words; shown to a launch that waits for the same studio.
+        archive: the packaged repository.
+        command: bash; exit code 0 means success.
+        studio_name: studio to use or create; None: a fresh studio, deleted at the end.
+        machines: machine names in order of preference; empty: the machine the studio is on, or a CPU.
+        commands: bash lines run before `command`, in one session; the first failure ends the launch.
+        packages: requirement specifiers that every launch needs (zenml as on the server, ...).
+        requirements: requirement specifiers of the user, or `-r <file>` relative to the repository.
+        environment: variables of commands and command; secrets among them are fine (0600 file, never a command line).
+        working_directory: where `command` runs, relative to the repository.
+        timeout: seconds until the command is stopped; None: no limit.
+        keep_studio: what becomes of the studio at the end.
+        interruptible: on a spot machine.
+        cloud: cloud account or provider for a new studio.
+        failure_request: see `FailureRequest`.
+    """
+
+    name: str
+    owner: str
+    archive: Archive
+    command: str
+    studio_name: str | None = None
+    machines: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    working_directory: str = "."
+    timeout: float | None = None
+    keep_studio: KeepStudio = KeepStudio.AUTO
+    interruptible: bool = False
+    cloud: str | None = None
+    failure_request: FailureRequest | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a launch failed.
+
+    Args:
+        phase: in which it failed.
+        message: in one sentence.
+        command: the command that failed.
+        exit_code: of that command.
+        output: its last output, at most 4,000 characters.
+    """
+
+    phase: Phase
+    message: str
+    command: str | None = None
+    exit_code: int | None = None
+    output: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """The payload's own record (`status.json`).
+
+    Args:
+        phase: where the launch stands.
+        exit_code: of the command, once FINISHED; None when it never ran.
+        failure: set when the launch FINISHED without success.
+        stopped: the launch was stopped on request.
+    """
+
+    phase: Phase
+    exit_code: int | None = None
+    failure: Failure | None = None
+    stopped: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the launch is finished and its command exited with 0."""
+        return self.phase is Phase.FINISHED and self.exit_code == 0 and not self.stopped
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """What one poll brought.
+
+    Args:
+        status: the payload's record.
+        log: new log text, whole lines except perhaps the last; '' when there is nothing new.
+        runs: new lines of `runs.jsonl`: one dictionary per ZenML run that our orchestrator started, with
+            `run_id`, `run_name`, `pipeline`, `run_url`, `orchestrator_url`.
+    """
+
+    status: Status
+    log: str = ""
+    runs: tuple[Mapping[str, Any], ...] = ()

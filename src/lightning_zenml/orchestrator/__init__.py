@@ -1,0 +1,1 @@
+"""What ZenML runs: the orchestrator flavor `lightning`. Knows nothing of GitHub."""

@@ -1,0 +1,93 @@
+"""The launch that this process is part of: what the payload tells its commands through variables."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+LAUNCH_ID = "LIGHTNING_ZENML_LAUNCH_ID"
+LAUNCH_DIR = "LIGHTNING_ZENML_LAUNCH_DIR"
+CODE = "LIGHTNING_ZENML_CODE"
+STUDIO_NAME = "LIGHTNING_ZENML_STUDIO_NAME"
+STUDIO_URL = "LIGHTNING_ZENML_STUDIO_URL"
+MACHINE = "LIGHTNING_ZENML_MACHINE"
+ORCHESTRATOR_RUN_ID = "LIGHTNING_ZENML_ORCHESTRATOR_RUN_ID"
+SETTINGS = "LIGHTNING_ZENML_SETTINGS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchContext:
+    """A launch, seen from within its studio.
+
+    Args:
+        id: of the launch.
+        directory: folder of the launch in the studio; holds `runs.jsonl`.
+        code: root of the unpacked repository.
+        studio_name: name of the studio.
+        studio_url: page of the studio.
+        machine: name of the studio's machine.
+    """
+
+    id: str
+    directory: Path
+    code: Path
+    studio_name: str = ""
+    studio_url: str = ""
+    machine: str = ""
+
+    @classmethod
+    def find(cls, environ: Mapping[str, str] = os.environ) -> LaunchContext | None:
+        """Finds the launch that this process is part of.
+
+        Args:
+            environ: variables to look in.
+
+        Returns:
+            The launch; None outside of a studio that a launch prepared.
+        """
+        directory = environ.get(LAUNCH_DIR)
+        if not directory or not Path(directory).is_dir():
+            return None
+        return cls(
+            id=environ[LAUNCH_ID],
+            directory=Path(directory),
+            code=Path(environ[CODE]),
+            studio_name=environ.get(STUDIO_NAME, ""),
+            studio_url=environ.get(STUDIO_URL, ""),
+            machine=environ.get(MACHINE, ""),
+        )
+
+    def record_run(self, *, run_id: str, run_name: str, pipeline: str, run_url: str | None) -> None:
+        """Tells whoever follows the launch of a ZenML run in it.
+
+        Args:
+            run_id: of the run.
+            run_name: of the run.
+            pipeline: name of its pipeline.
+            run_url: its page on the dashboard, if there is one.
+        """
+        record = {
+            "run_id": run_id,
+            "run_name": run_name,
+            "pipeline": pipeline,
+            "run_url": run_url,
+            "orchestrator_url": self.studio_url,
+        }
+        with (self.directory / "runs.jsonl").open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(record) + "\n")
+
+
+def orchestrator_run_id(launch_id: str, run_id: object) -> str:
+    """Names a run on Lightning: one launch may hold several.
+
+    Args:
+        launch_id: of the launch.
+        run_id: of the ZenML run.
+
+    Returns:
+        What ZenML calls the orchestrator run id, the same in the client, the controller and every step.
+    """
+    return f"{launch_id}-{str(run_id)[:8]}"

@@ -1,0 +1,392 @@
+"""Runs the steps of a pipeline in the studio, on ZenML's `DagRunner`.
+
+`python -m lightning_zenml.orchestrator.controller --snapshot-id ID --run-id ID` where a client has launched it,
+or `control` in the process that compiled the pipeline, when that stands in the studio itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from zenml.client import Client
+from zenml.enums import ExecutionMode, ExecutionStatus
+from zenml.exceptions import AuthorizationException, IllegalOperationError
+from zenml.logger import get_logger
+from zenml.models import PipelineRunUpdate
+from zenml.orchestrators import publish_utils
+from zenml.orchestrators.dag_runner import DagRunner, InterruptMode, Node, NodeStatus
+from zenml.orchestrators.step_run_utils import StepRunRequestFactory, publish_cached_step_run
+from zenml.orchestrators.utils import get_config_environment_vars
+from zenml.stack import Stack
+from zenml.utils import dashboard_utils, source_utils
+from zenml.utils.env_utils import get_runtime_environment
+from zenml.utils.time_utils import utc_now
+
+from lightning_zenml.orchestrator.context import (
+    ORCHESTRATOR_RUN_ID,
+    SETTINGS,
+    LaunchContext,
+    orchestrator_run_id,
+)
+from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.steps import StepProcess, step_command
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse, StepRunResponse
+
+logger = get_logger(__name__)
+
+POLL_INTERVAL = 0.3
+SERVER_POLL_INTERVAL = 5.0
+STOP_GRACE = 15.0
+STOPPED_EXIT_CODE = 128 + signal.SIGTERM
+
+
+class PipelineFailedError(Exception):
+    """Steps of the run failed. The message names them."""
+
+
+class PipelineStoppedError(Exception):
+    """The run was stopped on request."""
+
+
+def control(
+    snapshot: PipelineSnapshotResponse,
+    run: PipelineRunResponse,
+    stack: Stack,
+    settings: LightningOrchestratorSettings,
+    context: LaunchContext,
+) -> None:
+    """Runs a pipeline to its end.
+
+    Args:
+        snapshot: the compiled pipeline.
+        run: the run.
+        stack: it runs on; its orchestrator is ours.
+        settings: of the pipeline.
+        context: the launch that this process is part of.
+
+    Raises:
+        PipelineFailedError: if steps failed.
+        PipelineStoppedError: if the run was stopped through ZenML.
+        SystemExit: after SIGTERM, once the steps are stopped.
+    """
+    context.record_run(
+        run_id=str(run.id),
+        run_name=run.name,
+        pipeline=snapshot.pipeline_configuration.name,
+        run_url=dashboard_utils.get_run_url(run),
+    )
+    with contextlib.suppress(IllegalOperationError):
+        update = PipelineRunUpdate(orchestrator_run_id=orchestrator_run_id(context.id, run.id))
+        Client().zen_store.update_run(run.id, update)
+    Controller(snapshot, run, stack, settings, context).run()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the controller that a client has launched.
+
+    Args:
+        arguments: of the command line.
+
+    Returns:
+        The exit code: 0 only if the whole pipeline completed.
+    """
+    parser = argparse.ArgumentParser(prog="python -m lightning_zenml.orchestrator.controller")
+    parser.add_argument("--snapshot-id", type=UUID, required=True)
+    parser.add_argument("--run-id", type=UUID, required=True)
+    options = parser.parse_args(arguments)
+    context = LaunchContext.find()
+    if context is None:
+        parser.error("this program runs in a studio that a launch has prepared")
+    os.chdir(context.code)
+    source_utils.set_custom_source_root(str(context.code))
+    snapshot = Client().zen_store.get_snapshot(options.snapshot_id)
+    stack = Stack.from_model(snapshot.stack)
+    run = Client().get_pipeline_run(options.run_id)
+    try:
+        control(snapshot, run, stack, stack.orchestrator.get_settings(snapshot), context)
+    except (PipelineFailedError, PipelineStoppedError) as error:
+        logger.error("%s", error)
+        return 1
+    return 0
+
+
+class Controller:
+    """Starts, watches and stops the steps of one run. Its methods are called from several threads.
+
+    Args:
+        snapshot: the compiled pipeline.
+        pipeline_run: the run.
+        stack: it runs on.
+        settings: of the pipeline.
+        context: the launch that this process is part of.
+    """
+
+    def __init__(
+        self,
+        snapshot: PipelineSnapshotResponse,
+        pipeline_run: PipelineRunResponse,
+        stack: Stack,
+        settings: LightningOrchestratorSettings,
+        context: LaunchContext,
+    ) -> None:
+        self._snapshot = snapshot
+        self._run = pipeline_run
+        self._stack = stack
+        self._settings = settings
+        self._context = context
+        self._mode = snapshot.pipeline_configuration.execution_mode
+        self._requests = StepRunRequestFactory(snapshot=snapshot, pipeline_run=pipeline_run, stack=stack)
+        self._environment = self._run_environment()
+        self._nodes = [
+            Node(id=name, upstream_nodes=step.spec.upstream_steps)
+            for name, step in snapshot.step_configurations.items()
+        ]
+        self._processes: dict[str, StepProcess] = {}
+        self._starting = threading.Lock()
+        self._closed = False
+        self._terminated = threading.Event()
+        self._interrupt: InterruptMode | None = None
+        self._asked_server = time.monotonic()
+
+    def run(self) -> None:
+        """Runs the steps, see `control`."""
+        with _on_sigterm(self._terminated):
+            DagRunner(
+                self._nodes,
+                node_startup_function=self._start,
+                node_monitoring_function=self._check,
+                node_stop_function=lambda node: self._processes[node.id].terminate(),
+                interrupt_function=self._find_interrupt,
+                monitoring_interval=POLL_INTERVAL,
+                interrupt_check_interval=0,
+                max_parallelism=self._settings.max_parallel_steps,
+            ).run()
+            self._drain()
+            self._finish()
+        if self._terminated.is_set():
+            raise SystemExit(STOPPED_EXIT_CODE)
+
+    def _start(self, node: Node) -> NodeStatus:
+        if self._use_cache(node.id):
+            return NodeStatus.COMPLETED
+        step = self._snapshot.step_configurations[node.id]
+        settings = self._stack.orchestrator.get_settings(step)
+        if settings.machines != self._settings.machines or settings.num_machines > 1:
+            logger.warning("Step `%s` asks for another machine; it runs on the studio's.", node.id)
+        environment = self._environment | settings.environment
+        environment |= get_runtime_environment(config=step.config, stack=self._stack)
+        with self._starting:
+            if self._closed:
+                return NodeStatus.CANCELLED
+            self._processes[node.id] = StepProcess(
+                node.id, step_command(node.id, self._snapshot.id), environment, self._context.code, sys.stdout
+            )
+        return NodeStatus.RUNNING
+
+    def _check(self, node: Node) -> NodeStatus:
+        exit_code = self._processes[node.id].poll()
+        if exit_code is None:
+            return NodeStatus.RUNNING
+        if exit_code == 0:
+            return NodeStatus.COMPLETED
+        logger.error("Step `%s` ended with exit code %s.", node.id, exit_code)
+        status = NodeStatus.FAILED
+        with _run_may_be_over():
+            status = self._settle_failed(node.id)
+        return status
+
+    def _find_interrupt(self) -> InterruptMode | None:
+        self._interrupt = self._wanted_interrupt()
+        return self._interrupt
+
+    def _wanted_interrupt(self) -> InterruptMode | None:
+        if self._terminated.is_set():
+            self._announce_stop()
+            return InterruptMode.FORCE
+        if any(node.status is NodeStatus.FAILED for node in self._nodes):
+            if interrupt := self._interrupt_after_failure():
+                return interrupt
+        if time.monotonic() - self._asked_server < SERVER_POLL_INTERVAL:
+            return None
+        self._asked_server = time.monotonic()
+        try:
+            status = Client().get_pipeline_run(self._run.id, hydrate=False).status
+        except Exception as error:
+            logger.warning("Can't ask the ZenML server whether to stop: %s", error)
+            return None
+        if status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}:
+            return InterruptMode.FORCE
+        return self._interrupt_after_failure() if status is ExecutionStatus.FAILED else None
+
+    def _interrupt_after_failure(self) -> InterruptMode | None:
+        return {
+            ExecutionMode.FAIL_FAST: InterruptMode.FORCE,
+            ExecutionMode.STOP_ON_FAILURE: InterruptMode.GRACEFUL,
+        }.get(self._mode)
+
+    def _announce_stop(self) -> None:
+        # Told before the steps end, so that they and the server see a stop rather than a failure.
+        with _run_may_be_over(), contextlib.suppress(IllegalOperationError):
+            publish_utils.publish_pipeline_run_status_update(
+                self._run.id, ExecutionStatus.STOPPING, status_reason="The controller was told to stop."
+            )
+
+    def _drain(self) -> None:
+        """Sees every process to its end after an interrupt; `DagRunner` leaves them running."""
+        with self._starting:
+            self._closed = True
+        running = {name: process for name, process in self._processes.items() if process.poll() is None}
+        while running and self._interrupt is not InterruptMode.FORCE:
+            time.sleep(POLL_INTERVAL)
+            running = {name: process for name, process in running.items() if process.poll() is None}
+            self._find_interrupt()
+        for process in running.values():
+            process.terminate()
+        deadline = time.monotonic() + STOP_GRACE
+        for name, process in running.items():
+            if not process.wait(max(0.0, deadline - time.monotonic())):
+                logger.warning("Step `%s` doesn't end when asked to; it is killed.", name)
+            process.kill()
+        for node in self._nodes:
+            if node.id in self._processes and not node.is_finished:
+                node.status = self._check(node)
+
+    def _finish(self) -> None:
+        """Publishes how the run ended.
+
+        The run's own token dies with the run, which the server may have ended with the last step.
+        """
+        failed = [node.id for node in self._nodes if node.status is NodeStatus.FAILED]
+        skipped = [node.id for node in self._nodes if not node.is_finished or node.status is NodeStatus.SKIPPED]
+        stopped = self._terminated.is_set()
+        with _run_may_be_over():
+            status = Client().get_pipeline_run(self._run.id, hydrate=False).status
+            stopped = stopped or status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}
+            self._close_steps()
+            if not status.is_finished:
+                self._publish_end(ExecutionStatus.STOPPED if stopped else _end_status(failed))
+        if skipped:
+            logger.warning("Steps that didn't run: %s.", ", ".join(skipped))
+        if self._terminated.is_set():
+            return
+        if stopped:
+            raise PipelineStoppedError("The run was stopped.")
+        if failed:
+            raise PipelineFailedError(f"Steps failed: {', '.join(failed)}.")
+
+    def _publish_end(self, status: ExecutionStatus) -> None:
+        # The server ends a run by itself when its last step ends.
+        with contextlib.suppress(IllegalOperationError):
+            publish_utils.publish_pipeline_run_status_update(self._run.id, status)
+
+    def _use_cache(self, name: str) -> bool:
+        if not self._requests.has_caching_enabled(name):
+            return False
+        request = self._requests.create_request(name)
+        try:
+            self._requests.populate_request(request)
+        except Exception as error:
+            # The step's own process meets the same error and records it with the step.
+            logger.warning("Can't look for a cached version of step `%s`: %s", name, error)
+            return False
+        if request.status is not ExecutionStatus.CACHED:
+            return False
+        self._requests.record_step_run(publish_cached_step_run(request, self._run))
+        logger.info("Using cached version of step `%s`.", name)
+        return True
+
+    def _settle_failed(self, name: str) -> NodeStatus:
+        """Makes ZenML's record of a step agree with its process, which has failed."""
+        step_run = self._find_step_run(name)
+        if step_run is None:
+            self._record_failed_step(name)
+        elif step_run.status.is_successful:
+            return NodeStatus.COMPLETED
+        elif step_run.status in {ExecutionStatus.STOPPED, ExecutionStatus.CANCELLED}:
+            return NodeStatus.CANCELLED
+        elif not step_run.status.is_finished and self._interrupt is not InterruptMode.FORCE:
+            publish_utils.publish_failed_step_run(step_run.id)
+        elif self._interrupt is InterruptMode.FORCE:
+            return NodeStatus.CANCELLED
+        return NodeStatus.FAILED
+
+    def _record_failed_step(self, name: str) -> None:
+        request = self._requests.create_request(name)
+        try:
+            self._requests.populate_request(request)
+        except Exception as error:
+            logger.warning("Can't fill in the record of the failed step `%s`: %s", name, error)
+        request.status = ExecutionStatus.FAILED
+        request.end_time = utc_now()
+        Client().zen_store.create_run_step(request)
+
+    def _close_steps(self) -> None:
+        for name in self._processes:
+            step_run = self._find_step_run(name)
+            if step_run is not None and not step_run.status.is_finished:
+                publish_utils.publish_stopped_step_run(step_run.id)
+
+    def _find_step_run(self, name: str) -> StepRunResponse | None:
+        page = Client().list_run_steps(
+            name=name, pipeline_run_id=self._run.id, exclude_retried=True, hydrate=False, size=1
+        )
+        return page.items[0] if page.items else None
+
+    def _run_environment(self) -> dict[str, str]:
+        variables, secrets = get_config_environment_vars(pipeline_run_id=self._run.id)
+        # A step gets the run's own token only, and settles nothing anew.
+        dropped = {"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS}
+        own = {name: value for name, value in os.environ.items() if name not in dropped}
+        return {
+            **own,
+            **variables,
+            **secrets,
+            ORCHESTRATOR_RUN_ID: orchestrator_run_id(self._context.id, self._run.id),
+            "ZENML_CUSTOM_SOURCE_ROOT": os.path.abspath(source_utils.get_source_root()),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+@contextlib.contextmanager
+def _on_sigterm(event: threading.Event) -> Iterator[None]:
+    # Only the main thread may handle signals; elsewhere a SIGTERM ends the process as it would without us.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        event.set()
+
+    previous = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextlib.contextmanager
+def _run_may_be_over() -> Iterator[None]:
+    try:
+        yield
+    except AuthorizationException:
+        logger.debug("The run is over, and its token with it.")
+
+
+def _end_status(failed: list[str]) -> ExecutionStatus:
+    return ExecutionStatus.FAILED if failed else ExecutionStatus.COMPLETED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

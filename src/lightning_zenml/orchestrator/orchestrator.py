@@ -1,0 +1,249 @@
+"""The orchestrator: what ZenML calls to run a pipeline on Lightning AI.
+
+Called on a laptop, a runner or a server, it launches a studio with the controller in it (`submission`). Called in
+a studio that a launch prepared already, it runs the controller in place. Either way the controller (`controller`)
+runs the steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from zenml.client import Client
+from zenml.constants import (
+    METADATA_ORCHESTRATOR_LOGS_URL,
+    METADATA_ORCHESTRATOR_RUN_ID,
+    METADATA_ORCHESTRATOR_URL,
+)
+from zenml.enums import ExecutionMode
+from zenml.exceptions import IllegalOperationError, SettingsResolvingError
+from zenml.metadata.metadata_types import MetadataType, Uri
+from zenml.models import PipelineRunUpdate
+from zenml.orchestrators import BaseOrchestrator, SubmissionResult
+from zenml.stack import StackValidator
+from zenml.utils import settings_utils
+
+from lightning_zenml.orchestrator.context import (
+    ORCHESTRATOR_RUN_ID,
+    SETTINGS,
+    LaunchContext,
+    orchestrator_run_id,
+)
+from lightning_zenml.orchestrator.flavor import (
+    LightningOrchestratorConfig,
+    LightningOrchestratorSettings,
+    overlay,
+    stored_settings,
+)
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
+    from zenml.stack import Stack
+
+
+class LightningOrchestrator(BaseOrchestrator):
+    """Runs ZenML pipelines on Lightning AI."""
+
+    @property
+    def config(self) -> LightningOrchestratorConfig:
+        """Attributes of the component."""
+        return cast(LightningOrchestratorConfig, self._config)
+
+    @property
+    def settings_class(self) -> type[LightningOrchestratorSettings]:
+        """Class of the settings."""
+        return LightningOrchestratorSettings
+
+    @property
+    def requirements(self) -> set[str]:
+        """What a step needs on account of this component; the launcher brings our own package itself."""
+        return {"lightning-sdk>=2026.10"}
+
+    @property
+    def supported_execution_modes(self) -> list[ExecutionMode]:
+        """All of them."""
+        return list(ExecutionMode)
+
+    @property
+    def validator(self) -> StackValidator:
+        """Checks that studios can reach every component of the stack."""
+        return StackValidator(custom_validation_function=_check_stack)
+
+    def get_settings(self, container: Any) -> LightningOrchestratorSettings:
+        """Gets the settings of a snapshot, a run or a step.
+
+        They lie over the attributes of the component. The JSON in the variable `LIGHTNING_ZENML_SETTINGS` lies
+        over both: it's how the Action's inputs win.
+
+        Args:
+            container: a snapshot, a run, a step or its run.
+
+        Returns:
+            The settings.
+
+        Raises:
+            SettingsResolvingError: if the variable doesn't hold settings.
+        """
+        component = self.config.model_dump(exclude_unset=True)
+        stored = stored_settings(self._settings_of(container))
+        return LightningOrchestratorSettings.model_validate(
+            overlay(overlay(component, stored), _settings_from_environment())
+        )
+
+    def get_orchestrator_run_id(self) -> str:
+        """Gets the id of the run on Lightning, in the process of one of its steps.
+
+        Returns:
+            The id, the same in every step.
+
+        Raises:
+            RuntimeError: outside of a step's process.
+        """
+        try:
+            return os.environ[ORCHESTRATOR_RUN_ID]
+        except KeyError:
+            raise RuntimeError(
+                f"The variable {ORCHESTRATOR_RUN_ID} isn't set: this process isn't a step that the Lightning "
+                "orchestrator started."
+            ) from None
+
+    def get_pipeline_run_metadata(self, run_id: UUID) -> dict[str, MetadataType]:
+        """Gets what a step that has created the run publishes of it.
+
+        Args:
+            run_id: of the run.
+
+        Returns:
+            The metadata.
+        """
+        context = LaunchContext.find()
+        return run_metadata(self.get_orchestrator_run_id(), context.studio_url if context else None)
+
+    def submit_pipeline(
+        self,
+        snapshot: PipelineSnapshotResponse,
+        stack: Stack,
+        base_environment: dict[str, str],
+        step_environments: dict[str, dict[str, str]],
+        placeholder_run: PipelineRunResponse | None = None,
+    ) -> SubmissionResult:
+        """Starts a run; what is returned waits for its end.
+
+        Args:
+            snapshot: the compiled pipeline.
+            stack: it runs on.
+            base_environment: variables that every process of the run needs; holds the run's own token.
+            step_environments: unused, the controller builds them anew.
+            placeholder_run: the run.
+
+        Returns:
+            How to wait, and the run's metadata.
+
+        Raises:
+            RuntimeError: if there is no run, as for a schedule.
+            LaunchError: if nothing could be started; nothing is left running.
+        """
+        if placeholder_run is None:
+            raise RuntimeError("The Lightning orchestrator can't run pipelines on a schedule.")
+        if context := LaunchContext.find():
+            return self._run_in_place(snapshot, stack, placeholder_run, context)
+
+        from lightning_zenml.orchestrator.submission import submit
+
+        settings = self.get_settings(snapshot)
+        submission = submit(snapshot, stack, placeholder_run, settings, base_environment)
+        launch = submission.launch
+        return self._submitted(
+            placeholder_run,
+            launch.id,
+            launch.studio_url,
+            wait=submission.follow if settings.synchronous else submission.leave,
+        )
+
+    def _run_in_place(
+        self,
+        snapshot: PipelineSnapshotResponse,
+        stack: Stack,
+        run: PipelineRunResponse,
+        context: LaunchContext,
+    ) -> SubmissionResult:
+        from lightning_zenml.orchestrator.controller import control
+
+        # Waits even when asynchronous: the studio would be released with the command that we're part of.
+        return self._submitted(
+            run,
+            context.id,
+            context.studio_url,
+            wait=lambda: control(snapshot, run, stack, self.get_settings(snapshot), context),
+        )
+
+    def _submitted(
+        self, run: PipelineRunResponse, launch_id: str, studio_url: str, wait: Callable[[], None]
+    ) -> SubmissionResult:
+        run_id = orchestrator_run_id(launch_id, run.id)
+        # A controller that is quicker than us has published the same id.
+        with contextlib.suppress(IllegalOperationError):
+            Client().zen_store.update_run(run.id, PipelineRunUpdate(orchestrator_run_id=run_id))
+        return SubmissionResult(wait_for_completion=wait, metadata=run_metadata(run_id, studio_url))
+
+    def _settings_of(self, container: Any) -> dict[str, Any]:
+        configuration = getattr(container, "pipeline_configuration", None) or container.config
+        for key in (
+            settings_utils.get_stack_component_name_setting_key(self),
+            settings_utils.get_stack_component_setting_key(self),
+        ):
+            if key in configuration.settings:
+                return dict(configuration.settings[key])
+        return {}
+
+
+def run_metadata(run_id: str, studio_url: str | None) -> dict[str, MetadataType]:
+    """Makes the metadata that leads from a ZenML run to Lightning.
+
+    Args:
+        run_id: the orchestrator run id.
+        studio_url: page of the studio; its terminal and files hold the log, too.
+
+    Returns:
+        The metadata, under ZenML's names.
+    """
+    metadata: dict[str, MetadataType] = {METADATA_ORCHESTRATOR_RUN_ID: run_id}
+    if studio_url:
+        metadata[METADATA_ORCHESTRATOR_URL] = Uri(studio_url)
+        metadata[METADATA_ORCHESTRATOR_LOGS_URL] = Uri(studio_url)
+    return metadata
+
+
+def _check_stack(stack: Stack) -> tuple[bool, str]:
+    problems = []
+    if stack.artifact_store.config.is_local:
+        problems.append(
+            f"the artifact store `{stack.artifact_store.name}` is local: steps in a studio can't read or write "
+            "it. Use a remote one (s3, gcp, azure)"
+        )
+    problems += [
+        f"the {component.type.value} `{component.name}` keeps files at `{component.local_path}` on this "
+        "machine, where a studio can't reach them"
+        for component in stack.all_components
+        if component.local_path is not None and component is not stack.artifact_store
+    ]
+    if not problems:
+        return True, ""
+    return False, "The stack can't run on Lightning AI: " + "; ".join(problems) + "."
+
+
+def _settings_from_environment() -> Mapping[str, Any]:
+    text = os.environ.get(SETTINGS) or "{}"
+    try:
+        settings = json.loads(text)
+    except ValueError as error:
+        raise SettingsResolvingError(f"The variable {SETTINGS} isn't valid JSON: {error}.") from None
+    if not isinstance(settings, dict):
+        raise SettingsResolvingError(f"The variable {SETTINGS} must hold a JSON object.")
+    return settings

@@ -1,0 +1,64 @@
+"""Makes ZenML's stock flavor `lightning` resolve to ours.
+
+Every ZenML server has a flavor `lightning` already and refuses a second one, so `--flavor=lightning` and the
+documented import of `LightningOrchestratorSettings` always lead to ZenML's module. A hook gives that module our
+classes when it is imported. `lightning_zenml.pth` activates it at every start of the interpreter, so this module
+imports next to nothing (`wrapt`, which has such hooks ready, takes 30 ms) and never raises.
+The variable `LIGHTNING_ZENML_STOCK`, set to anything, turns it off.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+SWITCH = "LIGHTNING_ZENML_STOCK"
+STOCK_MODULE = "zenml.integrations.lightning.flavors.lightning_orchestrator_flavor"
+
+
+def activate() -> None:
+    """Registers the import hook, once; does nothing when it's turned off."""
+    if SWITCH not in os.environ and _StockFinder not in sys.meta_path:
+        sys.meta_path.insert(0, _StockFinder)
+
+
+class _StockFinder:
+    @classmethod
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != STOCK_MODULE:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_overlay(module: ModuleType) -> None:
+                execute(module)
+                _overlay(module)
+
+            spec.loader.exec_module = execute_and_overlay  # type: ignore[method-assign]
+        return spec
+
+
+def _overlay(stock: ModuleType) -> None:
+    try:
+        from lightning_zenml.orchestrator import flavor as ours
+
+        # The flavor's class stays: the server's database names it, and it must load without our package, too.
+        stock_flavor = stock.LightningOrchestratorFlavor
+        for name in ("config_class", "implementation_class", "docs_url", "sdk_docs_url"):
+            setattr(stock_flavor, name, vars(ours.LightningOrchestratorFlavor)[name])
+        for name in ("LightningOrchestratorSettings", "LightningOrchestratorConfig"):
+            setattr(stock, name, getattr(ours, name))
+    except Exception as error:
+        import warnings
+
+        warnings.warn(
+            f"lightning-zenml can't replace ZenML's own Lightning orchestrator, which stays in use: {error!r}",
+            RuntimeWarning,
+            stacklevel=2,
+        )

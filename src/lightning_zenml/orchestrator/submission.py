@@ -1,0 +1,234 @@
+"""From a client to a studio: packs the source root, launches the controller on Lightning and follows it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zenml import __version__ as zenml_version
+from zenml.client import Client
+from zenml.enums import ExecutionStatus
+from zenml.integrations.registry import integration_registry
+from zenml.logger import get_logger
+from zenml.orchestrators.publish_utils import publish_failed_pipeline_run
+from zenml.utils import source_utils
+
+from lightning_zenml.launch.errors import LaunchError, StudioLostError
+from lightning_zenml.launch.launcher import Launch, Launcher
+from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.spec import FailureRequest, LaunchSpec, Phase, Status
+from lightning_zenml.orchestrator.context import SETTINGS
+from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.package.archive import Archive, pack
+from lightning_zenml.package.repository import Repository
+
+if TYPE_CHECKING:
+    from zenml.config import DockerSettings
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
+    from zenml.stack import Stack
+
+logger = get_logger(__name__)
+
+
+class Submission:
+    """A run whose controller has been launched.
+
+    Args:
+        launch: the launch of the controller.
+        run: the ZenML run.
+    """
+
+    def __init__(self, launch: Launch, run: PipelineRunResponse) -> None:
+        self.launch = launch
+        self.run = run
+
+    def follow(self) -> None:
+        """Prints the log until the launch has ended, then releases the studio.
+
+        Interrupted, it leaves the run to itself.
+
+        Raises:
+            LaunchError: if the run failed, was stopped, or the studio is lost.
+        """
+        status = None
+        try:
+            for update in self.launch.follow():
+                print(update.log, end="", flush=True)
+                status = update.status
+        except StudioLostError:
+            # Nobody else is left who could tell ZenML.
+            self._fail_run()
+            self.launch.release()
+            raise
+        except BaseException:
+            self.launch.leave()
+            raise
+        self.launch.release()
+        _raise_unless_succeeded(status)
+
+    def leave(self) -> None:
+        """Waits until the controller runs, then leaves the run to itself.
+
+        Raises:
+            LaunchError: if the launch ended before that.
+        """
+        status = None
+        try:
+            for update in self.launch.follow():
+                status = update.status
+                if update.runs or status.phase is Phase.FINISHED:
+                    break
+        finally:
+            self.launch.leave()
+        if status is not None and status.phase is Phase.FINISHED:
+            _raise_unless_succeeded(status)
+        logger.info("The run goes on in the studio %s: %s", self.launch.studio_name, self.launch.studio_url)
+
+    def _fail_run(self) -> None:
+        run = Client().get_pipeline_run(self.run.id, hydrate=False)
+        if not run.status.is_finished:
+            publish_failed_pipeline_run(self.run.id)
+
+
+def submit(
+    snapshot: PipelineSnapshotResponse,
+    stack: Stack,
+    run: PipelineRunResponse,
+    settings: LightningOrchestratorSettings,
+    environment: Mapping[str, str],
+) -> Submission:
+    """Launches the controller of a run.
+
+    Args:
+        snapshot: the compiled pipeline.
+        stack: it runs on.
+        run: the run.
+        settings: of the pipeline.
+        environment: variables that connect the controller to the ZenML server; holds the run's token.
+
+    Returns:
+        The submission.
+
+    Raises:
+        LaunchError: if it can't be launched; what was started is released again.
+        PackageError: if the source root can't be packed.
+    """
+    credentials = Credentials.resolve(
+        os.environ,
+        user_id=settings.user_id,
+        api_key=settings.api_key,
+        teamspace=settings.teamspace,
+        username=settings.username,
+        organization=settings.organization,
+    )
+    root = Path(source_utils.get_source_root())
+    lightning = Lightning.connect(credentials)
+    with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
+        archive = pack(Repository.open(root), Path(folder) / "code.tar.gz")
+        spec = launch_spec(snapshot, stack, run, settings, environment, archive, root)
+        launch = Launcher(lightning, notify=logger.info).launch(spec)
+    return Submission(launch, run)
+
+
+def launch_spec(
+    snapshot: PipelineSnapshotResponse,
+    stack: Stack,
+    run: PipelineRunResponse,
+    settings: LightningOrchestratorSettings,
+    environment: Mapping[str, str],
+    archive: Archive,
+    root: Path,
+) -> LaunchSpec:
+    """Describes the launch of a run's controller.
+
+    Args:
+        snapshot: the compiled pipeline.
+        stack: it runs on.
+        run: the run.
+        settings: of the pipeline.
+        environment: variables that connect the controller to the ZenML server.
+        archive: the packed source root.
+        root: the source root.
+
+    Returns:
+        The description.
+
+    Raises:
+        LaunchError: if a requirements file lies outside of the source root.
+    """
+    command = ["python", "-m", "lightning_zenml.orchestrator.controller"]
+    command += ["--snapshot-id", str(snapshot.id), "--run-id", str(run.id)]
+    docker_settings = [snapshot.pipeline_configuration.docker_settings]
+    docker_settings += [step.config.docker_settings for step in snapshot.step_configurations.values()]
+    variables = {**environment, **settings.environment}
+    if SETTINGS in os.environ:
+        variables[SETTINGS] = os.environ[SETTINGS]
+    return LaunchSpec(
+        name=snapshot.pipeline_configuration.name,
+        owner=f"ZenML run {run.name}",
+        archive=archive,
+        command=shlex.join(command),
+        studio_name=settings.main_studio_name,
+        machines=settings.machines,
+        commands=tuple(settings.custom_commands or ()),
+        packages=tuple(_packages(stack, docker_settings)),
+        requirements=tuple(_requirements(docker_settings, root)),
+        environment=variables,
+        timeout=settings.timeout,
+        keep_studio=settings.keep_studio,
+        interruptible=settings.interruptible,
+        cloud=settings.cloud,
+        failure_request=_failure_request(run, environment),
+    )
+
+
+def _packages(stack: Stack, docker_settings: Iterable[DockerSettings]) -> list[str]:
+    packages = set(stack.requirements())
+    for settings in docker_settings:
+        for integration in settings.required_integrations:
+            packages |= set(integration_registry.select_integration_requirements(integration))
+    return [f"zenml=={zenml_version}", *sorted(packages)]
+
+
+def _requirements(docker_settings: Iterable[DockerSettings], root: Path) -> list[str]:
+    requirements: dict[str, None] = {}
+    for settings in docker_settings:
+        if isinstance(settings.requirements, str):
+            requirements[f"-r {_relative(settings.requirements, root)}"] = None
+        else:
+            requirements |= dict.fromkeys(settings.requirements or ())
+    return list(requirements)
+
+
+def _relative(file: str, root: Path) -> str:
+    path = Path(file).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise LaunchError(
+            f"The requirements file {file} lies outside of the source root {root}, so it doesn't reach the "
+            "studio. Move it there, or run `zenml init` in a folder that holds both."
+        )
+    return path.relative_to(root.resolve()).as_posix()
+
+
+def _failure_request(run: PipelineRunResponse, environment: Mapping[str, str]) -> FailureRequest:
+    return FailureRequest(
+        method="PUT",
+        url=f"{environment['ZENML_STORE_URL'].rstrip('/')}/api/v1/runs/{run.id}",
+        headers={"Authorization": f"Bearer {environment['ZENML_STORE_API_TOKEN']}"},
+        body={
+            "status": ExecutionStatus.FAILED.value,
+            "status_reason": "The controller on Lightning AI was never started or was killed.",
+        },
+    )
+
+
+def _raise_unless_succeeded(status: Status | None) -> None:
+    if status is None or status.succeeded:
+        return
+    if status.stopped:
+        raise LaunchError("The run was stopped.")
+    raise LaunchError(status.failure.message if status.failure else "The run failed; its log says why.")

@@ -1,0 +1,397 @@
+"""Reads runs, steps, stacks and versions from a ZenML server over REST.
+
+For the Action, which runs where importing ZenML would cost seconds. Endpoints and fields are those of ZenML 0.98
+(`zenml/zen_server/routers`, `zenml/models/v2`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+SUPPORTED_VERSION = "0.98"
+FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
+
+
+class ZenMLServerError(Exception):
+    """The ZenML server can't be reached or refuses. The message is meant for the user and holds no secret.
+
+    Args:
+        message: what happened and what to do.
+        status: HTTP status; None when there was no answer.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerInfo:
+    """A ZenML server.
+
+    Args:
+        version: of ZenML on it.
+        dashboard_url: base URL of its dashboard.
+        pro: whether it's a workspace of ZenML Pro, where pages have other addresses.
+    """
+
+    version: str
+    dashboard_url: str
+    pro: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A ZenML project."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A ZenML stack.
+
+    Args:
+        id: of the stack.
+        name: of the stack.
+        orchestrator: name of its orchestrator.
+        orchestrator_flavor: flavor of its orchestrator.
+        artifact_store_flavor: flavor of its artifact store.
+        integrations: names of the ZenML integrations that its components need.
+        settings: attributes of its orchestrator; credentials may be among them.
+    """
+
+    id: str
+    name: str
+    orchestrator: str
+    orchestrator_flavor: str
+    artifact_store_flavor: str
+    integrations: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A pipeline run.
+
+    Args:
+        id: of the run.
+        name: of the run.
+        status: ZenML's, e.g. `running`, `completed`, `failed`.
+        pipeline: name of its pipeline.
+        url: its page on the dashboard.
+        orchestrator_url: its place on Lightning AI, once known.
+        start: when it started.
+        end: when it ended.
+        stack_id: id of its stack.
+        metadata: all its metadata.
+    """
+
+    id: str
+    name: str
+    status: str
+    pipeline: str
+    url: str
+    orchestrator_url: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    stack_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the status is final."""
+        return self.status in FINISHED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step of a run.
+
+    Args:
+        name: of its invocation.
+        status: ZenML's, e.g. `running`, `completed`, `cached`.
+        start: when it started.
+        end: when it ended.
+    """
+
+    name: str
+    status: str
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long it took; None while it runs."""
+        return self.end - self.start if self.start and self.end else None
+
+
+class ZenMLServer:
+    """A ZenML server, as a service account sees it.
+
+    Every method raises `ZenMLServerError`.
+
+    Args:
+        url: base URL, as in `ZENML_STORE_URL`.
+        api_key: API key of a service account, as in `ZENML_STORE_API_KEY`.
+        timeout: seconds that one request may take.
+        retries: how often a request is sent again when the server is busy or can't be reached.
+    """
+
+    def __init__(self, url: str, api_key: str, *, timeout: float = 30, retries: int = 4) -> None:
+        self.url = url.rstrip("/")
+        self._api_key = api_key
+        self._timeout = timeout
+        self._token = ""
+        self._info: ServerInfo | None = None
+        self._projects: dict[str, Project] = {}
+        self._session = requests.Session()
+        retry = Retry(
+            total=retries,
+            backoff_factor=0.5,
+            status_forcelist=(429, 502, 503, 504),
+            # What is sent with POST or PUT here does the same when it is sent twice.
+            allowed_methods=None,
+            raise_on_status=False,
+        )
+        self._session.mount("http://", HTTPAdapter(max_retries=retry))
+        self._session.mount("https://", HTTPAdapter(max_retries=retry))
+
+    def info(self) -> ServerInfo:
+        """Gets version and dashboard; refuses a server of another version than ours.
+
+        Returns:
+            The server.
+        """
+        if self._info is None:
+            data = self._json(self._send("GET", "info"))
+            if not isinstance(data, dict) or "version" not in data:
+                raise ZenMLServerError(f"{self.url} isn't a ZenML server.")
+            version = str(data["version"])
+            if version != SUPPORTED_VERSION and not version.startswith(f"{SUPPORTED_VERSION}."):
+                raise ZenMLServerError(
+                    f"The ZenML server {self.url} has version {version}; supported is {SUPPORTED_VERSION}."
+                )
+            pro = data.get("deployment_type") == "cloud"
+            dashboard = data.get("pro_dashboard_url") or data.get("dashboard_url") if pro else data.get("server_url")
+            self._info = ServerInfo(version=version, dashboard_url=(dashboard or self.url).rstrip("/"), pro=pro)
+        return self._info
+
+    def login(self) -> None:
+        """Checks the API key and gets an access token for it; done by itself when needed."""
+        form = {"grant_type": "zenml-api-key", "password": self._api_key}
+        answer = self._send("POST", "login", data=form)
+        if answer.status_code in {401, 403}:
+            raise ZenMLServerError(
+                f"The ZenML server {self.url} refuses the API key. Check ZENML_STORE_API_KEY; a new key comes "
+                "from `zenml service-account api-key <account> create <name>`.",
+                answer.status_code,
+            )
+        self._token = str(self._json(answer)["access_token"])
+
+    def mint_token(self, expires_in: int) -> str:
+        """Makes a short-lived token that can stand in for the API key (as `ZENML_STORE_API_TOKEN`).
+
+        Args:
+            expires_in: seconds that it lives, or as long as the server allows, if that's less.
+
+        Returns:
+            The token.
+        """
+        answer = self._authorized("GET", "api_token", params={"token_type": "generic", "expires_in": expires_in})
+        if answer.status_code == 400 and (limit := re.search(r"is (\d+) seconds", answer.text)):
+            parameters = {"token_type": "generic", "expires_in": int(limit[1])}
+            answer = self._authorized("GET", "api_token", params=parameters)
+        return str(self._json(answer))
+
+    def project(self, name_or_id: str | None = None) -> Project:
+        """Finds a project.
+
+        Args:
+            name_or_id: of the project; None: the account's default one, else the only one, else `default`.
+
+        Returns:
+            The project.
+        """
+        if not name_or_id:
+            name_or_id = self._get("current-user")["body"].get("default_project_id")
+        if not name_or_id:
+            projects = list(self._pages("projects"))
+            name_or_id = projects[0]["id"] if len(projects) == 1 else "default"
+        if name_or_id not in self._projects:
+            data = self._get(f"projects/{name_or_id}")
+            self._projects[name_or_id] = Project(id=data["id"], name=data["name"])
+        return self._projects[name_or_id]
+
+    def stack(self, name_or_id: str | None = None) -> Stack:
+        """Finds a stack.
+
+        Args:
+            name_or_id: of the stack; None: the only one whose orchestrator has the flavor `lightning`.
+
+        Returns:
+            The stack.
+        """
+        stacks = [_stack(data) for data in self._pages("stacks", hydrate=True)]
+        if name_or_id:
+            found = [stack for stack in stacks if name_or_id in {stack.name, stack.id}]
+            if not found:
+                names = ", ".join(sorted(stack.name for stack in stacks))
+                raise ZenMLServerError(f"There is no ZenML stack `{name_or_id}`; there are: {names}.", 404)
+        else:
+            found = [stack for stack in stacks if stack.orchestrator_flavor == "lightning"]
+            if len(found) != 1:
+                names = ", ".join(sorted(stack.name for stack in found)) or "none"
+                raise ZenMLServerError(f"Which ZenML stack? Name one with a Lightning orchestrator: {names}.")
+        return self._with_settings(found[0])
+
+    def run(self, run_id: str) -> Run:
+        """Gets a run.
+
+        Args:
+            run_id: of the run.
+
+        Returns:
+            The run as it stands.
+        """
+        data = self._get(f"runs/{run_id}", hydrate=True)
+        body, metadata, resources = data["body"], data["metadata"], data["resources"]
+        return Run(
+            id=data["id"],
+            name=data["name"],
+            status=body["status"],
+            pipeline=(resources.get("pipeline") or {}).get("name", ""),
+            url=self.run_url(run_id, body["project_id"]),
+            orchestrator_url=metadata["run_metadata"].get("orchestrator_url"),
+            start=_time(metadata["start_time"]),
+            end=_time(metadata["end_time"]),
+            stack_id=(resources.get("stack") or {}).get("id"),
+            metadata=metadata["run_metadata"],
+        )
+
+    def steps(self, run_id: str) -> list[Step]:
+        """Gets the steps of a run that have started, in that order.
+
+        Args:
+            run_id: of the run.
+
+        Returns:
+            The steps, each with its last try.
+        """
+        steps = [
+            Step(
+                name=data["name"],
+                status=data["body"]["status"],
+                start=_time(data["body"]["start_time"]),
+                end=_time(data["body"]["end_time"]),
+            )
+            for data in self._pages(f"runs/{run_id}/steps", exclude_retried=True)
+        ]
+        return sorted(steps, key=lambda step: (step.start or datetime.max.replace(tzinfo=UTC), step.name))
+
+    def stop_run(self, run_id: str) -> None:
+        """Asks the controller of a run to stop it; it looks every few seconds.
+
+        Args:
+            run_id: of the run.
+        """
+        body = {"status": "stopping", "status_reason": "Stop requested."}
+        self._json(self._authorized("PUT", f"runs/{run_id}", json=body))
+
+    def run_url(self, run_id: str, project_id: str) -> str:
+        """Builds the address of a run's page on the dashboard.
+
+        Args:
+            run_id: of the run.
+            project_id: of its project.
+
+        Returns:
+            The address.
+        """
+        info = self.info()
+        project = project_id if info.pro else self.project(project_id).name
+        return f"{info.dashboard_url}/projects/{project}/runs/{run_id}"
+
+    def _with_settings(self, stack: Stack) -> Stack:
+        orchestrators = self._pages("components", type="orchestrator", name=stack.orchestrator, hydrate=True)
+        settings = next(iter(orchestrators))["metadata"]["configuration"]
+        return Stack(**{**vars(stack), "settings": settings})
+
+    def _pages(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        number, total = 1, 1
+        while number <= total:
+            page = self._get(path, page=number, size=100, **parameters)
+            yield from page["items"]
+            number, total = number + 1, page["total_pages"]
+
+    def _get(self, path: str, **parameters: Any) -> Any:
+        return self._json(self._authorized("GET", path, params=parameters))
+
+    def _authorized(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        if not self._token:
+            self.login()
+        for last in (False, True):
+            headers = {"Authorization": f"Bearer {self._token}"}
+            answer = self._send(method, path, headers=headers, **arguments)
+            if answer.status_code != 401 or last:
+                break
+            # The access token has run out.
+            self.login()
+        return answer
+
+    def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        try:
+            return self._session.request(method, f"{self.url}/api/v1/{path}", timeout=self._timeout, **arguments)
+        except requests.RequestException as error:
+            raise ZenMLServerError(
+                f"The ZenML server {self.url} can't be reached ({type(error).__name__}). Check ZENML_STORE_URL, "
+                "and that the server can be reached from here."
+            ) from error
+
+    def _json(self, answer: requests.Response) -> Any:
+        if not answer.ok:
+            raise ZenMLServerError(
+                f"The ZenML server {self.url} answers {answer.status_code}: {_detail(answer)}", answer.status_code
+            )
+        try:
+            return answer.json()
+        except ValueError:
+            raise ZenMLServerError(f"{self.url} isn't a ZenML server.", answer.status_code) from None
+
+
+def _stack(data: dict[str, Any]) -> Stack:
+    components = data["metadata"]["components"]
+    orchestrator, artifact_store = components["orchestrator"][0], components["artifact_store"][0]
+    integrations = {one["body"]["integration"] for several in components.values() for one in several}
+    return Stack(
+        id=data["id"],
+        name=data["name"],
+        orchestrator=orchestrator["name"],
+        orchestrator_flavor=orchestrator["body"]["flavor_name"],
+        artifact_store_flavor=artifact_store["body"]["flavor_name"],
+        integrations=tuple(sorted(name for name in integrations if name and name != "built-in")),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    # The server's times are UTC and don't say so.
+    return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+
+
+def _detail(answer: requests.Response) -> str:
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return answer.reason or "no reason given"
+    # ["KeyError", "\"Unable to get ...\""]
+    text = detail[-1] if isinstance(detail, list) and detail else detail
+    return str(text).strip("\"'")[:500]

@@ -1,0 +1,63 @@
+"""How the stand-in misbehaves: everything that the real platform does late, wrongly or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CACHE_DIR = Path.home() / ".cache" / "lightning-zenml-localcloud"
+
+
+@dataclass
+class Knobs:
+    """Settings of the stand-in. All but the last two may be changed while it runs. Times are in seconds.
+
+    Args:
+        start_seconds: from the start of a machine (PENDING) to RUNNING.
+        setup_seconds: from RUNNING to usable `python`, `pip` and `uv`; `math.inf`: never.
+        restore_seconds: from RUNNING to `topUpRestoreFinished`, what the SDK's `start()` waits for; None: with set-up.
+        stop_seconds: from STOPPING to STOPPED.
+        stuck_studios: so many of the next studios to start for the first time never finish their set-up, however often
+            they are restarted.
+        start_never_returns: machines that start stay PENDING for ever.
+        gpu_comes_up_as_cpu: machines with a GPU come up as a CPU, as on a cloud that does not sell them.
+        switch_raises_then_switches: confirming a switch answers 400; it happens all the same, `switch_seconds` later.
+        switch_seconds: see `switch_raises_then_switches`.
+        auto_sleep_seconds: idle time (no keep-alive, no running session) until a studio is stopped.
+        max_hours: hours until a studio is stopped whatever it does; 4 on the free plan.
+        vanish: names of studios that are lost: their machine is gone and the API answers 404.
+        out_of_capacity: names of machines (`T4`, `H100_X_8`) that can't be had.
+        storage_delay_seconds: after set-up, until the studio sees files that were uploaded during set-up.
+        strip_home_prefix: a remote path below `teamspace/studios/this_studio/` is one in the home, not taken literally.
+        environment_on_path: scripts that a session starts find the `python` of the studio's environment too.
+        latency: before each call is carried out.
+        lose_answers: (method, regular expression of the path): the next matching call is carried out and its connection
+            dropped instead of answered; used up, one call per entry.
+        fail: (method, regular expression of the path, HTTP status, times): so many matching calls are refused.
+        page_size: studios per page of a listing.
+        cache_dir: where the Python environment of new studios and uv's cache are kept between runs.
+        isolated: studios are mount and PID namespaces; None: if this process may make them.
+    """
+
+    start_seconds: float = 0.2
+    setup_seconds: float = 0.1
+    restore_seconds: float | None = None
+    stop_seconds: float = 0.1
+    stuck_studios: int = 0
+    start_never_returns: bool = False
+    gpu_comes_up_as_cpu: bool = False
+    switch_raises_then_switches: bool = False
+    switch_seconds: float = 0.5
+    auto_sleep_seconds: float = 600
+    max_hours: float = float("inf")
+    vanish: set[str] = field(default_factory=set)
+    out_of_capacity: set[str] = field(default_factory=set)
+    storage_delay_seconds: float = 0
+    strip_home_prefix: bool = False
+    environment_on_path: bool = False
+    latency: float = 0
+    lose_answers: list[tuple[str, str]] = field(default_factory=list)
+    fail: list[tuple[str, str, int, int]] = field(default_factory=list)
+    page_size: int = 50
+    cache_dir: Path = CACHE_DIR
+    isolated: bool | None = None

@@ -1,0 +1,101 @@
+"""Comments and pull requests as GitHub sends them: its own examples, filled with what is stored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from localcloud import schemas
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the stand-in answers: base URLs of the REST interface and of the pages."""
+
+    url: str
+    server_url: str
+
+
+@dataclass
+class Comment:
+    """A comment on a pull request; `history` holds every body that it has had, the present one last."""
+
+    id: int
+    repository: str
+    number: int
+    login: str
+    association: str
+    history: list[str]
+    created: datetime
+    updated: datetime
+
+    @property
+    def body(self) -> str:
+        """The comment's text as it is now."""
+        return self.history[-1]
+
+    def json(self, place: Place) -> dict[str, Any]:
+        """The comment as in the REST interface."""
+        payload = _example("issue-comment", place, self.repository)
+        payload.update(
+            id=self.id,
+            url=f"{place.url}/repos/{self.repository}/issues/comments/{self.id}",
+            html_url=f"{place.server_url}/{self.repository}/pull/{self.number}#issuecomment-{self.id}",
+            issue_url=f"{place.url}/repos/{self.repository}/issues/{self.number}",
+            body=self.body,
+            author_association=self.association,
+            created_at=_timestamp(self.created),
+            updated_at=_timestamp(self.updated),
+        )
+        payload["user"].update(login=self.login, type="Bot" if self.login.endswith("[bot]") else "User")
+        return payload
+
+
+@dataclass
+class PullRequest:
+    """A pull request; `head_repository` differs from `repository` for a fork's. `commits` ends with the head."""
+
+    repository: str
+    number: int
+    head_sha: str
+    head_ref: str
+    base_ref: str
+    base_sha: str
+    head_repository: str
+    state: str
+    merge_commit_sha: str | None
+    commits: tuple[str, ...]
+
+    def json(self, place: Place) -> dict[str, Any]:
+        """The pull request as in the REST interface's lists."""
+        payload = _example("pull-request-simple", place, self.repository)
+        head = _example("pull-request-simple", place, self.head_repository)["head"]
+        payload.update(
+            number=self.number,
+            url=f"{place.url}/repos/{self.repository}/pulls/{self.number}",
+            html_url=f"{place.server_url}/{self.repository}/pull/{self.number}",
+            state=self.state,
+            merge_commit_sha=self.merge_commit_sha,
+            requested_teams=[],
+            head=head | {"ref": self.head_ref, "sha": self.head_sha},
+            base=payload["base"] | {"ref": self.base_ref, "sha": self.base_sha},
+        )
+        return payload
+
+
+def _example(name: str, place: Place, repository: str) -> dict[str, Any]:
+    owner, _, repo = repository.partition("/")
+    replacements = {
+        "https://api.github.com": place.url,
+        "https://github.com": place.server_url,
+        "octocat/Hello-World": repository,
+        '"Hello-World"': json.dumps(repo),
+        '"octocat"': json.dumps(owner),
+    }
+    return schemas.example(name, replacements)
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

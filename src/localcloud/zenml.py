@@ -1,0 +1,146 @@
+"""A real ZenML server (SQLite) with a service account and its API key."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from localcloud.service import free_port, service
+
+USERNAME = "admin"
+PASSWORD = "localcloud-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZenML:
+    """A running ZenML server.
+
+    Args:
+        url: base URL; the REST API lies below `/api/v1`.
+        api_key: API key of the service account `ci`.
+        token: access token of the administrator.
+    """
+
+    url: str
+    api_key: str = field(repr=False)
+    token: str = field(repr=False)
+
+    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Sends one REST request as the administrator.
+
+        Args:
+            method: HTTP method.
+            path: below `/api/v1/`, with its query.
+            body: JSON body.
+
+        Returns:
+            The JSON answer.
+
+        Raises:
+            RuntimeError: if the server refuses; holds its answer.
+        """
+        return _request(self.url, self.token, method, path, body)
+
+
+@contextmanager
+def zenml_server(root: Path) -> Iterator[ZenML]:
+    """Runs a ZenML server on a database of its own.
+
+    The migrations take several seconds, so their result is kept in the user's cache folder, per version of ZenML.
+
+    Args:
+        root: folder for database, configuration and log.
+
+    Yields:
+        The server.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    template = _template()
+    if not template.exists():
+        _make_template(template, root / "template")
+    shutil.copyfile(template, root / "zenml.db")
+    with _server(root) as url:
+        token = _login(url)
+        account = _request(
+            url, token, "POST", "service_accounts", {"name": "ci", "description": "ci", "active": True}
+        )
+        key = _request(
+            url,
+            token,
+            "POST",
+            f"service_accounts/{quote(account['id'])}/api_keys",
+            {"name": "ci", "description": "ci"},
+        )
+        yield ZenML(url=url, api_key=key["body"]["key"], token=token)
+
+
+@contextmanager
+def _server(root: Path) -> Iterator[str]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "uvicorn", "zenml.zen_server.zen_server_api:app"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ZENML_")}
+    environment |= {
+        "ZENML_CONFIG_PATH": str(root / "server-config"),
+        "ZENML_STORE_TYPE": "sql",
+        "ZENML_STORE_URL": f"sqlite:///{(root / 'zenml.db').absolute()}",
+        "ZENML_STORE_BACKUP_STRATEGY": "disabled",
+        "ZENML_ANALYTICS_OPT_IN": "false",
+        "ZENML_SERVER_ANALYTICS_OPT_IN": "false",
+        "ZENML_SERVER_DEPLOYMENT_TYPE": "other",
+        "ZENML_SERVER_AUTH_SCHEME": "OAUTH2_PASSWORD_BEARER",
+        "ZENML_SERVER_JWT_SECRET_KEY": "a-secret-of-the-local-cloud-only",
+        "ZENML_SERVER_SERVER_URL": url,
+        "ZENML_SERVER_AUTO_ACTIVATE": "1",
+        "ZENML_DEFAULT_USER_NAME": USERNAME,
+        "ZENML_DEFAULT_USER_PASSWORD": PASSWORD,
+        # A server out there knows nothing of our package: it checks components against the stock flavor.
+        "LIGHTNING_ZENML_STOCK": "1",
+    }
+    with service(command, ready_url=f"{url}/health", log=root / "zenml-server.log", environment=environment):
+        yield url
+
+
+def _template() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "lightning-zenml-localcloud" / f"zenml-{version('zenml')}.db"
+
+
+def _make_template(template: Path, root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    with _server(root) as url:
+        _login(url)
+    template.parent.mkdir(parents=True, exist_ok=True)
+    # Renamed into place: two test workers may do this at once.
+    copy = template.with_suffix(f".{os.getpid()}")
+    shutil.copyfile(root / "zenml.db", copy)
+    copy.replace(template)
+
+
+def _login(url: str) -> str:
+    answer = requests.post(
+        f"{url}/api/v1/login",
+        data={"grant_type": "password", "username": USERNAME, "password": PASSWORD},
+        timeout=30,
+    )
+    answer.raise_for_status()
+    return str(answer.json()["access_token"])
+
+
+def _request(url: str, token: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = requests.request(method, f"{url}/api/v1/{path}", json=body, headers=headers, timeout=30)
+    if not answer.ok:
+        raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:2000]}")
+    return answer.json()

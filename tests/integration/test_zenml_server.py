@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+import requests
+from lightning_zenml.zenml_server import ZenMLServer, ZenMLServerError
+from localcloud.service import free_port
+from localcloud.stack import Stack
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def server(zenml_stack: Stack) -> ZenMLServer:
+    return ZenMLServer(zenml_stack.zenml_url, zenml_stack.zenml_api_key)
+
+
+def test_info(server: ZenMLServer, zenml_stack: Stack) -> None:
+    info = server.info()
+
+    assert info.version.startswith("0.98")
+    assert info.dashboard_url == zenml_stack.zenml_url
+    assert not info.pro
+
+
+def test_minted_token_opens_the_server(server: ZenMLServer, zenml_stack: Stack) -> None:
+    token = server.mint_token(3600)
+
+    answer = requests.get(
+        f"{zenml_stack.zenml_url}/api/v1/current-user", headers={"Authorization": f"Bearer {token}"}, timeout=30
+    )
+    assert answer.json()["name"] == "ci"
+
+
+def test_token_is_minted_for_as_long_as_the_server_allows(server: ZenMLServer) -> None:
+    assert server.mint_token(10**9).count(".") == 2
+
+
+def test_access_token_that_ran_out_is_renewed(server: ZenMLServer) -> None:
+    server.login()
+    server._token = "ran.out.long-ago"
+
+    assert server.project().name == "default"
+
+
+def test_project(server: ZenMLServer) -> None:
+    default = server.project()
+
+    assert default.name == "default"
+    assert server.project(default.id) == server.project("default") == default
+    with pytest.raises(ZenMLServerError, match="nope") as refused:
+        server.project("nope")
+    assert refused.value.status == 404
+
+
+def test_stack(server: ZenMLServer, zenml_stack: Stack) -> None:
+    stack = server.stack()
+
+    assert (stack.id, stack.name) == (zenml_stack.id, "lightning")
+    assert stack.orchestrator == "lightning_orchestrator"
+    assert (stack.orchestrator_flavor, stack.artifact_store_flavor) == ("lightning", "s3")
+    assert stack.integrations == ("lightning", "s3")
+    assert stack.settings["teamspace"] == "vision"
+    assert stack.settings["api_key"] not in repr(stack)
+    assert server.stack(stack.id) == server.stack("lightning") == stack
+    with pytest.raises(ZenMLServerError, match="no ZenML stack `nope`; there are: default, lightning"):
+        server.stack("nope")
+
+
+def test_unknown_run(server: ZenMLServer) -> None:
+    with pytest.raises(ZenMLServerError, match="No pipeline run with this ID") as refused:
+        server.run(UNKNOWN)
+    assert refused.value.status == 404
+
+
+def test_bad_key(zenml_stack: Stack) -> None:
+    with pytest.raises(ZenMLServerError, match="refuses the API key") as refused:
+        ZenMLServer(zenml_stack.zenml_url, "ZENKEY_nonsense").project()
+    assert refused.value.status == 401
+    assert "nonsense" not in str(refused.value)
+
+
+def test_unreachable() -> None:
+    with pytest.raises(ZenMLServerError, match="can't be reached") as refused:
+        ZenMLServer(f"http://127.0.0.1:{free_port()}", "key", retries=1).info()
+    assert refused.value.status is None
+
+
+def test_other_kind_of_server(zenml_stack: Stack) -> None:
+    with pytest.raises(ZenMLServerError):
+        ZenMLServer(zenml_stack.s3_url, "key").info()

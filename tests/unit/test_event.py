@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_zenml.action.event import Event
+
+HEAD, MERGE = "a" * 40, "b" * 40
+
+
+def event(name: str, payload: Any, **environ: str) -> Event:
+    variables = {
+        "GITHUB_EVENT_NAME": name,
+        "GITHUB_EVENT_PATH": "/github/workflow/event.json",
+        "GITHUB_REPOSITORY": "octo/repo",
+        "GITHUB_SERVER_URL": "https://ghes.example",
+        "GITHUB_API_URL": "https://ghes.example/api/v3/",
+        "GITHUB_RUN_ID": "77",
+        "GITHUB_RUN_ATTEMPT": "1",
+        "GITHUB_WORKFLOW": "CI",
+        "GITHUB_JOB": "train",
+        "GITHUB_ACTOR": "alice",
+        "GITHUB_REF": "refs/heads/main",
+        "GITHUB_SHA": MERGE,
+    }
+    files = {"/github/workflow/event.json": json.dumps(payload)}
+    return Event.from_environ({**variables, **environ}, read=lambda path: files[path])
+
+
+def pull_request(head_repo: dict[str, str] | None) -> dict[str, Any]:
+    head = {"sha": HEAD, "ref": "feature/x", "repo": head_repo}
+    return {"action": "synchronize", "number": 5, "pull_request": {"number": 5, "head": head}}
+
+
+def test_push() -> None:
+    found = event("push", {"after": MERGE, "deleted": False})
+    assert found == Event(
+        name="push",
+        repository="octo/repo",
+        server_url="https://ghes.example",
+        api_url="https://ghes.example/api/v3",
+        run_id="77",
+        run_attempt=1,
+        workflow="CI",
+        job="train",
+        actor="alice",
+        ref="refs/heads/main",
+        branch="main",
+        head_sha=MERGE,
+        pull_requests=(),
+        is_fork=False,
+        is_dependabot=False,
+        deleted=False,
+    )
+    assert found.run_url == "https://ghes.example/octo/repo/actions/runs/77"
+    assert found.commit_url == f"https://ghes.example/octo/repo/commit/{MERGE}"
+    assert not found.is_pull_request
+
+
+def test_rerun_links_to_its_attempt() -> None:
+    assert event("push", {}, GITHUB_RUN_ATTEMPT="2").run_url.endswith("/actions/runs/77/attempts/2")
+
+
+def test_deleted_branch() -> None:
+    assert event("push", {"deleted": True}).deleted
+    assert event("delete", {}).deleted
+
+
+def test_tag_has_no_branch() -> None:
+    assert event("push", {}, GITHUB_REF="refs/tags/v1").branch == ""
+
+
+@pytest.mark.parametrize("name", ["pull_request", "pull_request_target"])
+def test_pull_request_is_of_its_head_not_of_the_merge(name: str) -> None:
+    found = event(name, pull_request({"full_name": "Octo/Repo"}), GITHUB_REF="refs/pull/5/merge")
+    assert (found.head_sha, found.branch, found.pull_requests) == (HEAD, "feature/x", (5,))
+    assert not found.is_fork
+    assert found.is_pull_request
+
+
+@pytest.mark.parametrize("head_repo", [{"full_name": "mallory/repo"}, None])
+def test_fork(head_repo: dict[str, str] | None) -> None:
+    assert event("pull_request", pull_request(head_repo)).is_fork
+
+
+def test_dependabot() -> None:
+    assert event("push", {}, GITHUB_ACTOR="dependabot[bot]").is_dependabot
+
+
+def test_workflow_run_is_of_the_run_before() -> None:
+    run = {
+        "head_sha": HEAD,
+        "head_branch": "feature/x",
+        "head_repository": {"full_name": "mallory/repo"},
+        "pull_requests": [{"number": 9}],
+    }
+    found = event("workflow_run", {"workflow_run": run})
+    assert (found.head_sha, found.branch, found.pull_requests, found.is_fork) == (HEAD, "feature/x", (9,), True)
+
+
+def test_comment_on_a_pull_request_names_it() -> None:
+    assert event("issue_comment", {"issue": {"number": 3, "pull_request": {"url": "u"}}}).pull_requests == (3,)
+    assert event("issue_comment", {"issue": {"number": 3}}).pull_requests == ()
+
+
+def test_unreadable_payload_leaves_the_variables() -> None:
+    def read(path: str) -> str:
+        raise FileNotFoundError(path)
+
+    found = Event.from_environ({"GITHUB_EVENT_NAME": "push", "GITHUB_SHA": MERGE, "GITHUB_REF": "refs/heads/x"}, read)
+    assert (found.head_sha, found.branch) == (MERGE, "x")
+    assert found.server_url == "https://github.com"
+    assert found.api_url == "https://api.github.com"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["pull_request", "head", "repo", "sha", "number", "issue", "workflow_run", "pull_requests"]
+            ),
+            inner,
+        )
+    ),
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["push", "pull_request", "workflow_run", "schedule", ""]), json_values)
+def test_no_payload_crashes(name: str, payload: Any) -> None:
+    found = event(name, payload)
+    assert isinstance(found.head_sha, str)
+    assert all(isinstance(number, int) for number in found.pull_requests)

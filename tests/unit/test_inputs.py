@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lightning_zenml.action.inputs import DEFAULTS, FROM_ENVIRONMENT, Inputs, InputsError
+from lightning_zenml.launch.spec import KeepStudio
+
+REQUIRED = {
+    "INPUT_RUN": "python run.py",
+    "INPUT_LIGHTNING-API-KEY": "lightning-key",
+    "INPUT_ZENML-STORE-URL": "https://zenml.example/",
+    "INPUT_ZENML-STORE-API-KEY": "zenml-key",
+}
+
+
+def inputs(**given: str) -> Inputs:
+    """Inputs of the action; `machine_type` stands for `machine-type`."""
+    variables = {f"INPUT_{name.upper().replace('_', '-')}": value for name, value in given.items()}
+    return Inputs.from_environ({**REQUIRED, **variables})
+
+
+def problems(**given: str) -> list[tuple[str, str]]:
+    with pytest.raises(InputsError) as caught:
+        inputs(**given)
+    return caught.value.problems
+
+
+def test_defaults() -> None:
+    assert inputs() == Inputs(
+        run="python run.py",
+        working_directory=".",
+        studio_name=None,
+        machine_type=(),
+        commands=(),
+        requirements=(),
+        env={},
+        is_async=False,
+        settings={},
+        stack=None,
+        project=None,
+        timeout_minutes=None,
+        keep_studio=KeepStudio.AUTO,
+        stop_on_cancel=True,
+        comment=True,
+        comment_key=None,
+        github_token=None,
+        lightning_user_id=None,
+        lightning_api_key="lightning-key",
+        lightning_username=None,
+        lightning_teamspace=None,
+        lightning_org=None,
+        zenml_store_url="https://zenml.example",
+        zenml_store_api_key="zenml-key",
+        unknown=(),
+    )
+
+
+def test_empty_is_unset() -> None:
+    assert inputs(**dict.fromkeys(DEFAULTS.keys() - {"run", *FROM_ENVIRONMENT}, " \n")) == inputs()
+
+
+def test_all_given() -> None:
+    found = inputs(
+        working_directory="./training//gpu/",
+        studio_name="ci",
+        machine_type="A100, T4,,",
+        requirements="a.txt\nb/c.txt, d.txt",
+        env="A=1\n# no\n\n B =x=y \nEMPTY=",
+        timeout_minutes="2.5",
+        keep_studio="stop",
+        stop_on_cancel="False",
+        comment="off",
+        comment_key="gpu",
+        settings="max_parallel_steps: 2\nenvironment: {A: 'x'}",
+        github_token="t",
+        lightning_user_id="u",
+        **{"async": "TRUE"},
+    )
+    assert found.working_directory == "training/gpu"
+    assert found.studio_name == "ci"
+    assert found.machine_type == ("A100", "T4")
+    assert found.requirements == ("a.txt", "b/c.txt", "d.txt")
+    assert found.env == {"A": "1", "B": "x=y ", "EMPTY": ""}
+    assert found.timeout_minutes == 2.5
+    assert found.keep_studio is KeepStudio.STOP
+    assert (found.is_async, found.stop_on_cancel, found.comment) == (True, False, False)
+    assert found.comment_key == "gpu"
+    assert found.settings == {"max_parallel_steps": 2, "environment": {"A": "x"}}
+
+
+def test_dashes_win_over_underscores_over_variables() -> None:
+    environ = {**REQUIRED, "LIGHTNING_TEAMSPACE": "variable"}
+    assert Inputs.from_environ(environ).lightning_teamspace == "variable"
+    environ["INPUT_LIGHTNING_TEAMSPACE"] = "underscore"
+    assert Inputs.from_environ(environ).lightning_teamspace == "underscore"
+    environ["INPUT_LIGHTNING-TEAMSPACE"] = "dash"
+    assert Inputs.from_environ(environ).lightning_teamspace == "dash"
+
+
+@pytest.mark.parametrize("name", sorted(FROM_ENVIRONMENT))
+def test_credentials_from_the_environment(name: str) -> None:
+    environ = {key: value for key, value in REQUIRED.items() if key != f"INPUT_{name.upper()}"}
+    found = Inputs.from_environ({**environ, FROM_ENVIRONMENT[name]: "https://elsewhere"})
+    assert getattr(found, name.replace("-", "_")) == "https://elsewhere"
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    with pytest.raises(InputsError) as caught:
+        Inputs.from_environ(
+            {
+                "INPUT_ASYNC": "yes",
+                "INPUT_KEEP-STUDIO": "burn",
+                "INPUT_TIMEOUT-MINUTES": "soon",
+                "INPUT_WORKING-DIRECTORY": "../up",
+                "INPUT_REQUIREMENTS": "/etc/passwd ok.txt ../x",
+            }
+        )
+    assert caught.value.problems == [
+        ("run", "is required: the shell command that runs the pipeline, e.g. `python run.py`"),
+        ("working-directory", "`../up` is not allowed: must be a path inside the repository, relative to its root"),
+        ("requirements", "`/etc/passwd` is not allowed: must be a path inside the repository, relative to its root"),
+        ("requirements", "`../x` is not allowed: must be a path inside the repository, relative to its root"),
+        ("async", "`yes` is not allowed: must be `true` or `false`"),
+        ("timeout-minutes", "`soon` is not allowed: must be a number above 0"),
+        ("keep-studio", "`burn` is not allowed: must be one of `auto`, `keep`, `stop`, `delete`"),
+        (
+            "lightning-api-key",
+            "is required: your API key, from Lightning AI's settings (or set LIGHTNING_API_KEY)",
+        ),
+        ("zenml-store-url", "is required: the address of your ZenML server (or set ZENML_STORE_URL)"),
+        ("zenml-store-api-key", "is required: the key of a ZenML service account (or set ZENML_STORE_API_KEY)"),
+    ]
+    assert str(caught.value).startswith("run: is required")
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e999"])
+def test_timeout_must_be_a_positive_number(value: str) -> None:
+    assert [name for name, _ in problems(timeout_minutes=value)] == ["timeout-minutes"]
+
+
+@pytest.mark.parametrize("value", ["zenml.example", "ftp://zenml.example", "https://", "http://[x"])
+def test_url_must_be_one(value: str) -> None:
+    assert [name for name, _ in problems(zenml_store_url=value)] == ["zenml-store-url"]
+
+
+def test_workspace_written_out_is_relative_all_the_same() -> None:
+    environ = {**REQUIRED, "GITHUB_WORKSPACE": "/github/workspace"}
+    inside = Inputs.from_environ({**environ, "INPUT_WORKING-DIRECTORY": "/github/workspace/a"})
+    assert inside.working_directory == "a"
+    with pytest.raises(InputsError):
+        Inputs.from_environ({**environ, "INPUT_WORKING-DIRECTORY": "/github/workspaces"})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("pip install x\n\n# why\n  make data  ", ("pip install x", "make data")),
+        ("a \\\n  b\nc", ("a \\\n  b", "c")),
+        ("- a\n- |\n  for x in 1; do\n    y\n  done", ("a", "for x in 1; do\n  y\ndone")),
+        ('["a", "b: c"]', ("a", "b: c")),
+        ("[ -f x ] && y", ("[ -f x ] && y",)),
+        ("[ -f x ]", ("[ -f x ]",)),
+        ("[[ -f x ]]", ("[[ -f x ]]",)),
+        ("echo 'a: b'", ("echo 'a: b'",)),
+    ],
+)
+def test_commands(value: str, expected: tuple[str, ...]) -> None:
+    assert inputs(commands=value).commands == expected
+
+
+@pytest.mark.parametrize("value", ["- a: b", "- 1", '["a"', "- a\n- ", "- [a"])
+def test_commands_as_a_broken_list(value: str) -> None:
+    assert [name for name, _ in problems(commands=value)] == ["commands"]
+
+
+def test_env_problems_never_show_values() -> None:
+    found = problems(env="1A=secret\nB\nA=x\nA=y\n=z\ntopsecret and more")
+    assert [name for name, _ in found] == ["env"] * 5
+    shown = " ".join(message for _, message in found)
+    assert "secret and more" not in shown
+    assert "=secret" not in shown
+    assert "`1A` is not allowed" in shown
+    assert "`A` is given twice" in shown
+
+
+@pytest.mark.parametrize(
+    "value", ["just text", "- a", "1: x", "a: 2020-01-01", "a: .nan", "a: [", "&a {b: *a}", "a: 2020-99-99"]
+)
+def test_settings_must_be_a_plain_mapping(value: str) -> None:
+    assert [name for name, _ in problems(settings=value)] == ["settings"]
+
+
+def test_unknown_inputs_are_listed() -> None:
+    assert inputs(studio_nam="x", entrypoint="/x", args="y").unknown == ("studio-nam",)
+
+
+def test_secrets_are_masked_and_not_shown() -> None:
+    found = inputs(
+        lightning_user_id="user",
+        github_token="github-secret",
+        env="WANDB_API_KEY=wandb-secret\nTOKENIZER=a\nX=plain-value",
+        settings="api_key: settings-secret",
+    )
+    login = base64.b64encode(b"user:lightning-key").decode()
+    assert found.secrets == (
+        "lightning-key",
+        login,
+        "zenml-key",
+        "github-secret",
+        "wandb-secret",
+        "settings-secret",
+    )
+    for secret in found.secrets:
+        assert secret not in repr(found)
+
+
+names = st.sampled_from(sorted(DEFAULTS)).map(lambda name: f"INPUT_{name.upper()}")
+texts = st.text(max_size=30) | st.text(alphabet="-[]{}'\":,#&*!|> \n=\\abc01./~", max_size=20)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(names, texts), st.sampled_from(["", "/github/workspace", "relative"]))
+@example({"INPUT_SETTINGS": "a: 2020-99-99"}, "")
+@example({"INPUT_SETTINGS": "!!python/object:os.system x"}, "")
+@example({"INPUT_SETTINGS": "? [a]\n: b"}, "")
+@example({"INPUT_SETTINGS": "a: " + "[" * 1500}, "")
+@example({"INPUT_ZENML-STORE-URL": "http://[::1"}, "")
+@example({"INPUT_ENV": "\u3000"}, "")
+def test_nothing_crashes_but_with_an_inputs_error(given: dict[str, str], workspace: str) -> None:
+    environ: dict[str, Any] = {**REQUIRED, **given, "GITHUB_WORKSPACE": workspace}
+    found, refused = None, ()
+    try:
+        found = Inputs.from_environ(environ)
+    except InputsError as error:
+        refused = tuple(name for name, _ in error.problems)
+    assert set(refused) <= DEFAULTS.keys()
+    assert (found is None) == bool(refused)
+    if found:
+        assert not found.working_directory.startswith(("/", ".."))
+        assert all(found.secrets)

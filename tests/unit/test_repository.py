@@ -1,0 +1,423 @@
+"""Which files belong, asked of real git repositories."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_zenml.package.errors import PackageError
+from lightning_zenml.package.repository import Repository
+
+
+@pytest.fixture(autouse=True)
+def _git_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    # Newer git refuses to clone a submodule from a local path, see CVE-2022-39253.
+    configuration = {
+        "user.name": "Ada",
+        "user.email": "ada@example.org",
+        "init.defaultBranch": "main",
+        "protocol.file.allow": "always",
+    }
+    monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(configuration)))
+    for index, (key, value) in enumerate(configuration.items()):
+        monkeypatch.setenv(f"GIT_CONFIG_KEY_{index}", key)
+        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{index}", value)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def put(path: Path, content: str = "content\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+def commit(root: Path) -> str:
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "A commit")
+    return git(root, "rev-parse", "HEAD")
+
+
+def names(path: Path) -> list[str]:
+    return [str(name) for name in Repository.open(path).files()]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    root = tmp_path / "checkout"
+    root.mkdir()
+    git(root, "init", "--quiet")
+    put(root / "run.py")
+    put(root / ".gitignore", "*.log\n/data/\n")
+    commit(root)
+    return root
+
+
+class TestCheckout:
+    def test_tracked_and_untracked_files_belong_but_ignored_ones_do_not(self, checkout: Path) -> None:
+        put(checkout / "steps/train.py")
+        put(checkout / "a.log")
+        put(checkout / "data/big.csv")
+        assert names(checkout) == [".gitignore", "run.py", "steps/train.py"]
+
+    def test_a_tracked_file_belongs_though_an_ignore_rule_names_it(self, checkout: Path) -> None:
+        put(checkout / "kept.log")
+        git(checkout, "add", "--force", "kept.log")
+        assert "kept.log" in names(checkout)
+
+    def test_files_are_those_on_disk_now(self, checkout: Path) -> None:
+        repository = Repository.open(checkout)
+        (checkout / "run.py").unlink()
+        put(checkout / "new.py")
+        assert [str(name) for name in repository.files()] == [".gitignore", "new.py"]
+
+    def test_git_itself_and_empty_folders_do_not_travel(self, checkout: Path) -> None:
+        (checkout / "empty").mkdir()
+        assert names(checkout) == [".gitignore", "run.py"]
+
+    def test_a_folder_replaced_by_a_symlink_travels_as_the_symlink_only(self, checkout: Path) -> None:
+        put(checkout / "old/a.py")
+        put(checkout / "new/a.py")
+        commit(checkout)
+        shutil.rmtree(checkout / "old")
+        (checkout / "old").symlink_to("new")
+        assert names(checkout) == [".gitignore", "new/a.py", "old", "run.py"]
+
+    def test_a_file_replaced_by_a_folder_travels_as_the_folder(self, checkout: Path) -> None:
+        (checkout / "run.py").unlink()
+        put(checkout / "run.py/a.py")
+        assert names(checkout) == [".gitignore", "run.py/a.py"]
+
+    def test_an_unmerged_file_is_listed_once(self, checkout: Path) -> None:
+        git(checkout, "checkout", "--quiet", "-b", "other")
+        put(checkout / "run.py", "other\n")
+        commit(checkout)
+        git(checkout, "checkout", "--quiet", "main")
+        put(checkout / "run.py", "main\n")
+        commit(checkout)
+        with pytest.raises(subprocess.CalledProcessError):
+            git(checkout, "merge", "--quiet", "other")
+        assert names(checkout) == [".gitignore", "run.py"]
+
+    def test_a_sparse_checkout_travels_as_it_is(self, checkout: Path) -> None:
+        put(checkout / "wanted/a.py")
+        put(checkout / "unwanted/a.py")
+        commit(checkout)
+        git(checkout, "sparse-checkout", "set", "--cone", "wanted")
+        assert names(checkout) == [".gitignore", "run.py", "wanted/a.py"]
+        assert not Repository.open(checkout).dirty
+
+    def test_neither_sockets_nor_pipes_belong(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(checkout)
+        os.mkfifo("pipe")
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind("socket")
+            assert names(checkout) == [".gitignore", "run.py"]
+
+    def test_a_subfolder_brings_its_own_files_under_the_rules_of_the_checkout(self, checkout: Path) -> None:
+        put(checkout / "ml/run.py")
+        put(checkout / "ml/deep/a.py")
+        put(checkout / "ml/a.log")
+        repository = Repository.open(checkout / "ml")
+        assert [str(name) for name in repository.files()] == ["deep/a.py", "run.py"]
+        assert repository.root == checkout / "ml"
+        assert repository.checkout == checkout
+
+    def test_a_folder_that_the_checkout_ignores_is_no_part_of_it(self, checkout: Path) -> None:
+        put(checkout / "data/project/a.log")
+        repository = Repository.open(checkout / "data/project")
+        assert [str(name) for name in repository.files()] == ["a.log"]
+        assert (repository.checkout, repository.commit) == (None, None)
+
+    def test_a_worktree_is_a_checkout(self, checkout: Path, tmp_path: Path) -> None:
+        git(checkout, "worktree", "add", "--quiet", str(tmp_path / "worktree"), "-b", "topic")
+        put(tmp_path / "worktree/a.log")
+        assert names(tmp_path / "worktree") == [".gitignore", "run.py"]
+        assert Repository.open(tmp_path / "worktree").branch == "topic"
+
+    def test_a_checkout_of_another_user_is_read(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        # git's own test switch: no file seems to be ours.
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        with pytest.raises(subprocess.CalledProcessError):
+            git(checkout, "status")
+        put(checkout / "sub/a.py")
+        repository = Repository.open(checkout / "sub")
+        assert [str(name) for name in repository.files()] == ["a.py"]
+        assert repository.dirty
+
+    def test_a_git_hook_around_us_does_not_mislead(
+        self, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = tmp_path / "other"
+        other.mkdir()
+        git(other, "init", "--quiet")
+        monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+        monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
+        monkeypatch.setenv("GIT_WORK_TREE", str(other))
+        assert names(checkout) == [".gitignore", "run.py"]
+
+    def test_reading_leaves_the_index_alone(self, checkout: Path) -> None:
+        index = checkout / ".git/index"
+        os.utime(checkout / "run.py", (0, 0))
+        before = index.read_bytes()
+        Repository.open(checkout).files()
+        assert index.read_bytes() == before
+
+
+class TestSubmodules:
+    @pytest.fixture
+    def library(self, tmp_path: Path) -> Path:
+        root = tmp_path / "library"
+        root.mkdir()
+        git(root, "init", "--quiet")
+        put(root / "lib.py")
+        put(root / ".gitignore", "*.tmp\n")
+        commit(root)
+        return root
+
+    @pytest.fixture
+    def with_submodule(self, checkout: Path, library: Path) -> Path:
+        git(checkout, "submodule", "--quiet", "add", str(library), "vendor/lib rary")
+        commit(checkout)
+        return checkout
+
+    def test_their_files_belong_by_their_own_rules(self, with_submodule: Path) -> None:
+        put(with_submodule / "vendor/lib rary/own.tmp")
+        put(with_submodule / "vendor/lib rary/outer.log")
+        assert names(with_submodule) == [
+            ".gitignore",
+            ".gitmodules",
+            "run.py",
+            "vendor/lib rary/.gitignore",
+            "vendor/lib rary/lib.py",
+            "vendor/lib rary/outer.log",
+        ]
+        assert Repository.open(with_submodule).absent_submodules() == ()
+
+    def test_submodules_of_submodules_belong(self, checkout: Path, with_submodule: Path, tmp_path: Path) -> None:
+        outer = tmp_path / "outer"
+        git(tmp_path, "clone", "--quiet", str(checkout), str(outer))
+        git(outer, "submodule", "--quiet", "add", str(checkout), "inner")
+        git(outer, "submodule", "--quiet", "update", "--init", "--recursive")
+        assert "inner/vendor/lib rary/lib.py" in names(outer)
+
+    def test_one_that_is_not_checked_out_is_told(self, with_submodule: Path, tmp_path: Path) -> None:
+        git(tmp_path, "clone", "--quiet", str(with_submodule), "clone")
+        repository = Repository.open(tmp_path / "clone")
+        assert [str(name) for name in repository.files()] == [".gitignore", ".gitmodules", "run.py"]
+        assert [str(name) for name in repository.absent_submodules()] == ["vendor/lib rary"]
+
+    def test_a_change_in_one_makes_the_repository_dirty(self, with_submodule: Path) -> None:
+        git(with_submodule, "config", "diff.ignoreSubmodules", "all")
+        assert not Repository.open(with_submodule).dirty
+        put(with_submodule / "vendor/lib rary/lib.py", "changed\n")
+        assert Repository.open(with_submodule).dirty
+
+    def test_they_are_read_where_another_user_owns_them(
+        self, with_submodule: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        assert "vendor/lib rary/lib.py" in names(with_submodule)
+
+    def test_a_repository_cloned_into_the_checkout_belongs_by_its_own_rules(
+        self, checkout: Path, library: Path
+    ) -> None:
+        git(checkout, "clone", "--quiet", str(library), "cloned")
+        put(checkout / "cloned/own.tmp")
+        assert "cloned/lib.py" in names(checkout)
+        assert "cloned/own.tmp" not in names(checkout)
+
+    def test_a_submodule_can_be_the_root(self, with_submodule: Path) -> None:
+        assert names(with_submodule / "vendor/lib rary") == [".gitignore", "lib.py"]
+
+
+class TestCommit:
+    def test_of_a_clean_checkout(self, checkout: Path) -> None:
+        repository = Repository.open(checkout)
+        assert repository.commit == git(checkout, "rev-parse", "HEAD")
+        assert repository.branch == "main"
+        assert not repository.dirty
+
+    def test_a_detached_head_has_no_branch(self, checkout: Path) -> None:
+        git(checkout, "checkout", "--quiet", "--detach")
+        repository = Repository.open(checkout)
+        assert repository.branch is None
+        assert repository.commit is not None
+
+    def test_before_the_first_commit(self, tmp_path: Path) -> None:
+        git(tmp_path, "init", "--quiet")
+        put(tmp_path / "run.py")
+        repository = Repository.open(tmp_path)
+        assert (repository.commit, repository.branch, repository.dirty) == (None, "main", True)
+        assert names(tmp_path) == ["run.py"]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(lambda root: put(root / "run.py", "changed\n"), id="changed"),
+            pytest.param(lambda root: put(root / "new.py"), id="untracked"),
+            pytest.param(lambda root: (root / "run.py").unlink(), id="deleted"),
+            pytest.param(lambda root: (root / "run.py").chmod(0o755), id="executable"),
+        ],
+    )
+    def test_a_change_makes_it_dirty(self, checkout: Path, change: Callable[[Path], object]) -> None:
+        git(checkout, "config", "status.showUntrackedFiles", "no")
+        change(checkout)
+        assert Repository.open(checkout).dirty
+
+    def test_a_change_beside_the_root_does_not(self, checkout: Path) -> None:
+        put(checkout / "ml/run.py")
+        commit(checkout)
+        put(checkout / "run.py", "changed\n")
+        assert not Repository.open(checkout / "ml").dirty
+
+    def test_an_ignored_file_does_not(self, checkout: Path) -> None:
+        put(checkout / "a.log")
+        assert not Repository.open(checkout).dirty
+
+
+class TestFolder:
+    def test_all_but_caches_belongs(self, tmp_path: Path) -> None:
+        for name in ("run.py", ".zen/config.yaml", "steps/a.py", "a.log"):
+            put(tmp_path / name)
+        for name in (".venv/a", "node_modules/a.js", "steps/__pycache__/a.pyc", "b.pyc", "steps/.DS_Store"):
+            put(tmp_path / name)
+        put(tmp_path / "any name/pyvenv.cfg")
+        put(tmp_path / "file/venv")
+        put(tmp_path / "any name/bin/activate")
+        assert names(tmp_path) == [".zen/config.yaml", "a.log", "file/venv", "run.py", "steps/a.py"]
+        repository = Repository.open(tmp_path)
+        assert (repository.commit, repository.branch, repository.dirty) == (None, None, False)
+        assert repository.absent_submodules() == ()
+
+    def test_a_checkout_in_it_brings_its_own_rules(self, tmp_path: Path, checkout: Path) -> None:
+        put(checkout / "a.log")
+        put(tmp_path / "b.log")
+        assert names(tmp_path) == ["b.log", "checkout/.gitignore", "checkout/run.py"]
+
+    def test_no_git_is_needed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "")
+        put(tmp_path / "run.py")
+        assert names(tmp_path) == ["run.py"]
+
+
+class TestSymlinks:
+    def test_within_the_root_they_travel(self, checkout: Path) -> None:
+        put(checkout / "data.d/a.csv")
+        (checkout / "file").symlink_to("run.py")
+        (checkout / "folder").symlink_to("data.d")
+        (checkout / "data.d/up").symlink_to("../run.py")
+        (checkout / "dangling").symlink_to("nothing")
+        (checkout / "loop").symlink_to("loop")
+        assert {"file", "folder", "data.d/up", "dangling", "loop"} <= set(names(checkout))
+        assert "folder/a.csv" not in names(checkout)
+
+    @pytest.mark.parametrize("target", ["/etc/hostname", "../outside", "sub/../../outside", "here/../outside"])
+    @pytest.mark.parametrize("with_git", [True, False])
+    def test_out_of_the_root_they_are_refused(self, checkout: Path, target: str, with_git: bool) -> None:
+        if not with_git:
+            shutil.rmtree(checkout / ".git")
+        (checkout / "here").symlink_to(".")
+        (checkout / "bad link").symlink_to(target)
+        with pytest.raises(PackageError, match=f"'bad link' -> '{target}'"):
+            Repository.open(checkout).files()
+
+    def test_absolute_ones_are_refused_even_into_the_root(self, checkout: Path) -> None:
+        (checkout / "link").symlink_to(checkout / "run.py")
+        with pytest.raises(PackageError, match="'link'"):
+            Repository.open(checkout).files()
+
+    def test_an_ignored_one_may_lead_anywhere(self, checkout: Path) -> None:
+        (checkout / "a.log").symlink_to("/etc/hostname")
+        assert names(checkout) == [".gitignore", "run.py"]
+
+    def test_many_are_named_in_part(self, checkout: Path) -> None:
+        for number in range(12):
+            (checkout / f"link{number:02}").symlink_to("/etc/hostname")
+        with pytest.raises(PackageError, match=r"'link09' -> '/etc/hostname' and 2 more\."):
+            Repository.open(checkout).files()
+
+
+class TestErrors:
+    @pytest.mark.parametrize("with_git", [True, False])
+    def test_no_files(self, tmp_path: Path, with_git: bool) -> None:
+        if with_git:
+            git(tmp_path, "init", "--quiet")
+        with pytest.raises(PackageError, match="no files to package"):
+            Repository.open(tmp_path).files()
+
+    def test_no_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(PackageError, match="no folder"):
+            Repository.open(tmp_path / "nowhere")
+
+    def test_no_git_on_the_path(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "")
+        with pytest.raises(PackageError, match="Install git"):
+            Repository.open(checkout)
+
+    def test_a_broken_checkout(self, checkout: Path) -> None:
+        (checkout / ".git/HEAD").unlink()
+        with pytest.raises(PackageError, match=r"git rev-parse failed in .*not a git repository"):
+            Repository.open(checkout)
+
+    def test_a_folder_that_cannot_be_listed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        for _ in range(18):
+            Path("deeper than PATH_MAX".ljust(250)).mkdir()
+            os.chdir("deeper than PATH_MAX".ljust(250))
+        with pytest.raises(PackageError, match=r"can't be listed: .*name too long"):
+            Repository.open(tmp_path).files()
+
+
+def _free(name: str) -> bool:
+    """Whether a file may have the name: `.gitignore` and its like would be read as what they say they are."""
+    return not set(name) & set("/\0") and name not in {".", ".."} and not name.lower().startswith(".git")
+
+
+AWKWARD = [
+    "a b",
+    "new\nline",
+    "-rf",
+    "tab\t",
+    "quote\"'",
+    "back\\slash",
+    "naïve ∂",
+    os.fsdecode(b"\xff\xfe"),
+    " ",
+]
+filenames = st.one_of(
+    st.binary(min_size=1, max_size=60).map(os.fsdecode),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),
+    st.sampled_from(AWKWARD),
+).filter(_free)
+
+
+@settings(deadline=None, max_examples=25)
+@given(names=st.sets(filenames, min_size=1, max_size=12), tracked=st.booleans(), data=st.data())
+def test_any_name_is_listed(names: set[str], tracked: bool, data: st.DataObject) -> None:
+    folders = data.draw(st.sets(st.sampled_from(sorted(names)), max_size=len(names) - 1))
+    wanted = names - folders | {f"{folder}/{name}" for folder in folders for name in names}
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        for name in wanted:
+            put(root / name, "")
+        git(root, "init", "--quiet")
+        if tracked:
+            git(root, "-c", "core.protectNTFS=false", "add", "--all")
+        assert [str(name) for name in Repository.open(root).files()] == sorted(wanted, key=os.fsencode)
