@@ -7,30 +7,15 @@ For the Action, which runs where importing ZenML would cost seconds. Endpoints a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+from lightning_zenml.zenml_rest import ZenMLRest, ZenMLServerError
 
 SUPPORTED_VERSION = "0.98"
 FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
-
-
-class ZenMLServerError(Exception):
-    """The ZenML server can't be reached or refuses. The message is meant for the user and holds no secret.
-
-    Args:
-        message: what happened and what to do.
-        status: HTTP status; None when there was no answer.
-    """
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,22 +134,13 @@ class ZenMLServer:
 
     def __init__(self, url: str, api_key: str, *, timeout: float = 30, retries: int = 4) -> None:
         self.url = url.rstrip("/")
-        self._api_key = api_key
-        self._timeout = timeout
-        self._token = ""
+        self._rest = ZenMLRest(self.url, api_key, timeout=timeout, retries=retries)
         self._info: ServerInfo | None = None
         self._projects: dict[str, Project] = {}
-        self._session = requests.Session()
-        retry = Retry(
-            total=retries,
-            backoff_factor=0.5,
-            status_forcelist=(429, 502, 503, 504),
-            # What is sent with POST or PUT here does the same when it is sent twice.
-            allowed_methods=None,
-            raise_on_status=False,
-        )
-        self._session.mount("http://", HTTPAdapter(max_retries=retry))
-        self._session.mount("https://", HTTPAdapter(max_retries=retry))
+
+    def login(self) -> None:
+        """Checks the API key; done by itself when needed."""
+        self._rest.login()
 
     def info(self) -> ServerInfo:
         """Gets version and dashboard; refuses a server of another version than ours.
@@ -173,7 +149,7 @@ class ZenMLServer:
             The server.
         """
         if self._info is None:
-            data = self._json(self._send("GET", "info"))
+            data = self._rest.public("info")
             if not isinstance(data, dict) or "version" not in data:
                 raise ZenMLServerError(f"{self.url} isn't a ZenML server.")
             version = str(data["version"])
@@ -186,18 +162,6 @@ class ZenMLServer:
             self._info = ServerInfo(version=version, dashboard_url=(dashboard or self.url).rstrip("/"), pro=pro)
         return self._info
 
-    def login(self) -> None:
-        """Checks the API key and gets an access token for it; done by itself when needed."""
-        form = {"grant_type": "zenml-api-key", "password": self._api_key}
-        answer = self._send("POST", "login", data=form)
-        if answer.status_code in {401, 403}:
-            raise ZenMLServerError(
-                f"The ZenML server {self.url} refuses the API key. Check ZENML_STORE_API_KEY; a new key comes "
-                "from `zenml service-account api-key <account> create <name>`.",
-                answer.status_code,
-            )
-        self._token = str(self._json(answer)["access_token"])
-
     def mint_token(self, expires_in: int) -> str:
         """Makes a short-lived token that can stand in for the API key (as `ZENML_STORE_API_TOKEN`).
 
@@ -207,11 +171,14 @@ class ZenMLServer:
         Returns:
             The token.
         """
-        answer = self._authorized("GET", "api_token", params={"token_type": "generic", "expires_in": expires_in})
-        if answer.status_code == 400 and (limit := re.search(r"is (\d+) seconds", answer.text)):
-            parameters = {"token_type": "generic", "expires_in": int(limit[1])}
-            answer = self._authorized("GET", "api_token", params=parameters)
-        return str(self._json(answer))
+        query = {"token_type": "generic", "expires_in": expires_in}
+        try:
+            return str(self._rest.get("api_token", **query))
+        except ZenMLServerError as error:
+            limit = re.search(r"is (\d+) seconds", str(error))
+            if error.status != 400 or limit is None:
+                raise
+        return str(self._rest.get("api_token", **query | {"expires_in": int(limit[1])}))
 
     def project(self, name_or_id: str | None = None) -> Project:
         """Finds a project.
@@ -223,12 +190,12 @@ class ZenMLServer:
             The project.
         """
         if not name_or_id:
-            name_or_id = self._get("current-user")["body"].get("default_project_id")
+            name_or_id = self._rest.get("current-user")["body"].get("default_project_id")
         if not name_or_id:
-            projects = list(self._pages("projects"))
+            projects = list(self._rest.pages("projects"))
             name_or_id = projects[0]["id"] if len(projects) == 1 else "default"
         if name_or_id not in self._projects:
-            data = self._get(f"projects/{name_or_id}")
+            data = self._rest.get(f"projects/{name_or_id}")
             self._projects[name_or_id] = Project(id=data["id"], name=data["name"])
         return self._projects[name_or_id]
 
@@ -241,7 +208,7 @@ class ZenMLServer:
         Returns:
             The stack.
         """
-        stacks = [_stack(data) for data in self._pages("stacks", hydrate=True)]
+        stacks = [_stack(data) for data in self._rest.pages("stacks", hydrate=True)]
         if name_or_id:
             found = [stack for stack in stacks if name_or_id in {stack.name, stack.id}]
             if not found:
@@ -263,7 +230,7 @@ class ZenMLServer:
         Returns:
             The run as it stands.
         """
-        data = self._get(f"runs/{run_id}", hydrate=True)
+        data = self._rest.get(f"runs/{run_id}", hydrate=True)
         body, metadata, resources = data["body"], data["metadata"], data["resources"]
         return Run(
             id=data["id"],
@@ -294,7 +261,7 @@ class ZenMLServer:
                 start=_time(data["body"]["start_time"]),
                 end=_time(data["body"]["end_time"]),
             )
-            for data in self._pages(f"runs/{run_id}/steps", exclude_retried=True)
+            for data in self._rest.pages(f"runs/{run_id}/steps", exclude_retried=True)
         ]
         return sorted(steps, key=lambda step: (step.start or datetime.max.replace(tzinfo=UTC), step.name))
 
@@ -305,7 +272,7 @@ class ZenMLServer:
             run_id: of the run.
         """
         body = {"status": "stopping", "status_reason": "Stop requested."}
-        self._json(self._authorized("PUT", f"runs/{run_id}", json=body))
+        self._rest.put(f"runs/{run_id}", body)
 
     def run_url(self, run_id: str, project_id: str) -> str:
         """Builds the address of a run's page on the dashboard.
@@ -322,50 +289,9 @@ class ZenMLServer:
         return f"{info.dashboard_url}/projects/{project}/runs/{run_id}"
 
     def _with_settings(self, stack: Stack) -> Stack:
-        orchestrators = self._pages("components", type="orchestrator", name=stack.orchestrator, hydrate=True)
+        orchestrators = self._rest.pages("components", type="orchestrator", name=stack.orchestrator, hydrate=True)
         settings = next(iter(orchestrators))["metadata"]["configuration"]
         return Stack(**{**vars(stack), "settings": settings})
-
-    def _pages(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        number, total = 1, 1
-        while number <= total:
-            page = self._get(path, page=number, size=100, **parameters)
-            yield from page["items"]
-            number, total = number + 1, page["total_pages"]
-
-    def _get(self, path: str, **parameters: Any) -> Any:
-        return self._json(self._authorized("GET", path, params=parameters))
-
-    def _authorized(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        if not self._token:
-            self.login()
-        for last in (False, True):
-            headers = {"Authorization": f"Bearer {self._token}"}
-            answer = self._send(method, path, headers=headers, **arguments)
-            if answer.status_code != 401 or last:
-                break
-            # The access token has run out.
-            self.login()
-        return answer
-
-    def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        try:
-            return self._session.request(method, f"{self.url}/api/v1/{path}", timeout=self._timeout, **arguments)
-        except requests.RequestException as error:
-            raise ZenMLServerError(
-                f"The ZenML server {self.url} can't be reached ({type(error).__name__}). Check ZENML_STORE_URL, "
-                "and that the server can be reached from here."
-            ) from error
-
-    def _json(self, answer: requests.Response) -> Any:
-        if not answer.ok:
-            raise ZenMLServerError(
-                f"The ZenML server {self.url} answers {answer.status_code}: {_detail(answer)}", answer.status_code
-            )
-        try:
-            return answer.json()
-        except ValueError:
-            raise ZenMLServerError(f"{self.url} isn't a ZenML server.", answer.status_code) from None
 
 
 def _stack(data: dict[str, Any]) -> Stack:
@@ -385,13 +311,3 @@ def _stack(data: dict[str, Any]) -> Stack:
 def _time(text: str | None) -> datetime | None:
     # The server's times are UTC and don't say so.
     return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
-
-
-def _detail(answer: requests.Response) -> str:
-    try:
-        detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        return answer.reason or "no reason given"
-    # ["KeyError", "\"Unable to get ...\""]
-    text = detail[-1] if isinstance(detail, list) and detail else detail
-    return str(text).strip("\"'")[:500]

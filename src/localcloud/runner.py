@@ -1,4 +1,4 @@
-"""A step of a workflow as GitHub's runner runs it, less the container: environment, event file, file commands, masks, post.
+"""A step of a workflow as GitHub runs it, less the container: environment, event, file commands, masks, post.
 
 Sources: `Handler.cs`, `ContainerActionHandler.cs`, `FileCommandManager.cs` and `ActionCommandManager.cs` of
 https://github.com/actions/runner. The container itself is the business of tests/container.

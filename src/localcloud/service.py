@@ -77,7 +77,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
         time.sleep(0.05)
     tail = log.read_text(errors="replace")[-4000:]
     state = "isn't ready in time" if process.poll() is None else f"ended with {process.returncode}"
-    raise RuntimeError(f"{process.args} {state}:\n{tail}")
+    raise RuntimeError(f"{process.args!r} {state}:\n{tail}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

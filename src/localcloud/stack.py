@@ -65,9 +65,7 @@ class Stack:
 
 
 @contextmanager
-def services(
-    root: Path, *, lightning: bool = True, github: bool = True, knobs: Knobs | None = None
-) -> Iterator[Stack]:
+def services(root: Path, *, lightning: bool = True, github: bool = True, knobs: Knobs | None = None) -> Iterator[Stack]:
     """Runs the services on free ports of 127.0.0.1 and registers the stack `lightning`.
 
     Args:
@@ -192,8 +190,6 @@ def register_stack(zenml: ZenML, name: str, artifact_store: str, orchestrator: s
     return str(stack["id"])
 
 
-def _register_component(
-    zenml: ZenML, name: str, kind: str, flavor: str, configuration: dict[str, Any]
-) -> str:
+def _register_component(zenml: ZenML, name: str, kind: str, flavor: str, configuration: dict[str, Any]) -> str:
     body = {"name": name, "type": kind, "flavor": flavor, "configuration": configuration}
     return str(zenml.request("POST", "components", body)["id"])

@@ -71,9 +71,7 @@ def zenml_server(root: Path) -> Iterator[ZenML]:
     shutil.copyfile(template, root / "zenml.db")
     with _server(root) as url:
         token = _login(url)
-        account = _request(
-            url, token, "POST", "service_accounts", {"name": "ci", "description": "ci", "active": True}
-        )
+        account = _request(url, token, "POST", "service_accounts", {"name": "ci", "description": "ci", "active": True})
         key = _request(
             url,
             token,

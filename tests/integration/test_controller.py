@@ -12,8 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import requests
+
+from lightning_zenml.orchestrator.submission import failure_request
 from lightning_zenml.zenml_server import Run, ZenMLServer
 from localcloud.stack import Stack, client_environment
 
@@ -42,7 +46,7 @@ def meet(name, other):
 def load() -> int:
     facts = {"cwd": os.getcwd(), "variables": dict(os.environ)}
     (FOLDER / "facts.json").write_text(json.dumps(facts))
-    print("loading")
+    print("loading")  # SALT
     return 3
 
 
@@ -66,11 +70,6 @@ def join(a: int, b: int) -> int:
 @step(enable_cache=False)
 def broken(x: int) -> int:
     raise RuntimeError("it went wrong")
-
-
-@step(enable_cache=False)
-def killed() -> int:
-    return 1
 
 
 @step(enable_cache=False)
@@ -132,7 +131,8 @@ class Studio:
         self.facts = root / "facts"
         for folder in (self.code, self.launch, self.facts):
             folder.mkdir()
-        (self.code / "run.py").write_text(PROJECT)
+        # Other code than in other tests: nothing that they have run is cached here.
+        (self.code / "run.py").write_text(PROJECT.replace("SALT", uuid4().hex))
         self.environment = client_environment(
             stack,
             ZENML_CONFIG_PATH=str(root / "client"),
@@ -338,6 +338,21 @@ def test_launched_controller_has_the_token_of_its_run_only(
     assert done == code, log
     assert studio.runs()[-1]["run_id"] == run
     assert studio.last_run().status == status
+
+
+def test_failure_request_fails_the_run_with_its_own_token(studio: Studio) -> None:
+    (studio.code / "prepare.py").write_text(PREPARE)
+    done, log = studio.run("prepare.py", "one")
+    assert done == 0, log
+    _, run, variables = json.loads(log.splitlines()[-1])
+    failure = failure_request(run, variables)
+
+    answer = requests.request(
+        failure.method, failure.url, headers=dict(failure.headers), json=dict(failure.body), timeout=30
+    )
+
+    assert answer.status_code == 200, answer.text
+    assert studio.server.run(run).status == "failed"
 
 
 def test_controller_outside_of_a_studio(studio: Studio) -> None:

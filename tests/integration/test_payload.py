@@ -345,6 +345,13 @@ def test_a_dead_owners_lease_is_void(tmp_path: Path) -> None:
     assert lease.acquire(tmp_path, launch_id="b", owner="Bob")["acquired"]
 
 
+def test_a_lease_ends_with_the_machine_it_was_taken_on(tmp_path: Path) -> None:
+    lease.acquire(tmp_path, launch_id="a", owner="Ada")
+    held = json.loads((tmp_path / "lease.json").read_text())
+    (tmp_path / "lease.json").write_text(json.dumps(held | {"machine": "an earlier start"}))
+    assert lease.acquire(tmp_path, launch_id="b", owner="Bob")["acquired"]
+
+
 def test_the_lease_of_a_closing_studio_holds_a_little_longer(tmp_path: Path) -> None:
     lease.acquire(tmp_path, launch_id="a", owner="Ada")
     lease.release(tmp_path, launch_id="a", closing=True)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import boto3
+
 from localcloud.stack import Stack, client_environment
 from localcloud.zenml import zenml_server
 

@@ -3,6 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from zenml.config.pipeline_configurations import PipelineConfiguration
+from zenml.exceptions import SettingsResolvingError
+from zenml.utils import pydantic_utils
+
 from lightning_zenml.launch.spec import KeepStudio
 from lightning_zenml.orchestrator.flavor import (
     LightningOrchestratorConfig,
@@ -11,9 +15,6 @@ from lightning_zenml.orchestrator.flavor import (
     overlay,
     stored_settings,
 )
-from zenml.config.pipeline_configurations import PipelineConfiguration
-from zenml.exceptions import SettingsResolvingError
-from zenml.utils import pydantic_utils
 
 STOCK_ATTRIBUTES = {
     "main_studio_name",

@@ -228,8 +228,17 @@ def harmless_tags(known: bool) -> list[str]:
     return [tag for tag in Page(summary(hostile("x" if known else ""))).tags if tag != "a"]
 
 
+@pytest.mark.parametrize("text", ["www.evil.example", "see WWW.evil.example", "https://evil.example", "x ftp://evil"])
+def test_github_finds_no_address_to_link(text: str) -> None:
+    # GitHub's Markdown links bare addresses, which the parser of these tests doesn't.
+    told = replace(STARTING, branch=text, failure=Failure(phase=Phase.RUNNING, message=text, command=text))
+    assert not re.search(r"(?i)www\.|\w://evil", summary(told))
+
+
 @settings(deadline=None)
 @given(HOSTILE)
+@example("a--b")
+@example("-->")
 def test_marker_can_be_found_again(key: str) -> None:
     found = marker(key)
     body = comment(replace(STARTING, pipeline=MARKER), found)

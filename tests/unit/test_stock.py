@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import lightning_zenml
 import pytest
+
+import lightning_zenml
 
 SOURCE = str(Path(lightning_zenml.__file__).parents[1])
 ACTIVATE = "from lightning_zenml.orchestrator import stock; stock.activate()\n"
@@ -61,7 +62,7 @@ def test_activation_imports_next_to_nothing() -> None:
         "import json, sys\n"
         + ACTIVATE
         + ACTIVATE
-        + "finders = [f for f in sys.meta_path if getattr(f, '__module__', '') == 'lightning_zenml.orchestrator.stock']\n"
+        + "finders = [f for f in sys.meta_path if f is stock._StockFinder]\n"
         + "print(json.dumps([sorted(set(sys.modules)), len(finders)]))"
     )
     modules, finders = json.loads(run(code))

@@ -149,7 +149,7 @@ class GitHub:
         attempt = 1
         while True:
             for found in self._find(repository, number, marker):
-                if found != comment_id and (comment := self._edit(repository, found, body)):
+                if comment := self._edit(repository, found, body):
                     return comment
             try:
                 return _comment(self._call("POST", f"/repos/{repository}/issues/{number}/comments", {"body": body}))
@@ -161,14 +161,14 @@ class GitHub:
             attempt += 1
 
     def _find(self, repository: str, number: int, marker: str) -> list[int]:
-        """Ids of the comments that can be ours, oldest first, so that all who look for one find the same."""
+        """Ids of the comments that can be ours, oldest first as GitHub lists them: all who look find the same."""
         comments = self._list(f"/repos/{repository}/issues/{number}/comments")
-        return sorted(
+        return [
             comment["id"]
             for comment in comments
             if (comment.get("body") or "").startswith(marker)
             and ((comment["user"] or {}).get("type") == "Bot" or comment["author_association"] in _WRITERS)
-        )
+        ]
 
     def _edit(self, repository: str, comment_id: int, body: str) -> Comment | None:
         """Edits a comment; None if it is gone or, as GitHub says then too, is not the token's to edit."""

@@ -159,6 +159,8 @@ class Provisioner:
         if state.in_use and not machine.is_reported_as(state.in_use.machine) and was_running:
             self._switch(studio, machine, interruptible=interruptible)
             probe = self._wait_set_up_of_named(studio)
+            # A lease ends with the machine that it was taken on.
+            lease(studio, probe)
         return self._ready(studio, machine, probe, fresh=fresh, was_running=was_running, since=since)
 
     def _cluster(self, cloud: str | None) -> str | None:
@@ -197,29 +199,36 @@ class Provisioner:
 
     def _switch(self, studio: Studio, machine: Machine, *, interruptible: bool) -> None:
         self._say(f"Switching {studio.name} to {machine.name}")
-        limit, refused = self._limits.switch, None
-        try:
-            studio.request_switch(machine, interruptible=interruptible)
-        except ApiError as error:
-            if error.status != 400:
-                raise
-            # Seen on the real platform: refused, and made some seconds later all the same.
-            refused, limit = error, self._limits.lost_switch
+        refused = self._unless_refused(lambda: studio.request_switch(machine, interruptible=interruptible))
+        limit = self._limits.lost_switch if refused else self._limits.switch
         deadline, pause, confirmed = time.monotonic() + limit, 0.3, False
         while True:
             state = studio.state()
             if state.running and state.in_use and machine.is_reported_as(state.in_use.machine):
                 return
             if state.requested and state.requested.restored and not confirmed:
-                studio.confirm_switch()
+                refused = self._unless_refused(studio.confirm_switch)
                 confirmed = True
+                if refused:
+                    deadline = time.monotonic() + self._limits.lost_switch
             if state.stopped:
                 raise StudioLostError(f"The studio '{studio.name}' lost its machine during the switch.")
             if time.monotonic() > deadline:
-                reason = refused or f"nothing within {limit:.0f} s, there may be no capacity"
+                reason = refused or "it took too long, there may be no capacity"
                 raise StudioError(f"Can't switch the studio '{studio.name}' to {machine.name}: {reason}")
             time.sleep(pause)
             pause = min(pause * 1.3, 5)
+
+    @staticmethod
+    def _unless_refused(request: Callable[[], None]) -> ApiError | None:
+        """Sends a request for a switch; a 400 is kept for later: the platform was seen to switch all the same."""
+        try:
+            request()
+        except ApiError as error:
+            if error.status != 400:
+                raise
+            return error
+        return None
 
     def _wait_set_up_of_named(self, studio: Studio) -> Completed:
         probe = self._wait_set_up(studio)

@@ -222,7 +222,10 @@ class Studio:
         """
         try:
             with self._lightning.credentials.exported():
-                StudioApi().upload_file(
+                api = StudioApi()
+                # Its own client keeps the credentials and address of whoever used the SDK first in this process.
+                api._client = self._lightning.client
+                api.upload_file(
                     studio_id=self.id,
                     teamspace_id=self._lightning.teamspace_id,
                     cloud_account=self.cluster,

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -25,12 +26,10 @@ from zenml.logger import get_logger
 from zenml.models import PipelineRunUpdate
 from zenml.orchestrators import publish_utils
 from zenml.orchestrators.dag_runner import DagRunner, InterruptMode, Node, NodeStatus
-from zenml.orchestrators.step_run_utils import StepRunRequestFactory, publish_cached_step_run
 from zenml.orchestrators.utils import get_config_environment_vars
 from zenml.stack import Stack
 from zenml.utils import dashboard_utils, source_utils
 from zenml.utils.env_utils import get_runtime_environment
-from zenml.utils.time_utils import utc_now
 
 from lightning_zenml.orchestrator.context import (
     ORCHESTRATOR_RUN_ID,
@@ -39,10 +38,11 @@ from lightning_zenml.orchestrator.context import (
     orchestrator_run_id,
 )
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.records import StepRecords
 from lightning_zenml.orchestrator.steps import StepProcess, step_command
 
 if TYPE_CHECKING:
-    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse, StepRunResponse
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
 
 logger = get_logger(__name__)
 
@@ -147,7 +147,7 @@ class Controller:
         self._settings = settings
         self._context = context
         self._mode = snapshot.pipeline_configuration.execution_mode
-        self._requests = StepRunRequestFactory(snapshot=snapshot, pipeline_run=pipeline_run, stack=stack)
+        self._records = StepRecords(snapshot, pipeline_run, stack)
         self._environment = self._run_environment()
         self._nodes = [
             Node(id=name, upstream_nodes=step.spec.upstream_steps)
@@ -162,24 +162,32 @@ class Controller:
 
     def run(self) -> None:
         """Runs the steps, see `control`."""
+        runner = DagRunner(
+            self._nodes,
+            node_startup_function=self._start,
+            node_monitoring_function=self._check,
+            node_stop_function=lambda node: self._processes[node.id].terminate(),
+            interrupt_function=self._find_interrupt,
+            monitoring_interval=POLL_INTERVAL,
+            interrupt_check_interval=0,
+            max_parallelism=self._settings.max_parallel_steps,
+        )
         with _on_sigterm(self._terminated):
-            DagRunner(
-                self._nodes,
-                node_startup_function=self._start,
-                node_monitoring_function=self._check,
-                node_stop_function=lambda node: self._processes[node.id].terminate(),
-                interrupt_function=self._find_interrupt,
-                monitoring_interval=POLL_INTERVAL,
-                interrupt_check_interval=0,
-                max_parallelism=self._settings.max_parallel_steps,
-            ).run()
-            self._drain()
-            self._finish()
+            try:
+                runner.run()
+            except BaseException:
+                # Whatever went wrong, no step may be left running.
+                self._terminated.set()
+                self._find_interrupt()
+                raise
+            finally:
+                self._drain()
+                self._finish()
         if self._terminated.is_set():
             raise SystemExit(STOPPED_EXIT_CODE)
 
     def _start(self, node: Node) -> NodeStatus:
-        if self._use_cache(node.id):
+        if self._records.use_cache(node.id):
             return NodeStatus.COMPLETED
         step = self._snapshot.step_configurations[node.id]
         settings = self._stack.orchestrator.get_settings(step)
@@ -202,10 +210,9 @@ class Controller:
         if exit_code == 0:
             return NodeStatus.COMPLETED
         logger.error("Step `%s` ended with exit code %s.", node.id, exit_code)
-        status = NodeStatus.FAILED
         with _run_may_be_over():
-            status = self._settle_failed(node.id)
-        return status
+            return self._records.settle_failed(node.id, stopped=self._interrupt is InterruptMode.FORCE)
+        return NodeStatus.FAILED
 
     def _find_interrupt(self) -> InterruptMode | None:
         self._interrupt = self._wanted_interrupt()
@@ -215,9 +222,9 @@ class Controller:
         if self._terminated.is_set():
             self._announce_stop()
             return InterruptMode.FORCE
-        if any(node.status is NodeStatus.FAILED for node in self._nodes):
-            if interrupt := self._interrupt_after_failure():
-                return interrupt
+        failed = any(node.status is NodeStatus.FAILED for node in self._nodes)
+        if failed and (interrupt := self._interrupt_after_failure()):
+            return interrupt
         if time.monotonic() - self._asked_server < SERVER_POLL_INTERVAL:
             return None
         self._asked_server = time.monotonic()
@@ -238,10 +245,12 @@ class Controller:
 
     def _announce_stop(self) -> None:
         # Told before the steps end, so that they and the server see a stop rather than a failure.
-        with _run_may_be_over(), contextlib.suppress(IllegalOperationError):
+        try:
             publish_utils.publish_pipeline_run_status_update(
                 self._run.id, ExecutionStatus.STOPPING, status_reason="The controller was told to stop."
             )
+        except Exception as error:
+            logger.warning("Can't tell the ZenML server of the stop: %s", error)
 
     def _drain(self) -> None:
         """Sees every process to its end after an interrupt; `DagRunner` leaves them running."""
@@ -260,7 +269,8 @@ class Controller:
                 logger.warning("Step `%s` doesn't end when asked to; it is killed.", name)
             process.kill()
         for node in self._nodes:
-            if node.id in self._processes and not node.is_finished:
+            # `DagRunner` takes what it has stopped for cancelled, even a step that had failed just before.
+            if node.id in self._processes and node.status not in {NodeStatus.COMPLETED, NodeStatus.FAILED}:
                 node.status = self._check(node)
 
     def _finish(self) -> None:
@@ -269,80 +279,30 @@ class Controller:
         The run's own token dies with the run, which the server may have ended with the last step.
         """
         failed = [node.id for node in self._nodes if node.status is NodeStatus.FAILED]
-        skipped = [node.id for node in self._nodes if not node.is_finished or node.status is NodeStatus.SKIPPED]
+        unfinished = [node.id for node in self._nodes if node.status not in {NodeStatus.COMPLETED, NodeStatus.FAILED}]
         stopped = self._terminated.is_set()
         with _run_may_be_over():
             status = Client().get_pipeline_run(self._run.id, hydrate=False).status
             stopped = stopped or status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}
-            self._close_steps()
+            self._records.close(self._processes)
             if not status.is_finished:
-                self._publish_end(ExecutionStatus.STOPPED if stopped else _end_status(failed))
-        if skipped:
-            logger.warning("Steps that didn't run: %s.", ", ".join(skipped))
+                self._publish_end(stopped=stopped, failed=bool(failed or unfinished))
+        if unfinished:
+            logger.warning("Steps that didn't run to their end: %s.", ", ".join(unfinished))
         if self._terminated.is_set():
             return
         if stopped:
             raise PipelineStoppedError("The run was stopped.")
-        if failed:
-            raise PipelineFailedError(f"Steps failed: {', '.join(failed)}.")
+        if failed or unfinished:
+            raise PipelineFailedError(f"Steps failed: {', '.join(failed or unfinished)}.")
 
-    def _publish_end(self, status: ExecutionStatus) -> None:
+    def _publish_end(self, *, stopped: bool, failed: bool) -> None:
+        status = ExecutionStatus.FAILED if failed else ExecutionStatus.COMPLETED
         # The server ends a run by itself when its last step ends.
         with contextlib.suppress(IllegalOperationError):
-            publish_utils.publish_pipeline_run_status_update(self._run.id, status)
-
-    def _use_cache(self, name: str) -> bool:
-        if not self._requests.has_caching_enabled(name):
-            return False
-        request = self._requests.create_request(name)
-        try:
-            self._requests.populate_request(request)
-        except Exception as error:
-            # The step's own process meets the same error and records it with the step.
-            logger.warning("Can't look for a cached version of step `%s`: %s", name, error)
-            return False
-        if request.status is not ExecutionStatus.CACHED:
-            return False
-        self._requests.record_step_run(publish_cached_step_run(request, self._run))
-        logger.info("Using cached version of step `%s`.", name)
-        return True
-
-    def _settle_failed(self, name: str) -> NodeStatus:
-        """Makes ZenML's record of a step agree with its process, which has failed."""
-        step_run = self._find_step_run(name)
-        if step_run is None:
-            self._record_failed_step(name)
-        elif step_run.status.is_successful:
-            return NodeStatus.COMPLETED
-        elif step_run.status in {ExecutionStatus.STOPPED, ExecutionStatus.CANCELLED}:
-            return NodeStatus.CANCELLED
-        elif not step_run.status.is_finished and self._interrupt is not InterruptMode.FORCE:
-            publish_utils.publish_failed_step_run(step_run.id)
-        elif self._interrupt is InterruptMode.FORCE:
-            return NodeStatus.CANCELLED
-        return NodeStatus.FAILED
-
-    def _record_failed_step(self, name: str) -> None:
-        request = self._requests.create_request(name)
-        try:
-            self._requests.populate_request(request)
-        except Exception as error:
-            logger.warning("Can't fill in the record of the failed step `%s`: %s", name, error)
-        request.status = ExecutionStatus.FAILED
-        request.end_time = utc_now()
-        Client().zen_store.create_run_step(request)
-
-    def _close_steps(self) -> None:
-        for name in self._processes:
-            step_run = self._find_step_run(name)
-            if step_run is not None and not step_run.status.is_finished:
-                publish_utils.publish_stopped_step_run(step_run.id)
-
-    def _find_step_run(self, name: str) -> StepRunResponse | None:
-        page = Client().list_run_steps(
-            name=name, pipeline_run_id=self._run.id, exclude_retried=True, hydrate=False, size=1
-        )
-        return page.items[0] if page.items else None
+            publish_utils.publish_pipeline_run_status_update(
+                self._run.id, ExecutionStatus.STOPPED if stopped else status
+            )
 
     def _run_environment(self) -> dict[str, str]:
         variables, secrets = get_config_environment_vars(pipeline_run_id=self._run.id)
@@ -354,7 +314,7 @@ class Controller:
             **variables,
             **secrets,
             ORCHESTRATOR_RUN_ID: orchestrator_run_id(self._context.id, self._run.id),
-            "ZENML_CUSTOM_SOURCE_ROOT": os.path.abspath(source_utils.get_source_root()),
+            "ZENML_CUSTOM_SOURCE_ROOT": str(Path(source_utils.get_source_root()).absolute()),
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -382,10 +342,6 @@ def _run_may_be_over() -> Iterator[None]:
         yield
     except AuthorizationException:
         logger.debug("The run is over, and its token with it.")
-
-
-def _end_status(failed: list[str]) -> ExecutionStatus:
-    return ExecutionStatus.FAILED if failed else ExecutionStatus.COMPLETED
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class _Attributes(BaseModel):
     )
 
 
-class LightningOrchestratorSettings(_Attributes, BaseSettings):
+class LightningOrchestratorSettings(_Attributes, BaseSettings):  # type: ignore[misc]
     """Settings of a pipeline or a step that runs on Lightning AI.
 
     A plain `user_id` or `api_key` among them is never stored: it's kept by the process that compiles the pipeline,
@@ -138,7 +138,7 @@ class LightningOrchestratorSettings(_Attributes, BaseSettings):
         }
 
 
-class LightningOrchestratorConfig(_Attributes, BaseOrchestratorConfig):
+class LightningOrchestratorConfig(_Attributes, BaseOrchestratorConfig):  # type: ignore[misc]
     """Attributes of the orchestrator as a stack component."""
 
     @property
@@ -172,7 +172,7 @@ class LightningOrchestratorConfig(_Attributes, BaseOrchestratorConfig):
         return False
 
 
-class LightningOrchestratorFlavor(BaseOrchestratorFlavor):
+class LightningOrchestratorFlavor(BaseOrchestratorFlavor):  # type: ignore[misc]
     """The flavor `lightning`."""
 
     @property
@@ -183,7 +183,7 @@ class LightningOrchestratorFlavor(BaseOrchestratorFlavor):
     @property
     def docs_url(self) -> str | None:
         """Page about this flavor."""
-        return self.generate_default_docs_url()
+        return str(self.generate_default_docs_url())
 
     @property
     def sdk_docs_url(self) -> str | None:

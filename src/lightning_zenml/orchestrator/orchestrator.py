@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from zenml.stack import Stack
 
 
-class LightningOrchestrator(BaseOrchestrator):
+class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
     """Runs ZenML pipelines on Lightning AI."""
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -39,6 +40,7 @@ class StepProcess:
     ) -> None:
         self.name = name
         self._output = output
+        self._terminated = False
         self._process = subprocess.Popen(
             command,
             env=dict(environment),
@@ -52,7 +54,9 @@ class StepProcess:
             # A signal meant for a step must reach its children, and no other step.
             process_group=0,
         )
-        self._reader = threading.Thread(target=self._copy_output, name=f"output-{name}", daemon=True)
+        self._reader = threading.Thread(
+            target=self._copy_output, args=[self._process.stdout], name=f"output-{name}", daemon=True
+        )
         self._reader.start()
 
     def poll(self) -> int | None:
@@ -79,8 +83,10 @@ class StepProcess:
         return True
 
     def terminate(self) -> None:
-        """Asks the step and its children to end; ZenML's handler in it then records that it was stopped."""
-        self._signal(signal.SIGTERM)
+        """Asks the step and its children to end, once; ZenML's handler in it then records that it was stopped."""
+        if not self._terminated:
+            self._terminated = True
+            self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Ends the step and its children."""
@@ -89,20 +95,17 @@ class StepProcess:
 
     def _signal(self, number: int) -> None:
         # Without a look at the leader: children may have outlived it.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            pass
 
-    def _copy_output(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
+    def _copy_output(self, stream: TextIO) -> None:
+        with stream as lines:
             for line in lines:
                 self._output.write(f"[{self.name}] {line.rstrip()}\n")
                 self._output.flush()
 
 
-class StepEntrypoint(StepEntrypointConfiguration):
+class StepEntrypoint(StepEntrypointConfiguration):  # type: ignore[misc]
     """Runs one step in the root of the unpacked repository; ZenML's own entrypoint would go to `/app`."""
 
     @classmethod

@@ -182,7 +182,28 @@ def launch_spec(
         keep_studio=settings.keep_studio,
         interruptible=settings.interruptible,
         cloud=settings.cloud,
-        failure_request=_failure_request(run, environment),
+        failure_request=failure_request(run.id, environment),
+    )
+
+
+def failure_request(run_id: object, environment: Mapping[str, str]) -> FailureRequest:
+    """Builds the request that marks a run as failed when its controller can't.
+
+    Args:
+        run_id: of the run.
+        environment: variables that connect to the ZenML server; holds the run's token.
+
+    Returns:
+        The request.
+    """
+    return FailureRequest(
+        method="PUT",
+        url=f"{environment['ZENML_STORE_URL'].rstrip('/')}/api/v1/runs/{run_id}",
+        headers={"Authorization": f"Bearer {environment['ZENML_STORE_API_TOKEN']}"},
+        body={
+            "status": ExecutionStatus.FAILED.value,
+            "status_reason": "The controller on Lightning AI was never started or was killed.",
+        },
     )
 
 
@@ -214,21 +235,11 @@ def _relative(file: str, root: Path) -> str:
     return path.relative_to(root.resolve()).as_posix()
 
 
-def _failure_request(run: PipelineRunResponse, environment: Mapping[str, str]) -> FailureRequest:
-    return FailureRequest(
-        method="PUT",
-        url=f"{environment['ZENML_STORE_URL'].rstrip('/')}/api/v1/runs/{run.id}",
-        headers={"Authorization": f"Bearer {environment['ZENML_STORE_API_TOKEN']}"},
-        body={
-            "status": ExecutionStatus.FAILED.value,
-            "status_reason": "The controller on Lightning AI was never started or was killed.",
-        },
-    )
-
-
 def _raise_unless_succeeded(status: Status | None) -> None:
     if status is None or status.succeeded:
         return
     if status.stopped:
         raise LaunchError("The run was stopped.")
-    raise LaunchError(status.failure.message if status.failure else "The run failed; its log says why.")
+    if status.failure is not None and status.failure.phase is not Phase.RUNNING:
+        raise LaunchError(status.failure.message)
+    raise LaunchError("The run failed; its log names the steps.")

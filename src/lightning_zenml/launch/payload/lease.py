@@ -20,9 +20,10 @@ def acquire(root: Path, *, launch_id: str, owner: str) -> dict[str, Any]:
     """Takes or renews the lease; when another launch holds it, tells that one's owner and age of the heartbeat."""
     with _locked(root):
         holder = _read(root)
-        if holder and holder["launch"] != launch_id and time.time() - holder["heartbeat"] < STALE:
+        if holder and holder["launch"] != launch_id and _holds(holder):
             return {"acquired": False, "launch": holder["launch"], "owner": holder["owner"]}
-        _path(root).write_text(json.dumps({"launch": launch_id, "owner": owner, "heartbeat": time.time()}))
+        taken = {"launch": launch_id, "owner": owner, "heartbeat": time.time(), "machine": _machine()}
+        _path(root).write_text(json.dumps(taken))
         return {"acquired": True}
 
 
@@ -45,6 +46,19 @@ def release(root: Path, *, launch_id: str, closing: bool = False) -> bool:
         else:
             _path(root).unlink()
         return True
+
+
+def _holds(holder: dict[str, Any]) -> bool:
+    """Whether a lease is in force: its owner was heard of lately, and on this very start of the machine."""
+    return bool(time.time() - holder["heartbeat"] < STALE and holder["machine"] == _machine())
+
+
+def _machine() -> str:
+    """Tells one start of a machine from the next: everything that ran before is dead then."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    # The 22nd field, counted behind the parenthesised name: when process 1 started, in ticks after boot.
+    started = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
+    return f"{boot}/{started}"
 
 
 def _read(root: Path) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -91,7 +92,7 @@ class Session:
             return None
         # The pipe ends with the session: programs that it left behind don't inherit it.
         self._watch.join(timeout=5)
-        self._signal(signal.SIGKILL)
+        self._kill()
         return Ended(
             exit_code=exit_code if exit_code >= 0 else 128 - exit_code,
             at=self._at,
@@ -99,18 +100,22 @@ class Session:
         )
 
     def end(self, grace: float) -> None:
-        """SIGTERM to the whole group, SIGKILL after `grace` seconds."""
-        self._signal(signal.SIGTERM)
+        """SIGTERM to bash and what it runs, SIGKILL to the whole session after `grace` seconds."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGTERM)
         deadline = time.monotonic() + grace
         while self._process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
-        self._signal(signal.SIGKILL)
+        self._kill()
 
-    def _signal(self, number: signal.Signals) -> None:
-        try:
-            os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return
+    def _kill(self) -> None:
+        """Kills what is left of the session, process groups of their own (steps have them) included."""
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                # Behind the parenthesised name: state, parent, group, session.
+                session = int(stat.read_text().rpartition(")")[2].split()[3])
+                if session == self._process.pid:
+                    os.kill(int(stat.parent.name), signal.SIGKILL)
 
     def _watch_progress(self, reading: int) -> None:
         with os.fdopen(reading) as progress:

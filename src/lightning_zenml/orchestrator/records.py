@@ -1,0 +1,111 @@
+"""ZenML's records of steps, kept in agreement with the processes that run them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from zenml.client import Client
+from zenml.enums import ExecutionStatus
+from zenml.logger import get_logger
+from zenml.orchestrators import publish_utils
+from zenml.orchestrators.dag_runner import NodeStatus
+from zenml.orchestrators.step_run_utils import StepRunRequestFactory, publish_cached_step_run
+from zenml.utils.time_utils import utc_now
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse, StepRunResponse
+    from zenml.stack import Stack
+
+logger = get_logger(__name__)
+
+
+class StepRecords:
+    """The step runs of one pipeline run on the ZenML server.
+
+    Args:
+        snapshot: the compiled pipeline.
+        pipeline_run: the run.
+        stack: it runs on.
+    """
+
+    def __init__(self, snapshot: PipelineSnapshotResponse, pipeline_run: PipelineRunResponse, stack: Stack) -> None:
+        self._run = pipeline_run
+        self._requests = StepRunRequestFactory(snapshot=snapshot, pipeline_run=pipeline_run, stack=stack)
+
+    def use_cache(self, name: str) -> bool:
+        """Records a step as cached, if it is.
+
+        Args:
+            name: of the step.
+
+        Returns:
+            Whether there was a cached version; else the step must run.
+        """
+        if not self._requests.has_caching_enabled(name):
+            return False
+        request = self._requests.create_request(name)
+        try:
+            self._requests.populate_request(request)
+        except Exception as error:
+            # The step's own process meets the same error and records it with the step.
+            logger.warning("Can't look for a cached version of step `%s`: %s", name, error)
+            return False
+        if request.status is not ExecutionStatus.CACHED:
+            return False
+        self._requests.record_step_run(publish_cached_step_run(request, self._run))
+        logger.info("Using cached version of step `%s`.", name)
+        return True
+
+    def settle_failed(self, name: str, *, stopped: bool) -> NodeStatus:
+        """Settles the record of a step whose process has failed.
+
+        Args:
+            name: of the step.
+            stopped: the process was told to end.
+
+        Returns:
+            What became of the step.
+        """
+        step_run = self._find(name)
+        if step_run is None:
+            if stopped:
+                return NodeStatus.CANCELLED
+            self._record_failed(name)
+        elif step_run.status.is_successful:
+            return NodeStatus.COMPLETED
+        elif step_run.status in {ExecutionStatus.STOPPED, ExecutionStatus.CANCELLED}:
+            return NodeStatus.CANCELLED
+        elif not step_run.status.is_finished:
+            if stopped:
+                publish_utils.publish_stopped_step_run(step_run.id)
+                return NodeStatus.CANCELLED
+            publish_utils.publish_failed_step_run(step_run.id)
+        return NodeStatus.FAILED
+
+    def close(self, names: Iterable[str]) -> None:
+        """Records as stopped what is recorded as running still.
+
+        Args:
+            names: of steps whose processes have ended.
+        """
+        for name in names:
+            step_run = self._find(name)
+            if step_run is not None and not step_run.status.is_finished:
+                publish_utils.publish_stopped_step_run(step_run.id)
+
+    def _record_failed(self, name: str) -> None:
+        request = self._requests.create_request(name)
+        try:
+            self._requests.populate_request(request)
+        except Exception as error:
+            logger.warning("Can't fill in the record of the failed step `%s`: %s", name, error)
+        request.status = ExecutionStatus.FAILED
+        request.end_time = utc_now()
+        Client().zen_store.create_run_step(request)
+
+    def _find(self, name: str) -> StepRunResponse | None:
+        page = Client().list_run_steps(
+            name=name, pipeline_run_id=self._run.id, exclude_retried=True, hydrate=False, size=1
+        )
+        return page.items[0] if page.items else None

@@ -1,0 +1,156 @@
+"""Requests to a ZenML server: log in, try again, tell clearly what went wrong. For `zenml_server`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+
+class ZenMLServerError(Exception):
+    """The ZenML server can't be reached or refuses. The message is meant for the user and holds no secret.
+
+    Args:
+        message: what happened and what to do.
+        status: HTTP status; None when there was no answer.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ZenMLRest:
+    """The REST API of a ZenML server, below `/api/v1`. Every method raises `ZenMLServerError`.
+
+    Args:
+        url: base URL without a trailing slash.
+        api_key: API key of a service account.
+        timeout: seconds that one request may take.
+        retries: how often a request is sent again when the server is busy or can't be reached.
+    """
+
+    def __init__(self, url: str, api_key: str, *, timeout: float, retries: int) -> None:
+        self._url = url
+        self._api_key = api_key
+        self._timeout = timeout
+        self._token = ""
+        self._session = requests.Session()
+        retry = Retry(
+            total=retries,
+            backoff_factor=0.5,
+            status_forcelist=(429, 502, 503, 504),
+            # What is sent with POST or PUT here does the same when it is sent twice.
+            allowed_methods=None,
+            raise_on_status=False,
+        )
+        self._session.mount("http://", HTTPAdapter(max_retries=retry))
+        self._session.mount("https://", HTTPAdapter(max_retries=retry))
+
+    def login(self) -> None:
+        """Gets an access token for the API key; done by itself when needed."""
+        form = {"grant_type": "zenml-api-key", "password": self._api_key}
+        answer = self._send("POST", "login", data=form)
+        if answer.status_code in {401, 403}:
+            raise ZenMLServerError(
+                f"The ZenML server {self._url} refuses the API key. Check ZENML_STORE_API_KEY; a new key comes "
+                "from `zenml service-account api-key <account> create <name>`.",
+                answer.status_code,
+            )
+        self._token = str(self._json(answer)["access_token"])
+
+    def public(self, path: str) -> Any:
+        """Gets what needs no login.
+
+        Args:
+            path: below `/api/v1/`.
+
+        Returns:
+            The JSON answer.
+        """
+        return self._json(self._send("GET", path))
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """Gets something.
+
+        Args:
+            path: below `/api/v1/`.
+            **parameters: of the query.
+
+        Returns:
+            The JSON answer.
+        """
+        return self._json(self._authorized("GET", path, params=parameters))
+
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        """Changes something.
+
+        Args:
+            path: below `/api/v1/`.
+            body: JSON.
+
+        Returns:
+            The JSON answer.
+        """
+        return self._json(self._authorized("PUT", path, json=body))
+
+    def pages(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """Gets all items of a list.
+
+        Args:
+            path: below `/api/v1/`.
+            **parameters: of the query.
+
+        Yields:
+            The items.
+        """
+        number, total = 1, 1
+        while number <= total:
+            page = self.get(path, page=number, size=100, **parameters)
+            yield from page["items"]
+            number, total = number + 1, page["total_pages"]
+
+    def _authorized(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        if not self._token:
+            self.login()
+        answer = self._send(method, path, **arguments)
+        if answer.status_code == 401:
+            # The access token has run out.
+            self.login()
+            answer = self._send(method, path, **arguments)
+        return answer
+
+    def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            return self._session.request(
+                method, f"{self._url}/api/v1/{path}", headers=headers, timeout=self._timeout, **arguments
+            )
+        except requests.RequestException as error:
+            raise ZenMLServerError(
+                f"The ZenML server {self._url} can't be reached ({type(error).__name__}). Check ZENML_STORE_URL, "
+                "and that the server can be reached from here."
+            ) from error
+
+    def _json(self, answer: requests.Response) -> Any:
+        if not answer.ok:
+            raise ZenMLServerError(
+                f"The ZenML server {self._url} answers {answer.status_code}: {_detail(answer)}", answer.status_code
+            )
+        try:
+            return answer.json()
+        except ValueError:
+            raise ZenMLServerError(f"{self._url} isn't a ZenML server.", answer.status_code) from None
+
+
+def _detail(answer: requests.Response) -> str:
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return answer.reason or "no reason given"
+    # ZenML's is a list: ["KeyError", "\"Unable to get ...\""]
+    text = detail[-1] if isinstance(detail, list) and detail else detail
+    return str(text).strip("\"'")[:500]

@@ -1,0 +1,425 @@
+"""Launches on the stand-in for Lightning AI: real HTTP, real processes, the real client of lightning-sdk.
+
+No launch here asks for packages, so each takes seconds; installs are the business of tests/e2e.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_zenml.launch.errors import (
+    CredentialsError,
+    LaunchError,
+    MachineError,
+    StudioError,
+    StudioLostError,
+    TeamspaceError,
+)
+from lightning_zenml.launch.launcher import Hold, Launch, Launcher, Limits
+from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.spec import KeepStudio, LaunchSpec, Phase, Status, Update
+from lightning_zenml.package.archive import Archive, pack
+from lightning_zenml.package.repository import Repository
+from localcloud.lightning import Knobs, LightningCloud
+
+LIMITS = Limits(start=20, setup=3, switch=20, lost_switch=20)
+
+
+@pytest.fixture(scope="module")
+def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LightningCloud]:
+    with LightningCloud(tmp_path_factory.mktemp("lightning")) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(running_cloud: LightningCloud) -> Iterator[LightningCloud]:
+    """The cloud with its knobs at their defaults; every test must leave it with nothing running."""
+    yield running_cloud
+    defaults = Knobs()
+    for name in vars(defaults):
+        setattr(running_cloud.knobs, name, getattr(defaults, name))
+    wait_for(lambda: not running_cloud.running())
+    assert running_cloud.refused == []
+
+
+@pytest.fixture
+def lightning(cloud: LightningCloud) -> Lightning:
+    return Lightning.connect(credentials(cloud), url=cloud.url)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "hello.txt").write_text("hello\n")
+    return pack(Repository.open(repository), tmp_path / "archive.tar.gz")
+
+
+@pytest.fixture
+def spec(archive: Archive) -> LaunchSpec:
+    return LaunchSpec(name="My Model!", owner="a test", archive=archive, command="cat hello.txt")
+
+
+def credentials(cloud: LightningCloud, **changes: Any) -> Credentials:
+    given = {
+        "user_id": cloud.user_id,
+        "api_key": cloud.api_key,
+        "teamspace": cloud.teamspace,
+        "organization": cloud.organization,
+    }
+    return Credentials(**{**given, **changes})
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def follow(launch: Launch) -> tuple[Status, str]:
+    updates: list[Update] = list(launch.follow())
+    return updates[-1].status, "".join(update.log for update in updates)
+
+
+def launch(lightning: Lightning, spec: LaunchSpec, **options: Any) -> Launch:
+    return Launcher(lightning, limits=LIMITS, **options).launch(spec)
+
+
+def stop_by_hand(lightning: Lightning, hold: Hold) -> None:
+    Launcher(lightning).resume(replace(hold, release="stop", leased=False)).release()
+
+
+# A launch from start to end
+
+
+def test_a_fresh_studio_runs_the_command_and_is_deleted(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    started = launch(lightning, spec)
+    assert started.studio_name.startswith("zenml-my-model-")
+    assert started.studio_url == f"{cloud.url}/acme/vision/studios/{started.studio_name}/code"
+    status, log = follow(started)
+    started.release()
+    assert status.succeeded
+    assert "hello" in log
+    assert cloud.studio(started.studio_name).deleted
+    assert started.cost is not None
+    assert 0 < started.cost < 0.01
+
+
+def test_secrets_are_in_no_command_and_no_telemetry(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    before = len(cloud.requests)
+    started = launch(lightning, replace(spec, environment={"MY_TOKEN": "hunter2hunter2"}, command='test "$MY_TOKEN"'))
+    status, log = follow(started)
+    started.release()
+    assert status.succeeded
+    assert "hunter2" not in log
+    leaks = [
+        request.path
+        for request in cloud.requests[before:]
+        if "hunter2hunter2" in f"{request.body!r}" and "/storage/" not in request.path
+    ]
+    assert leaks == []
+    assert not [request for request in cloud.requests if "command-history" in request.path]
+
+
+def test_an_asynchronous_launch_ends_and_cleans_up_without_a_client(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    started = launch(lightning, replace(spec, command="sleep 1"))
+    started.leave()
+    wait_for(lambda: cloud.studio(started.studio_name).deleted)
+
+
+def test_the_archive_is_uploaded_once(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
+    told: list[str] = []
+    for _ in range(2):
+        started = launch(lightning, replace(spec, studio_name="reused"), notify=told.append)
+        assert follow(started)[0].succeeded
+        started.release()
+        wait_for(lambda: not cloud.running())
+    assert len([text for text in told if text.startswith("Uploading")]) == 1
+    assert len([text for text in told if "is on reused already" in text]) == 1
+
+
+# What becomes of the studio
+
+
+def test_a_named_studio_is_created_and_left_stopped(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    started = launch(lightning, replace(spec, studio_name="created-here"))
+    assert follow(started)[0].succeeded
+    started.release()
+    wait_for(lambda: not cloud.running())
+    assert not cloud.studio("created-here").deleted
+
+
+def test_a_running_studio_is_left_running_on_its_machine(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    kept = launch(lightning, replace(spec, studio_name="kept", keep_studio=KeepStudio.KEEP))
+    follow(kept)
+    kept.release()
+    assert cloud.running() == ["kept"]
+    again = launch(lightning, replace(spec, studio_name="kept"))
+    assert follow(again)[0].succeeded
+    again.release()
+    assert cloud.running() == ["kept"]
+    assert not [request for request in cloud.requests if request.path.endswith("/switch-confirm")]
+    stop_by_hand(lightning, again.hold)
+
+
+@pytest.mark.parametrize("raises", [False, True], ids=["asked", "refused-and-made-all-the-same"])
+def test_a_running_studio_is_switched_to_the_machine_asked_for(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, raises: bool
+) -> None:
+    name = f"switched-{raises}".lower()
+    kept = launch(lightning, replace(spec, studio_name=name, keep_studio=KeepStudio.KEEP))
+    follow(kept)
+    kept.release()
+    cloud.knobs.switch_raises_then_switches = raises
+    switched = launch(lightning, replace(spec, studio_name=name, machines=("t4",), command="nvidia-smi -L"))
+    status, log = follow(switched)
+    assert status.succeeded
+    assert "GPU 0" in log
+    assert switched.machine == "T4"
+    switched.release()
+    stop_by_hand(lightning, switched.hold)
+
+
+@pytest.mark.parametrize(("keep", "deleted"), [(KeepStudio.DELETE, True), (KeepStudio.STOP, False)])
+def test_keep_studio_overrides(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, keep: KeepStudio, deleted: bool
+) -> None:
+    name = f"keep-{keep}"
+    started = launch(lightning, replace(spec, studio_name=name, keep_studio=keep))
+    follow(started)
+    started.release()
+    wait_for(lambda: not cloud.running())
+    assert cloud.studio(name).deleted is deleted
+
+
+def test_a_second_launch_waits_for_the_lease_and_says_for_whom(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    first = launch(lightning, replace(spec, studio_name="leased", owner="Ada's laptop", command="sleep 4"))
+    told: list[str] = []
+    outcome: list[Status] = []
+
+    def second() -> None:
+        started = launch(lightning, replace(spec, studio_name="leased"), notify=told.append)
+        outcome.append(follow(started)[0])
+        started.release()
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    wait_for(lambda: any("Ada's laptop" in text for text in told))
+    assert follow(first)[0].succeeded
+    first.release()
+    thread.join(60)
+    assert [status.succeeded for status in outcome] == [True]
+
+
+# What goes wrong before anything costs
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"api_key": "wrong"}, CredentialsError, "refuses the API key"),
+        ({"teamspace": "nowhere"}, TeamspaceError, "none matches"),
+        ({"organization": "strangers"}, TeamspaceError, "no organization 'strangers'"),
+    ],
+)
+def test_wrong_credentials_say_what_is_wrong(
+    cloud: LightningCloud, changes: dict[str, str], error: type[LaunchError], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        Lightning.connect(credentials(cloud, **changes), url=cloud.url)
+
+
+def test_there_must_be_a_key() -> None:
+    with pytest.raises(CredentialsError, match="LIGHTNING_API_KEY"):
+        Credentials.resolve({})
+
+
+def test_a_scoped_key_is_a_bearer_token(cloud: LightningCloud) -> None:
+    lightning = Lightning.connect(credentials(cloud, user_id=None), url=cloud.url)
+    assert lightning.teamspace == cloud.teamspace
+
+
+def test_an_unknown_machine_is_refused_with_the_nearest_names_before_anything_is_started(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    studios = len(cloud.studios)
+    with pytest.raises(MachineError, match=r"Unknown machine 'H10'.*Did you mean.*H100"):
+        launch(lightning, replace(spec, machines=("H10",)))
+    assert len(cloud.studios) == studios
+
+
+def test_the_next_machine_is_taken_when_the_first_is_out_of_capacity(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.out_of_capacity = {"L4"}
+    started = launch(lightning, replace(spec, machines=("l4", "t4")))
+    assert started.machine == "T4"
+    follow(started)
+    started.release()
+
+
+def test_no_machine_with_capacity_is_an_error(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
+    cloud.knobs.out_of_capacity = {"L4"}
+    with pytest.raises(MachineError, match="Out of capacity: L4"):
+        launch(lightning, replace(spec, machines=("L4",)))
+
+
+def test_gpu_is_the_cheapest_gpu(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
+    started = launch(lightning, replace(spec, machines=("gpu",), command="nvidia-smi -L"))
+    assert follow(started)[0].succeeded
+    started.release()
+    assert started.machine.startswith("T4")
+
+
+# What the platform does to a launch
+
+
+def test_a_gpu_that_comes_up_as_a_cpu_is_noticed_and_released(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.gpu_comes_up_as_cpu = True
+    with pytest.raises(MachineError, match=r"Asked for T4 with 1 GPU\(s\).*came up with 0"):
+        launch(lightning, replace(spec, machines=("T4",)))
+
+
+def test_a_studio_stuck_in_its_set_up_is_replaced_once(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.stuck_studios = 1
+    told: list[str] = []
+    started = launch(lightning, spec, notify=told.append)
+    assert follow(started)[0].succeeded
+    started.release()
+    assert any("stuck in its set-up" in text for text in told)
+
+
+def test_set_up_that_never_ends_is_an_error_and_everything_is_deleted(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.setup_seconds = math.inf
+    with pytest.raises(StudioError, match="Two studios in a row"):
+        launch(lightning, spec)
+    assert all(studio.deleted for studio in cloud.studios if studio.name.startswith("zenml-my-model"))
+
+
+def test_a_start_that_never_returns_is_an_error_and_everything_is_deleted(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.start_never_returns = True
+    with pytest.raises(StudioError, match="no capacity"):
+        Launcher(lightning, limits=replace(LIMITS, start=1)).launch(spec)
+
+
+def test_uploads_that_show_up_late_are_waited_for(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.setup_seconds = 1
+    cloud.knobs.storage_delay_seconds = 1
+    started = launch(lightning, spec)
+    assert follow(started)[0].succeeded
+    started.release()
+
+
+def test_a_studio_that_vanishes_is_told(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
+    started = launch(lightning, replace(spec, command="sleep 60"))
+    cloud.knobs.vanish = {started.studio_name}
+    with pytest.raises(StudioLostError, match=r"is gone|stopped"):
+        follow(started)
+    started.release()
+
+
+def test_a_studio_stopped_from_outside_is_told(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
+    started = launch(lightning, replace(spec, command="sleep 60"))
+    stop_by_hand(lightning, started.hold)
+    with pytest.raises(StudioLostError, match="is stop"):
+        follow(started)
+    started.release()
+    assert cloud.studio(started.studio_name).deleted
+
+
+def test_lost_answers_neither_double_nor_lose_anything(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    studios = len(cloud.studios)
+    cloud.knobs.lose_answers = [
+        ("POST", r"/cloudspaces$"),
+        ("POST", r"/start$"),
+        ("POST", r"/execute$"),
+        ("POST", r"/execute$"),
+        ("POST", r"/execute$"),
+        ("DELETE", r"/cloudspaces/[^/]+$"),
+    ]
+    started = launch(lightning, replace(spec, command="echo ran >> ~/ran; cat ~/ran"))
+    status, log = follow(started)
+    started.release()
+    assert status.succeeded
+    assert log.splitlines().count("ran") == 1
+    assert len(cloud.studios) == studios + 1
+    assert cloud.studio(started.studio_name).deleted
+
+
+def test_passing_errors_are_waited_out(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
+    cloud.knobs.fail = [("GET", r"/codestatus$", 503, 2), ("POST", r"/execute$", 429, 1), ("GET", r"/stream$", 500, 1)]
+    started = launch(lightning, spec)
+    assert follow(started)[0].succeeded
+    started.release()
+
+
+# Ending it early
+
+
+def test_stop_ends_the_command_and_releases(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
+    started = launch(lightning, replace(spec, command="sleep 300"))
+    started.stop(grace=1)
+    wait_for(lambda: cloud.studio(started.studio_name).deleted)
+
+
+def test_another_process_can_release_by_the_hold(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
+    holds: list[Hold] = []
+    started = launch(lightning, replace(spec, command="sleep 300"), on_hold=holds.append)
+    hold = Hold(**holds[-1].as_dict())
+    Launcher(lightning).resume(hold).stop(grace=1)
+    Launcher(lightning).resume(hold).release()
+    assert cloud.studio(started.studio_name).deleted
+
+
+@pytest.mark.parametrize("moment", ["created", "Uploading", "Starting the launch"])
+def test_an_interrupt_while_preparing_releases(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, moment: str
+) -> None:
+    def interrupt(text: str) -> None:
+        if moment in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        launch(lightning, spec, notify=interrupt)
+
+
+def test_the_timeout_is_told(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
+    started = launch(lightning, replace(spec, command="sleep 300", timeout=1))
+    status, _ = follow(started)
+    started.release()
+    assert status.phase is Phase.FINISHED
+    assert status.failure is not None
+    assert "timeout" in status.failure.message

@@ -1,0 +1,118 @@
+"""The orchestrator from a laptop: the documented way, on the stand-in for Lightning AI."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.stack import Stack, client_environment, services
+
+PROJECT = """
+import json, os, sys
+
+from zenml import pipeline, step
+from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
+
+
+@step(enable_cache=False)
+def look() -> str:
+    assert open("made_by_a_command").read() == "x"
+    return os.environ.get("LIGHTNING_ZENML_STUDIO_NAME", "")
+
+
+@pipeline
+def laptop():
+    look()
+
+
+if __name__ == "__main__":
+    settings = LightningOrchestratorSettings(**json.loads(sys.argv[1]))
+    laptop.with_options(settings={"orchestrator.lightning": settings})()
+"""
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with services(tmp_path_factory.mktemp("cloud"), github=False) as stack:
+        yield stack
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "run.py").write_text(PROJECT)
+    return tmp_path
+
+
+def run(cloud: Stack, project: Path, **settings: Any) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "run.py", json.dumps(settings)],
+        cwd=project,
+        env=client_environment(cloud),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
+    )
+    return done.returncode, done.stdout
+
+
+def last_run(cloud: Stack) -> dict[str, Any]:
+    page = cloud.zenml.request("GET", "runs?hydrate=true&sort_by=desc:created&size=1")
+    run: dict[str, Any] = page["items"][0]
+    return run
+
+
+def is_idle(cloud: Stack) -> bool:
+    assert cloud.lightning is not None
+    return not cloud.lightning.running()
+
+
+def test_waits_for_a_run_on_a_fresh_studio(cloud: Stack, project: Path) -> None:
+    code, log = run(cloud, project, machine_type="cpu", custom_commands=["printf x > made_by_a_command"])
+
+    assert code == 0, log
+    assert "[look]" in log
+    metadata = last_run(cloud)["metadata"]
+    assert last_run(cloud)["body"]["status"] == "completed"
+    assert metadata["run_metadata"]["orchestrator_url"].startswith("http")
+    assert metadata["orchestrator_run_id"] == metadata["run_metadata"]["orchestrator_run_id"]
+    assert is_idle(cloud)
+
+
+def test_asynchronous_run_goes_on_by_itself(cloud: Stack, project: Path) -> None:
+    code, log = run(cloud, project, async_mode=True, custom_commands=["printf x > made_by_a_command"])
+
+    assert code == 0, log
+    assert "The run goes on" in log
+    deadline = time.monotonic() + 120
+    while not (is_idle(cloud) and last_run(cloud)["body"]["status"] == "completed"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_failed_command_fails_the_run(cloud: Stack, project: Path) -> None:
+    code, log = run(cloud, project, main_studio_name="mine", custom_commands=["exit 4"])
+
+    assert code == 1
+    assert "exit code 4" in log
+    assert last_run(cloud)["body"]["status"] == "failed"
+    assert is_idle(cloud)
+
+
+def test_unknown_machine_starts_nothing(cloud: Stack, project: Path) -> None:
+    assert cloud.lightning is not None
+    before = len(cloud.lightning.studios)
+
+    code, log = run(cloud, project, machine_type="H1000")
+
+    assert code == 1
+    assert "Unknown machine 'H1000'" in log
+    assert last_run(cloud)["body"]["status"] == "failed"
+    assert len(cloud.lightning.studios) == before
