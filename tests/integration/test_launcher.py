@@ -208,7 +208,7 @@ def test_keep_studio_overrides(
     follow(started)
     started.release()
     wait_for(lambda: not cloud.running())
-    assert cloud.studio(name).deleted is deleted
+    assert bool(cloud.studio(name).deleted) is deleted
 
 
 def test_a_second_launch_waits_for_the_lease_and_says_for_whom(
@@ -402,6 +402,21 @@ def test_another_process_can_release_by_the_hold(cloud: LightningCloud, lightnin
     Launcher(lightning).resume(hold).stop(grace=1)
     Launcher(lightning).resume(hold).release()
     assert cloud.studio(started.studio_name).deleted
+
+
+def test_a_launch_that_was_left_can_be_attached_to_by_its_id(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    left = launch(lightning, replace(spec, command="while ! test -e ~/go; do sleep 0.1; done; echo went"))
+    left.leave()
+    attached = Launcher(lightning).attach(left.id)
+    (cloud.studio(left.studio_name).home / "go").touch()
+    status, log = follow(attached)
+    attached.release()
+    assert status.succeeded
+    assert "went" in log
+    with pytest.raises(StudioLostError, match="has ended"):
+        Launcher(lightning).attach(left.id)
 
 
 @pytest.mark.parametrize("moment", ["created", "Uploading", "Starting the launch"])

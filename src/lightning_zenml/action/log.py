@@ -42,6 +42,7 @@ class Log:
         if self._rest:
             rest, self._rest = self._rest, ""
             self._workflow.log(f"{rest}\n")
+        self._workflow.flush()
         if self._open:
             self._workflow.end_group()
             self._open = False

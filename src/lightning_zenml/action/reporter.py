@@ -76,14 +76,16 @@ class Reporter:
         if told == self._told and not self.is_due:
             return
         self._told, self._told_at = told, self._clock()
-        self._comment()
-        self._workflow.summary(self._workflow.redact(reports.summary(self.report)))
+        # Before it is rendered: what is escaped is no longer recognised as a secret.
+        shown = reports.redacted(self.report, self._workflow.redact)
+        self._comment(shown)
+        self._workflow.summary(reports.summary(shown))
 
-    def _comment(self) -> None:
+    def _comment(self, shown: Report) -> None:
         if self._github is None:
             return
         try:
-            body = self._workflow.redact(reports.comment(self.report, self._marker))
+            body = reports.comment(shown, self._marker)
             for number in self._numbers(self._github):
                 comment = self._github.upsert_comment(
                     self._event.repository, number, self._marker, body, self._comments.get(number)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import secrets
+import shlex
 import tempfile
 import time
 from collections.abc import Callable
@@ -69,6 +70,33 @@ class Launcher:
     def resume(self, hold: Hold) -> Launch:
         """A launch as another process left it, to be stopped or released."""
         return Launch(self._lightning, hold, machine=None, since=time.time())
+
+    def attach(self, launch_id: str) -> Launch:
+        """A launch that another client started and left, found by its id alone.
+
+        Raises:
+            StudioLostError: its studio is gone or stopped: the launch has ended.
+            StudioError: the studio knows no such launch.
+        """
+        name = launch_id[: -len("-01234567")]
+        studio = Studio.find(self._lightning, name)
+        if studio is None or not studio.state().running:
+            raise StudioLostError(f"The launch {launch_id} has ended: its studio '{name}' is gone or stopped.")
+        folder = f"{_HOME}/launches/{shlex.quote(launch_id)}"
+        # Somebody follows again: the payload leaves the release to us.
+        answer = studio.run(f"cd {folder} && touch follower && rm -f left && cat launch.json")
+        if answer.exit_code != 0:
+            raise StudioError(f"The studio '{name}' knows no launch {launch_id}.")
+        described = json.loads(answer.output)
+        return self.resume(
+            Hold(
+                launch_id=launch_id,
+                studio_id=studio.id,
+                studio_name=studio.name,
+                cluster=studio.cluster,
+                **described,
+            )
+        )
 
 
 class _Attempt:

@@ -43,6 +43,11 @@ class LaunchFolder:
         return self.path / "env"
 
     @property
+    def description(self) -> Path:
+        """What another client must know to take over the launch, see `launch.Hold`; no secret."""
+        return self.path / "launch.json"
+
+    @property
     def code(self) -> Path:
         """The unpacked repository."""
         return self.path / "code"

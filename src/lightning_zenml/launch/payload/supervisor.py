@@ -41,6 +41,7 @@ def _guard(folder: LaunchFolder) -> None:
     """Waits for the supervisor; when that dies of something else than its own end, finishes in its place."""
     supervisor = Supervisor(folder, json.loads(folder.instructions.read_text()))
     folder.instructions.unlink()
+    folder.description.write_text(json.dumps(supervisor.description()))
     pid = os.fork()
     if pid == 0:
         supervisor.run()
@@ -97,6 +98,10 @@ class Supervisor:
                 )
             finally:
                 heartbeat.end()
+
+    def description(self) -> dict[str, Any]:
+        """What another client must know to take over the launch."""
+        return {"python": sys.executable, **{key: self._do[key] for key in ("wheel", "release", "leased")}}
 
     def finish(
         self,
