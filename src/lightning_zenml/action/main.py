@@ -27,7 +27,8 @@ from lightning_zenml.package import archive
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.repository import Repository
 from lightning_zenml.requirements import of_integrations
-from lightning_zenml.zenml_server import ZenMLServer, ZenMLServerError
+from lightning_zenml.zenml_rest import ZenMLServerError
+from lightning_zenml.zenml_server import ZenMLServer
 
 _TOKEN_SECONDS = 7 * 24 * 3600
 """How long the studio's token for the ZenML server lives, where the server allows it; runs have their own."""
