@@ -193,6 +193,8 @@ class Step:
         finally:
             process.kill()
             process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
             if killer is not None:
                 killer.cancel()
 

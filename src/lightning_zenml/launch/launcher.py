@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import secrets
 import shlex
@@ -37,7 +38,7 @@ class Launcher:
         lightning: the teamspace.
         notify: told in words what goes on.
         on_hold: called with what must be released at the end, each time that changes, and before it costs.
-        limits: how long to wait.
+        limits: how long to wait; None: as the environment says, see `Limits`.
     """
 
     def __init__(
@@ -46,12 +47,12 @@ class Launcher:
         *,
         notify: Callable[[str], None] = lambda text: None,
         on_hold: Callable[[Hold], None] = lambda hold: None,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: Limits | None = None,
     ) -> None:
         self._lightning = lightning
         self._notify = notify
         self._on_hold = on_hold
-        self._limits = limits
+        self._limits = limits or Limits.from_environ(os.environ)
 
     def launch(self, spec: LaunchSpec) -> Launch:
         """Makes a studio ready, uploads, and starts the payload detached.

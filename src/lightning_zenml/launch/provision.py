@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lightning_zenml.launch.errors import MachineError, StudioError, StudioLostError
@@ -39,6 +39,12 @@ class Limits:
     setup: float = 420
     switch: float = 1200
     lost_switch: float = 90
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Limits:
+        """The defaults, or what `LIGHTNING_ZENML_START_TIMEOUT` and `LIGHTNING_ZENML_SETUP_TIMEOUT` say."""
+        start = float(environ.get("LIGHTNING_ZENML_START_TIMEOUT") or cls.start)
+        return cls(start=start, switch=start, setup=float(environ.get("LIGHTNING_ZENML_SETUP_TIMEOUT") or cls.setup))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,54 @@
+"""All services of the local cloud, one set per test worker, and who uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scene import Actions, Laptop, lightning_of, wait_for
+
+from localcloud.github import GitHub
+from localcloud.lightning import Knobs, LightningCloud
+from localcloud.stack import Stack, services
+
+
+@pytest.fixture(scope="session")
+def services_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with services(tmp_path_factory.mktemp("services")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(services_: Stack) -> Iterator[Stack]:
+    """The services with knobs at their defaults. Whatever a test does, nothing may be left running or refused."""
+    yield services_
+    cloud = lightning_of(services_)
+    defaults = Knobs()
+    for name in vars(defaults):
+        setattr(cloud.knobs, name, getattr(defaults, name))
+    wait_for(lambda: not cloud.running(), 60)
+    assert cloud.refused == []
+
+
+@pytest.fixture
+def cloud(stack: Stack) -> LightningCloud:
+    return lightning_of(stack)
+
+
+@pytest.fixture
+def github(stack: Stack) -> GitHub:
+    assert stack.github is not None
+    return stack.github
+
+
+@pytest.fixture
+def actions(stack: Stack, tmp_path: Path) -> Actions:
+    return Actions(stack, tmp_path)
+
+
+@pytest.fixture
+def laptop(stack: Stack, tmp_path: Path) -> Laptop:
+    folder = tmp_path / "laptop"
+    folder.mkdir()
+    return Laptop(stack, folder)

@@ -1,0 +1,111 @@
+"""What goes wrong ends in one clear error, a non-zero exit, a comment that says so, and nothing left running."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from scene import TINY, Actions, Laptop
+
+from localcloud.lightning import LightningCloud
+from localcloud.runner import Finished
+
+FAILING = {"run.py": TINY.replace("ARGUMENT", "'fail'")}
+
+
+def errors(finished: Finished) -> list[str]:
+    return [message for level, message in finished.annotations if level == "error"]
+
+
+def one_error(finished: Finished) -> str:
+    (message,) = errors(finished)
+    return message
+
+
+def test_a_failing_step(actions: Actions, laptop: Laptop) -> None:
+    finished = actions.step(FAILING, studio_name="warm").run()
+    assert finished.exit_code == 1
+    assert finished.outputs["status"] == "failed"
+    assert "exit code 1: python run.py" in one_error(finished)
+    assert "the loss is NaN" in finished.log
+    comment = actions.comment()
+    assert "failed" in comment
+    assert "the loss is NaN" in comment
+    assert laptop.last_run()["status"] == "failed"
+
+
+def test_a_failing_command_is_named_with_its_output(actions: Actions) -> None:
+    finished = actions.step(studio_name="warm", commands="true\necho out of luck; exit 3").run()
+    assert finished.exit_code == 1
+    assert "Command 2 of 2 failed with exit code 3: echo out of luck" in one_error(finished)
+    assert "out of luck" in actions.comment()
+
+
+def test_requirements_that_do_not_exist(actions: Actions) -> None:
+    files = {"run.py": "", "requirements.txt": "lightning-zenml-no-such-package==1\n"}
+    finished = actions.step(files, studio_name="warm", requirements="requirements.txt").run()
+    assert finished.exit_code == 1
+    assert "can't be installed" in one_error(finished)
+    assert "no-such-package" in actions.comment()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"lightning_api_key": "wrong-key"}, "Lightning refuses the API key (401)"),
+        ({"machine_type": "H10"}, "Unknown machine 'H10'. Did you mean"),
+        ({"zenml_store_url": "http://127.0.0.1:9"}, "ZenML server http://127.0.0.1:9 can't be reached"),
+        ({"zenml_store_api_key": "ZENKEY_wrong"}, "refuses the API key"),
+        ({"stack": "nope"}, "There is no ZenML stack `nope`"),
+        ({"requirements": "nope.txt", "working_directory": "nope"}, "there is no file `nope.txt`"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_can_be_checked_before_anything_is_started(
+    cloud: LightningCloud, actions: Actions, inputs: dict[str, str], words: str
+) -> None:
+    studios = len(cloud.studios)
+    finished = actions.step(**inputs).run()
+    assert finished.exit_code == 1
+    assert words in one_error(finished)
+    assert "Traceback" not in finished.log
+    assert "failed" in actions.comment()
+    assert len(cloud.studios) == studios
+
+
+def test_bad_inputs_are_all_reported(cloud: LightningCloud, actions: Actions) -> None:
+    studios = len(cloud.studios)
+    finished = actions.step(run="", keep_studio="maybe", **{"async": "yes"}).run()
+    assert finished.exit_code == 1
+    assert len(errors(finished)) == 3
+    assert len(cloud.studios) == studios
+
+
+def test_a_gpu_that_comes_up_as_a_cpu(cloud: LightningCloud, actions: Actions) -> None:
+    cloud.knobs.gpu_comes_up_as_cpu = True
+    finished = actions.step(machine_type="T4").run()
+    assert finished.exit_code == 1
+    assert "Asked for T4 with 1 GPU(s)" in one_error(finished)
+    assert "T4" in actions.comment()
+    assert cloud.studio(finished.outputs["studio-name"]).deleted
+
+
+def test_a_studio_that_never_becomes_ready(cloud: LightningCloud, actions: Actions) -> None:
+    cloud.knobs.setup_seconds = math.inf
+    finished = actions.step(variables={"LIGHTNING_ZENML_SETUP_TIMEOUT": "2"}).run()
+    assert finished.exit_code == 1
+    assert "did not finish their set-up" in one_error(finished)
+    assert "set-up" in actions.comment()
+
+
+def test_a_studio_lost_in_the_middle_of_the_run(cloud: LightningCloud, actions: Actions) -> None:
+    step = actions.step(studio_name="warm", run="echo now; sleep 60", keep_studio="delete")
+
+    def vanish(line: str) -> None:
+        if line.startswith("now"):
+            cloud.knobs.vanish = {"warm"}
+
+    finished = step.run(interrupt=vanish)
+    assert finished.exit_code == 1
+    assert "warm" in one_error(finished)
+    assert "gone" in one_error(finished)

@@ -1,0 +1,101 @@
+"""The orchestrator from a laptop, word for word as documented."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from localcloud.lightning import LightningCloud
+from localcloud.stack import Stack
+from scene import Laptop, wait_for
+
+RUN = """
+from zenml import pipeline, step
+from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
+
+
+@step
+def train() -> int:
+    with open("commanded.txt") as file:
+        assert file.read() == "custom command\\n"
+    return 42
+
+
+lightning_settings = LightningOrchestratorSettings(
+    main_studio_name="my_studio",
+    machine_type="cpu",
+    async_mode=True,
+    custom_commands=["cd ..", "cd -", "echo custom command > commanded.txt"],
+)
+
+
+@pipeline(enable_cache=False, settings={"orchestrator.lightning": lightning_settings})
+def my_pipeline():
+    train()
+
+
+if __name__ == "__main__":
+    my_pipeline()
+"""
+
+
+def register(laptop: Laptop, name: str, *attributes: str) -> None:
+    laptop.run("zenml", "orchestrator", "register", name, "--flavor=lightning", *attributes)
+    laptop.run("zenml", "stack", "register", name, "-o", name, "-a", "s3_store")
+
+
+def test_the_documented_use(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    register(
+        laptop,
+        "documented",
+        f"--user_id={cloud.user_id}",
+        f"--api_key={cloud.api_key}",
+        f"--organization={cloud.organization}",
+        f"--teamspace={cloud.teamspace}",
+    )
+    (laptop.folder / "run.py").write_text(RUN)
+    laptop.run("zenml", "init")
+    submitted = laptop.run(sys.executable, "run.py", ZENML_ACTIVE_STACK_ID=stack_id(laptop, "documented"))
+    run = laptop.last_run()
+    assert run["metadata"]["orchestrator_url"] == f"{cloud.url}/acme/vision/studios/my_studio/code"
+    wait_for(lambda: laptop.last_run()["status"] == "completed")
+    # Stopped before, so stopped again, by nobody's hand.
+    wait_for(lambda: not cloud.running())
+    assert not cloud.studio("my_studio").deleted
+    for told in (run["config"], run["snapshot"], submitted.stdout, submitted.stderr):
+        assert cloud.api_key not in told
+
+
+def test_credentials_from_the_environment_alone(cloud: LightningCloud, laptop: Laptop) -> None:
+    register(laptop, "bare")
+    (laptop.folder / "run.py").write_text(RUN.replace("async_mode=True", "async_mode=False"))
+    environment = {
+        "LIGHTNING_USER_ID": cloud.user_id,
+        "LIGHTNING_API_KEY": cloud.api_key,
+        "LIGHTNING_ORG": cloud.organization,
+        "LIGHTNING_TEAMSPACE": cloud.teamspace,
+        "ZENML_ACTIVE_STACK_ID": stack_id(laptop, "bare"),
+    }
+    laptop.run(sys.executable, "run.py", **environment)
+    run = laptop.last_run()
+    assert run["status"] == "completed"
+    assert cloud.api_key not in run["config"] + run["snapshot"]
+    wait_for(lambda: not cloud.running())
+
+
+def test_without_credentials_nothing_is_started(cloud: LightningCloud, laptop: Laptop) -> None:
+    register(laptop, "keyless")
+    studios = len(cloud.studios)
+    (laptop.folder / "run.py").write_text(RUN)
+    failed = laptop.run(sys.executable, "run.py", check=False, ZENML_ACTIVE_STACK_ID=stack_id(laptop, "keyless"))
+    assert failed.returncode != 0
+    assert "LIGHTNING_API_KEY" in failed.stderr + failed.stdout
+    assert len(cloud.studios) == studios
+
+
+def stack_id(laptop: Laptop, name: str) -> str:
+    listed = laptop.run("zenml", "stack", "list", "--output=json", f"--name={name}").stdout
+    found: str = json.loads(listed[listed.index("{") if listed.index("{") < listed.index("[") else listed.index("[") :])[
+        "items"
+    ][0]["id"]
+    return found

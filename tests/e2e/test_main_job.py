@@ -1,0 +1,109 @@
+"""A push to a pull request's branch runs a ZenML pipeline on Lightning AI through the Action."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from scene import Actions, Laptop, wait_for
+
+from localcloud.github import GitHub
+from localcloud.lightning import LightningCloud
+from localcloud.stack import Stack
+
+QUICKSTART = Path(__file__).parents[2] / "examples/quickstart"
+
+
+def test_a_push_trains_and_the_pull_request_links_to_the_run(
+    stack: Stack, cloud: LightningCloud, github: GitHub, actions: Actions, laptop: Laptop
+) -> None:
+    requests_before = len(cloud.requests)
+    files = {path.name: path.read_text() for path in QUICKSTART.iterdir() if path.is_file()}
+    step = actions.step(
+        files,
+        machine_type="cpu",
+        requirements="requirements.txt",
+        commands='export WORD=carried\necho "the word is $WORD on $LIGHTNING_ZENML_MACHINE"',
+        env="MY_PASSWORD=correct-horse-battery",
+        run='test -n "$MY_PASSWORD" && echo "still $WORD" && python run.py',
+    )
+    finished = step.run()
+
+    assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
+    outputs = finished.outputs
+    assert outputs["status"] == "completed"
+    assert outputs["studio-name"].startswith("zenml-model-")
+    assert "the word is carried on CPU" in finished.log
+    assert "still carried" in finished.log
+    assert re.search(r"^::group::Command 2 of 2: echo", finished.log, re.MULTILINE)
+
+    run = laptop.last_run()
+    assert (run["id"], run["status"]) == (outputs["run-id"], "completed")
+    assert run["metadata"]["orchestrator_url"] == outputs["orchestrator-url"]
+
+    comment = actions.comment()
+    assert outputs["orchestrator-url"] in comment
+    assert "completed" in comment
+    assert "evaluate" in comment
+    history = github.comments("octo/model", actions.number)[0].history
+    assert "is starting" in history[0]
+    assert outputs["comment-url"].endswith(f"#issuecomment-{github.comments('octo/model', actions.number)[0].id}")
+    assert outputs["orchestrator-url"] in finished.summary
+
+    assert cloud.studio(outputs["studio-name"]).deleted
+    _no_secret_anywhere(stack, cloud, finished.log, comment, requests_before, step.workspace)
+
+
+def _no_secret_anywhere(
+    stack: Stack, cloud: LightningCloud, log: str, comment: str, requests_before: int, workspace: Path
+) -> None:
+    secrets = ["correct-horse-battery", stack.zenml_api_key, cloud.api_key]
+    for secret in secrets:
+        assert secret not in log
+        assert secret not in comment
+        told = [r.path for r in cloud.requests[requests_before:] if secret in f"{r.query}{r.body!r}"]
+        assert told == []
+    assert not [r for r in cloud.requests if "command-history" in r.path]
+    assert not list(workspace.rglob("*.pyc"))
+
+
+def test_async_leaves_and_the_run_completes_with_no_client_left(
+    cloud: LightningCloud, actions: Actions, laptop: Laptop
+) -> None:
+    finished = actions.step(**{"async": "true"}, run="python run.py && sleep 3").run()
+    assert finished.exit_code == 0, finished.log
+    assert finished.outputs["status"] == "running"
+    assert finished.outputs["run-id"]
+    assert "is running" in actions.comment()
+    wait_for(lambda: cloud.studio(finished.outputs["studio-name"]).deleted)
+    run = laptop.last_run()
+    assert (run["id"], run["status"]) == (finished.outputs["run-id"], "completed")
+
+
+def test_a_pull_request_event_names_its_head_commit(cloud: LightningCloud, actions: Actions) -> None:
+    step = actions.step(event_name="pull_request", studio_name="warm", run="echo no pipeline here")
+    finished = step.run()
+    assert finished.exit_code == 0, finished.log
+    head = step.event["pull_request"]["head"]["sha"]
+    assert head[:7] in actions.comment()
+    assert "fffffff" not in actions.comment()
+    assert [level for level, text in finished.annotations if "no pipeline ran" in text] == ["warning"]
+
+
+def test_a_named_studio_installs_once_and_is_stopped_again(cloud: LightningCloud, actions: Actions) -> None:
+    first = actions.step(studio_name="warm").run()
+    second = actions.step(studio_name="warm").run()
+    assert (first.exit_code, second.exit_code) == (0, 0), first.log + second.log
+    assert "unchanged on this studio" in second.log
+    wait_for(lambda: not cloud.running())
+    assert not cloud.studio("warm").deleted
+
+
+def test_a_fork_costs_nothing(cloud: LightningCloud, actions: Actions) -> None:
+    studios = len(cloud.studios)
+    step = actions.step(event_name="pull_request", lightning_api_key="", zenml_store_api_key="")
+    step.event["pull_request"]["head"]["repo"]["full_name"] = "stranger/model"
+    finished = step.run()
+    assert (finished.exit_code, finished.post_exit_code) == (0, 0)
+    assert [level for level, text in finished.annotations if "fork" in text] == ["notice"]
+    assert len(cloud.studios) == studios
