@@ -15,8 +15,12 @@ from lightning_zenml.launch.remote import Remote
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 from lightning_zenml.launch.studio import Studio
 
-_POLL = (0.7, 4.0)
+_POLL = (2.5, 5.0)
 """Seconds between two polls: at least while something happens, at most when nothing does."""
+_FIRST_POLL = 1.0
+"""Seconds until the first poll: by then a launch that fails at once has failed."""
+_STOP_POLL = 0.7
+"""Seconds between two polls while a command is being stopped."""
 _DEAD_AFTER = 60.0
 """Seconds without a supervisor and without a final record after which the launch is given up."""
 
@@ -99,6 +103,7 @@ class Launch:
         """
         log_offset = runs_offset = 0
         pause, last_alive = _POLL[0], time.monotonic()
+        time.sleep(_FIRST_POLL)
         while True:
             answer = self._remote.call("read", "--log-offset", str(log_offset), "--runs-offset", str(runs_offset))
             status = _status(answer["status"])
@@ -134,7 +139,7 @@ class Launch:
                 while time.monotonic() < deadline:
                     if _status(self._remote.call("read")["status"]).phase is Phase.FINISHED:
                         break
-                    time.sleep(_POLL[0])
+                    time.sleep(_STOP_POLL)
         finally:
             self.release()
 

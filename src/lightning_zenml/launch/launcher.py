@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lightning_zenml.launch import wheel
+from lightning_zenml.launch import bundle, wheel
 from lightning_zenml.launch.errors import StudioError, StudioLostError
 from lightning_zenml.launch.launch import Hold, Launch
 from lightning_zenml.launch.lightning import Lightning
@@ -127,13 +127,9 @@ class _Attempt:
     def carry_out(self) -> Launch:
         ready = self._provision()
         self._take(replace(self._held, python=ready.python, wheel=self._wheel_target))
-        self._upload(ready)
+        unpack = self._upload(ready)
         self._notify("Starting the launch")
-        answer = self._remote(ready.studio, ready.python).call("start", timeout=180)
-        if not answer["started"]:
-            raise StudioError(
-                f"Uploaded files do not show up on the studio '{ready.studio.name}': {', '.join(answer['missing'])}."
-            )
+        self._remote(ready.studio, ready.python).call("start", before=unpack, timeout=180)
         return Launch(self._lightning, self._held, machine=ready.machine, since=ready.since)
 
     def release(self) -> None:
@@ -202,19 +198,23 @@ class _Attempt:
             pause = min(pause * 1.5, _LEASE_POLL[1])
         self._take(replace(wanted, leased=True, python=python, wheel=self._wheel_target))
 
-    def _upload(self, ready: Ready) -> None:
-        archive, spec = self._spec.archive, self._spec
-        if self._wheel_target not in ready.files and not self._held.leased:
-            ready.studio.upload(self._wheel, f"{_HOME}/{self._wheel_target}")
-        if f"archives/{archive.sha256}" in ready.files:
-            self._notify(f"Archive {archive.sha256[:12]} is on {ready.studio.name} already")
-        else:
-            self._notify(f"Uploading {archive.files} files ({archive.size / 1e6:.1f} MB) to {ready.studio.name}")
-            ready.studio.upload(archive.path, f"{_HOME}/archives/{archive.sha256}")
+    def _upload(self, ready: Ready) -> str:
+        """Uploads what the studio lacks; returns the bash command that unpacks it there."""
+        archive, studio, folder = self._spec.archive, ready.studio, f"launches/{self._held.launch_id}"
         instructions = self._scratch / "env"
         instructions.touch(mode=0o600)
-        instructions.write_text(json.dumps(self._instructions(ready, spec)))
-        ready.studio.upload(instructions, f"{_HOME}/launches/{self._held.launch_id}/env")
+        instructions.write_text(json.dumps(self._instructions(ready, self._spec)))
+        files = {f"{folder}/env": instructions}
+        if self._wheel_target not in ready.files and not self._held.leased:
+            files[self._wheel_target] = self._wheel
+        if f"archives/{archive.sha256}" in ready.files:
+            self._notify(f"Archive {archive.sha256[:12]} is on {studio.name} already")
+        else:
+            self._notify(f"Uploading {archive.files} files ({archive.size / 1e6:.1f} MB) to {studio.name}")
+            files[f"archives/{archive.sha256}"] = archive.path
+        sha256 = bundle.write(files, self._scratch / "bundle.tar")
+        studio.upload(self._scratch / "bundle.tar", f"{_HOME}/{folder}/bundle.tar")
+        return bundle.unpack_command(_HOME, f"{folder}/bundle.tar", sha256)
 
     def _instructions(self, ready: Ready, spec: LaunchSpec) -> dict[str, object]:
         """What the payload reads; see `lightning_zenml.launch.payload.supervisor`."""

@@ -104,11 +104,10 @@ class Catalog:
         """The enabled accelerators (`V1ClusterAccelerator`); empty when the cloud account lists none."""
         client, call = self._lightning.client, self._lightning.call
         project = self._lightning.teamspace_id
-        clusters = [
-            *call(client.cluster_service_list_project_clusters, project_id=project).clusters,
-            *call(client.cluster_service_list_clusters, project_id=project).clusters,
-        ]
-        cluster = next((cluster for cluster in clusters if cluster.id == self._cluster), None)
+        # The global cloud accounts first: most studios are on one, and each listing is a request.
+        listings = (client.cluster_service_list_clusters, client.cluster_service_list_project_clusters)
+        listed = (cluster for listing in listings for cluster in call(listing, project_id=project).clusters)
+        cluster = next((cluster for cluster in listed if cluster.id == self._cluster), None)
         if cluster is None:
             return []
         if cluster.spec.cluster_type == V1ClusterType.GLOBAL:

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from lightning_zenml.launch import bundle
 from lightning_zenml.launch.errors import StudioError
 from lightning_zenml.launch.studio import Studio
 
@@ -27,17 +28,25 @@ class Remote:
     wheel: str
     launch_id: str
 
-    def call(self, verb: str, *options: str, timeout: float = 120) -> dict[str, Any]:
+    def call(self, verb: str, *options: str, before: str = "", timeout: float = 120) -> dict[str, Any]:
         """Calls a verb of `lightning_zenml.launch.payload`, each of which is safe to repeat.
+
+        Args:
+            verb: of the payload.
+            options: of the verb.
+            before: bash that runs first, and is safe to repeat too.
+            timeout: seconds for all of it.
 
         Raises:
             StudioLostError: the studio does not run.
             StudioError: the verb failed.
         """
         arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, self.launch_id, *options]
-        command = f'cd "$HOME" && PYTHONPATH="$HOME/.lightning_zenml/{self.wheel}" {shlex.join(arguments)}'
+        command = f'{before}\ncd "$HOME" && PYTHONPATH="$HOME/.lightning_zenml/{self.wheel}" {shlex.join(arguments)}'
         completed = self.studio.run(command, timeout=timeout)
         # Whatever the studio's shell prints of its own comes before our one line.
+        if completed.exit_code == bundle.NOT_ARRIVED:
+            raise StudioError(f"What was uploaded does not show up on the studio '{self.studio.name}'.")
         lines = [line for line in completed.output.splitlines() if line.startswith("{")]
         if completed.exit_code != 0 or not lines:
             raise StudioError(

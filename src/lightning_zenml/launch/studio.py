@@ -197,7 +197,9 @@ class Studio:
                 client.cloud_space_service_execute_command_in_cloud_space,
                 body=CloudSpaceServiceExecuteCommandInCloudSpaceBody(command, detached=True),
             ).session_name
-            deadline, pause = time.monotonic() + timeout, 0.1
+            # Most commands here end within this time, so most need one poll.
+            deadline, pause = time.monotonic() + timeout, 0.35
+            time.sleep(pause)
             while (completed := self._poll(session)) is None:
                 if time.monotonic() > deadline:
                     raise StudioError(f"A command on the studio '{self.name}' did not end within {timeout:.0f} s.")

@@ -7,13 +7,9 @@ import json
 import os
 import signal
 import sys
-import time
 
 from lightning_zenml.launch.payload import lease, supervisor
 from lightning_zenml.launch.payload.folder import LaunchFolder, prune
-
-_ARCHIVE_PATIENCE = 60.0
-"""Seconds until a file that was uploaded must be seen by the studio (storage may lag by some 30 s)."""
 
 
 def main(argv: list[str]) -> int:
@@ -48,13 +44,6 @@ def main(argv: list[str]) -> int:
 
 def _start(folder: LaunchFolder) -> dict[str, object]:
     """Starts the supervisor detached, once: the launch's own folder `lock` is the lock."""
-    if not folder.lock.is_dir():
-        deadline = time.monotonic() + _ARCHIVE_PATIENCE
-        while missing := folder.missing():
-            if time.monotonic() > deadline:
-                return {"started": False, "missing": missing}
-            time.sleep(0.2)
-        folder.instructions.chmod(0o600)
     try:
         folder.lock.mkdir()
     except FileExistsError:

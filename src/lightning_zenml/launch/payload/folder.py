@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -92,14 +91,6 @@ class LaunchFolder:
         """Exists once the client said that nobody follows."""
         return self.path / "left"
 
-    def missing(self) -> list[str]:
-        """The uploaded files that are not here, or not whole."""
-        if not self.instructions.exists():
-            return [self.instructions.name]
-        instructions = json.loads(self.instructions.read_text())
-        wanted = {self.archive(instructions["archive"]): instructions["archive"]}
-        return [path.name for path, sha256 in wanted.items() if not path.exists() or _sha256(path) != sha256]
-
     def archive(self, sha256: str) -> Path:
         """Where the archive of that digest lies."""
         return self.root / "archives" / sha256
@@ -180,8 +171,3 @@ def _tail(path: Path, offset: int) -> tuple[str, int]:
             if error.reason != "unexpected end of data":
                 break
     return data.decode(errors="replace"), offset + len(data)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
