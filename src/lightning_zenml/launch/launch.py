@@ -15,7 +15,7 @@ from lightning_zenml.launch.remote import Remote
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 from lightning_zenml.launch.studio import Studio
 
-_POLL = (2.5, 5.0)
+_POLL = (2.0, 3.5)
 """Seconds between two polls: at least while something happens, at most when nothing does."""
 _FIRST_POLL = 1.0
 """Seconds until the first poll: by then a launch that fails at once has failed."""

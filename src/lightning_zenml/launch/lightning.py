@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 # The SDK asks a package index for a newer version of itself when it is imported.
@@ -176,7 +177,6 @@ class Lightning:
             raise UnreachableError(self.url, error) from None
 
     def _find_teamspace(self) -> None:
-        user = self.call(self.client.auth_service_get_user)
         memberships = {
             membership.project_id: membership
             for membership in self.call(
@@ -184,7 +184,7 @@ class Lightning:
             ).memberships
         }
         owner, _, name = (self.credentials.teamspace or "").rpartition("/")
-        owner_id = self._owner_id(user, owner)
+        owner_id = self._owner_id(owner)
         matching = [
             membership
             for membership in memberships.values()
@@ -206,12 +206,11 @@ class Lightning:
             self.organization_id = project.owner_id
             self.owner = owner or self.credentials.organization or self._organization_name(project.owner_id)
         else:
-            self.owner = user.username if project.owner_id == user.id else owner or self.credentials.username or ""
+            self.owner = owner or self.credentials.username or self._user.username
 
-    def _owner_id(self, user: Any, owner: str) -> str:
+    def _owner_id(self, owner: str) -> str:
         """The id of the owner that was named, '' when none was. `owner/teamspace` may name either kind."""
-        if owner and owner == user.username:
-            return str(user.id)
+        username = owner or self.credentials.username
         organization = owner or self.credentials.organization
         if organization:
             try:
@@ -219,12 +218,15 @@ class Lightning:
             except ApiError as error:
                 if error.status != 404:
                     raise
-                raise TeamspaceError(
-                    f"There is no organization '{organization}', or this account is not a member of it."
-                ) from None
-        if self.credentials.username and self.credentials.username == user.username:
-            return str(user.id)
+        if username and username == self._user.username:
+            return str(self._user.id)
+        if organization:
+            raise TeamspaceError(f"There is no organization '{organization}', or this account is not a member of it.")
         return ""
+
+    @cached_property
+    def _user(self) -> Any:
+        return self.call(self.client.auth_service_get_user)
 
     def _organization_name(self, organization_id: str) -> str:
         return str(self.call(self.client.organizations_service_get_organization, id=organization_id).name)
