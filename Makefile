@@ -26,7 +26,7 @@ bench: $(VENV)/installed ## our launch beside ZenML's stock Lightning orchestrat
 
 # The locks; index hosts stay out of them.
 lock: $(VENV)/installed
-	for name in dev runtime bootstrap; do \
+	for name in dev runtime bootstrap build; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    $$( [ $$name = dev ] || echo --constraint requirements/dev.txt ) requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
