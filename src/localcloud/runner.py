@@ -158,6 +158,15 @@ class Step:
             **{f"INPUT_{name.upper().replace(' ', '_')}": value for name, value in self._all_inputs().items()},
         }
 
+    def command(self, entrypoint: str, environment: Mapping[str, str]) -> list[str]:
+        """The process of an entrypoint.
+
+        Args:
+            entrypoint: `main` or `post`.
+            environment: of the process.
+        """
+        return [sys.executable, "-m", "lightning_zenml.action", entrypoint]
+
     def _all_inputs(self) -> dict[str, str]:
         declared = yaml.safe_load((self.action / "action.yml").read_text())["inputs"]
         unknown = set(self.inputs) - set(declared)
@@ -169,10 +178,11 @@ class Step:
     def _entrypoint(
         self, name: str, variables: Mapping[str, str], interrupt: Callable[[str], signal.Signals | None]
     ) -> int:
+        environment = {**self.environment(), **variables}
         process = subprocess.Popen(
-            [sys.executable, "-m", "lightning_zenml.action", name],
+            self.command(name, environment),
             cwd=self.workspace,
-            env={**self.environment(), **variables},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

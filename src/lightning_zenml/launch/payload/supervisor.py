@@ -17,7 +17,7 @@ from lightning_zenml.launch.payload.platform import Heartbeat, Platform, send
 from lightning_zenml.launch.payload.session import Ended, Session
 
 _HEARTBEAT = 30.0
-_FOLLOWED_WITHIN = 45.0
+_FOLLOWED_WITHIN = 90.0
 """Seconds since the last read in which a client still counts as following."""
 _FOLLOWER_PATIENCE = 120.0
 """Seconds that a client which follows has for releasing the studio itself."""
