@@ -166,6 +166,16 @@ def test_a_named_studio_is_created_and_left_stopped(
     assert not cloud.studio("created-here").deleted
 
 
+def test_a_studio_that_is_just_stopping_is_started_again(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.stop_seconds = 1
+    for _ in range(2):
+        started = launch(lightning, replace(spec, studio_name="stopping"))
+        assert follow(started)[0].succeeded
+        started.release()
+
+
 def test_a_running_studio_is_left_running_on_its_machine(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
 ) -> None:
@@ -248,6 +258,29 @@ def test_wrong_credentials_say_what_is_wrong(
 ) -> None:
     with pytest.raises(error, match=words):
         Lightning.connect(credentials(cloud, **changes), url=cloud.url)
+
+
+@pytest.mark.parametrize(
+    ("given", "owner"),
+    [
+        ({"teamspace": "ada/sandbox", "organization": None}, "ada"),
+        ({"teamspace": "sandbox", "organization": None}, "ada"),
+        ({"teamspace": "sandbox", "organization": None, "username": "ada"}, "ada"),
+        ({"teamspace": "acme/vision", "organization": None}, "acme"),
+        ({"teamspace": "vision", "organization": None}, "acme"),
+    ],
+    ids=str,
+)
+def test_a_teamspace_is_found_by_name_with_or_without_its_owner(
+    cloud: LightningCloud, given: dict[str, str | None], owner: str
+) -> None:
+    lightning = Lightning.connect(credentials(cloud, **given), url=cloud.url)
+    assert (lightning.owner, lightning.teamspace) == (owner, str(given["teamspace"]).rpartition("/")[2])
+
+
+def test_several_teamspaces_and_none_named_is_an_error(cloud: LightningCloud) -> None:
+    with pytest.raises(TeamspaceError, match=r"several match.*sandbox, vision"):
+        Lightning.connect(credentials(cloud, teamspace=None, organization=None), url=cloud.url)
 
 
 def test_there_must_be_a_key() -> None:

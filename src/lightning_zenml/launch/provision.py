@@ -24,6 +24,10 @@ _PROBE = """python -c 'import sys; print("python " + sys.executable)' \
 """One command tells all that must be known of a ready studio."""
 
 
+_STOP_PATIENCE = 300.0
+"""Seconds for a machine to stop."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """How long to wait, seconds.
@@ -108,7 +112,7 @@ class Provisioner:
             self._on_studio(studio, True, False)
             self._say(f"Studio {studio.name} created, starting {machine.name}")
             studio.start(machine, interruptible=interruptible)
-            self._wait_running(studio, machine)
+            self._wait_running(studio, machine, before=State(in_use=None, requested=None))
             since = time.time()
             probe = self._wait_set_up(studio)
             if probe is not None:
@@ -153,12 +157,14 @@ class Provisioner:
         else:
             state = studio.state()
             machine = self._machine(catalog, machines, state)
+            if state.stopping:
+                state = self._wait_stopped(studio)
         was_running = not state.stopped
         self._on_studio(studio, fresh, was_running)
         if state.stopped:
             self._say(f"Starting {studio.name} on {machine.name}")
             studio.start(machine, interruptible=interruptible)
-        state = self._wait_running(studio, machine)
+        state = self._wait_running(studio, machine, before=state)
         since = time.time()
         probe = self._wait_set_up_of_named(studio)
         lease(studio, probe)
@@ -186,14 +192,24 @@ class Provisioner:
                 gpus=0,
             )
 
-    def _wait_running(self, studio: Studio, machine: Machine) -> State:
+    def _wait_stopped(self, studio: Studio) -> State:
+        """Waits for the end of a machine that is on its way out, so that the studio can be started again."""
+        deadline = time.monotonic() + _STOP_PATIENCE
+        while (state := studio.state()).stopping:
+            if time.monotonic() > deadline:
+                raise StudioError(f"The studio '{studio.name}' does not get stopped. Look at it on Lightning AI.")
+            time.sleep(1)
+        return state
+
+    def _wait_running(self, studio: Studio, machine: Machine, before: State) -> State:
+        """Waits for a machine; an end counts only for one that was not there `before` it was asked for."""
+        old = {instance.id for instance in before.instances if instance.ended}
         deadline, pause = time.monotonic() + self._limits.start, 0.3
         while not (state := studio.state()).running:
-            instance = state.requested or state.in_use
-            if instance and instance.phase in ("FAILED", "DELETED"):
-                raise StudioError(
-                    f"The studio '{studio.name}' failed to start: {instance.message or instance.phase.lower()}"
-                )
+            ended = next((one for one in state.instances if one.ended and one.id not in old), None)
+            if ended and state.stopped:
+                reason = ended.message or ended.phase.lower()
+                raise StudioLostError(f"The studio '{studio.name}' did not come up: {reason}.")
             if time.monotonic() > deadline:
                 raise StudioError(
                     f"No {machine.name} for the studio '{studio.name}' within {self._limits.start:.0f} s; "

@@ -32,16 +32,23 @@ class Instance:
     """A machine under a studio, or one on its way.
 
     Args:
+        id: tells one start from the next.
         phase: PENDING, IMAGE_BUILDING, RUNNING, STOPPING, STOPPED, FAILED or DELETED.
         machine: the API's name of the machine.
         message: the platform's words about it.
         restored: the studio's files are there (before a switch is confirmed).
     """
 
+    id: str
     phase: str
     machine: str
     message: str
     restored: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether this machine is gone for good."""
+        return self.phase in ("STOPPED", "FAILED", "DELETED")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +66,17 @@ class State:
     @property
     def stopped(self) -> bool:
         """Whether no machine is up, and none on its way."""
-        gone = ("STOPPED", "DELETED", "FAILED")
-        return all(instance is None or instance.phase in gone for instance in (self.in_use, self.requested))
+        return all(instance.ended for instance in self.instances)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the machine is on its way out and no other on its way in."""
+        return self.requested is None and self.in_use is not None and self.in_use.phase == "STOPPING"
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """Those of the two that there are."""
+        return tuple(instance for instance in (self.requested, self.in_use) if instance is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,6 +326,7 @@ def _instance(raw: Any) -> Instance | None:
     if raw is None or not raw.phase:
         return None
     return Instance(
+        id=raw.cloud_space_instance_id or "",
         phase=raw.phase.removeprefix(_PHASE_PREFIX),
         machine=raw.compute_config.name if raw.compute_config else "",
         message=raw.status_message or "",

@@ -29,7 +29,9 @@ def repack(folder: Path) -> Path:
         for path in package.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    contents["lightning_zenml.pth"] = contents["lightning_zenml/overlay.pth"]
+    # The build moves the overlay out of the package; a source tree still has it there.
+    overlay = contents.pop("lightning_zenml/overlay.pth", None)
+    contents["lightning_zenml.pth"] = overlay or (package.parent / "lightning_zenml.pth").read_bytes()
     contents[f"{info}/METADATA"] = (distribution.read_text("METADATA") or "").encode()
     contents[f"{info}/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: lightning-zenml\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
