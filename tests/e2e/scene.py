@@ -107,6 +107,7 @@ class Actions:
             "lightning-org": cloud.organization,
             "zenml-store-url": self.stack.zenml_url,
             "zenml-store-api-key": self.stack.zenml_api_key,
+            "stack": self.stack.name,
             **{name.replace("_", "-"): value for name, value in inputs.items()},
         }
         pull_request = {
