@@ -301,13 +301,16 @@ def test_a_killed_supervisor_is_noticed_reported_and_the_studio_released(studio:
         "headers": {"X": "1"},
         "body": {"status": "failed"},
     }
-    studio.start(command="touch ../up; sleep 300", release="delete", failure_request=request)
+    command = "sleep 300 & echo $! > ../child; touch ../up; wait"
+    studio.start(command=command, release="delete", failure_request=request)
     studio.call("leave")
     folder = studio.root / "launches/l-1"
     wait_for((folder / "up").exists)
     os.kill(int((folder / "pid").read_text()), 9)
     wait_for(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
     assert json.loads(studio.platform.sent("PUT", "/run")[0][3]) == {"status": "failed"}
+    child = Path("/proc") / (folder / "child").read_text().strip() / "cmdline"
+    wait_for(lambda: not child.exists() or not child.read_bytes())
     assert "supervisor" in json.loads((folder / "status.json").read_text())["failure"]["message"]
 
 

@@ -77,6 +77,11 @@ class LaunchFolder:
         return self.path / "pid"
 
     @property
+    def session(self) -> Path:
+        """Session id of the bash that runs the commands."""
+        return self.path / "session"
+
+    @property
     def grace(self) -> Path:
         """Seconds between SIGTERM and SIGKILL when the launch is stopped."""
         return self.path / "grace"

@@ -84,6 +84,11 @@ class Session:
         self._watch = threading.Thread(target=self._watch_progress, args=(reading,), daemon=True)
         self._watch.start()
 
+    @property
+    def id(self) -> int:
+        """Session id, the process id of bash."""
+        return self._process.pid
+
     def wait(self, timeout: float | None) -> Ended | None:
         """The end; None when the timeout (seconds) comes first."""
         try:
@@ -92,7 +97,7 @@ class Session:
             return None
         # The pipe ends with the session: programs that it left behind don't inherit it.
         self._watch.join(timeout=5)
-        self._kill()
+        kill(self.id)
         return Ended(
             exit_code=exit_code if exit_code >= 0 else 128 - exit_code,
             at=self._at,
@@ -106,16 +111,7 @@ class Session:
         deadline = time.monotonic() + grace
         while self._process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
-        self._kill()
-
-    def _kill(self) -> None:
-        """Kills what is left of the session, process groups of their own (steps have them) included."""
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                # Behind the parenthesised name: state, parent, group, session.
-                session = int(stat.read_text().rpartition(")")[2].split()[3])
-                if session == self._process.pid:
-                    os.kill(int(stat.parent.name), signal.SIGKILL)
+        kill(self.id)
 
     def _watch_progress(self, reading: int) -> None:
         with os.fdopen(reading) as progress:
@@ -125,6 +121,15 @@ class Session:
                     continue
                 self._at = None if line.strip() == "run" else int(line)
                 self._on_command(self._at)
+
+
+def kill(session_id: int) -> None:
+    """Kills what is left of a session, process groups of their own (steps have them) included."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # Behind the parenthesised name: state, parent, group, session.
+            if int(stat.read_text().rpartition(")")[2].split()[3]) == session_id:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
 
 
 def _script(commands: Sequence[str], command: str, working_directory: Path, progress: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from lightning_zenml.launch.payload import install, lease
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
 from lightning_zenml.launch.payload.platform import Heartbeat, Platform, send
-from lightning_zenml.launch.payload.session import Ended, Session
+from lightning_zenml.launch.payload.session import Ended, Session, kill
 
 _HEARTBEAT = 30.0
 _FOLLOWED_WITHIN = 90.0
@@ -50,6 +50,8 @@ def _guard(folder: LaunchFolder) -> None:
     _, wait_status = os.waitpid(pid, 0)
     folder.pid.unlink(missing_ok=True)
     if wait_status != 0:
+        if folder.session.exists():
+            kill(int(folder.session.read_text()))
         supervisor.finish(
             failure={
                 "phase": "running",
@@ -157,6 +159,7 @@ class Supervisor:
             log=log,
             on_command=lambda index: self._record("running" if index is None else "commands"),
         )
+        self._folder.session.write_text(str(self._session.id))
         ended = self._session.wait(self._do["timeout"])
         if ended is None:
             self._end_session()
