@@ -107,12 +107,14 @@ class Step:
         status: ZenML's, e.g. `running`, `completed`, `cached`.
         start: when it started.
         end: when it ended.
+        traceback: of the exception that it failed with.
     """
 
     name: str
     status: str
     start: datetime | None = None
     end: datetime | None = None
+    traceback: str | None = None
 
     @property
     def duration(self) -> timedelta | None:
@@ -260,8 +262,9 @@ class ZenMLServer:
                 status=data["body"]["status"],
                 start=_time(data["body"]["start_time"]),
                 end=_time(data["body"]["end_time"]),
+                traceback=(data["metadata"].get("exception_info") or {}).get("traceback"),
             )
-            for data in self._rest.pages(f"runs/{run_id}/steps", exclude_retried=True)
+            for data in self._rest.pages("steps", pipeline_run_id=run_id, exclude_retried=True, hydrate=True)
         ]
         return sorted(steps, key=lambda step: (step.start or datetime.max.replace(tzinfo=UTC), step.name))
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scene import Actions, Laptop, lightning_of, wait_for
 
 from localcloud.github import GitHub
 from localcloud.lightning import Knobs, LightningCloud
 from localcloud.stack import Stack, services
+from scene import Actions, Laptop, lightning_of, wait_for
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from scene import TINY, Actions, Laptop
 
 from localcloud.lightning import LightningCloud
 from localcloud.runner import Finished
+from scene import TINY, Actions, Laptop
 
 FAILING = {"run.py": TINY.replace("ARGUMENT", "'fail'")}
 
@@ -26,7 +26,9 @@ def test_a_failing_step(actions: Actions, laptop: Laptop) -> None:
     finished = actions.step(FAILING, studio_name="warm").run()
     assert finished.exit_code == 1
     assert finished.outputs["status"] == "failed"
-    assert "exit code 1: python run.py" in one_error(finished)
+    assert one_error(finished) == "Step `train` failed: ValueError: the loss is NaN"
+    line = next(n for n, text in enumerate(FAILING["run.py"].splitlines(), 1) if "raise ValueError" in text)
+    assert f"file=run.py,line={line}::" in finished.log
     assert "the loss is NaN" in finished.log
     comment = actions.comment()
     assert "failed" in comment

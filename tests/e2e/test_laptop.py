@@ -95,7 +95,7 @@ def test_without_credentials_nothing_is_started(cloud: LightningCloud, laptop: L
 
 def stack_id(laptop: Laptop, name: str) -> str:
     listed = laptop.run("zenml", "stack", "list", "--output=json", f"--name={name}").stdout
-    found: str = json.loads(listed[listed.index("{") if listed.index("{") < listed.index("[") else listed.index("[") :])[
-        "items"
-    ][0]["id"]
+    found: str = json.loads(
+        listed[listed.index("{") if listed.index("{") < listed.index("[") else listed.index("[") :]
+    )["items"][0]["id"]
     return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from scene import Actions, Laptop, wait_for
-
 from localcloud.github import GitHub
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
+from scene import Actions, Laptop, wait_for
 
 QUICKSTART = Path(__file__).parents[2] / "examples/quickstart"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_zenml import zenml_server
+from lightning_zenml.action import failure as failures
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.github import GitHub
 from lightning_zenml.action.inputs import Inputs, InputsError
@@ -111,6 +112,7 @@ class _Main:
         self._reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event))
         self._zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
         self._runs: dict[str, RunReport] = {}
+        self._steps: list[zenml_server.Step] = []
 
     def run(self) -> int:
         self._reporter.update(pipeline=_first_line(self._inputs.run))
@@ -272,12 +274,14 @@ class _Main:
         """The runs with what ZenML knows of them; asked only when a comment is due, unless it must be fresh."""
         if stale and not self._reporter.is_due:
             return tuple(self._runs.values())
+        self._steps = []
         for run_id, known in self._runs.items():
             try:
                 run, steps = self._zenml.run(run_id), self._zenml.steps(run_id)
             except ZenMLServerError as error:
                 self._log.line(f"{error}")
                 continue
+            self._steps += steps
             self._runs[run_id] = replace(
                 known,
                 status=run.status,
@@ -311,6 +315,8 @@ class _Main:
             message = "The run was stopped."
             failure = status.failure or Failure(phase=Phase.RUNNING, message=message)
             return self._fail(failure, state=State.STOPPED, runs=runs, cost=launch.cost)
+        if step_failure := failures.of_steps(self._steps, self._root):
+            return self._fail(step_failure.failure, place=step_failure.place, runs=runs, cost=launch.cost)
         failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
         return self._fail(failure, runs=runs, cost=launch.cost)
 
@@ -325,9 +331,21 @@ class _Main:
                 return 1
         return self._fail(Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message))
 
-    def _fail(self, failure: Failure, *, state: State = State.FAILED, **changes: Any) -> int:
+    def _fail(
+        self,
+        failure: Failure,
+        *,
+        state: State = State.FAILED,
+        place: failures.Place | None = None,
+        **changes: Any,
+    ) -> int:
         self._log.end()
-        self._workflow.error(failure.message, title=f"The run {state.value}")
+        self._workflow.error(
+            failure.message,
+            title=f"The run {'was ' if state is State.STOPPED else ''}{state.value}",
+            file=place.file if place else None,
+            line=place.line if place else None,
+        )
         self._workflow.set_output("status", state.value)
         self._reporter.update(state=state, failure=failure, **changes)
         self._workflow.save_state("finished", "true")

@@ -14,6 +14,7 @@ from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.zenml_rest import ZenMLServerError
 from lightning_zenml.zenml_server import ZenMLServer
 
 _GRACE = 20.0
@@ -65,7 +66,7 @@ def _release(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow) -> 
             workflow.notice(f"The studio {hold.studio_name} was still held; the run is stopped, the studio released.")
         else:
             launch.leave()
-    except LaunchError as error:
+    except (LaunchError, ZenMLServerError) as error:
         workflow.error(
             f"The studio {hold.studio_name} could not be released and may cost money: {error} Stop it on Lightning AI.",
             title="A studio may still be running",

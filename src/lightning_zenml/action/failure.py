@@ -1,0 +1,65 @@
+"""Why a run failed, in the words of the step that failed, and where in the repository."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning_zenml.launch.spec import Failure, Phase
+from lightning_zenml.zenml_server import Step
+
+_CODE = re.compile(r"/[^\s\"']*/\.lightning_zenml/launches/[^/\s\"']+/code/")
+_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
+_TRACEBACK = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A line of a file in the repository."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFailure:
+    """A failed step.
+
+    Args:
+        failure: its message and traceback, with paths relative to the repository.
+        place: the innermost line of the repository's own code; None when there is none.
+    """
+
+    failure: Failure
+    place: Place | None
+
+
+def of_steps(steps: Iterable[Step], root: Path) -> StepFailure | None:
+    """The first failed step that left a traceback.
+
+    Args:
+        steps: of all runs.
+        root: of the repository.
+    """
+    for step in steps:
+        if step.status == "failed" and step.traceback:
+            traceback = _CODE.sub("", step.traceback).strip()
+            last_line = traceback.splitlines()[-1]
+            failure = Failure(
+                phase=Phase.RUNNING,
+                message=f"Step `{step.name}` failed: {last_line}",
+                output=traceback[-_TRACEBACK:],
+            )
+            return StepFailure(failure=failure, place=_place(traceback, root))
+    return None
+
+
+def _place(traceback: str, root: Path) -> Place | None:
+    own = [
+        Place(file=frame["file"], line=int(frame["line"]))
+        for frame in _FRAME.finditer(traceback)
+        if not Path(frame["file"]).is_absolute() and (root / frame["file"]).is_file()
+    ]
+    return own[-1] if own else None

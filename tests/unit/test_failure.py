@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning_zenml.action.failure import Place, of_steps
+from lightning_zenml.zenml_server import Step
+
+CODE = "/teamspace/studios/this_studio/.lightning_zenml/launches/zenml-x-1-2/code"
+TRACEBACK = f"""Traceback (most recent call last):
+  File "/home/zeus/lib/python3.12/site-packages/zenml/steps/runner.py", line 300, in run
+    step()
+  File "{CODE}/steps/train.py", line 12, in train
+    helper()
+  File "/home/zeus/lib/python3.12/site-packages/torch/nn.py", line 5, in forward
+    raise ValueError
+ValueError: the loss is NaN
+"""
+
+
+def repository(root: Path) -> Path:
+    (root / "steps").mkdir()
+    (root / "steps/train.py").touch()
+    return root
+
+
+def test_the_first_failed_step_speaks_and_points_at_its_line(tmp_path: Path) -> None:
+    steps = [Step(name="load", status="completed"), Step(name="train", status="failed", traceback=TRACEBACK)]
+    found = of_steps(steps, repository(tmp_path))
+    assert found is not None
+    assert found.failure.message == "Step `train` failed: ValueError: the loss is NaN"
+    assert found.place == Place(file="steps/train.py", line=12)
+    assert 'File "steps/train.py", line 12' in found.failure.output
+    assert CODE not in found.failure.output
+
+
+def test_a_traceback_without_our_code_points_nowhere(tmp_path: Path) -> None:
+    found = of_steps([Step(name="train", status="failed", traceback=TRACEBACK)], tmp_path)
+    assert found is not None
+    assert found.place is None
+
+
+def test_no_failed_step_says_nothing(tmp_path: Path) -> None:
+    steps = [Step(name="load", status="completed"), Step(name="train", status="failed")]
+    assert of_steps(steps, tmp_path) is None
