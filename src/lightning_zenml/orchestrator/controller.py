@@ -39,7 +39,7 @@ from lightning_zenml.orchestrator.context import (
 )
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.records import StepRecords
-from lightning_zenml.orchestrator.steps import StepProcess, step_command
+from lightning_zenml.orchestrator.steps import StepProcess, StepProcesses
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
@@ -49,6 +49,8 @@ logger = get_logger(__name__)
 POLL_INTERVAL = 0.3
 SERVER_POLL_INTERVAL = 5.0
 STOP_GRACE = 15.0
+IMPORT_SECONDS = 2.5
+"""About what a step's process needs for its imports: preparing the next one before that would slow it down."""
 STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 
 
@@ -154,6 +156,8 @@ class Controller:
             for name, step in snapshot.step_configurations.items()
         ]
         self._processes: dict[str, StepProcess] = {}
+        self._maker = StepProcesses(self._environment, context.code, sys.stdout)
+        self._maker.prepare()
         self._starting = threading.Lock()
         self._closed = False
         self._terminated = threading.Event()
@@ -193,19 +197,17 @@ class Controller:
         settings = self._stack.orchestrator.get_settings(step)
         if settings.machines != self._settings.machines or settings.num_machines > 1:
             logger.warning("Step `%s` asks for another machine; it runs on the studio's.", node.id)
-        environment = self._environment | settings.environment
-        environment |= get_runtime_environment(config=step.config, stack=self._stack)
+        environment = settings.environment | get_runtime_environment(config=step.config, stack=self._stack)
         with self._starting:
             if self._closed:
                 return NodeStatus.CANCELLED
-            self._processes[node.id] = StepProcess(
-                node.id, step_command(node.id, self._snapshot.id), environment, self._context.code, sys.stdout
-            )
+            self._processes[node.id] = self._maker.begin(node.id, self._snapshot.id, environment)
         return NodeStatus.RUNNING
 
     def _check(self, node: Node) -> NodeStatus:
         exit_code = self._processes[node.id].poll()
         if exit_code is None:
+            self._prepare_next(self._processes[node.id])
             return NodeStatus.RUNNING
         if exit_code == 0:
             return NodeStatus.COMPLETED
@@ -213,6 +215,13 @@ class Controller:
         with _run_may_be_over():
             return self._records.settle_failed(node.id, stopped=self._interrupt is InterruptMode.FORCE)
         return NodeStatus.FAILED
+
+    def _prepare_next(self, running: StepProcess) -> None:
+        """Starts the process of a step to come, once the imports of the running ones are done."""
+        with self._starting:
+            to_come = any(node.status is NodeStatus.NOT_READY for node in self._nodes)
+            if to_come and running.age > IMPORT_SECONDS and not self._closed:
+                self._maker.prepare()
 
     def _find_interrupt(self) -> InterruptMode | None:
         self._interrupt = self._wanted_interrupt()
@@ -256,6 +265,7 @@ class Controller:
         """Sees every process to its end after an interrupt; `DagRunner` leaves them running."""
         with self._starting:
             self._closed = True
+            self._maker.close()
         running = {name: process for name, process in self._processes.items() if process.poll() is None}
         while running and self._interrupt is not InterruptMode.FORCE:
             time.sleep(POLL_INTERVAL)

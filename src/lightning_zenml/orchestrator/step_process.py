@@ -1,0 +1,32 @@
+"""The program of a step's process: imports first, then waits on stdin to be told which step it is.
+
+Importing ZenML takes seconds. A process that is started while other steps run has that behind it when its step's
+turn comes. `lightning_zenml.orchestrator.steps` is its other end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+
+from zenml.client import Client
+from zenml.entrypoints import entrypoint
+from zenml.orchestrators import step_launcher, step_runner
+
+_NEEDED_SOON = (step_launcher, step_runner)
+
+
+def main() -> None:
+    """Runs the step whose entrypoint arguments come as a JSON list on stdin; ends without one."""
+    with contextlib.suppress(Exception):
+        # Imports what the artifact store needs. A fault shows again, and is told, when the step runs.
+        _ = Client().active_stack.artifact_store
+    told = sys.stdin.readline()
+    if told:
+        sys.argv = [sys.argv[0], *json.loads(told)]
+        entrypoint.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Step processes as real processes: who is told which step, and that none is left."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from lightning_zenml.orchestrator.steps import StepProcess, StepProcesses
+from localcloud.stack import Stack, client_environment
+
+
+@pytest.fixture
+def environment(zenml_stack: Stack, tmp_path: Path) -> dict[str, str]:
+    return client_environment(zenml_stack, LIGHTNING_ZENML_CODE=str(tmp_path))
+
+
+@pytest.fixture
+def output() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def processes(environment: dict[str, str], tmp_path: Path, output: io.StringIO) -> Iterator[StepProcesses]:
+    processes = StepProcesses(environment, tmp_path, output)
+    yield processes
+    processes.close()
+
+
+def children() -> set[str]:
+    """Process ids of the step processes that live."""
+    alive = set()
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"orchestrator.step_process" in command.read_bytes():
+                alive.add(command.parent.name)
+        except OSError:
+            continue
+    return alive
+
+
+def exit_code(process: StepProcess) -> int:
+    deadline = time.monotonic() + 60
+    while (code := process.poll()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return code
+
+
+def test_the_process_that_waits_is_told_the_step(processes: StepProcesses, output: io.StringIO) -> None:
+    before = children()
+    processes.prepare()
+    processes.prepare()
+    (waiting,) = children() - before
+    process = processes.begin("train", uuid4(), {})
+    assert children() - before == {waiting}
+    assert exit_code(process) != 0
+    # There is no such snapshot; what matters is whose words these are.
+    assert "[train] " in output.getvalue()
+
+
+def test_a_step_with_variables_of_its_own_gets_a_process_of_its_own(processes: StepProcesses) -> None:
+    before = children()
+    processes.prepare()
+    (waiting,) = children() - before
+    process = processes.begin("train", uuid4(), {"OMP_NUM_THREADS": "1"})
+    assert waiting in children()
+    process.kill()
+    assert children() - before == {waiting}
+
+
+def test_closing_leaves_no_process(processes: StepProcesses) -> None:
+    before = children()
+    processes.prepare()
+    processes.close()
+    assert children() == before
+
+
+def test_a_process_that_is_told_nothing_ends_with_its_controller(
+    environment: dict[str, str], tmp_path: Path, output: io.StringIO
+) -> None:
+    process = StepProcess(environment, tmp_path, output)
+    process._stdin.close()
+    assert exit_code(process) == 0
