@@ -277,6 +277,22 @@ class ZenMLServer:
         body = {"status": "stopping", "status_reason": "Stop requested."}
         self._rest.put(f"runs/{run_id}", body)
 
+    def end_run(self, run_id: str) -> None:
+        """Records a run as stopped whose controller was killed and can't do so itself; a finished run stays as it is.
+
+        Args:
+            run_id: of the run.
+        """
+        if self.run(run_id).finished:
+            return
+        # The server derives a run's status from its steps, so these come first.
+        for step in self._rest.pages("steps", pipeline_run_id=run_id, exclude_retried=True):
+            if step["body"]["status"] not in FINISHED:
+                now = datetime.now(UTC).replace(tzinfo=None).isoformat()
+                self._rest.put(f"steps/{step['id']}", {"status": "stopped", "end_time": now})
+        body = {"status": "stopped", "status_reason": "Its launch on Lightning AI was stopped."}
+        self._rest.put(f"runs/{run_id}", body)
+
     def run_url(self, run_id: str, project_id: str) -> str:
         """Builds the address of a run's page on the dashboard.
 

@@ -110,11 +110,7 @@ class Step:
         exit_code = self._entrypoint("main", {}, interrupt)
         outputs, state = self._read("output"), self._read("state")
         summary = self._file("summary").read_text()
-        post_exit_code = None
-        if post:
-            self._file("state").write_text("")
-            variables = {f"STATE_{name}": value for name, value in state.items()}
-            post_exit_code = self._entrypoint("post", variables, lambda line: None)
+        post_exit_code = self.run_post(state) if post else None
         return Finished(
             exit_code=exit_code,
             post_exit_code=post_exit_code,
@@ -123,6 +119,12 @@ class Step:
             summary=summary or self._file("summary").read_text(),
             state=state,
         )
+
+    def run_post(self, state: Mapping[str, str]) -> int:
+        """Runs post with what main handed to it; returns its exit code."""
+        self._file("state").write_text("")
+        variables = {f"STATE_{name}": value for name, value in state.items()}
+        return self._entrypoint("post", variables, lambda line: None)
 
     def environment(self) -> dict[str, str]:
         """The variables of the step, inputs with the defaults of action.yml among them."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from lightning_zenml.action.log import Log
 from lightning_zenml.action.report import RunReport, State, StepReport
 from lightning_zenml.action.reporter import Reporter
 from lightning_zenml.action.workflow import Workflow
-from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.spec import Failure, LaunchSpec, Phase, Status
@@ -79,6 +80,15 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
 def comment_key(inputs: Inputs, event: Event) -> str:
     """Tells the comments of several workflows and jobs on one pull request apart."""
     return inputs.comment_key or f"{event.workflow}/{event.job}"
+
+
+def end_runs(zenml: ZenMLServer, run_ids: Iterable[str], workflow: Workflow) -> None:
+    """Records runs as stopped in ZenML whose controllers had no time to do so themselves."""
+    for run_id in run_ids:
+        try:
+            zenml.end_run(run_id)
+        except ZenMLServerError as error:
+            workflow.warning(f"ZenML could not be told that the run is stopped: {error}")
 
 
 def github_of(inputs: Inputs, event: Event) -> GitHub | None:
@@ -261,6 +271,8 @@ class _Main:
             orchestrator_url=record["orchestrator_url"],
             status="running",
         )
+        # For `post`, should this process be killed.
+        self._workflow.save_state("runs", json.dumps(list(self._runs)))
         for output, value in (
             ("run-id", record["run_id"]),
             ("run-name", record["run_name"]),
@@ -354,7 +366,9 @@ class _Main:
     def _cancel(self, launch: Launch | None) -> None:
         self._log.end()
         if launch is not None and not self._inputs.stop_on_cancel:
-            launch.leave()
+            # An end that came just before the signal is as good.
+            with contextlib.suppress(StudioLostError):
+                launch.leave()
             self._workflow.notice(
                 f"The workflow is cancelled; the run goes on in {launch.studio_url}, as `stop-on-cancel: false` says."
             )
@@ -362,7 +376,13 @@ class _Main:
             self._reporter.update(is_async=True)
             return
         if launch is not None:
-            launch.stop(grace=_CANCEL_GRACE)
+            try:
+                launch.stop(grace=_CANCEL_GRACE)
+            except LaunchError as error:
+                # Not finished: `post` tries again.
+                self._workflow.error(f"The studio {launch.studio_name} could not be released: {error}")
+                return
+            end_runs(self._zenml, self._runs, self._workflow)
         self._workflow.set_output("status", "stopped")
         self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
         self._reporter.update(state=State.CANCELLED, runs=tuple(self._runs.values()))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.inputs import Inputs, InputsError
-from lightning_zenml.action.main import comment_key, credentials_of, github_of
+from lightning_zenml.action.main import comment_key, credentials_of, end_runs, github_of
 from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
 from lightning_zenml.action.workflow import Workflow
-from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.zenml_rest import ZenMLServerError
@@ -63,9 +64,11 @@ def _release(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow) -> 
         launch = Launcher(lightning).resume(hold)
         if inputs.stop_on_cancel:
             launch.stop(grace=_GRACE)
+            end_runs(zenml, json.loads(environ.get("STATE_runs") or "[]"), workflow)
             workflow.notice(f"The studio {hold.studio_name} was still held; the run is stopped, the studio released.")
         else:
-            launch.leave()
+            with contextlib.suppress(StudioLostError):
+                launch.leave()
     except (LaunchError, ZenMLServerError) as error:
         workflow.error(
             f"The studio {hold.studio_name} could not be released and may cost money: {error} Stop it on Lightning AI.",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lightning_zenml.launch.errors import LaunchError, StudioLostError
+from lightning_zenml.launch.errors import LaunchError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Machine
 from lightning_zenml.launch.remote import Remote
@@ -134,14 +134,19 @@ class Launch:
             grace: seconds that the command has for an orderly end.
         """
         try:
-            if self.hold.python and self._remote.call("stop", "--grace", str(grace))["stopping"]:
-                deadline = time.monotonic() + grace + 10
-                while time.monotonic() < deadline:
-                    if _status(self._remote.call("read")["status"]).phase is Phase.FINISHED:
-                        break
-                    time.sleep(_STOP_POLL)
+            # A studio that is gone or stopped, or never came so far, has no command to end.
+            with contextlib.suppress(StudioError):
+                self._end_command(grace)
         finally:
             self.release()
+
+    def _end_command(self, grace: float) -> None:
+        if self.hold.python and self._remote.call("stop", "--grace", str(grace))["stopping"]:
+            deadline = time.monotonic() + grace + 10
+            while time.monotonic() < deadline:
+                if _status(self._remote.call("read")["status"]).phase is Phase.FINISHED:
+                    break
+                time.sleep(_STOP_POLL)
 
     def release(self) -> None:
         """Gives back lease and studio. Harmless when done before."""

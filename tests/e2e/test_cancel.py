@@ -1,0 +1,98 @@
+"""The workflow is cancelled by SIGINT, SIGTERM or SIGKILL: nothing is left running, the comment is final."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from localcloud.lightning import LightningCloud
+from localcloud.runner import Step
+from scene import Actions, wait_for
+
+MOMENTS = {
+    "packaging": "Check and package",
+    "starting": "Starting cancelled on",
+    "uploading": "Uploading",
+    "commands": "a command begins",
+    "running": "the run begins",
+    "releasing": "Release the studio",
+}
+
+
+def step_of(actions: Actions, **inputs: str) -> Step:
+    """A step without requirements of its own, which prints where it stands."""
+    return actions.step(
+        {"run.py": "", "unique": os.urandom(8).hex()},
+        commands='echo "a command begins"; sleep "${PAUSE:-2}"',
+        run='echo "the run begins"; sleep "${PAUSE:-2}"; echo "the run ends"',
+        **inputs,
+    )
+
+
+@pytest.fixture
+def studio(actions: Actions, cloud: LightningCloud) -> str:
+    """A stopped studio that has ZenML installed, so that no test waits for that."""
+    if not any(one.name == "cancelled" and not one.deleted for one in cloud.studios):
+        assert actions.step(studio_name="cancelled", run="true").run().exit_code == 0
+        wait_for(lambda: not cloud.running())
+    return "cancelled"
+
+
+def at(moment: str, number: signal.Signals) -> Callable[[str], signal.Signals | None]:
+    """Sends the signal when the log comes to the moment."""
+    return lambda line: number if MOMENTS[moment] in line and "Command" not in line and "Run:" not in line else None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_nothing_is_left_running_and_the_comment_is_final(
+    cloud: LightningCloud, actions: Actions, studio: str, moment: str, number: signal.Signals
+) -> None:
+    # Time to be cancelled in.
+    cloud.knobs.setup_seconds = 1
+    finished = step_of(actions, studio_name=studio).run(interrupt=at(moment, number))
+    killed = number is signal.SIGKILL
+    expected = {-signal.SIGKILL} if killed else {128 + number}
+    # Cancelled while it releases, the run may have ended before the signal came.
+    assert finished.exit_code in expected | ({0} if moment == "releasing" else set()), finished.log
+    assert finished.post_exit_code == 0
+    wait_for(lambda: not cloud.running())
+    comment = actions.comment()
+    assert "was cancelled" in comment or (moment == "releasing" and "completed" in comment), comment
+
+
+def test_a_second_post_is_harmless(cloud: LightningCloud, actions: Actions, studio: str) -> None:
+    step = step_of(actions, studio_name=studio)
+    finished = step.run(interrupt=at("running", signal.SIGKILL))
+    again = step.run_post(finished.state)
+    assert (finished.post_exit_code, again) == (0, 0)
+    wait_for(lambda: not cloud.running())
+
+
+def test_stop_on_cancel_false_leaves_the_run_and_says_so(cloud: LightningCloud, actions: Actions) -> None:
+    step = actions.step(run='echo "the run begins"; while ! test -e ~/go; do sleep 0.1; done', stop_on_cancel="false")
+    finished = step.run(interrupt=at("running", signal.SIGINT))
+    assert finished.exit_code == 130, finished.log
+    assert any("goes on" in text for _, text in finished.annotations)
+    studio = cloud.studio(finished.outputs["studio-name"])
+    assert cloud.running() == [studio.name]
+    (studio.home / "go").touch()
+    # Nobody follows, so the studio deletes itself when the run is over.
+    wait_for(lambda: studio.deleted)
+
+
+def test_a_cancelled_run_is_stopped_in_zenml_too(actions: Actions, cloud: LightningCloud, studio: str) -> None:
+    slow = {
+        "run.py": "import time\nfrom zenml import pipeline, step\n"
+        "@step\ndef wait() -> None:\n    print('waiting now', flush=True)\n    time.sleep(120)\n"
+        "@pipeline(enable_cache=False)\ndef slow():\n    wait()\nslow()\n"
+    }
+    step = actions.step(slow, studio_name=studio)
+    finished = step.run(interrupt=lambda line: signal.SIGINT if "waiting now" in line else None)
+    assert finished.exit_code == 130, finished.log
+    run = actions.stack.zenml.request("GET", f"runs/{finished.outputs['run-id']}")
+    assert run["body"]["status"] == "stopped", finished.log
+    wait_for(lambda: not cloud.running())
