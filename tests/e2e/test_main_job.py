@@ -39,6 +39,7 @@ def test_a_push_trains_and_the_pull_request_links_to_the_run(
     run = laptop.last_run()
     assert (run["id"], run["status"]) == (outputs["run-id"], "completed")
     assert run["metadata"]["orchestrator_url"] == outputs["orchestrator-url"]
+    assert run["metadata"]["github"]["sha"] == step.sha
 
     comment = actions.comment()
     assert outputs["orchestrator-url"] in comment

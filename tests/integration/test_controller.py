@@ -242,6 +242,24 @@ def test_parallel_steps_and_cached_second_run(studio: Studio, zenml_stack: Stack
     assert studio.last_run().status == "completed"
 
 
+def test_a_run_of_the_action_says_where_it_comes_from(studio: Studio, zenml_stack: Stack) -> None:
+    github = {"repository": "octo/model", "sha": "a" * 40, "branch": "better", "pull_request": None}
+    code, log = studio.run("run.py", "one", LIGHTNING_ZENML_GITHUB=json.dumps(github))
+
+    assert code == 0, log
+    run = studio.last_run()
+    assert run.metadata["github"] == {"repository": "octo/model", "sha": "a" * 40, "branch": "better"}
+    tags = zenml_stack.zenml.request("GET", f"runs/{run.id}?hydrate=true")["resources"]["tags"]
+    assert {tag["name"] for tag in tags} == {"github", "octo/model", "branch:better"}
+
+
+def test_provenance_that_cannot_be_read_costs_no_run(studio: Studio) -> None:
+    code, log = studio.run("run.py", "one", LIGHTNING_ZENML_GITHUB="{broken")
+
+    assert code == 0, log
+    assert "Can't record on the run where it comes from" in log
+
+
 def test_failing_step(studio: Studio) -> None:
     code, log = studio.run("run.py", "failing")
 

@@ -31,6 +31,7 @@ from zenml.stack import Stack
 from zenml.utils import dashboard_utils, source_utils
 from zenml.utils.env_utils import get_runtime_environment
 
+from lightning_zenml.orchestrator import provenance
 from lightning_zenml.orchestrator.context import (
     ORCHESTRATOR_RUN_ID,
     SETTINGS,
@@ -89,6 +90,7 @@ def control(
         pipeline=snapshot.pipeline_configuration.name,
         run_url=dashboard_utils.get_run_url(run),
     )
+    provenance.record(run, stack.orchestrator.id)
     with contextlib.suppress(IllegalOperationError):
         update = PipelineRunUpdate(orchestrator_run_id=orchestrator_run_id(context.id, run.id))
         Client().zen_store.update_run(run.id, update)
@@ -317,7 +319,7 @@ class Controller:
     def _run_environment(self) -> dict[str, str]:
         variables, secrets = get_config_environment_vars(pipeline_run_id=self._run.id)
         # A step gets the run's own token only, and settles nothing anew.
-        dropped = {"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS}
+        dropped = {"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS, provenance.GITHUB}
         own = {name: value for name, value in os.environ.items() if name not in dropped}
         return {
             **own,
