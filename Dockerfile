@@ -31,7 +31,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 
 COPY --from=builder /opt/lightning-zenml /opt/lightning-zenml
-COPY entrypoint.sh /usr/local/bin/lightning-zenml-main
+COPY entrypoint.py /usr/local/bin/lightning-zenml-main
 
 # The official base ships its standard library uncompiled; one import compiles what a start needs of it.
 RUN ln -s lightning-zenml-main /usr/local/bin/lightning-zenml-post \

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint format bench lock clean
+.PHONY: demo test lint format bench bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
@@ -12,10 +12,20 @@ demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 test: $(VENV)/installed ## all tests, with coverage over all processes
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
-lint: $(VENV)/installed ## format, lint, types
+lint: $(VENV)/installed ## format, lint, types; workflows, image, shell
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/actionlint .github/workflows/*.yml tests/container/workflows/*.yml
+	$(BIN)/zizmor --quiet --offline --no-progress .
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml tests/container/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/shellcheck --severity=warning .ci/run src/localcloud/docker_base.sh
+	$(BIN)/shellcheck --shell=sh src/localcloud/lightning/keeper.sh
 
 format: $(VENV)/installed
 	$(BIN)/ruff format .
@@ -23,6 +33,9 @@ format: $(VENV)/installed
 
 bench: $(VENV)/installed ## our launch beside ZenML's stock Lightning orchestrator, on the same local cloud
 	$(BIN)/python benchmarks/stock.py
+
+bench-image: $(VENV)/installed ## size and start-up of the Action's image
+	$(BIN)/python benchmarks/image.py
 
 # The locks; index hosts stay out of them.
 lock: $(VENV)/installed
