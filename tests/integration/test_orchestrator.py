@@ -23,6 +23,9 @@ from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import L
 
 @step(enable_cache=False)
 def look() -> str:
+    if os.environ.get("LINGER"):
+        import time
+        time.sleep(300)
     assert open("made_by_a_command").read() == "x"
     return os.environ.get("LIGHTNING_ZENML_STUDIO_NAME", "")
 
@@ -116,3 +119,74 @@ def test_unknown_machine_starts_nothing(cloud: Stack, project: Path) -> None:
     assert "Unknown machine 'H1000'" in log
     assert last_run(cloud)["body"]["status"] == "failed"
     assert len(cloud.lightning.studios) == before
+
+
+def zenml(cloud: Stack, *command: str) -> str:
+    """Runs ZenML's CLI as a person would."""
+    environment = client_environment(cloud)
+    program = [str(Path(sys.executable).parent / "zenml"), *command]
+    done = subprocess.run(program, env=environment, input="y\n", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def linger(cloud: Stack, project: Path) -> None:
+    """Leaves a run with a step that lasts."""
+    code, log = run(
+        cloud,
+        project,
+        async_mode=True,
+        main_studio_name="mine",
+        environment={"LINGER": "yes"},
+        custom_commands=["printf x > made_by_a_command"],
+    )
+    assert code == 0, log
+    wait_for_status(cloud, "running")
+
+
+def wait_for_status(cloud: Stack, status: str) -> None:
+    deadline = time.monotonic() + 60
+    while last_run(cloud)["body"]["status"] != status:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def wait_until_idle(cloud: Stack) -> None:
+    deadline = time.monotonic() + 30
+    while not is_idle(cloud):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_running_run_is_refreshed_and_stopped_by_force(cloud: Stack, project: Path) -> None:
+    linger(cloud, project)
+    run_id = last_run(cloud)["id"]
+    zenml(cloud, "pipeline", "runs", "refresh", run_id)
+    assert last_run(cloud)["body"]["status"] == "running"
+
+    zenml(cloud, "pipeline", "runs", "stop", run_id)
+
+    assert last_run(cloud)["body"]["status"] == "stopped"
+    wait_until_idle(cloud)
+
+
+def test_a_graceful_stop_is_the_controllers(cloud: Stack, project: Path) -> None:
+    linger(cloud, project)
+
+    zenml(cloud, "pipeline", "runs", "stop", "--graceful", last_run(cloud)["id"])
+
+    wait_for_status(cloud, "stopped")
+    wait_until_idle(cloud)
+
+
+def test_a_run_whose_studio_was_stopped_is_found_failed_by_a_refresh(cloud: Stack, project: Path) -> None:
+    linger(cloud, project)
+    lightning = cloud.lightning
+    assert lightning is not None
+    lightning.knobs.auto_sleep_seconds = 0
+    wait_until_idle(cloud)
+    lightning.knobs.auto_sleep_seconds = 600
+
+    zenml(cloud, "pipeline", "runs", "refresh", "--include-steps", last_run(cloud)["id"])
+
+    assert last_run(cloud)["body"]["status"] == "failed"

@@ -123,6 +123,18 @@ class Launch:
                 pause = min(pause * 1.3, _POLL[1]) if quiet else _POLL[0]
                 time.sleep(pause)
 
+    def status(self) -> Status:
+        """The payload's record as it stands, without following.
+
+        Raises:
+            StudioLostError: the studio is gone or stopped.
+        """
+        answer = self._remote.call("peek")
+        status = _status(answer["status"])
+        if not answer["alive"] and status.phase is not Phase.FINISHED:
+            raise StudioLostError(f"The launch's program on the studio '{self.studio_name}' died without a record.")
+        return status
+
     def leave(self) -> None:
         """Nobody follows any more: the payload releases the studio itself as soon as it is done."""
         self._remote.call("leave")

@@ -72,8 +72,12 @@ class Launcher:
         """A launch as another process left it, to be stopped or released."""
         return Launch(self._lightning, hold, machine=None, since=time.time())
 
-    def attach(self, launch_id: str) -> Launch:
+    def attach(self, launch_id: str, *, follow: bool = True) -> Launch:
         """A launch that another client started and left, found by its id alone.
+
+        Args:
+            launch_id: of the launch.
+            follow: somebody follows again, and the payload leaves the release of the studio to them.
 
         Raises:
             StudioLostError: its studio is gone or stopped: the launch has ended.
@@ -84,8 +88,8 @@ class Launcher:
         if studio is None or not studio.state().running:
             raise StudioLostError(f"The launch {launch_id} has ended: its studio '{name}' is gone or stopped.")
         folder = f"{_HOME}/launches/{shlex.quote(launch_id)}"
-        # Somebody follows again: the payload leaves the release to us.
-        answer = studio.run(f"cd {folder} && touch follower && rm -f left && cat launch.json")
+        takes_over = "touch follower && rm -f left && " if follow else ""
+        answer = studio.run(f"cd {folder} && {takes_over}cat launch.json")
         if answer.exit_code != 0:
             raise StudioError(f"The studio '{name}' knows no launch {launch_id}.")
         described = json.loads(answer.output)

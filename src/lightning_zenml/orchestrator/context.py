@@ -91,3 +91,8 @@ def orchestrator_run_id(launch_id: str, run_id: object) -> str:
         What ZenML calls the orchestrator run id, the same in the client, the controller and every step.
     """
     return f"{launch_id}-{str(run_id)[:8]}"
+
+
+def launch_id_of(orchestrator_run_id: str) -> str:
+    """Gets back the launch's id from what `orchestrator_run_id` gave."""
+    return orchestrator_run_id.rpartition("-")[0]

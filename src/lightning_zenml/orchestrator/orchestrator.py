@@ -19,7 +19,7 @@ from zenml.constants import (
     METADATA_ORCHESTRATOR_RUN_ID,
     METADATA_ORCHESTRATOR_URL,
 )
-from zenml.enums import ExecutionMode
+from zenml.enums import ExecutionMode, ExecutionStatus
 from zenml.exceptions import IllegalOperationError, SettingsResolvingError
 from zenml.metadata.metadata_types import MetadataType, Uri
 from zenml.models import PipelineRunUpdate
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
     from zenml.stack import Stack
+
+    from lightning_zenml.launch.lightning import Lightning
 
 
 class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
@@ -125,6 +127,39 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         context = LaunchContext.find()
         return run_metadata(self.get_orchestrator_run_id(), context.studio_url if context else None)
 
+    def fetch_status(
+        self, run: PipelineRunResponse, include_steps: bool = False
+    ) -> tuple[ExecutionStatus | None, dict[str, ExecutionStatus] | None]:
+        """Asks Lightning what became of a run, see `lightning_zenml.orchestrator.submitted`.
+
+        Args:
+            run: the run.
+            include_steps: also tell of its steps.
+
+        Returns:
+            Status of the run and of its steps; None where what ZenML has is right.
+        """
+        from lightning_zenml.orchestrator.submitted import fetch_status
+
+        return fetch_status(run, self._connect(run), include_steps=include_steps)
+
+    def _stop_run_gracefully(self, pipeline_run: PipelineRunResponse) -> None:
+        """Leaves it to the controller, which looks every few seconds whether the run is to be stopped.
+
+        Args:
+            pipeline_run: the run, `stopping` in ZenML by now.
+        """
+
+    def _stop_run_forcefully(self, pipeline_run: PipelineRunResponse) -> None:
+        """Ends the launch and releases the studio, see `lightning_zenml.orchestrator.submitted`.
+
+        Args:
+            pipeline_run: the run.
+        """
+        from lightning_zenml.orchestrator.submitted import stop_forcefully
+
+        stop_forcefully(pipeline_run, self._connect(pipeline_run))
+
     def submit_pipeline(
         self,
         snapshot: PipelineSnapshotResponse,
@@ -165,6 +200,13 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             launch.studio_url,
             wait=submission.follow if settings.synchronous else submission.leave,
         )
+
+    def _connect(self, run: PipelineRunResponse) -> Lightning:
+        from lightning_zenml.launch.lightning import Credentials, Lightning
+        from lightning_zenml.orchestrator.submitted import settings_credentials
+
+        credentials = Credentials.resolve(os.environ, **settings_credentials(self.get_settings(run)))
+        return Lightning.connect(credentials)
 
     def _run_in_place(
         self,

@@ -23,6 +23,7 @@ from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.spec import FailureRequest, LaunchSpec, Phase, Status
 from lightning_zenml.orchestrator.context import SETTINGS
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.submitted import settings_credentials
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
 
@@ -117,14 +118,7 @@ def submit(
         LaunchError: if it can't be launched; what was started is released again.
         PackageError: if the source root can't be packed.
     """
-    credentials = Credentials.resolve(
-        os.environ,
-        user_id=settings.user_id,
-        api_key=settings.api_key,
-        teamspace=settings.teamspace,
-        username=settings.username,
-        organization=settings.organization,
-    )
+    credentials = Credentials.resolve(os.environ, **settings_credentials(settings))
     root = Path(source_utils.get_source_root())
     lightning = Lightning.connect(credentials)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:

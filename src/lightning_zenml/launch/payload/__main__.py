@@ -15,7 +15,7 @@ from lightning_zenml.launch.payload.folder import LaunchFolder, prune
 def main(argv: list[str]) -> int:
     """Carries out one verb; returns the exit code."""
     parser = argparse.ArgumentParser(prog="lightning_zenml.launch.payload")
-    parser.add_argument("verb", choices=("start", "read", "stop", "leave", "lease", "unlease"))
+    parser.add_argument("verb", choices=("start", "read", "peek", "stop", "leave", "lease", "unlease"))
     parser.add_argument("launch_id")
     parser.add_argument("--owner", default="")
     parser.add_argument("--log-offset", type=int, default=0)
@@ -28,6 +28,8 @@ def main(argv: list[str]) -> int:
         answer = _start(folder)
     elif arguments.verb == "read":
         answer = folder.read(log_offset=arguments.log_offset, runs_offset=arguments.runs_offset)
+    elif arguments.verb == "peek":
+        answer = {"status": folder.read_status(), "alive": folder.supervisor_pid() is not None}
     elif arguments.verb == "stop":
         answer = _stop(folder, arguments.grace)
     elif arguments.verb == "leave":

@@ -106,12 +106,16 @@ class LaunchFolder:
         draft.write_text(json.dumps(status))
         draft.replace(self.status)
 
+    def read_status(self) -> dict[str, Any] | None:
+        """The record; None before there is one."""
+        return json.loads(self.status.read_text()) if self.status.exists() else None
+
     def read(self, *, log_offset: int, runs_offset: int) -> dict[str, Any]:
         """What is new since the offsets (bytes)."""
         self.follower.touch()
         alive = self.supervisor_pid() is not None
         # Status before log: a finished status must come with the whole log.
-        status = json.loads(self.status.read_text()) if self.status.exists() else None
+        status = self.read_status()
         log, log_end = _tail(self.log, log_offset)
         runs, runs_end = _tail(self.runs, runs_offset)
         complete = runs[: runs.rfind("\n") + 1]
