@@ -197,8 +197,6 @@ class Controller:
             return NodeStatus.COMPLETED
         step = self._snapshot.step_configurations[node.id]
         settings = self._stack.orchestrator.get_settings(step)
-        if settings.machines != self._settings.machines or settings.num_machines > 1:
-            logger.warning("Step `%s` asks for another machine; it runs on the studio's.", node.id)
         environment = settings.environment | get_runtime_environment(config=step.config, stack=self._stack)
         with self._starting:
             if self._closed:

@@ -186,6 +186,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """
         if placeholder_run is None:
             raise RuntimeError("The Lightning orchestrator can't run pipelines on a schedule.")
+        self._refuse_other_machines(snapshot)
         if context := LaunchContext.find():
             return self._run_in_place(snapshot, stack, placeholder_run, context)
 
@@ -200,6 +201,21 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             launch.studio_url,
             wait=submission.follow if settings.synchronous else submission.leave,
         )
+
+    def _refuse_other_machines(self, snapshot: PipelineSnapshotResponse) -> None:
+        """Every step runs in the studio, so a step that wants another machine would get the wrong one, unnoticed."""
+        studio = self.get_settings(snapshot)
+        settings = {name: self.get_settings(step) for name, step in snapshot.step_configurations.items()}
+        others = [
+            f"`{name}` ({one.num_machines} machines)" if one.num_machines > 1 else f"`{name}` ({one.machine_type})"
+            for name, one in settings.items()
+            if one.machines != studio.machines or one.num_machines > 1
+        ]
+        if others:
+            raise SettingsResolvingError(
+                f"Steps ask for machines of their own, which this version can't give: {', '.join(others)}. "
+                "Set `machine_type` on the pipeline: all its steps run in one studio on that machine."
+            )
 
     def _connect(self, run: PipelineRunResponse) -> Lightning:
         from lightning_zenml.launch.lightning import Credentials, Lightning
