@@ -247,6 +247,18 @@ class ZenMLServer:
             metadata=metadata["run_metadata"],
         )
 
+    def runs_of_launch(self, launch_id: str) -> list[Run]:
+        """Finds the runs that a launch made, which its id begins the orchestrator run id of.
+
+        Args:
+            launch_id: of the launch.
+
+        Returns:
+            The runs, oldest first.
+        """
+        filters = {"orchestrator_run_id": f"startswith:{launch_id}-", "sort_by": "asc:created"}
+        return [self.run(data["id"]) for data in self._rest.pages("runs", **filters)]
+
     def steps(self, run_id: str) -> list[Step]:
         """Gets the steps of a run that have started, in that order.
 

@@ -92,6 +92,23 @@ def test_a_gpu_that_comes_up_as_a_cpu(cloud: LightningCloud, actions: Actions) -
     assert cloud.studio(finished.outputs["studio-name"]).deleted
 
 
+def test_a_run_that_costs_too_much_is_warned_of_and_stopped(cloud: LightningCloud, actions: Actions) -> None:
+    # Some 36 dollars an hour: a cent each second.
+    inputs = {"machine_type": "H100_X_8", "max_cost": "0.10", "keep_studio": "delete"}
+    finished = actions.step(studio_name="dear", run="sleep 120", **inputs).run()
+    assert finished.exit_code == 1
+    assert "`max-cost` allows $0.1." in one_error(finished)
+    assert [level for level, text in finished.annotations if "of the $0.1" in text] == ["warning"]
+    assert "max-cost" in actions.comment()
+    assert cloud.studio("dear").deleted
+
+
+def test_a_run_that_takes_too_long_is_stopped(actions: Actions) -> None:
+    finished = actions.step(studio_name="warm", run="sleep 120", timeout_minutes="0.05").run()
+    assert finished.exit_code == 1
+    assert "timeout of 0.05 minutes" in one_error(finished)
+
+
 def test_a_studio_that_never_becomes_ready(cloud: LightningCloud, actions: Actions) -> None:
     cloud.knobs.setup_seconds = math.inf
     finished = actions.step(variables={"LIGHTNING_ZENML_SETUP_TIMEOUT": "2"}).run()

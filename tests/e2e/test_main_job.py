@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from localcloud.github import GitHub
 from localcloud.lightning import LightningCloud
+from localcloud.runner import Finished, Step
 from localcloud.stack import Stack
 from scene import Actions, Laptop, wait_for
 
@@ -78,6 +80,30 @@ def test_async_leaves_and_the_run_completes_with_no_client_left(
     wait_for(lambda: cloud.studio(finished.outputs["studio-name"]).deleted)
     run = laptop.last_run()
     assert (run["id"], run["status"]) == (finished.outputs["run-id"], "completed")
+
+
+def test_a_later_step_attaches_and_finishes_the_same_comment(cloud: LightningCloud, actions: Actions) -> None:
+    go = "python run.py; while ! test -e ~/go; do sleep 0.1; done"
+    step = actions.step(**{"async": "true"}, studio_name="warm", run=go)
+    left = step.run()
+    assert left.outputs["status"] == "running", left.log
+    (cloud.studio("warm").home / "go").touch()
+    later = replace(step, root=step.root.with_name("later"), inputs=attaching(step, left))
+    attached = later.run()
+    (cloud.studio("warm").home / "go").unlink()
+    assert (attached.exit_code, attached.outputs["status"]) == (0, "completed"), attached.log
+    assert attached.outputs["run-id"] == left.outputs["run-id"]
+    assert "completed" in actions.comment()
+    wait_for(lambda: not cloud.running())
+
+    again = replace(step, root=step.root.with_name("again"), inputs=attaching(step, left)).run()
+    assert (again.exit_code, again.outputs["status"]) == (0, "completed"), again.log
+
+
+def attaching(step: Step, earlier: Finished) -> dict[str, str]:
+    """The inputs of a step that follows what an earlier one left."""
+    without = {name: value for name, value in step.inputs.items() if name not in ("run", "async", "studio-name")}
+    return {**without, "attach": earlier.outputs["launch-id"]}
 
 
 def test_a_pull_request_event_names_its_head_commit(cloud: LightningCloud, actions: Actions) -> None:

@@ -40,10 +40,12 @@ def test_defaults() -> None:
         requirements=(),
         env={},
         is_async=False,
+        attach=None,
         settings={},
         stack=None,
         project=None,
         timeout_minutes=None,
+        max_cost=None,
         keep_studio=KeepStudio.AUTO,
         stop_on_cancel=True,
         comment=True,
@@ -243,3 +245,19 @@ def test_nothing_crashes_but_with_an_inputs_error(given: dict[str, str], workspa
     if found:
         assert not found.working_directory.startswith(("/", ".."))
         assert all(found.secrets)
+
+
+def test_a_launch_to_attach_to_needs_no_run() -> None:
+    environ = {name: value for name, value in REQUIRED.items() if name != "INPUT_RUN"}
+    inputs = Inputs.from_environ({**environ, "INPUT_ATTACH": "zenml-model-01234567-89abcdef"})
+    assert (inputs.run, inputs.attach) == ("", "zenml-model-01234567-89abcdef")
+
+
+def test_what_to_attach_to_must_be_a_launch_id() -> None:
+    with pytest.raises(InputsError, match="output `launch-id`"):
+        Inputs.from_environ({**REQUIRED, "INPUT_ATTACH": "; rm -rf /"})
+
+
+def test_a_cost_limit_needs_somebody_to_keep_it() -> None:
+    with pytest.raises(InputsError, match="timeout-minutes"):
+        Inputs.from_environ({**REQUIRED, "INPUT_ASYNC": "true", "INPUT_MAX-COST": "3"})

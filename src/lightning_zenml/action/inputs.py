@@ -25,10 +25,12 @@ DEFAULTS: Mapping[str, str] = {
     "requirements": "",
     "env": "",
     "async": "false",
+    "attach": "",
     "settings": "",
     "stack": "",
     "project": "",
     "timeout-minutes": "",
+    "max-cost": "",
     "keep-studio": "auto",
     "stop-on-cancel": "true",
     "comment": "auto",
@@ -87,10 +89,12 @@ class Inputs:
         requirements: files, relative to the repository.
         env: variables for commands, run and steps.
         is_async: leave once the run has started.
+        attach: id of an earlier launch to follow instead of starting one.
         settings: orchestrator settings, plain JSON values.
         stack: None: the server's active one.
         project: None: the server's active one.
         timeout_minutes: None: no limit.
+        max_cost: US dollars; None: no limit.
         keep_studio: what becomes of the studio.
         stop_on_cancel: stop the remote run when the workflow is cancelled.
         comment: whether to comment on pull requests.
@@ -114,10 +118,12 @@ class Inputs:
     requirements: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
     is_async: bool
+    attach: str | None
     settings: Mapping[str, Any] = field(repr=False)
     stack: str | None
     project: str | None
     timeout_minutes: float | None
+    max_cost: float | None
     keep_studio: KeepStudio
     stop_on_cancel: bool
     comment: bool
@@ -144,7 +150,7 @@ class Inputs:
         """
         reader = _Reader(environ)
         inputs = cls(
-            run=reader.required("run", "the shell command that runs the pipeline, e.g. `python run.py`"),
+            run=reader.command("run"),
             working_directory=reader.path("working-directory", reader.text("working-directory")),
             studio_name=reader.optional("studio-name"),
             machine_type=_split(r",", reader.text("machine-type")),
@@ -154,10 +160,12 @@ class Inputs:
             ),
             env=reader.env("env"),
             is_async=reader.boolean("async"),
+            attach=reader.launch_id("attach"),
             settings=reader.mapping("settings"),
             stack=reader.optional("stack"),
             project=reader.optional("project"),
-            timeout_minutes=reader.minutes("timeout-minutes"),
+            timeout_minutes=reader.number("timeout-minutes"),
+            max_cost=reader.max_cost("max-cost"),
             keep_studio=KeepStudio(reader.choice("keep-studio", tuple(KeepStudio))),
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
@@ -221,6 +229,18 @@ class _Reader:
             self._note(name, f"is required: {meaning}{f' (or set {variable})' if variable else ''}")
         return value
 
+    def command(self, name: str) -> str:
+        """What to run; not asked for where an earlier launch is followed."""
+        if self.text("attach"):
+            return self.text(name)
+        return self.required(name, "the shell command that runs the pipeline, e.g. `python run.py`")
+
+    def launch_id(self, name: str) -> str | None:
+        value = self.optional(name)
+        if value and not re.fullmatch(r"[A-Za-z0-9._-]+-[0-9a-f]{8}", value):
+            self._refuse(name, value, "the output `launch-id` of an earlier step")
+        return value
+
     def boolean(self, name: str) -> bool:
         return _BOOLEANS[self.choice(name, tuple(_BOOLEANS), "`true` or `false`")]
 
@@ -231,17 +251,24 @@ class _Reader:
         self._refuse(name, value, description or "one of " + ", ".join(f"`{item}`" for item in allowed))
         return allowed[0]
 
-    def minutes(self, name: str) -> float | None:
+    def number(self, name: str) -> float | None:
         value = self.text(name)
-        try:
-            minutes = float(value or "nan")
-        except ValueError:
-            minutes = -1.0
         if not value:
             return None
-        if not (math.isfinite(minutes) and minutes > 0):
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and number > 0):
             self._refuse(name, value, "a number above 0")
-        return minutes
+        return number
+
+    def max_cost(self, name: str) -> float | None:
+        """A limit that somebody must be there to keep."""
+        value = self.number(name)
+        if value is not None and self.text("async") in _BOOLEANS and _BOOLEANS[self.text("async")]:
+            self._note(name, "goes with a run that is waited for; with `async: true` use `timeout-minutes`")
+        return value
 
     def url(self, name: str, meaning: str) -> str:
         value = self.required(name, meaning)

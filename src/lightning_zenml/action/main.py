@@ -36,6 +36,8 @@ _TOKEN_SECONDS = 7 * 24 * 3600
 """How long the studio's token for the ZenML server lives, where the server allows it; runs have their own."""
 _CANCEL_GRACE = 3.0
 """Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""
+_COST_WARNING = 0.8
+"""Part of `max-cost` from which on there is a warning."""
 _SIZE_WARNING = 100_000_000
 
 
@@ -123,11 +125,15 @@ class _Main:
         self._zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
         self._runs: dict[str, RunReport] = {}
         self._steps: list[zenml_server.Step] = []
+        self._warned_of_cost = False
 
     def run(self) -> int:
-        self._reporter.update(pipeline=_first_line(self._inputs.run))
+        self._reporter.update(pipeline=_first_line(self._inputs.run) or self._inputs.attach)
         launch: Launch | None = None
         try:
+            if self._inputs.attach:
+                launch = self._attach(self._inputs.attach)
+                return self._follow(launch) if launch else self._report_ended(self._inputs.attach)
             with tempfile.TemporaryDirectory() as scratch:
                 lightning, spec = self._prepare(Path(scratch))
                 self._log.title("Start the studio")
@@ -143,6 +149,37 @@ class _Main:
             return self._give_up(launch, f"A fault of this action, not yours ({type(error).__name__}: {error}).")
         finally:
             self._log.end()
+
+    def _attach(self, launch_id: str) -> Launch | None:
+        """An earlier launch; None when it has ended."""
+        self._log.title("Attach")
+        stack = self._zenml.stack(self._inputs.stack)
+        lightning = Lightning.connect(credentials_of(self._inputs, stack.settings))
+        try:
+            launch = Launcher(lightning).attach(launch_id)
+        except StudioLostError as error:
+            self._log.line(str(error))
+            return None
+        self._hold(launch.hold)
+        return launch
+
+    def _report_ended(self, launch_id: str) -> int:
+        """Reports a launch that has ended before anybody attached to it, by what ZenML knows of its runs."""
+        runs = self._zenml.runs_of_launch(launch_id)
+        if not runs:
+            return self._give_up(None, f"The launch {launch_id} has ended, and ZenML knows no run of it.")
+        for run in runs:
+            self._add_run(
+                {
+                    "run_id": run.id,
+                    "run_name": run.name,
+                    "pipeline": run.pipeline,
+                    "run_url": run.url,
+                    "orchestrator_url": run.orchestrator_url,
+                }
+            )
+        self._reporter.update(launch_id=launch_id)
+        return self._conclude(Status(phase=Phase.FINISHED, exit_code=0), cost=None)
 
     def _prepare(self, scratch: Path) -> tuple[Lightning, LaunchSpec]:
         """Checks all that can be checked, and packages, before anything is started."""
@@ -257,11 +294,37 @@ class _Main:
                 self._add_run(record)
             if self._inputs.is_async and self._runs and status.phase is not Phase.FINISHED:
                 return self._leave(launch)
+            if status.phase is not Phase.FINISHED and self._costs_too_much(launch):
+                return self._stop_for_cost(launch)
             self._reporter.update(cost=launch.cost, runs=self._run_reports(stale=status.phase is not Phase.FINISHED))
         self._log.title("Release the studio")
         launch.release()
         self._log.line(_released(launch))
-        return self._conclude(launch, status)
+        return self._conclude(status, cost=launch.cost)
+
+    def _costs_too_much(self, launch: Launch) -> bool:
+        """Whether `max-cost` is reached; warns once when most of it is, or when nobody knows the price."""
+        limit, cost = self._inputs.max_cost, launch.cost
+        if limit is None:
+            return False
+        if not self._warned_of_cost and (cost is None or cost >= _COST_WARNING * limit):
+            self._warned_of_cost = True
+            told = (
+                f"The price of {launch.machine or 'the machine'} isn't known, so `max-cost` can't be kept."
+                if cost is None
+                else f"The run has cost ${cost:.2f} of the ${limit:g} that `max-cost` allows."
+            )
+            self._workflow.warning(told, title="Cost")
+        return cost is not None and cost >= limit
+
+    def _stop_for_cost(self, launch: Launch) -> int:
+        launch.stop()
+        end_runs(self._zenml, self._runs, self._workflow)
+        message = (
+            f"Stopped: the run has cost ${launch.cost or 0:.2f}, and `max-cost` allows ${self._inputs.max_cost:g}."
+        )
+        failure = Failure(phase=Phase.RUNNING, message=message)
+        return self._fail(failure, runs=self._run_reports(stale=False), cost=launch.cost)
 
     def _add_run(self, record: Mapping[str, Any]) -> None:
         self._runs[record["run_id"]] = RunReport(
@@ -310,7 +373,7 @@ class _Main:
         self._reporter.update(state=State.RUNNING, runs=self._run_reports(stale=False), cost=launch.cost)
         return 0
 
-    def _conclude(self, launch: Launch, status: Status) -> int:
+    def _conclude(self, status: Status, *, cost: float | None) -> int:
         runs = self._run_reports(stale=False)
         bad = next((run.status for run in runs if run.status not in ("completed", "cached")), None)
         if status.succeeded and bad is None:
@@ -320,17 +383,17 @@ class _Main:
                     title="No pipeline run",
                 )
             self._workflow.set_output("status", "completed")
-            self._reporter.update(state=State.COMPLETED, runs=runs, cost=launch.cost)
+            self._reporter.update(state=State.COMPLETED, runs=runs, cost=cost)
             self._workflow.save_state("finished", "true")
             return 0
         if status.stopped or (bad in ("stopped", "stopping") and status.failure is None):
             message = "The run was stopped."
             failure = status.failure or Failure(phase=Phase.RUNNING, message=message)
-            return self._fail(failure, state=State.STOPPED, runs=runs, cost=launch.cost)
+            return self._fail(failure, state=State.STOPPED, runs=runs, cost=cost)
         if step_failure := failures.of_steps(self._steps, self._root):
-            return self._fail(step_failure.failure, place=step_failure.place, runs=runs, cost=launch.cost)
+            return self._fail(step_failure.failure, place=step_failure.place, runs=runs, cost=cost)
         failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
-        return self._fail(failure, runs=runs, cost=launch.cost)
+        return self._fail(failure, runs=runs, cost=cost)
 
     def _give_up(self, launch: Launch | None, message: str) -> int:
         """Fails for a reason that the launch's own record does not tell."""
