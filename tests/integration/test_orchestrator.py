@@ -173,6 +173,34 @@ def wait_until_idle(cloud: Stack) -> None:
         time.sleep(0.2)
 
 
+BEING_LAUNCHED = """
+from zenml.pipelines.run_utils import create_placeholder_run
+from run import laptop
+
+print(create_placeholder_run(laptop.create_snapshot(name=None)).id)
+"""
+
+
+def test_a_refresh_leaves_a_run_alone_that_is_still_being_launched(cloud: Stack, project: Path) -> None:
+    (project / "prepare.py").write_text(BEING_LAUNCHED)
+    done = subprocess.run(
+        [sys.executable, "prepare.py"],
+        cwd=project,
+        env=client_environment(cloud),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    run_id = done.stdout.split()[-1]
+    before = last_run(cloud)["body"]["status"]
+
+    zenml(cloud, "pipeline", "runs", "refresh", "--include-steps", run_id)
+
+    assert last_run(cloud)["id"] == run_id
+    assert last_run(cloud)["body"]["status"] == before == "initializing"
+
+
 def test_a_running_run_is_refreshed_and_stopped_by_force(cloud: Stack, project: Path) -> None:
     linger(cloud, project)
     run_id = last_run(cloud)["id"]

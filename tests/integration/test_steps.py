@@ -31,13 +31,14 @@ def processes(environment: dict[str, str], tmp_path: Path, output: io.StringIO) 
     processes.close()
 
 
-def children() -> set[str]:
-    """Process ids of the step processes that live."""
+def living(directory: Path) -> set[str]:
+    """Process ids of the step processes that run in a folder; other tests have theirs elsewhere."""
     alive = set()
-    for command in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if b"orchestrator.step_process" in command.read_bytes():
-                alive.add(command.parent.name)
+            is_step = b"orchestrator.step_process" in (process / "cmdline").read_bytes()
+            if is_step and (process / "cwd").readlink() == directory:
+                alive.add(process.name)
         except OSError:
             continue
     return alive
@@ -51,33 +52,30 @@ def exit_code(process: StepProcess) -> int:
     return code
 
 
-def test_the_process_that_waits_is_told_the_step(processes: StepProcesses, output: io.StringIO) -> None:
-    before = children()
+def test_the_process_that_waits_is_told_the_step(processes: StepProcesses, output: io.StringIO, tmp_path: Path) -> None:
     processes.prepare()
     processes.prepare()
-    (waiting,) = children() - before
+    (waiting,) = living(tmp_path)
     process = processes.begin("train", uuid4(), {})
-    assert children() - before == {waiting}
+    assert living(tmp_path) == {waiting}
     assert exit_code(process) != 0
     # There is no such snapshot; what matters is whose words these are.
     assert "[train] " in output.getvalue()
 
 
-def test_a_step_with_variables_of_its_own_gets_a_process_of_its_own(processes: StepProcesses) -> None:
-    before = children()
+def test_a_step_with_variables_of_its_own_gets_a_process_of_its_own(processes: StepProcesses, tmp_path: Path) -> None:
     processes.prepare()
-    (waiting,) = children() - before
+    (waiting,) = living(tmp_path)
     process = processes.begin("train", uuid4(), {"OMP_NUM_THREADS": "1"})
-    assert waiting in children()
+    assert waiting in living(tmp_path)
     process.kill()
-    assert children() - before == {waiting}
+    assert living(tmp_path) == {waiting}
 
 
-def test_closing_leaves_no_process(processes: StepProcesses) -> None:
-    before = children()
+def test_closing_leaves_no_process(processes: StepProcesses, tmp_path: Path) -> None:
     processes.prepare()
     processes.close()
-    assert children() == before
+    assert living(tmp_path) == set()
 
 
 def test_a_process_that_is_told_nothing_ends_with_its_controller(

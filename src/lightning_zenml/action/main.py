@@ -7,38 +7,32 @@ import json
 import re
 import tempfile
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning_zenml import zenml_server
 from lightning_zenml.action import failure as failures
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.github import GitHub
 from lightning_zenml.action.inputs import Inputs, InputsError
 from lightning_zenml.action.log import Log
-from lightning_zenml.action.report import RunReport, State, StepReport
+from lightning_zenml.action.prepare import Preparation, connect
+from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
+from lightning_zenml.action.runs import Runs, end_runs
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher
-from lightning_zenml.launch.lightning import Credentials, Lightning
-from lightning_zenml.launch.spec import Failure, LaunchSpec, Phase, Status
-from lightning_zenml.package import archive
+from lightning_zenml.launch.spec import Failure, Phase, Status
 from lightning_zenml.package.errors import PackageError
-from lightning_zenml.package.repository import Repository
-from lightning_zenml.requirements import of_integrations
 from lightning_zenml.zenml_rest import ZenMLServerError
 from lightning_zenml.zenml_server import ZenMLServer
 
-_TOKEN_SECONDS = 7 * 24 * 3600
-"""How long the studio's token for the ZenML server lives, where the server allows it; runs have their own."""
 _CANCEL_GRACE = 3.0
 """Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""
 _COST_WARNING = 0.8
 """Part of `max-cost` from which on there is a warning."""
-_SIZE_WARNING = 100_000_000
 
 
 class Cancelled(BaseException):
@@ -84,32 +78,11 @@ def comment_key(inputs: Inputs, event: Event) -> str:
     return inputs.comment_key or f"{event.workflow}/{event.job}"
 
 
-def end_runs(zenml: ZenMLServer, run_ids: Iterable[str], workflow: Workflow) -> None:
-    """Records runs as stopped in ZenML whose controllers had no time to do so themselves."""
-    for run_id in run_ids:
-        try:
-            zenml.end_run(run_id)
-        except ZenMLServerError as error:
-            workflow.warning(f"ZenML could not be told that the run is stopped: {error}")
-
-
 def github_of(inputs: Inputs, event: Event) -> GitHub | None:
     """GitHub, where comments are wanted and possible."""
     if not (inputs.comment and inputs.github_token and event.repository):
         return None
     return GitHub(event.api_url, inputs.github_token)
-
-
-def credentials_of(inputs: Inputs, stack_settings: Mapping[str, Any]) -> Credentials:
-    """The inputs' credentials; the teamspace may also come from the stack's orchestrator."""
-    settings = {**stack_settings, **inputs.settings}
-    return Credentials(
-        user_id=inputs.lightning_user_id,
-        api_key=inputs.lightning_api_key,
-        teamspace=inputs.lightning_teamspace or settings.get("teamspace"),
-        username=inputs.lightning_username or settings.get("username"),
-        organization=inputs.lightning_org or settings.get("organization"),
-    )
 
 
 class _Main:
@@ -123,19 +96,21 @@ class _Main:
         self._log = Log(workflow)
         self._reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event))
         self._zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
-        self._runs: dict[str, RunReport] = {}
-        self._steps: list[zenml_server.Step] = []
+        self._preparation = Preparation(inputs, event, self._root, zenml=self._zenml, workflow=workflow, log=self._log)
+        self._runs = Runs(self._zenml, workflow)
+        self._held = False
         self._warned_of_cost = False
 
     def run(self) -> int:
-        self._reporter.update(pipeline=_first_line(self._inputs.run) or self._inputs.attach)
+        self._reporter.update(pipeline=first_line(self._inputs.run) or self._inputs.attach)
         launch: Launch | None = None
         try:
             if self._inputs.attach:
                 launch = self._attach(self._inputs.attach)
                 return self._follow(launch) if launch else self._report_ended(self._inputs.attach)
             with tempfile.TemporaryDirectory() as scratch:
-                lightning, spec = self._prepare(Path(scratch))
+                self._log.title("Check and package")
+                lightning, spec = self._preparation.carry_out(Path(scratch))
                 self._log.title("Start the studio")
                 launch = Launcher(lightning, notify=self._log.line, on_hold=self._hold).launch(spec)
             return self._follow(launch)
@@ -154,7 +129,7 @@ class _Main:
         """An earlier launch; None when it has ended."""
         self._log.title("Attach")
         stack = self._zenml.stack(self._inputs.stack)
-        lightning = Lightning.connect(credentials_of(self._inputs, stack.settings))
+        lightning = connect(self._inputs, stack.settings)
         try:
             launch = Launcher(lightning).attach(launch_id)
         except StudioLostError as error:
@@ -181,97 +156,9 @@ class _Main:
         self._reporter.update(launch_id=launch_id)
         return self._conclude(Status(phase=Phase.FINISHED, exit_code=0), cost=None)
 
-    def _prepare(self, scratch: Path) -> tuple[Lightning, LaunchSpec]:
-        """Checks all that can be checked, and packages, before anything is started."""
-        inputs = self._inputs
-        self._log.title("Check and package")
-        version = self._zenml.info().version
-        stack = self._zenml.stack(inputs.stack)
-        project = self._zenml.project(inputs.project)
-        self._log.line(f"ZenML {version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
-        lightning = Lightning.connect(credentials_of(inputs, stack.settings))
-        self._log.line(f"Lightning AI teamspace {lightning.owner}/{lightning.teamspace}")
-        repository = Repository.open(self._root)
-        self._check_paths()
-        packed = archive.pack(repository, scratch / "repository.tar.gz")
-        self._workflow.set_output("archive-sha256", packed.sha256)
-        self._log.line(f"Packaged {packed.files} files, {packed.size / 1e6:.1f} MB, sha256 {packed.sha256}")
-        if packed.size > _SIZE_WARNING:
-            self._workflow.warning(
-                f"The repository packs to {packed.size / 1e6:.0f} MB. What training does not need belongs in "
-                ".gitignore, data in an artifact store.",
-                title="Large repository",
-            )
-        settings = inputs.settings
-        spec = LaunchSpec(
-            name=self._event.repository.rpartition("/")[2] or "run",
-            owner=f"{self._event.repository} {self._event.run_url}".strip(),
-            archive=packed,
-            command=inputs.run,
-            studio_name=inputs.studio_name,
-            machines=inputs.machine_type,
-            commands=inputs.commands,
-            packages=(f"zenml=={version}", *of_integrations(stack.integrations)),
-            requirements=tuple(f"-r {file}" for file in inputs.requirements),
-            environment={**inputs.env, **self._zenml_environment(stack.id, project.id), **self._provenance()},
-            working_directory=inputs.working_directory,
-            timeout=inputs.timeout_minutes * 60 if inputs.timeout_minutes else None,
-            keep_studio=inputs.keep_studio,
-            interruptible=bool(settings.get("interruptible")),
-            cloud=settings.get("cloud"),
-        )
-        return lightning, spec
-
-    def _check_paths(self) -> None:
-        """Paths in inputs must be there; all that are missing are told at once."""
-        missing = [
-            f"requirements: there is no file `{file}`"
-            for file in self._inputs.requirements
-            if not (self._root / file).is_file()
-        ]
-        if not (self._root / self._inputs.working_directory).is_dir():
-            missing.append(f"working-directory: there is no folder `{self._inputs.working_directory}`")
-        if missing:
-            raise PackageError(f"Not in the repository (is it checked out?): {'; '.join(missing)}")
-
-    def _zenml_environment(self, stack_id: str, project_id: str) -> dict[str, str]:
-        """ZenML's own variables for the studio. The API key stays here wherever the server gives a token for it."""
-        try:
-            token = self._zenml.mint_token(_TOKEN_SECONDS)
-            self._workflow.mask(token)
-            access = {"ZENML_STORE_API_TOKEN": token}
-        except ZenMLServerError as error:
-            self._workflow.warning(
-                f"The ZenML server gives no short-lived token ({error}), so the studio gets the API key itself.",
-                title="Long-lived key in the studio",
-            )
-            access = {"ZENML_STORE_API_KEY": self._inputs.zenml_store_api_key}
-        return {
-            "ZENML_STORE_URL": self._inputs.zenml_store_url,
-            "ZENML_ACTIVE_STACK_ID": stack_id,
-            "ZENML_ACTIVE_PROJECT_ID": project_id,
-            **access,
-        }
-
-    def _provenance(self) -> dict[str, str]:
-        """What our orchestrator in the studio learns from the Action: its settings, and what started it."""
-        event = self._event
-        github = {
-            "repository": event.repository,
-            "sha": event.head_sha,
-            "ref": event.ref,
-            "branch": event.branch,
-            "pull_request": event.pull_requests[0] if event.pull_requests else None,
-            "workflow_run_url": event.run_url,
-            "actor": event.actor,
-        }
-        return {
-            "LIGHTNING_ZENML_SETTINGS": json.dumps(dict(self._inputs.settings)),
-            "LIGHTNING_ZENML_GITHUB": json.dumps(github),
-        }
-
     def _hold(self, hold: Hold) -> None:
         """Notes for `post` what must be released, before it costs anything."""
+        self._held = True
         self._workflow.save_state("hold", json.dumps(hold.as_dict()))
         self._workflow.set_output("studio-name", hold.studio_name)
         self._workflow.set_output("launch-id", hold.launch_id)
@@ -296,7 +183,9 @@ class _Main:
                 return self._leave(launch)
             if status.phase is not Phase.FINISHED and self._costs_too_much(launch):
                 return self._stop_for_cost(launch)
-            self._reporter.update(cost=launch.cost, runs=self._run_reports(stale=status.phase is not Phase.FINISHED))
+            if self._reporter.is_due:
+                self._runs.refresh(launch.machine)
+            self._reporter.update(cost=launch.cost, runs=self._runs.reports)
         self._log.title("Release the studio")
         launch.release()
         self._log.line(_released(launch))
@@ -319,50 +208,19 @@ class _Main:
 
     def _stop_for_cost(self, launch: Launch) -> int:
         launch.stop()
-        end_runs(self._zenml, self._runs, self._workflow)
+        end_runs(self._zenml, self._runs.ids, self._workflow)
+        self._runs.refresh(launch.machine)
         message = (
             f"Stopped: the run has cost ${launch.cost or 0:.2f}, and `max-cost` allows ${self._inputs.max_cost:g}."
         )
         failure = Failure(phase=Phase.RUNNING, message=message)
-        return self._fail(failure, runs=self._run_reports(stale=False), cost=launch.cost)
+        return self._fail(failure, runs=self._runs.reports, cost=launch.cost)
 
     def _add_run(self, record: Mapping[str, Any]) -> None:
-        self._runs[record["run_id"]] = RunReport(
-            run_name=record["run_name"],
-            pipeline=record["pipeline"],
-            run_url=record["run_url"],
-            orchestrator_url=record["orchestrator_url"],
-            status="running",
-        )
+        self._runs.add(record)
         # For `post`, should this process be killed.
-        self._workflow.save_state("runs", json.dumps(list(self._runs)))
-        for output, value in (
-            ("run-id", record["run_id"]),
-            ("run-name", record["run_name"]),
-            ("run-url", record["run_url"]),
-            ("orchestrator-url", record["orchestrator_url"]),
-        ):
-            self._workflow.set_output(output, value or "")
+        self._workflow.save_state("runs", json.dumps(self._runs.ids))
         self._reporter.report = replace(self._reporter.report, pipeline=record["pipeline"] or record["run_name"])
-
-    def _run_reports(self, *, stale: bool) -> tuple[RunReport, ...]:
-        """The runs with what ZenML knows of them; asked only when a comment is due, unless it must be fresh."""
-        if stale and not self._reporter.is_due:
-            return tuple(self._runs.values())
-        self._steps = []
-        for run_id, known in self._runs.items():
-            try:
-                run, steps = self._zenml.run(run_id), self._zenml.steps(run_id)
-            except ZenMLServerError as error:
-                self._log.line(f"{error}")
-                continue
-            self._steps += steps
-            self._runs[run_id] = replace(
-                known,
-                status=run.status,
-                steps=tuple(_step(step, self._reporter.report.machine) for step in steps),
-            )
-        return tuple(self._runs.values())
 
     def _leave(self, launch: Launch) -> int:
         launch.leave()
@@ -370,12 +228,13 @@ class _Main:
         self._log.line(f"The run goes on in {launch.studio_url}; the studio is released when it ends.")
         self._workflow.set_output("status", "running")
         self._workflow.save_state("finished", "true")
-        self._reporter.update(state=State.RUNNING, runs=self._run_reports(stale=False), cost=launch.cost)
+        self._runs.refresh(launch.machine)
+        self._reporter.update(state=State.RUNNING, runs=self._runs.reports, cost=launch.cost)
         return 0
 
     def _conclude(self, status: Status, *, cost: float | None) -> int:
-        runs = self._run_reports(stale=False)
-        bad = next((run.status for run in runs if run.status not in ("completed", "cached")), None)
+        self._runs.refresh(self._reporter.report.machine)
+        runs, bad = self._runs.reports, self._runs.bad_status
         if status.succeeded and bad is None:
             if not runs:
                 self._workflow.warning(
@@ -390,7 +249,7 @@ class _Main:
             message = "The run was stopped."
             failure = status.failure or Failure(phase=Phase.RUNNING, message=message)
             return self._fail(failure, state=State.STOPPED, runs=runs, cost=cost)
-        if step_failure := failures.of_steps(self._steps, self._root):
+        if step_failure := failures.of_steps(self._runs.steps, self._root):
             return self._fail(step_failure.failure, place=step_failure.place, runs=runs, cost=cost)
         failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
         return self._fail(failure, runs=runs, cost=cost)
@@ -445,11 +304,12 @@ class _Main:
                 # Not finished: `post` tries again.
                 self._workflow.error(f"The studio {launch.studio_name} could not be released: {error}")
                 return
-            end_runs(self._zenml, self._runs, self._workflow)
+            end_runs(self._zenml, self._runs.ids, self._workflow)
         self._workflow.set_output("status", "stopped")
         self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
-        self._reporter.update(state=State.CANCELLED, runs=tuple(self._runs.values()))
-        self._workflow.save_state("finished", "true")
+        self._reporter.update(state=State.CANCELLED, runs=self._runs.reports)
+        if launch is not None or not self._held:
+            self._workflow.save_state("finished", "true")
 
 
 def _nothing_to_do(event: Event, environ: Mapping[str, str]) -> str | None:
@@ -467,20 +327,12 @@ def _nothing_to_do(event: Event, environ: Mapping[str, str]) -> str | None:
     return None
 
 
-def _step(step: zenml_server.Step, machine: str | None) -> StepReport:
-    return StepReport(
-        name=step.name,
-        status=step.status,
-        duration=step.duration.total_seconds() if step.duration else None,
-        machine=machine,
-    )
-
-
 def _released(launch: Launch) -> str:
     done = {"delete": "deleted", "stop": "stopped", "none": "left running"}[launch.hold.release]
     cost = f", cost ${launch.cost:.4f}" if launch.cost is not None else ""
     return f"Studio {launch.studio_name} {done}{cost}"
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
+    """What a run is called as long as it has no other name."""
     return re.split(r"[\r\n]", text.strip(), maxsplit=1)[0]

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.inputs import Inputs, InputsError
-from lightning_zenml.action.main import comment_key, credentials_of, end_runs, github_of
+from lightning_zenml.action.main import comment_key, first_line, github_of
+from lightning_zenml.action.prepare import connect
 from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
+from lightning_zenml.action.runs import end_runs
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Hold, Launcher
-from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.zenml_rest import ZenMLServerError
 from lightning_zenml.zenml_server import ZenMLServer
 
@@ -50,7 +51,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     }
     if comments:
         reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event), comments=comments)
-        reporter.update(state=State.CANCELLED, pipeline=inputs.run.strip().splitlines()[0])
+        reporter.update(state=State.CANCELLED, pipeline=first_line(inputs.run) or inputs.attach)
     return 0 if released else 1
 
 
@@ -60,7 +61,7 @@ def _release(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow) -> 
     hold = Hold(**json.loads(environ["STATE_hold"]))
     try:
         zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
-        lightning = Lightning.connect(credentials_of(inputs, zenml.stack(inputs.stack).settings))
+        lightning = connect(inputs, zenml.stack(inputs.stack).settings)
         launch = Launcher(lightning).resume(hold)
         if inputs.stop_on_cancel:
             launch.stop(grace=_GRACE)

@@ -23,5 +23,9 @@ class StudioError(LaunchError):
     """The studio can't be made ready or refuses a request."""
 
 
+class UnknownLaunchError(StudioError):
+    """The studio is there, but knows no such launch (any more)."""
+
+
 class StudioLostError(StudioError):
     """The studio stopped, slept, was preempted or deleted while the launch needed it."""

@@ -129,11 +129,15 @@ class Launch:
         Raises:
             StudioLostError: the studio is gone or stopped.
         """
-        answer = self._remote.call("peek")
-        status = _status(answer["status"])
-        if not answer["alive"] and status.phase is not Phase.FINISHED:
-            raise StudioLostError(f"The launch's program on the studio '{self.studio_name}' died without a record.")
-        return status
+        for last in (False, True):
+            answer = self._remote.call("peek")
+            status = _status(answer["status"])
+            if answer["alive"] or status.phase is Phase.FINISHED:
+                return status
+            if not last:
+                # Just starting or just ending: the record comes a moment later.
+                time.sleep(_POLL[0])
+        raise StudioLostError(f"The launch's program on the studio '{self.studio_name}' died without a record.")
 
     def leave(self) -> None:
         """Nobody follows any more: the payload releases the studio itself as soon as it is done."""

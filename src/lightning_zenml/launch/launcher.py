@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lightning_zenml.launch import bundle, wheel
-from lightning_zenml.launch.errors import StudioError, StudioLostError
+from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launch import Hold, Launch
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.provision import Limits, Provisioner, Ready, facts
@@ -81,7 +81,7 @@ class Launcher:
 
         Raises:
             StudioLostError: its studio is gone or stopped: the launch has ended.
-            StudioError: the studio knows no such launch.
+            UnknownLaunchError: the studio knows no such launch (any more).
         """
         name = launch_id[: -len("-01234567")]
         studio = Studio.find(self._lightning, name)
@@ -91,7 +91,7 @@ class Launcher:
         takes_over = "touch follower && rm -f left && " if follow else ""
         answer = studio.run(f"cd {folder} && {takes_over}cat launch.json")
         if answer.exit_code != 0:
-            raise StudioError(f"The studio '{name}' knows no launch {launch_id}.")
+            raise UnknownLaunchError(f"The studio '{name}' knows no launch {launch_id}.")
         described = json.loads(answer.output)
         return self.resume(
             Hold(

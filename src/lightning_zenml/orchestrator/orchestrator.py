@@ -209,7 +209,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         others = [
             f"`{name}` ({one.num_machines} machines)" if one.num_machines > 1 else f"`{name}` ({one.machine_type})"
             for name, one in settings.items()
-            if one.machines != studio.machines or one.num_machines > 1
+            if _names(one) != _names(studio) or one.num_machines > 1
         ]
         if others:
             raise SettingsResolvingError(
@@ -305,3 +305,7 @@ def _settings_from_environment() -> Mapping[str, Any]:
     if not isinstance(settings, dict):
         raise SettingsResolvingError(f"The variable {SETTINGS} must hold a JSON object.")
     return settings
+
+
+def _names(settings: LightningOrchestratorSettings) -> list[str]:
+    return [machine.lower() for machine in settings.machines]

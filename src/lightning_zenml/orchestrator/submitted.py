@@ -11,7 +11,7 @@ from zenml.enums import ExecutionStatus
 from zenml.orchestrators import publish_utils
 from zenml.utils.pagination_utils import depaginate
 
-from lightning_zenml.launch.errors import StudioLostError
+from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.spec import Phase
@@ -37,7 +37,8 @@ def fetch_status(
     Returns:
         Status of the run, and by name of its unfinished steps; None where ZenML knows better.
     """
-    if run.status.is_finished or _is_alive(run, lightning):
+    # Without that id its client is still at the launch, and fails the run itself if that comes to nothing.
+    if run.status.is_finished or not run.orchestrator_run_id or _is_alive(run, lightning):
         return None, None
     # Whoever could have told ZenML of the end is gone.
     stopping = run.status is ExecutionStatus.STOPPING
@@ -53,7 +54,7 @@ def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
         run: the run.
         lightning: where it was launched.
     """
-    with contextlib.suppress(StudioLostError):
+    with contextlib.suppress(StudioLostError, UnknownLaunchError):
         _attach(run, lightning).stop(grace=_FORCED_GRACE)
     for step in _unfinished(run):
         publish_utils.publish_stopped_step_run(step.id)
@@ -70,13 +71,11 @@ def settings_credentials(settings: LightningOrchestratorSettings) -> dict[str, s
 def _is_alive(run: PipelineRunResponse, lightning: Lightning) -> bool:
     try:
         return _attach(run, lightning, follow=False).status().phase is not Phase.FINISHED
-    except StudioLostError:
+    except (StudioLostError, UnknownLaunchError):
         return False
 
 
 def _attach(run: PipelineRunResponse, lightning: Lightning, *, follow: bool = True) -> Launch:
-    if not run.orchestrator_run_id:
-        raise StudioLostError("The run was never launched.")
     return Launcher(lightning).attach(launch_id_of(run.orchestrator_run_id), follow=follow)
 
 
