@@ -10,7 +10,7 @@ demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
 
 test: $(VENV)/installed ## all tests, with coverage over all processes
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 lint: $(VENV)/installed ## format, lint, types; workflows, image, shell
 	$(BIN)/ruff format --check .

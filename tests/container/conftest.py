@@ -9,8 +9,8 @@ import pytest
 
 from localcloud import docker as docker_
 from localcloud.docker import Docker
-from localcloud.lightning import LightningCloud
-from localcloud.stack import Stack, services
+from localcloud.lightning import Knobs, LightningCloud
+from localcloud.stack import ZENML_PACKAGES, Stack, services
 from scene import Actions, lightning_of, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def docker() -> Iterator[Docker]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, docker: Docker) -> Iterator[Stack]:
-    with services(tmp_path_factory.mktemp("services")) as running:
+    with services(tmp_path_factory.mktemp("services"), knobs=Knobs(packages=ZENML_PACKAGES)) as running:
         yield running
 
 

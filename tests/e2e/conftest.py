@@ -9,13 +9,13 @@ import pytest
 
 from localcloud.github import GitHub
 from localcloud.lightning import Knobs, LightningCloud
-from localcloud.stack import Stack, services
+from localcloud.stack import ZENML_PACKAGES, Stack, services
 from scene import Actions, Laptop, lightning_of, wait_for
 
 
 @pytest.fixture(scope="session")
 def services_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with services(tmp_path_factory.mktemp("services")) as stack:
+    with services(tmp_path_factory.mktemp("services"), knobs=Knobs(packages=ZENML_PACKAGES)) as stack:
         yield stack
 
 

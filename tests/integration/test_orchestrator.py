@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from localcloud.stack import Stack, client_environment, services
+from localcloud.lightning import Knobs
+from localcloud.stack import ZENML_PACKAGES, Stack, client_environment, services
 
 PROJECT = """
 import json, os, sys
@@ -43,7 +44,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with services(tmp_path_factory.mktemp("cloud"), github=False) as stack:
+    with services(tmp_path_factory.mktemp("cloud"), github=False, knobs=Knobs(packages=ZENML_PACKAGES)) as stack:
         yield stack
 
 

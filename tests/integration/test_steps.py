@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from zenml.utils import source_utils
 
 from lightning_zenml.orchestrator.steps import StepProcess, StepProcesses
 from localcloud.stack import Stack, client_environment
@@ -26,9 +27,12 @@ def output() -> io.StringIO:
 
 @pytest.fixture
 def processes(environment: dict[str, str], tmp_path: Path, output: io.StringIO) -> Iterator[StepProcesses]:
+    # As in the controller. Without it ZenML asks for the main module's file, which a test worker has none of.
+    source_utils.set_custom_source_root(str(tmp_path))
     processes = StepProcesses(environment, tmp_path, output)
     yield processes
     processes.close()
+    source_utils.set_custom_source_root(None)
 
 
 def living(directory: Path) -> set[str]:

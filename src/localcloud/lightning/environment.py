@@ -32,15 +32,19 @@ def uv_cache(cache_dir: Path) -> Path:
     return folder
 
 
-def template(cache_dir: Path) -> Path:
+def template(cache_dir: Path, more: tuple[str, ...] = ()) -> Path:
     """The environment of a new studio: pip, uv and this process's version of lightning-sdk, compiled.
 
     Made on first use, which takes some seconds and needs the package index; kept in `cache_dir`.
 
+    Args:
+        cache_dir: where it is kept.
+        more: further requirements that are installed in it.
+
     Raises:
         RuntimeError: it could not be installed; with uv's words.
     """
-    packages = ["pip", f"uv=={version('uv')}", f"lightning-sdk=={version('lightning-sdk')}"]
+    packages = ["pip", f"uv=={version('uv')}", f"lightning-sdk=={version('lightning-sdk')}", *more]
     key = hashlib.sha256("\n".join([sys.version, str(base_python()), INSIDE, *packages]).encode()).hexdigest()[:16]
     finished = cache_dir / f"environment-{key}"
     with _locked(cache_dir / "lock"):

@@ -10,7 +10,7 @@ CACHE_DIR = Path.home() / ".cache" / "lightning-zenml-localcloud"
 
 @dataclass
 class Knobs:
-    """Settings of the stand-in. All but the last two may be changed while it runs. Times are in seconds.
+    """Settings of the stand-in. All but the last three may be changed while it runs. Times are in seconds.
 
     Args:
         start_seconds: from the start of a machine (PENDING) to RUNNING.
@@ -36,6 +36,7 @@ class Knobs:
         fail: (method, regular expression of the path, HTTP status, times): so many matching calls are refused.
         page_size: studios per page of a listing.
         cache_dir: where the Python environment of new studios and uv's cache are kept between runs.
+        packages: installed in every new studio besides, as an organization's own environment template would bring them.
         isolated: studios are mount and PID namespaces; None: if this process may make them.
     """
 
@@ -60,4 +61,5 @@ class Knobs:
     fail: list[tuple[str, str, int, int]] = field(default_factory=list)
     page_size: int = 50
     cache_dir: Path = CACHE_DIR
+    packages: tuple[str, ...] = ()
     isolated: bool | None = None

@@ -36,7 +36,7 @@ class Studios:
         self._knobs = knobs
         self._ledger = ledger
         self._variables = variables
-        self._template = environment.template(knobs.cache_dir)
+        self._template = environment.template(knobs.cache_dir, knobs.packages)
         isolated = can_isolate() if knobs.isolated is None else knobs.isolated
         self._sandbox: type[Sandbox] = NamespaceSandbox if isolated else ProcessSandbox
 
