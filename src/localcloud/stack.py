@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STACK = "lightning"
 ZENML_PACKAGES = (f"zenml=={version('zenml')}", "aws-profile-manager", "boto3", "s3fs>=2026")
-"""What every launch on this stack installs. In new studios from the start (`Knobs.packages`), it spares tests the time."""
+"""What every launch on this stack installs; in new studios from the start (`Knobs.packages`) it spares tests time."""
 ORCHESTRATOR = "lightning_orchestrator"
 ARTIFACT_STORE = "s3_store"
 
