@@ -258,6 +258,7 @@ def test_what_to_attach_to_must_be_a_launch_id() -> None:
         Inputs.from_environ({**REQUIRED, "INPUT_ATTACH": "; rm -rf /"})
 
 
-def test_a_cost_limit_needs_somebody_to_keep_it() -> None:
+@pytest.mark.parametrize("other", [{"INPUT_ASYNC": "true"}, {"INPUT_ATTACH": "zenml-model-89abcdef"}])
+def test_a_cost_limit_needs_somebody_to_keep_it(other: dict[str, str]) -> None:
     with pytest.raises(InputsError, match="timeout-minutes"):
-        Inputs.from_environ({**REQUIRED, "INPUT_ASYNC": "true", "INPUT_MAX-COST": "3"})
+        Inputs.from_environ({**REQUIRED, **other, "INPUT_MAX-COST": "3"})

@@ -266,8 +266,8 @@ class _Reader:
     def max_cost(self, name: str) -> float | None:
         """A limit that somebody must be there to keep."""
         value = self.number(name)
-        if value is not None and self.text("async") in _BOOLEANS and _BOOLEANS[self.text("async")]:
-            self._note(name, "goes with a run that is waited for; with `async: true` use `timeout-minutes`")
+        if value is not None and (_BOOLEANS.get(self.text("async")) or self.text("attach")):
+            self._note(name, "goes with a run that is waited for; with `async` or `attach` use `timeout-minutes`")
         return value
 
     def url(self, name: str, meaning: str) -> str:
