@@ -208,13 +208,32 @@ def _lives(pid: int) -> bool:
 
 
 def _build(docker: Docker, context: Path) -> None:
-    """Builds as a runner does, but for the network."""
-    common = ["--network", "host", "--file", str(context / "Dockerfile")]
-    # Its name keeps the layers of the first stage for the next build.
-    docker("build", *common, "--target", "builder", "--tag", f"{IMAGE}-builder", str(context))
-    docker("build", *common, "--tag", IMAGE, str(context))
+    """Builds as a runner does, but for the network, from what git would check out.
+
+    The tree itself is no good as a context: whatever else runs there, files that come and go end the build.
+    """
+    with tempfile.TemporaryDirectory() as checkout:
+        _check_out(context, Path(checkout))
+        common = ["--network", "host", "--file", f"{checkout}/Dockerfile"]
+        # Its name keeps the layers of the first stage for the next build.
+        docker("build", *common, "--target", "builder", "--tag", f"{IMAGE}-builder", checkout)
+        docker("build", *common, "--tag", IMAGE, checkout)
     if docker.is_own:
         docker("image", "prune", "--force")
+
+
+def _check_out(tree: Path, target: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.split("\0"):
+        if name and (tree / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(tree / name, target / name)
 
 
 def _install() -> None:
