@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -24,8 +23,6 @@ pytestmark = pytest.mark.timeout(600)
 
 RUNNER_USER = 1001
 """Whoever owns the workspace on a runner; not root, as whom the container runs."""
-KILLED_AFTER = 10.0
-"""Seconds from a cancel to the end of the client: those of SIGINT and SIGTERM in the runner's `ProcessInvoker.cs`."""
 
 StepOf = Callable[..., ContainerStep]
 
@@ -95,13 +92,10 @@ def test_bad_inputs(step_of: StepOf) -> None:
 @pytest.mark.parametrize("way", ["SIGINT to the client", "docker stop"])
 def test_cancel(cloud: LightningCloud, actions: Actions, step_of: StepOf, way: str) -> None:
     step = step_of(studio_name="warm", run="echo now; sleep 600")
-    cancelled_at = 0.0
 
     def cancel(line: str) -> signal.Signals | None:
-        nonlocal cancelled_at
         if not line.startswith("now"):
             return None
-        cancelled_at = time.monotonic()
         if way == "docker stop":
             threading.Thread(target=step.stop).start()
             return None
@@ -109,7 +103,7 @@ def test_cancel(cloud: LightningCloud, actions: Actions, step_of: StepOf, way: s
 
     finished = step.run(interrupt=cancel, post=False)
 
-    assert time.monotonic() - cancelled_at < KILLED_AFTER, finished.log
+    # Not 137: it ended before the kill that follows ten seconds after a stop.
     assert finished.exit_code == (130 if way.startswith("SIGINT") else 143)
     assert finished.outputs["status"] == "stopped"
     assert "cancelled" in actions.comment()
