@@ -84,6 +84,31 @@ def test_stop_on_cancel_false_leaves_the_run_and_says_so(cloud: LightningCloud, 
     wait_for(lambda: studio.deleted)
 
 
+@pytest.mark.parametrize("moment", ["starting", "uploading"])
+def test_stop_on_cancel_false_leaves_no_studio_that_nothing_runs_on(
+    cloud: LightningCloud, actions: Actions, studio: str, moment: str
+) -> None:
+    # Time to be killed in.
+    cloud.knobs.setup_seconds = 1
+    step = step_of(actions, studio_name=studio, stop_on_cancel="false")
+    finished = step.run(interrupt=at(moment, signal.SIGKILL))
+    assert (finished.exit_code, finished.post_exit_code) == (-signal.SIGKILL, 0), finished.log
+    assert "was cancelled" in actions.comment()
+    # The command takes two seconds, and a studio that starts is up in less: what runs after that, runs on.
+    wait_for(lambda: not cloud.running(), 30)
+
+
+def test_stop_on_cancel_false_and_a_kill_leave_the_run_and_say_so(cloud: LightningCloud, actions: Actions) -> None:
+    step = actions.step(run='echo "the run begins"; while ! test -e ~/go; do sleep 0.1; done', stop_on_cancel="false")
+    finished = step.run(interrupt=at("running", signal.SIGKILL))
+    assert (finished.exit_code, finished.post_exit_code) == (-signal.SIGKILL, 0), finished.log
+    assert "is running" in actions.comment()
+    studio = cloud.studio(finished.outputs["studio-name"])
+    assert cloud.running() == [studio.name]
+    (studio.home / "go").touch()
+    wait_for(lambda: studio.deleted)
+
+
 def test_a_cancelled_run_is_stopped_in_zenml_too(actions: Actions, cloud: LightningCloud, studio: str) -> None:
     slow = {
         "run.py": "import time\nfrom zenml import pipeline, step\n"

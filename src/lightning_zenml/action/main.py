@@ -109,7 +109,6 @@ class _Main:
                 launch = self._attach(self._inputs.attach)
                 return self._follow(launch) if launch else self._report_ended(self._inputs.attach)
             with tempfile.TemporaryDirectory() as scratch:
-                self._log.title("Check and package")
                 lightning, spec = self._preparation.carry_out(Path(scratch))
                 self._log.title("Start the studio")
                 launch = Launcher(lightning, notify=self._log.line, on_hold=self._hold).launch(spec)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
+from enum import Enum, auto
 
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.inputs import Inputs, InputsError
@@ -14,8 +14,9 @@ from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
 from lightning_zenml.action.runs import end_runs
 from lightning_zenml.action.workflow import Workflow
-from lightning_zenml.launch.errors import LaunchError, StudioLostError
-from lightning_zenml.launch.launcher import Hold, Launcher
+from lightning_zenml.launch.errors import LaunchError, StudioError
+from lightning_zenml.launch.launcher import Hold, Launch, Launcher
+from lightning_zenml.launch.spec import Phase
 from lightning_zenml.zenml_rest import ZenMLServerError
 from lightning_zenml.zenml_server import ZenMLServer
 
@@ -42,8 +43,8 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     for secret in inputs.secrets:
         workflow.mask(secret)
     event = Event.from_environ(environ)
-    released = _release(environ, inputs, workflow)
-    if released:
+    fate = _release(environ, inputs, workflow)
+    if fate is not _Fate.UNKNOWN:
         # Before the comment: whatever GitHub says to that, nothing is left to release.
         workflow.save_state("finished", "true")
     comments = {
@@ -51,29 +52,49 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     }
     if comments:
         reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event), comments=comments)
-        reporter.update(state=State.CANCELLED, pipeline=first_line(inputs.run) or inputs.attach)
-    return 0 if released else 1
+        goes_on = fate is _Fate.GOES_ON
+        reporter.update(
+            state=State.RUNNING if goes_on else State.CANCELLED,
+            is_async=goes_on,
+            pipeline=first_line(inputs.run) or inputs.attach,
+        )
+    return 1 if fate is _Fate.UNKNOWN else 0
 
 
-def _release(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow) -> bool:
+class _Fate(Enum):
+    """What became of the launch."""
+
+    ENDED = auto()
+    GOES_ON = auto()
+    UNKNOWN = auto()
+
+
+def _release(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow) -> _Fate:
     if not environ.get("STATE_hold"):
-        return True
+        return _Fate.ENDED
     hold = Hold(**json.loads(environ["STATE_hold"]))
     try:
         zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
         lightning = connect(inputs, zenml.stack(inputs.stack).settings)
         launch = Launcher(lightning).resume(hold)
-        if inputs.stop_on_cancel:
-            launch.stop(grace=_GRACE)
-            end_runs(zenml, json.loads(environ.get("STATE_runs") or "[]"), workflow)
-            workflow.notice(f"The studio {hold.studio_name} was still held; the run is stopped, the studio released.")
-        else:
-            with contextlib.suppress(StudioLostError):
-                launch.leave()
+        if not inputs.stop_on_cancel and _is_under_way(launch):
+            launch.leave()
+            return _Fate.GOES_ON
+        launch.stop(grace=_GRACE)
+        end_runs(zenml, json.loads(environ.get("STATE_runs") or "[]"), workflow)
+        workflow.notice(f"The studio {hold.studio_name} was still held; the run is stopped, the studio released.")
     except (LaunchError, ZenMLServerError) as error:
         workflow.error(
             f"The studio {hold.studio_name} could not be released and may cost money: {error} Stop it on Lightning AI.",
             title="A studio may still be running",
         )
+        return _Fate.UNKNOWN
+    return _Fate.ENDED
+
+
+def _is_under_way(launch: Launch) -> bool:
+    """Whether a payload runs that will release the studio; main may have been killed before it started one."""
+    try:
+        return bool(launch.hold.python) and launch.status().phase is not Phase.FINISHED
+    except StudioError:
         return False
-    return True
