@@ -92,6 +92,18 @@ def test_a_gpu_that_comes_up_as_a_cpu(cloud: LightningCloud, actions: Actions) -
     assert cloud.studio(finished.outputs["studio-name"]).deleted
 
 
+def test_what_main_could_not_release_post_does_and_the_comment_keeps_its_reason(
+    cloud: LightningCloud, actions: Actions
+) -> None:
+    cloud.knobs.gpu_comes_up_as_cpu = True
+    cloud.knobs.fail = [("DELETE", r"/cloudspaces/[^/]+$", 503, 6)]
+    finished = actions.step(machine_type="T4").run()
+    assert (finished.exit_code, finished.post_exit_code) == (1, 0)
+    assert cloud.studio(finished.outputs["studio-name"]).deleted
+    assert "failed" in actions.comment()
+    assert "cancelled" not in actions.comment()
+
+
 def test_a_run_that_costs_too_much_is_warned_of_and_stopped(cloud: LightningCloud, actions: Actions) -> None:
     # Some 36 dollars an hour: a cent each second.
     inputs = {"machine_type": "H100_X_8", "max_cost": "0.10", "keep_studio": "delete"}

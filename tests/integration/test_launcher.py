@@ -26,6 +26,7 @@ from lightning_zenml.launch.errors import (
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher, Limits
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec, Phase, Status, Update
+from lightning_zenml.launch.studio import Studio
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
 from localcloud.lightning import Knobs, LightningCloud
@@ -240,6 +241,35 @@ def test_a_second_launch_waits_for_the_lease_and_says_for_whom(
     first.release()
     thread.join(60)
     assert [status.succeeded for status in outcome] == [True]
+
+
+@pytest.mark.parametrize("keep", [KeepStudio.DELETE, KeepStudio.STOP])
+def test_a_launch_that_ends_while_it_waits_leaves_the_studio_to_the_other(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, keep: KeepStudio
+) -> None:
+    name = f"shared-{keep}"
+    first = launch(lightning, replace(spec, studio_name=name, command="while ! test -e ~/go; do sleep 0.1; done"))
+
+    def interrupt(hold: Hold) -> None:
+        # Before it knows of the other: the lease comes after set-up.
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        launch(lightning, replace(spec, studio_name=name, keep_studio=keep), on_hold=interrupt)
+    assert cloud.running() == [name]
+    (cloud.studio(name).home / "go").touch()
+    assert follow(first)[0].succeeded
+    first.release()
+
+
+def test_a_studio_that_somebody_else_made_a_moment_before_is_not_deleted(
+    cloud: LightningCloud, lightning: Lightning
+) -> None:
+    theirs = Studio.create(lightning, "raced", cluster=None)
+    cloud.knobs.fail = [("POST", r"/runs$", 400, 5)]
+    ours = Studio.create(lightning, "raced", cluster=None)
+    assert ours.id == theirs.id
+    assert not cloud.studio("raced").deleted
 
 
 # What goes wrong before anything costs

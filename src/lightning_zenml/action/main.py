@@ -157,7 +157,7 @@ class _Main:
 
     def _hold(self, hold: Hold) -> None:
         """Notes for `post` what must be released, before it costs anything."""
-        self._held = True
+        self._held = not hold.is_over
         self._workflow.save_state("hold", json.dumps(hold.as_dict()))
         self._workflow.set_output("studio-name", hold.studio_name)
         self._workflow.set_output("launch-id", hold.launch_id)
@@ -255,14 +255,15 @@ class _Main:
 
     def _give_up(self, launch: Launch | None, message: str) -> int:
         """Fails for a reason that the launch's own record does not tell."""
+        released = not self._held
         if launch is not None:
             try:
                 launch.release()
+                released = True
             except LaunchError as error:
-                # Not finished: `post` tries again.
-                self._workflow.error(f"{message} And the studio could not be released: {error}")
-                return 1
-        return self._fail(Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message))
+                message = f"{message} And the studio could not be released yet: {error}"
+        failure = Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message)
+        return self._fail(failure, released=released)
 
     def _fail(
         self,
@@ -270,6 +271,7 @@ class _Main:
         *,
         state: State = State.FAILED,
         place: failures.Place | None = None,
+        released: bool = True,
         **changes: Any,
     ) -> int:
         self._log.end()
@@ -281,14 +283,20 @@ class _Main:
         )
         self._workflow.set_output("status", state.value)
         self._reporter.update(state=state, failure=failure, **changes)
-        self._workflow.save_state("finished", "true")
+        self._end(released=released)
         return 1
+
+    def _end(self, *, released: bool) -> None:
+        """Tells `post` what is left to do: never the comment, and the studio only when it could not be released."""
+        self._workflow.save_state("reported", "true")
+        if released:
+            self._workflow.save_state("finished", "true")
 
     def _cancel(self, launch: Launch | None) -> None:
         self._log.end()
         if launch is not None and not self._inputs.stop_on_cancel:
-            # An end that came just before the signal is as good.
-            with contextlib.suppress(StudioLostError):
+            # An end that came just before the signal is as good, and unheard the payload finds out by itself.
+            with contextlib.suppress(LaunchError):
                 launch.leave()
             self._workflow.notice(
                 f"The workflow is cancelled; the run goes on in {launch.studio_url}, as `stop-on-cancel: false` says."
@@ -307,8 +315,7 @@ class _Main:
         self._workflow.set_output("status", "stopped")
         self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
         self._reporter.update(state=State.CANCELLED, runs=self._runs.reports)
-        if launch is not None or not self._held:
-            self._workflow.save_state("finished", "true")
+        self._end(released=launch is not None or not self._held)
 
 
 def _nothing_to_do(event: Event, environ: Mapping[str, str]) -> str | None:

@@ -50,7 +50,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     comments = {
         int(number): int(comment) for number, comment in json.loads(environ.get("STATE_comments") or "{}").items()
     }
-    if comments:
+    if comments and not environ.get("STATE_reported"):
         reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event), comments=comments)
         goes_on = fate is _Fate.GOES_ON
         reporter.update(
@@ -73,6 +73,8 @@ def _release(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow) -> 
     if not environ.get("STATE_hold"):
         return _Fate.ENDED
     hold = Hold(**json.loads(environ["STATE_hold"]))
+    if hold.is_over:
+        return _Fate.ENDED
     try:
         zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
         lightning = connect(inputs, zenml.stack(inputs.stack).settings)

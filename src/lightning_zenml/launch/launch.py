@@ -49,6 +49,11 @@ class Hold:
     python: str = ""
     wheel: str = ""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to release or to stop."""
+        return self.release == "none" and not self.leased and not self.python
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `Hold(**...)` is the way back."""
         return asdict(self)

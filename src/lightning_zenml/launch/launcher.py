@@ -127,6 +127,7 @@ class _Attempt:
         digest = hashlib.sha256(self._wheel.read_bytes()).hexdigest()[:16]
         self._wheel_target = f"wheels/{digest}/{self._wheel.name}"
         self._hold: Hold | None = None
+        self._policy = "none"
 
     def carry_out(self) -> Launch:
         ready = self._provision()
@@ -141,6 +142,7 @@ class _Attempt:
         if self._hold is not None:
             self._notify(f"Releasing {self._hold.studio_name}")
             Launch(self._lightning, self._hold, machine=None, since=time.time()).release()
+            self._take(replace(self._hold, release="none", leased=False, python=""))
 
     def _provision(self) -> Ready:
         spec = self._spec
@@ -165,14 +167,15 @@ class _Attempt:
         raise AssertionError("unreachable")
 
     def _on_studio(self, studio: Studio, fresh: bool, was_running: bool) -> None:
-        release = _release_policy(self._spec, was_running=was_running)
+        self._policy = _release_policy(self._spec, was_running=was_running)
         self._take(
             Hold(
                 launch_id=f"{studio.name}-{self._suffix}",
                 studio_id=studio.id,
                 studio_name=studio.name,
                 cluster=studio.cluster,
-                release=release,
+                # Another launch may have a running studio: nothing of it is ours before the lease is.
+                release="none" if was_running else self._policy,
             )
         )
 
@@ -200,7 +203,8 @@ class _Attempt:
                 self._notify(f"Waiting: {studio.name} is in use by {answer['owner']} (launch {told})")
             time.sleep(pause)
             pause = min(pause * 1.5, _LEASE_POLL[1])
-        self._take(replace(wanted, leased=True, python=python, wheel=self._wheel_target))
+        mine = replace(wanted, release=self._policy, leased=True, python=python, wheel=self._wheel_target)
+        self._take(mine)
 
     def _upload(self, ready: Ready) -> str:
         """Uploads what the studio lacks; returns the bash command that unpacks it there."""

@@ -141,10 +141,13 @@ class Studio:
             studio = cls(lightning, id=space.id, name=space.name, cluster=space.cluster_id)
         except (UnreachableError, ApiError) as error:
             # The answer may be lost while the studio exists: it would be billed with nobody knowing of it.
-            lost = cls.find(lightning, name)
-            if lost is None:
+            found = cls.find(lightning, name)
+            if found is None:
                 raise StudioError(f"Can't create the studio '{name}': {error}") from None
-            studio = lost
+            if isinstance(error, ApiError) and error.status == 409:
+                # Somebody else made it a moment before, and its first run too: not ours to delete.
+                return found
+            studio = found
         try:
             lightning.call(
                 lightning.client.cloud_space_service_create_lightning_run,

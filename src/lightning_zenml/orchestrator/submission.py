@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import tempfile
@@ -61,12 +62,10 @@ class Submission:
                 print(update.log, end="", flush=True)
                 status = update.status
         except StudioLostError:
-            # Nobody else is left who could tell ZenML.
-            self._fail_run()
-            self.launch.release()
+            self._give_up()
             raise
         except BaseException:
-            self.launch.leave()
+            self._let_go()
             raise
         self.launch.release()
         _raise_unless_succeeded(status)
@@ -83,16 +82,28 @@ class Submission:
                 status = update.status
                 if update.runs or status.phase is Phase.FINISHED:
                     break
-        finally:
-            self.launch.leave()
+        except StudioLostError:
+            self._give_up()
+            raise
+        except BaseException:
+            self._let_go()
+            raise
+        self._let_go()
         if status is not None and status.phase is Phase.FINISHED:
             _raise_unless_succeeded(status)
         logger.info("The run goes on in the studio %s: %s", self.launch.studio_name, self.launch.studio_url)
 
-    def _fail_run(self) -> None:
+    def _let_go(self) -> None:
+        # Unheard, the payload finds out by itself that nobody follows.
+        with contextlib.suppress(LaunchError):
+            self.launch.leave()
+
+    def _give_up(self) -> None:
+        """The studio is lost: nobody else is left who could tell ZenML and release what there is."""
         run = Client().get_pipeline_run(self.run.id, hydrate=False)
         if not run.status.is_finished:
             publish_failed_pipeline_run(self.run.id)
+        self.launch.release()
 
 
 def submit(

@@ -59,10 +59,34 @@ def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str
             urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
             return
         except OSError as error:
-            refused = isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429
-            if refused or attempt == _TRIES - 1:
+            if _is_refused(error) or attempt == _TRIES - 1:
                 raise
             time.sleep(0.5 * 2**attempt)
+
+
+def insist(call: Callable[[], None], *, pause: float = 60, times: int = 30) -> None:
+    """Makes a call that must not fail for good, through outages far longer than `send` sits out.
+
+    Args:
+        call: raises an OSError when it failed.
+        pause: seconds between two tries.
+        times: tries.
+
+    Raises:
+        OSError: refused, or failed each time.
+    """
+    for left in reversed(range(times)):
+        try:
+            return call()
+        except OSError as error:
+            if _is_refused(error) or not left:
+                raise
+            time.sleep(pause)
+    return None
+
+
+def _is_refused(error: OSError) -> bool:
+    return isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429
 
 
 class Heartbeat:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lightning_zenml.launch.payload import install, lease
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
-from lightning_zenml.launch.payload.platform import Heartbeat, Platform, send
+from lightning_zenml.launch.payload.platform import Heartbeat, Platform, insist, send
 from lightning_zenml.launch.payload.session import Ended, Session, kill
 
 _HEARTBEAT = 30.0
@@ -137,9 +137,9 @@ class Supervisor:
         stops = self._do["release"] == "stop"
         lease.release(self._folder.root, launch_id=self._folder.path.name, closing=stops)
         if self._do["release"] == "delete":
-            self._platform.delete()
+            insist(self._platform.delete)
         elif stops:
-            self._platform.stop()
+            insist(self._platform.stop)
 
     def _supervise(self, log: Any) -> None:
         self._record("installing")
