@@ -99,6 +99,29 @@ class Catalog:
             gpus=0 if sdk_machine.family in ("CPU", "DATA-PREP") else sdk_machine.accelerator_count or 1,
         )
 
+    def cheapest(self, *, cpus: float | None = None, gpus: int | None = None, memory: float | None = None) -> Machine:
+        """The cheapest machine with capacity that holds this much.
+
+        Args:
+            cpus: number of cores.
+            gpus: number of GPUs.
+            memory: of the machine, in megabytes (10^6 bytes); a machine whose memory the catalog doesn't tell is taken
+                to have enough.
+
+        Raises:
+            MachineError: no machine with capacity holds it.
+        """
+        holding = [
+            accelerator
+            for accelerator in self._available
+            if _holds(accelerator, cpus=cpus or 0, gpus=gpus or 0, memory=memory or 0)
+        ]
+        if not holding:
+            wanted = {"CPUs": cpus, "GPUs": gpus, "MB of memory": memory}
+            asked = ", ".join(f"{amount:g} {unit}" for unit, amount in wanted.items() if amount) or "anything"
+            raise MachineError(f"{self._cluster} has no machine with capacity now that holds {asked}.")
+        return _machine(min(holding, key=_cost), None)
+
     @cached_property
     def _accelerators(self) -> list[Any]:
         """The enabled accelerators (`V1ClusterAccelerator`); empty when the cloud account lists none."""
@@ -139,16 +162,19 @@ class Catalog:
         return next(iter([*exact, *alike]), None)
 
     def _cheapest_gpu(self) -> Machine:
-        gpus = [
-            accelerator
-            for accelerator in self._accelerators
-            if accelerator.accelerator_type == "GPU"
-            and not accelerator.out_of_capacity
-            and not accelerator.is_tier_restricted
-        ]
+        gpus = [accelerator for accelerator in self._available if accelerator.accelerator_type == "GPU"]
         if not gpus:
             raise MachineError(f"{self._cluster} has no GPU with capacity now. {self._suggestion('gpu')}")
-        return _machine(min(gpus, key=lambda accelerator: accelerator.cost or float("inf")), None)
+        return _machine(min(gpus, key=_cost), None)
+
+    @property
+    def _available(self) -> list[Any]:
+        """Those accelerators that this account can have now."""
+        return [
+            accelerator
+            for accelerator in self._accelerators
+            if not accelerator.out_of_capacity and not accelerator.is_tier_restricted
+        ]
 
     def _suggestion(self, wanted: str) -> str:
         sold = sorted({_machine(accelerator, None).name for accelerator in self._accelerators}) or sorted(_SDK_MACHINES)
@@ -176,6 +202,20 @@ def _by_slug(wanted: str) -> SdkMachine | None:
 def _count(accelerator: Any) -> int:
     resources = accelerator.resources
     return int((resources.gpu if accelerator.accelerator_type == "GPU" else resources.cpu) or 0)
+
+
+def _cost(accelerator: Any) -> float:
+    return float(accelerator.cost or "inf")
+
+
+def _holds(accelerator: Any, *, cpus: float, gpus: int, memory: float) -> bool:
+    resources = accelerator.resources
+    has_gpus = (resources.gpu or 0) if accelerator.accelerator_type == "GPU" else 0
+    return (
+        (resources.cpu or 0) >= cpus
+        and has_gpus >= gpus
+        and (float(resources.memory_mb or 0) or float("inf")) >= memory
+    )
 
 
 def _aliases(accelerator: Any) -> frozenset[str]:

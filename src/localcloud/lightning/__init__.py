@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from .cloud import LightningCloud
 from .entities import Studio
+from .job_entities import Job, JobState
 from .knobs import Knobs
 from .ledger import Interval
 from .server import Request
 
-__all__ = ["Interval", "Knobs", "LightningCloud", "Request", "Studio"]
+__all__ = ["Interval", "Job", "JobState", "Knobs", "LightningCloud", "Request", "Studio"]

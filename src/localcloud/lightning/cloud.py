@@ -11,6 +11,9 @@ from typing import Self
 from .accounts import Accounts
 from .blobs import Blobs
 from .entities import Studio
+from .job_entities import Job
+from .job_routes import JobRoutes
+from .jobs import Jobs
 from .knobs import Knobs
 from .ledger import Interval, Ledger
 from .machines import routes as machine_routes
@@ -61,12 +64,14 @@ class LightningCloud:
         for folder in (spool, self.root / "studios", self.root / "machines", self.root / "drive"):
             folder.mkdir(parents=True, exist_ok=True)
         self._studios = Studios(self.root, self.knobs, self.ledger, self._variables)
+        self._jobs = Jobs(self.root, self.knobs, self.ledger, self._studios)
         self._server = Server(self.knobs, self._accounts.authorised, spool, self.lock, self._port)
         self.url = self._server.url
         self._server.routes += [
             *self._accounts.routes(),
             *machine_routes(self.knobs),
             *StudioRoutes(self._studios, self._accounts, self.knobs).routes(),
+            *JobRoutes(self._jobs, self._studios, self._accounts, self.knobs, self.url).routes(),
             *Blobs(self.root, self.url, self._studios, self._accounts, self.knobs).routes(),
         ]
         self._clock = threading.Thread(target=self._run_clock, name="lightning-clock", daemon=True)
@@ -79,7 +84,10 @@ class LightningCloud:
         self._clock.join()
         self._server.stop()
         with self.lock:
+            self._jobs.close()
             self._studios.close()
+        for folder in ("jobs", "snapshots"):
+            shutil.rmtree(self.root / folder, ignore_errors=True)
         shutil.rmtree(self.root / "machines")
         shutil.rmtree(self.root / "spool")
 
@@ -130,6 +138,23 @@ class LightningCloud:
                 return studio
         raise KeyError(name)
 
+    @property
+    def jobs(self) -> list[Job]:
+        """Every job and multi-machine job that was ever created, deleted ones too."""
+        with self.lock:
+            return list(self._jobs.all)
+
+    def job(self, name: str) -> Job:
+        """The newest job of this name, deleted or not.
+
+        Raises:
+            KeyError: there never was one.
+        """
+        for job in reversed(self.jobs):
+            if job.name == name:
+                return job
+        raise KeyError(name)
+
     def running(self) -> list[str]:
         """Names of the studios and jobs that are billed right now."""
         with self.lock:
@@ -150,6 +175,7 @@ class LightningCloud:
             with self.lock:
                 try:
                     self._studios.tick()
+                    self._jobs.tick()
                 except Exception:
                     failure = Request("", "clock", {}, reason=traceback.format_exc())
                     if not any(request.reason == failure.reason for request in self._server.refused):

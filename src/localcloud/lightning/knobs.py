@@ -35,6 +35,15 @@ class Knobs:
             dropped instead of answered; used up, one call per entry.
         fail: (method, regular expression of the path, HTTP status, times): so many matching calls are refused.
         page_size: studios per page of a listing.
+        first_snapshot_seconds: what a job waits for the first snapshot of its studio and run id; some minutes on the
+            platform. Jobs with the same run id share it.
+        collect_seconds: from the end of a job's command (`complete`, `fail`) to its end (`completed`, `failed`).
+        artifact_seconds: between two looks at a running job's home for files that it made or changed.
+        cost_delay_seconds: after the end of a job, while its `totalCost` is 0.
+        preempt: names of interruptible jobs that lose their machines; used up, one loss per entry.
+        home_survives_preemption: a job that is started again finds the files of the attempt before.
+        find_job_status: 501, as seen on the platform: `jobs/find` is not implemented.
+        saved_logs_only: a job that has ended has its log as a file alone, not in pages.
         cache_dir: where the Python environment of new studios and uv's cache are kept between runs.
         packages: installed in every new studio besides, as an organization's own environment template would bring them.
         isolated: studios are mount and PID namespaces; None: if this process may make them.
@@ -60,6 +69,14 @@ class Knobs:
     lose_answers: list[tuple[str, str]] = field(default_factory=list)
     fail: list[tuple[str, str, int, int]] = field(default_factory=list)
     page_size: int = 50
+    first_snapshot_seconds: float = 0
+    collect_seconds: float = 0.05
+    artifact_seconds: float = 0.5
+    cost_delay_seconds: float = 0
+    preempt: set[str] = field(default_factory=set)
+    home_survives_preemption: bool = False
+    find_job_status: int = 200
+    saved_logs_only: bool = False
     cache_dir: Path = CACHE_DIR
     packages: tuple[str, ...] = ()
     isolated: bool | None = None

@@ -40,12 +40,14 @@ class Disk:
         template: see `environment.template`.
         uv_cache: see `environment.uv_cache`.
         cloud: folder of the whole stand-in, hidden from studios.
+        snapshot: what another studio's `environment` held, as it lies between the template and this one; None: nothing.
     """
 
     folder: Path
     template: Path
     uv_cache: Path
     cloud: Path
+    snapshot: Path | None = None
 
     @property
     def home(self) -> Path:
@@ -174,7 +176,7 @@ class NamespaceSandbox(Sandbox):
             "MACHINE_INSIDE": self.machine_path,
             "UV_CACHE": str(self.disk.uv_cache),
             "UV_CACHE_INSIDE": self.uv_cache_path,
-            "TEMPLATE": str(self.disk.template),
+            "TEMPLATE": ":".join(str(layer) for layer in (self.disk.snapshot, self.disk.template) if layer),
             "ENVIRONMENT": str(self.disk.environment),
             "ENVIRONMENT_INSIDE": self.environment_path,
             "PYTHON": str(python),
@@ -220,7 +222,7 @@ class ProcessSandbox(Sandbox):
     def start(self) -> None:
         """See `Sandbox.start`."""
         if not self.disk.environment.exists():
-            environment.copy(self.disk.template, self.disk.environment)
+            environment.copy(self.disk.snapshot or self.disk.template, self.disk.environment)
         self._keep([sys.executable, "-I", "-S", "-c", _PROCESS_KEEPER, f"{self._MARK}={self.scratch}"], {})
 
     def spawn(self, command: str, variables: Mapping[str, str], output: BinaryIO) -> subprocess.Popen[bytes]:

@@ -38,6 +38,12 @@ class Session:
         """What it wrote so far to stdout and stderr, in order."""
         return self._output.read_bytes()
 
+    def output_from(self, offset: int) -> bytes:
+        """What it wrote so far, without the first `offset` bytes."""
+        with self._output.open("rb") as file:
+            file.seek(offset)
+            return file.read()
+
     def reap(self) -> None:
         """Take leave of the process; its machine has been stopped."""
         with suppress(subprocess.TimeoutExpired):

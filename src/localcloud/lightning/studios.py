@@ -14,7 +14,7 @@ from .entities import Instance, Phase, Studio
 from .knobs import Knobs
 from .ledger import Ledger
 from .machine import passed_on
-from .machines import Cluster
+from .machines import Cluster, Offer
 from .sandbox import Disk, NamespaceSandbox, ProcessSandbox, Sandbox, can_isolate
 from .server import ApiError
 from .sessions import Session
@@ -38,7 +38,7 @@ class Studios:
         self._variables = variables
         self._template = environment.template(knobs.cache_dir, knobs.packages)
         isolated = can_isolate() if knobs.isolated is None else knobs.isolated
-        self._sandbox: type[Sandbox] = NamespaceSandbox if isolated else ProcessSandbox
+        self.sandbox: type[Sandbox] = NamespaceSandbox if isolated else ProcessSandbox
 
     def present(self, project_id: str) -> list[Studio]:
         """The studios of a teamspace, oldest first."""
@@ -165,6 +165,25 @@ class Studios:
             raise ApiError(5, f"session {name} not found")
         return studio.in_use.sessions[name]
 
+    def offer(self, cluster: Cluster, machine: str) -> Offer:
+        """What is really started when `machine` is asked for: a GPU that the cloud does not sell comes up as a CPU."""
+        offer = cluster.find(machine)
+        cpu = cluster.find("cpu-4")
+        assert cpu is not None
+        return cpu if offer is None or (self._knobs.gpu_comes_up_as_cpu and offer.machine.gpus) else offer
+
+    def session_variables(self, studio: Studio, sandbox: Sandbox) -> dict[str, str]:
+        """All variables of a command in a machine of the studio, or of a job from it."""
+        return {
+            **sandbox.folder.variables(environment_on_path=self._knobs.environment_on_path),
+            **passed_on(),
+            "HOME": sandbox.home_path,
+            "LIGHTNING_ARTIFACTS_DIR": sandbox.home_path,
+            "UV_CACHE_DIR": sandbox.uv_cache_path,
+            **self._variables(studio),
+            **studio.env,
+        }
+
     def keep_awake(self, studio: Studio) -> None:
         """A keep-alive arrived."""
         if studio.in_use is not None:
@@ -195,12 +214,7 @@ class Studios:
                 self._end(instance)
 
     def _instance(self, studio: Studio, machine: str, *, spot: bool) -> Instance:
-        offer = studio.cluster.find(machine)
-        cpu = studio.cluster.find("cpu-4")
-        assert cpu is not None
-        # No error: a GPU that the cloud does not sell comes up as a CPU.
-        if offer is None or (self._knobs.gpu_comes_up_as_cpu and offer.machine.gpus):
-            offer = cpu
+        offer = self.offer(studio.cluster, machine)
         setup = float("inf") if studio.stuck else self._knobs.setup_seconds
         restore = setup if self._knobs.restore_seconds is None else self._knobs.restore_seconds
         return Instance(offer, spot, setup, restore)
@@ -236,7 +250,7 @@ class Studios:
         machine = instance.offer.machine
         scratch = self._root / "machines" / instance.id
         scratch.mkdir(parents=True)
-        instance.sandbox = self._sandbox(studio.disk, scratch, machine.gpus, machine.family)
+        instance.sandbox = self.sandbox(studio.disk, scratch, machine.gpus, machine.family)
         try:
             instance.sandbox.start()
             instance.phase = Phase.RUNNING
@@ -277,15 +291,7 @@ class Studios:
         instance.stopping_at = None
 
     def _run(self, studio: Studio, instance: Instance, sandbox: Sandbox, command: str) -> Session:
-        variables = {
-            **sandbox.folder.variables(environment_on_path=self._knobs.environment_on_path),
-            **passed_on(),
-            "HOME": sandbox.home_path,
-            "LIGHTNING_ARTIFACTS_DIR": sandbox.home_path,
-            "UV_CACHE_DIR": sandbox.uv_cache_path,
-            **self._variables(studio),
-            **studio.env,
-        }
+        variables = self.session_variables(studio, sandbox)
         name = f"session-{len(instance.sessions) + 1}"
         try:
             session = Session(name, sandbox, command, variables)

@@ -1,0 +1,147 @@
+"""What is sent to start a job, once: a lost answer must not make two jobs."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lightning_sdk.lightning_cloud.openapi import (
+    JobsServiceCreateJobBody,
+    JobsServiceCreateMultiMachineJobBody,
+    V1EnvVar,
+    V1JobSpec,
+    V1MultiMachineJobFaultTolerance,
+    V1MultiMachineJobFaultToleranceStrategy,
+)
+
+from lightning_zenml.launch.lightning import ApiError, Lightning, UnreachableError
+
+_RESULTS = ".lightning_zenml/jobs"
+_KILL_AFTER = 30
+_SENDS = 3
+_LOOKS = 5
+_LOOK_PAUSE = 0.5
+
+
+def build(
+    *,
+    name: str,
+    command: str,
+    token: str,
+    studio_id: str,
+    cluster: str,
+    compute_name: str,
+    environment: Mapping[str, str],
+    interruptible: bool,
+    num_machines: int,
+    max_runtime: int | None,
+    max_run_attempts: int | None,
+    snapshot: str,
+) -> Any:
+    """The body (`JobsServiceCreateJobBody` or `...MultiMachineJobBody`); what the arguments mean tells `Job.run`."""
+    multi = num_machines > 1
+    spec = V1JobSpec(
+        cloudspace_id=studio_id,
+        cluster_id=cluster,
+        command=_wrap(command, token, max_runtime),
+        env=[V1EnvVar(name=key, value=value) for key, value in environment.items()],
+        image="",
+        instance_name=compute_name,
+        run_id=snapshot,
+        spot=interruptible,
+        requested_run_duration_seconds=str(max_runtime) if max_runtime else None,
+        max_run_attempts=None if multi else max_run_attempts,
+    )
+    if not multi:
+        return JobsServiceCreateJobBody(name=name, spec=spec)
+    # As lightning-sdk does: one lost machine ends the others, so all of them are made again.
+    tolerance = V1MultiMachineJobFaultTolerance(strategy=V1MultiMachineJobFaultToleranceStrategy.RECREATE_ALL_NODES)
+    return JobsServiceCreateMultiMachineJobBody(
+        name=name,
+        spec=spec,
+        cluster_id=cluster,
+        machines=num_machines,
+        max_run_attempts=max_run_attempts,
+        fault_tolerance=tolerance if (max_run_attempts or 0) > 1 else None,
+    )
+
+
+def result_file(token: str) -> str:
+    """Where the command leaves its exit code, relative to the job's home."""
+    return f"{_RESULTS}/{token}"
+
+
+def send_once(lightning: Lightning, request: Any, token: str) -> Any:
+    """Creates one job although answers may be lost; of several that were made all the same, the first one stays.
+
+    Returns:
+        `V1Job` or `V1MultiMachineJob`.
+
+    Raises:
+        ApiError: the platform refuses.
+        UnreachableError: no answer, and no such job.
+    """
+    multi = isinstance(request, JobsServiceCreateMultiMachineJobBody)
+    client, num_machines = lightning.client, request.machines if multi else 1
+    create = client.jobs_service_create_multi_machine_job if multi else client.jobs_service_create_job
+    failure: UnreachableError | ApiError | None = None
+    for _ in range(_SENDS):
+        made: list[Any] = []
+        try:
+            made = [lightning.call(create, body=request, project_id=lightning.teamspace_id, idempotent=False)]
+        except (UnreachableError, ApiError) as error:
+            if isinstance(error, ApiError) and error.status < 500 and error.status not in (408, 429):
+                raise
+            failure = error
+        if made and failure is None:
+            return made[0]
+        if found := _look(lightning, token, num_machines) or made:
+            for twin in found[1:]:
+                lightning.call(delete_operation(lightning, num_machines), project_id=lightning.teamspace_id, id=twin.id)
+            return found[0]
+    assert failure is not None  # noqa: S101 - each round that found nothing has failed
+    raise failure
+
+
+def find(lightning: Lightning, token: str, num_machines: int) -> list[Any]:
+    """The jobs (`V1Job` or `V1MultiMachineJob`) whose command has the token, oldest first."""
+    client, project = lightning.client, lightning.teamspace_id
+    if num_machines > 1:
+        jobs = lightning.call(client.jobs_service_list_multi_machine_jobs, project_id=project).multi_machine_jobs
+    else:
+        jobs = lightning.call(client.jobs_service_list_jobs, project_id=project, standalone=True).jobs
+    ours = [job for job in jobs or [] if result_file(token) in (job.spec.command or "")]
+    return sorted(ours, key=lambda job: job.created_at)
+
+
+def delete_operation(lightning: Lightning, num_machines: int) -> Callable[..., Any]:
+    """The operation of the generated client that deletes a job of so many machines."""
+    client = lightning.client
+    delete: Callable[..., Any] = (
+        client.jobs_service_delete_multi_machine_job if num_machines > 1 else client.jobs_service_delete_job
+    )
+    return delete
+
+
+def _look(lightning: Lightning, token: str, num_machines: int) -> list[Any]:
+    """The jobs with the token; gives a request whose answer was lost a moment to show."""
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_LOOK_PAUSE)
+        if found := find(lightning, token, num_machines):
+            return found
+    return []
+
+
+def _wrap(command: str, token: str, max_runtime: int | None) -> str:
+    """The bash script of the job: runs the command and leaves its exit code in the result file."""
+    limit = f"timeout --kill-after={_KILL_AFTER} {max_runtime} " if max_runtime else ""
+    result = result_file(token)
+    return (
+        # A job that is started again may find the file of the attempt before.
+        f'cd "$HOME" && mkdir -p {_RESULTS} && rm -f {result}\n'
+        f"code=0\n{limit}bash -c {shlex.quote(command)} || code=$?\n"
+        f"echo $code > {result}\nexit $code\n"
+    )

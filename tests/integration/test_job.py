@@ -1,0 +1,265 @@
+"""Jobs of the core on the stand-in for Lightning AI: real HTTP, real processes, the real client of lightning-sdk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lightning_zenml.launch.errors import MachineError
+from lightning_zenml.launch.job import TIMED_OUT, Job, JobError, JobLostError, JobPhase, JobState
+from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.machines import Catalog, Machine
+from lightning_zenml.launch.studio import Studio
+from localcloud.lightning import Knobs, LightningCloud
+
+QUICK: dict[str, Any] = {"start_seconds": 0.02, "setup_seconds": 0.02, "stop_seconds": 0.02, "collect_seconds": 0.02}
+
+
+@pytest.fixture(scope="module")
+def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LightningCloud]:
+    with LightningCloud(tmp_path_factory.mktemp("lightning")) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(running_cloud: LightningCloud) -> Iterator[LightningCloud]:
+    """The cloud, quick; every test must leave it with nothing running and no job."""
+    defaults = Knobs(**QUICK)
+    for name in vars(defaults):
+        setattr(running_cloud.knobs, name, getattr(defaults, name))
+    yield running_cloud
+    wait_for(lambda: not running_cloud.running())
+    assert running_cloud.refused == []
+
+
+@pytest.fixture
+def lightning(cloud: LightningCloud) -> Lightning:
+    credentials = Credentials(
+        user_id=cloud.user_id, api_key=cloud.api_key, teamspace=cloud.teamspace, organization=cloud.organization
+    )
+    return Lightning.connect(credentials, url=cloud.url)
+
+
+@pytest.fixture
+def studio(cloud: LightningCloud, lightning: Lightning) -> Iterator[Studio]:
+    studio = Studio.create(lightning, "studio", cluster=None)
+    yield studio
+    studio.delete()
+    for job in cloud.jobs:
+        if job.deleted is None:
+            Job(
+                lightning,
+                id=job.id,
+                name=job.name,
+                token="",
+                studio_name="studio",
+                num_machines=len(job.nodes),
+            ).delete()
+
+
+@pytest.fixture
+def machine(lightning: Lightning) -> Machine:
+    return Catalog(lightning, None).machine("CPU")
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.02)
+
+
+def end(job: Job) -> JobState:
+    """The state that a job ends in, with its exit code where it has one to come."""
+    deadline = time.monotonic() + 30
+    while True:
+        state = job.state()
+        if state.phase is JobPhase.STOPPED or state.exit_code is not None:
+            return state
+        assert time.monotonic() < deadline, state
+        time.sleep(0.02)
+
+
+def messages(job: Job) -> list[str]:
+    return [line.message for line in job.logs()]
+
+
+def present(cloud: LightningCloud) -> list[str]:
+    return [job.name for job in cloud.jobs if job.deleted is None]
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+def test_a_job_ends_with_the_exit_code_of_its_command(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine, exit_code: int
+) -> None:
+    command = f'echo "it\'s"; (exit {exit_code})'
+    job = Job.run(lightning, studio, name="A Step!", command=command, machine=machine)
+    state = end(job)
+    assert (state.phase, state.exit_code) == (JobPhase.FAILED if exit_code else JobPhase.COMPLETED, exit_code)
+    assert (job.name, messages(job)) == ("a-step", ["it's"])
+    assert job.url == f"{cloud.url}/acme/vision/studios/studio/app?app_id=jobs&job_name=a-step"
+    assert job.cost == cloud.job("a-step").nodes[0].intervals[0].cost > 0
+
+
+def test_secrets_are_in_the_environment_and_nowhere_else(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine
+) -> None:
+    environment = {"TOKEN": "hunter2hunter2"}
+    job = Job.run(
+        lightning,
+        studio,
+        name="job",
+        command='test "$TOKEN" = hunter2hunter2',
+        machine=machine,
+        environment=environment,
+    )
+    assert end(job).exit_code == 0
+    sent = [request.body for request in cloud.requests if request.method == "POST" and request.path.endswith("/jobs")]
+    assert "hunter2hunter2" in f"{sent[-1]['spec'].pop('env')}"
+    drive = [path.read_text() for path in (cloud.root / "drive").rglob("*") if path.is_file()]
+    assert drive
+    assert "hunter2hunter2" not in "".join(drive)
+
+
+def test_a_lost_answer_makes_no_second_job(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine
+) -> None:
+    cloud.knobs.lose_answers.append(("POST", "/jobs$"))
+    job = Job.run(lightning, studio, name="lost", command="true", machine=machine)
+    assert present(cloud) == ["lost"]
+    assert cloud.job("lost").id == job.id
+    assert end(job).exit_code == 0
+
+
+def test_a_request_that_never_arrived_is_sent_again(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine
+) -> None:
+    cloud.knobs.fail.append(("POST", "/jobs$", 503, 1))
+    job = Job.run(lightning, studio, name="again", command="true", machine=machine)
+    assert present(cloud) == ["again"]
+    assert end(job).exit_code == 0
+
+
+def test_a_twin_is_deleted(cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine) -> None:
+    # As when a request that was taken for lost is carried out after all, beside the one that was sent again.
+    first = Job.run(lightning, studio, name="twin", command="sleep 60", machine=machine, token="0123")
+    cloud.knobs.lose_answers.append(("POST", "/jobs$"))
+    second = Job.run(lightning, studio, name="twin", command="sleep 60", machine=machine, token="0123")
+    assert (second.id, present(cloud)) == (first.id, ["twin"])
+
+
+def test_a_refusal_is_told_at_once(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine
+) -> None:
+    cloud.knobs.fail.append(("POST", "/jobs$", 403, 9))
+    with pytest.raises(JobError, match=r"Can't start the job 'no'.*403"):
+        Job.run(lightning, studio, name="no", command="true", machine=machine)
+    assert cloud.knobs.fail == [("POST", "/jobs$", 403, 8)]
+
+
+@pytest.mark.parametrize("num_machines", [1, 2])
+def test_a_job_is_found_again_by_its_token(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine, num_machines: int
+) -> None:
+    arguments: dict[str, Any] = {"name": "job", "command": "true", "machine": machine, "num_machines": num_machines}
+    jobs = [Job.run(lightning, studio, token=token, **arguments) for token in ("aaaa", "bbbb")]
+    found = Job.find(lightning, studio, "bbbb", num_machines=num_machines)
+    assert found is not None
+    assert (found.id, found.name) == (jobs[1].id, jobs[1].name)
+    assert Job.find(lightning, studio, "cccc", num_machines=num_machines) is None
+    assert [end(job).exit_code for job in jobs] == [0, 0]
+
+
+def test_max_runtime_is_kept(cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine) -> None:
+    job = Job.run(lightning, studio, name="slow", command="sleep 60 & wait", machine=machine, max_runtime=1)
+    assert end(job).exit_code == TIMED_OUT
+
+
+def test_jobs_share_a_snapshot_only_where_asked(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine
+) -> None:
+    word = cloud.studio("studio").home / "word"
+    logs = []
+    for content, snapshot in (("one", "run"), ("two", "run"), ("three", "")):
+        word.write_text(content)
+        job = Job.run(lightning, studio, name="job", command="cat word", machine=machine, snapshot=snapshot)
+        end(job)
+        logs += messages(job)
+    assert logs == ["one", "one", "three"]
+
+
+def test_several_machines(cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine) -> None:
+    command = "echo $NODE_RANK of $WORLD_SIZE at $MASTER_ADDR; exit $NODE_RANK"
+    job = Job.run(lightning, studio, name="pair", command=command, machine=machine, num_machines=2)
+    wait_for(lambda: job.state().phase.ended)
+    state = job.state()
+    assert state.phase is JobPhase.FAILED
+    assert set(messages(job)) <= {"0 of 2 at 127.0.0.1", "1 of 2 at 127.0.0.1"}
+    assert "1 of 2 at 127.0.0.1" in messages(job)
+    assert job.url == f"{cloud.url}/acme/vision/jobs/pair?app_id=mmt"
+
+
+@pytest.mark.parametrize("num_machines", [1, 2])
+def test_stop_and_delete_are_harmless_twice(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine, num_machines: int
+) -> None:
+    job = Job.run(lightning, studio, name="job", command="sleep 60", machine=machine, num_machines=num_machines)
+    wait_for(lambda: job.state().phase is JobPhase.RUNNING)
+    job.stop()
+    state = end(job)
+    assert (state.phase, state.exit_code) == (JobPhase.STOPPED, None)
+    job.stop()
+    job.delete()
+    job.delete()
+    job.stop()
+    with pytest.raises(JobLostError, match="is gone"):
+        job.state()
+    assert present(cloud) == []
+
+
+def test_an_interrupted_job_says_so_and_goes_on(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine
+) -> None:
+    job = Job.run(
+        lightning,
+        studio,
+        name="spot",
+        command="echo here; sleep 60",
+        machine=machine,
+        interruptible=True,
+        max_run_attempts=2,
+    )
+    wait_for(lambda: "here" in messages(job))
+    cloud.knobs.preempt.add("spot")
+    wait_for(lambda: (state := job.state()).phase is JobPhase.RUNNING and state.attempt == 2)
+    assert job.state().interrupted
+    job.stop()
+    assert end(job).phase is JobPhase.STOPPED
+
+
+def test_logs_since(cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine) -> None:
+    job = Job.run(lightning, studio, name="job", command="echo one; sleep 0.3; echo two", machine=machine)
+    end(job)
+    one, two = job.logs()
+    assert two.timestamp is not None
+    assert job.logs(since=two.timestamp) == [two]
+    assert (one.number, one.machine) != (two.number, "")
+
+
+def test_the_cheapest_machine_that_holds_the_resources(cloud: LightningCloud, lightning: Lightning) -> None:
+    def cheapest(cluster: str | None = None, **resources: float) -> str:
+        return Catalog(lightning, cluster).cheapest(**resources).name  # type: ignore[arg-type]
+
+    assert cheapest() == "CPU_SMALL"
+    assert cheapest(cpus=3) == "CPU"
+    assert cheapest(gpus=1) == "T4_SMALL"
+    assert cheapest(gpus=1, cpus=8, memory=10**9) == "T4"
+    assert cheapest(gpus=3) == "T4_X_4"
+    assert cheapest("gcp-lightning-public-prod", gpus=8, cpus=64) == "T4_X_8"
+    cloud.knobs.out_of_capacity.add("T4_SMALL")
+    assert cheapest(gpus=1) == "T4"
+    with pytest.raises(MachineError, match="no machine with capacity now that holds 9 GPUs"):
+        cheapest(gpus=9)
