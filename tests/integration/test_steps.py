@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from zenml.utils import source_utils
 
+from lightning_zenml.orchestrator.step_entrypoint import StepEntrypoint, arguments_of
 from lightning_zenml.orchestrator.steps import StepProcess, StepProcesses
 from localcloud.stack import Stack, client_environment
 
@@ -48,6 +49,10 @@ def living(directory: Path) -> set[str]:
     return alive
 
 
+def arguments() -> list[str]:
+    return arguments_of(StepEntrypoint, "train", uuid4(), None)
+
+
 def exit_code(process: StepProcess) -> int:
     deadline = time.monotonic() + 60
     while (code := process.poll()) is None:
@@ -60,7 +65,7 @@ def test_the_process_that_waits_is_told_the_step(processes: StepProcesses, outpu
     processes.prepare()
     processes.prepare()
     (waiting,) = living(tmp_path)
-    process = processes.begin("train", uuid4(), {})
+    process = processes.begin("train", arguments(), {})
     assert living(tmp_path) == {waiting}
     assert exit_code(process) != 0
     # There is no such snapshot; what matters is whose words these are.
@@ -70,10 +75,26 @@ def test_the_process_that_waits_is_told_the_step(processes: StepProcesses, outpu
 def test_a_step_with_variables_of_its_own_gets_a_process_of_its_own(processes: StepProcesses, tmp_path: Path) -> None:
     processes.prepare()
     (waiting,) = living(tmp_path)
-    process = processes.begin("train", uuid4(), {"OMP_NUM_THREADS": "1"})
+    process = processes.begin("train", arguments(), {"OMP_NUM_THREADS": "1"})
     assert waiting in living(tmp_path)
     process.kill()
     assert living(tmp_path) == {waiting}
+
+
+def test_commands_of_a_step_come_first_and_their_exports_reach_it(
+    processes: StepProcesses, output: io.StringIO
+) -> None:
+    process = processes.begin("train", arguments(), {}, ["export GREETING=hello", "cat", "echo $GREETING from $0"])
+    assert exit_code(process) != 0
+    assert "] hello from bash\n" in output.getvalue()
+    # ... and the program behind them was told its step.
+    assert "[train] " in output.getvalue()
+
+
+def test_a_command_of_a_step_that_fails_is_the_end_of_it(processes: StepProcesses, output: io.StringIO) -> None:
+    process = processes.begin("train", arguments(), {}, ["false", "echo too far"])
+    assert exit_code(process) == 1
+    assert "too far" not in output.getvalue()
 
 
 def test_closing_leaves_no_process(processes: StepProcesses, tmp_path: Path) -> None:

@@ -193,6 +193,20 @@ class Job:
             return None
         return cls._of(lightning, found[0], studio_name=studio.name, token=token, num_machines=num_machines)
 
+    @staticmethod
+    def end_all(lightning: Lightning, launch_id: str) -> None:
+        """Deletes the jobs of a launch that have not ended: of those whose token begins with its id.
+
+        Raises:
+            LaunchError: the platform refuses, or can't be reached.
+        """
+        for num_machines in (1, 2):
+            for raw in job_request.find(lightning, launch_id, num_machines):
+                if not _phase(raw.state).ended:
+                    Job(
+                        lightning, id=raw.id, name=raw.name, token="", studio_name="", num_machines=num_machines
+                    ).delete()
+
     @property
     def url(self) -> str:
         """Where users look at the job."""

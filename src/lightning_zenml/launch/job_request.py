@@ -106,7 +106,7 @@ def send_once(lightning: Lightning, request: Any, token: str) -> Any:
 
 
 def find(lightning: Lightning, token: str, num_machines: int) -> list[Any]:
-    """The jobs (`V1Job` or `V1MultiMachineJob`) whose command has the token, oldest first."""
+    """The jobs (`V1Job` or `V1MultiMachineJob`) whose command has the token or one that begins so, oldest first."""
     client, project = lightning.client, lightning.teamspace_id
     if num_machines > 1:
         jobs = lightning.call(client.jobs_service_list_multi_machine_jobs, project_id=project).multi_machine_jobs

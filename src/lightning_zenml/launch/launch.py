@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lightning_zenml.launch.errors import LaunchError, StudioError, StudioLostError
+from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Machine
 from lightning_zenml.launch.remote import Remote
@@ -70,11 +71,13 @@ class Launch:
     """
 
     def __init__(self, lightning: Lightning, hold: Hold, *, machine: Machine | None, since: float) -> None:
+        self._lightning = lightning
         self.hold = hold
         self.id = hold.launch_id
         self._machine = machine
         self._since = since
         self._ended: float | None = None
+        self._jobs: list[dict[str, Any]] | None = None
         self._studio = Studio(lightning, id=hold.studio_id, name=hold.studio_name, cluster=hold.cluster)
         self._remote = Remote(self._studio, hold.python, hold.wheel, hold.launch_id)
 
@@ -95,10 +98,16 @@ class Launch:
 
     @property
     def cost(self) -> float | None:
-        """US dollars that the studio's machine has cost so far; None when its price isn't known."""
+        """US dollars that the studio's machine and the jobs have cost so far; None when a price isn't known."""
         if self._machine is None or self._machine.cost is None:
             return None
-        return self._machine.cost * ((self._ended or time.time()) - self._since) / 3600
+        costs = [_cost(self._machine.cost, self._since, self._ended)]
+        for job in self._jobs or ():
+            if job["started"] is not None:
+                if job["price"] is None:
+                    return None
+                costs.append(_cost(job["price"] * job["num_machines"], job["started"], job["ended"]))
+        return sum(costs)
 
     def follow(self) -> Iterator[Update]:
         """Yields what is new until the launch is finished; the last update's phase is FINISHED.
@@ -112,6 +121,7 @@ class Launch:
         while True:
             answer = self._remote.call("read", "--log-offset", str(log_offset), "--runs-offset", str(runs_offset))
             status = _status(answer["status"])
+            self._jobs = answer["jobs"]
             if answer["alive"] or status.phase is Phase.FINISHED:
                 last_alive = time.monotonic()
             elif time.monotonic() - last_alive > _DEAD_AFTER:
@@ -119,7 +129,7 @@ class Launch:
             more = answer["more"]
             # A finished status is told once its whole log has been.
             current = Status(phase=Phase.RUNNING) if more and status.phase is Phase.FINISHED else status
-            yield Update(status=current, log=answer["log"], runs=tuple(answer["runs"]))
+            yield Update(status=current, log=answer["log"], runs=tuple(answer["runs"]), jobs=tuple(answer["jobs"]))
             if current.phase is Phase.FINISHED:
                 return
             quiet = answer["log_offset"] == log_offset and not answer["runs"]
@@ -165,12 +175,22 @@ class Launch:
         if self.hold.python and self._remote.call("stop", "--grace", str(grace))["stopping"]:
             deadline = time.monotonic() + grace + 10
             while time.monotonic() < deadline:
-                if _status(self._remote.call("read")["status"]).phase is Phase.FINISHED:
+                answer = self._remote.call("read")
+                self._jobs = answer["jobs"]
+                if _status(answer["status"]).phase is Phase.FINISHED:
                     break
                 time.sleep(_STOP_POLL)
 
     def release(self) -> None:
-        """Gives back lease and studio. Harmless when done before."""
+        """Ends the launch's jobs, gives back lease and studio. Harmless when done before."""
+        try:
+            # A client that hasn't heard of the payload can't know whether there are jobs.
+            if self.hold.python and (self._jobs is None or any(job["ended"] is None for job in self._jobs)):
+                Job.end_all(self._lightning, self.id)
+        finally:
+            self._release_studio()
+
+    def _release_studio(self) -> None:
         if self.hold.leased and self.hold.release != "delete":
             closing = ["--closing"] if self.hold.release == "stop" else []
             # The lease ends by itself; the studio must be released all the same.
@@ -181,6 +201,10 @@ class Launch:
         elif self.hold.release == "stop":
             self._studio.stop()
         self._ended = self._ended or time.time()
+
+
+def _cost(price: float, start: float, end: float | None) -> float:
+    return price * ((end or time.time()) - start) / 3600
 
 
 def _status(raw: dict[str, Any] | None) -> Status:

@@ -247,7 +247,17 @@ class _Attempt:
                 "headers": dict(request.headers),
                 "body": dict(request.body),
             },
-            "studio": {"name": studio.name, "url": studio.url, "machine": ready.machine.name},
+            "studio": {
+                "name": studio.name,
+                "url": studio.url,
+                "machine": ready.machine.name,
+                "cloud_url": lightning.url,
+                "teamspace": f"{lightning.owner}/{lightning.teamspace}",
+            },
+            "credentials": {
+                "LIGHTNING_USER_ID": lightning.credentials.user_id,
+                "LIGHTNING_API_KEY": lightning.credentials.api_key,
+            },
             "platform": {
                 "url": f"{lightning.url}/v1/projects/{lightning.teamspace_id}/cloudspaces/{studio.id}",
                 "authorization": lightning.credentials.authorization,

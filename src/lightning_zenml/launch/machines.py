@@ -122,6 +122,23 @@ class Catalog:
             raise MachineError(f"{self._cluster} has no machine with capacity now that holds {asked}.")
         return _machine(min(holding, key=_cost), None)
 
+    def holds(
+        self, name: str, *, cpus: float | None = None, gpus: int | None = None, memory: float | None = None
+    ) -> bool:
+        """Whether the catalog says that a machine holds this much, see `cheapest`.
+
+        Args:
+            name: of the machine, as `Machine.name` has it.
+            cpus: see there.
+            gpus: see there.
+            memory: see there.
+        """
+        return any(
+            name in (_machine(accelerator, None).name, accelerator.slug)
+            and _holds(accelerator, cpus=cpus or 0, gpus=gpus or 0, memory=memory or 0)
+            for accelerator in self._accelerators
+        )
+
     @cached_property
     def _accelerators(self) -> list[Any]:
         """The enabled accelerators (`V1ClusterAccelerator`); empty when the cloud account lists none."""

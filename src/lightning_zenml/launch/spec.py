@@ -134,8 +134,12 @@ class Update:
         log: new log text, whole lines except perhaps the last; '' when there is nothing new.
         runs: new lines of `runs.jsonl`: one dictionary per ZenML run that our orchestrator started, with
             `run_id`, `run_name`, `pipeline`, `run_url`, `orchestrator_url`.
+        jobs: all Lightning jobs of the launch so far, as `lightning_zenml.orchestrator.step_job` records them:
+            `token`, `step`, `run_id`, `name`, `url`, `machine`, `num_machines`, `price` (US dollars an hour and
+            machine, or None), `started` and `ended` (`time.time()`, or None).
     """
 
     status: Status
     log: str = ""
     runs: tuple[Mapping[str, Any], ...] = ()
+    jobs: tuple[Mapping[str, Any], ...] = ()

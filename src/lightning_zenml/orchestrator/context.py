@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 LAUNCH_ID = "LIGHTNING_ZENML_LAUNCH_ID"
 LAUNCH_DIR = "LIGHTNING_ZENML_LAUNCH_DIR"
@@ -14,6 +15,9 @@ CODE = "LIGHTNING_ZENML_CODE"
 STUDIO_NAME = "LIGHTNING_ZENML_STUDIO_NAME"
 STUDIO_URL = "LIGHTNING_ZENML_STUDIO_URL"
 MACHINE = "LIGHTNING_ZENML_MACHINE"
+TEAMSPACE = "LIGHTNING_ZENML_TEAMSPACE"
+LENT = "LIGHTNING_ZENML_LENT"
+RESTARTED = "LIGHTNING_ZENML_RESTARTED"
 ORCHESTRATOR_RUN_ID = "LIGHTNING_ZENML_ORCHESTRATOR_RUN_ID"
 SETTINGS = "LIGHTNING_ZENML_SETTINGS"
 
@@ -29,6 +33,8 @@ class LaunchContext:
         studio_name: name of the studio.
         studio_url: page of the studio.
         machine: name of the studio's machine.
+        teamspace: `owner/name` of the studio's teamspace.
+        restarted: a controller of this launch was killed before.
     """
 
     id: str
@@ -37,6 +43,8 @@ class LaunchContext:
     studio_name: str = ""
     studio_url: str = ""
     machine: str = ""
+    teamspace: str = ""
+    restarted: bool = False
 
     @classmethod
     def find(cls, environ: Mapping[str, str] = os.environ) -> LaunchContext | None:
@@ -58,6 +66,8 @@ class LaunchContext:
             studio_name=environ.get(STUDIO_NAME, ""),
             studio_url=environ.get(STUDIO_URL, ""),
             machine=environ.get(MACHINE, ""),
+            teamspace=environ.get(TEAMSPACE, ""),
+            restarted=bool(environ.get(RESTARTED)),
         )
 
     def record_run(self, *, run_id: str, run_name: str, pipeline: str, run_url: str | None) -> None:
@@ -76,7 +86,49 @@ class LaunchContext:
             "run_url": run_url,
             "orchestrator_url": self.studio_url,
         }
-        with (self.directory / "runs.jsonl").open("a", encoding="utf-8") as lines:
+        self._append("runs.jsonl", record)
+
+    def record_job(self, record: Mapping[str, Any]) -> None:
+        """Tells whoever follows or ends the launch of a Lightning job, see `lightning_zenml.launch.spec.Update`.
+
+        Args:
+            record: what is known of the job now.
+        """
+        self._append("jobs.jsonl", record)
+
+    def job_tokens(self) -> set[str]:
+        """Gets the tokens of all jobs that the launch ever asked for."""
+        path = self.directory / "jobs.jsonl"
+        return {json.loads(line)["token"] for line in path.read_text().splitlines()} if path.exists() else set()
+
+    def own_variables(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Gets the variables that the launch and its commands have set, and that the studio doesn't have of its own.
+
+        A job has the studio's own by itself, and those that tell of the machine are different there.
+
+        Args:
+            environ: all variables.
+
+        Returns:
+            Those of the launch.
+        """
+        studio = self._studio_variables()
+        shell = {"PWD", "OLDPWD", "SHLVL", "_", "PATH", "HOME"}
+        lent = (environ.get(LENT) or "").split(",")
+        left_out = {*shell, *lent, LENT, LAUNCH_DIR, RESTARTED, "ZENML_CONFIG_PATH"}
+        return {name: value for name, value in environ.items() if name not in left_out and studio.get(name) != value}
+
+    def _studio_variables(self) -> dict[str, str]:
+        # The supervisor of the launch was started with them and nothing else.
+        try:
+            supervisor = Path("/proc", (self.directory / "pid").read_text(), "environ").read_bytes()
+        except OSError:
+            return dict(os.environ)
+        pairs = (item.partition("=") for item in supervisor.decode(errors="replace").split("\0"))
+        return {name: value for name, _, value in pairs}
+
+    def _append(self, name: str, record: Mapping[str, Any]) -> None:
+        with (self.directory / name).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(record) + "\n")
 
 

@@ -13,8 +13,8 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -26,21 +26,15 @@ from zenml.logger import get_logger
 from zenml.models import PipelineRunUpdate
 from zenml.orchestrators import publish_utils
 from zenml.orchestrators.dag_runner import DagRunner, InterruptMode, Node, NodeStatus
-from zenml.orchestrators.utils import get_config_environment_vars
 from zenml.stack import Stack
 from zenml.utils import dashboard_utils, source_utils
-from zenml.utils.env_utils import get_runtime_environment
 
 from lightning_zenml.orchestrator import provenance
-from lightning_zenml.orchestrator.context import (
-    ORCHESTRATOR_RUN_ID,
-    SETTINGS,
-    LaunchContext,
-    orchestrator_run_id,
-)
+from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.records import StepRecords
-from lightning_zenml.orchestrator.steps import StepProcess, StepProcesses
+from lightning_zenml.orchestrator.step_starter import StepStarter
+from lightning_zenml.orchestrator.steps import RunningStep
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
@@ -94,7 +88,26 @@ def control(
     with contextlib.suppress(IllegalOperationError):
         update = PipelineRunUpdate(orchestrator_run_id=orchestrator_run_id(context.id, run.id))
         Client().zen_store.update_run(run.id, update)
-    Controller(snapshot, run, stack, settings, context).run()
+    if snapshot.is_dynamic:
+        _control_dynamic(snapshot, run, stack, settings, context)
+    else:
+        Controller(snapshot, run, stack, settings, context).run()
+
+
+def _control_dynamic(
+    snapshot: PipelineSnapshotResponse,
+    run: PipelineRunResponse,
+    stack: Stack,
+    settings: LightningOrchestratorSettings,
+    context: LaunchContext,
+) -> None:
+    from lightning_zenml.orchestrator.dynamic import run_dynamic
+
+    starter = StepStarter(snapshot, run, stack, settings, context)
+    try:
+        run_dynamic(snapshot, Client().get_pipeline_run(run.id), stack.orchestrator, starter)
+    except Exception as error:
+        raise PipelineFailedError(f"The pipeline failed: {type(error).__name__}: {error}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,27 +165,31 @@ class Controller:
         self._context = context
         self._mode = snapshot.pipeline_configuration.execution_mode
         self._records = StepRecords(snapshot, pipeline_run, stack)
-        self._environment = self._run_environment()
+        self._starter = StepStarter(snapshot, pipeline_run, stack, settings, context)
+        done = self._records.done() if context.restarted else frozenset()
         self._nodes = [
-            Node(id=name, upstream_nodes=step.spec.upstream_steps)
+            Node(
+                id=name,
+                upstream_nodes=step.spec.upstream_steps,
+                status=NodeStatus.COMPLETED if name in done else NodeStatus.NOT_READY,
+            )
             for name, step in snapshot.step_configurations.items()
         ]
-        self._processes: dict[str, StepProcess] = {}
-        self._maker = StepProcesses(self._environment, context.code, sys.stdout)
-        self._maker.prepare()
-        self._starting = threading.Lock()
-        self._closed = False
+        self._steps: dict[str, RunningStep] = {}
+        self._attempts: Counter[str] = Counter()
         self._terminated = threading.Event()
         self._interrupt: InterruptMode | None = None
         self._asked_server = time.monotonic()
 
     def run(self) -> None:
         """Runs the steps, see `control`."""
+        self._starter.check()
+        self._starter.prepare()
         runner = DagRunner(
             self._nodes,
             node_startup_function=self._start,
             node_monitoring_function=self._check,
-            node_stop_function=lambda node: self._processes[node.id].terminate(),
+            node_stop_function=lambda node: self._steps[node.id].terminate(),
             interrupt_function=self._find_interrupt,
             monitoring_interval=POLL_INTERVAL,
             interrupt_check_interval=0,
@@ -195,33 +212,44 @@ class Controller:
     def _start(self, node: Node) -> NodeStatus:
         if self._records.use_cache(node.id):
             return NodeStatus.COMPLETED
-        step = self._snapshot.step_configurations[node.id]
-        settings = self._stack.orchestrator.get_settings(step)
-        environment = settings.environment | get_runtime_environment(config=step.config, stack=self._stack)
-        with self._starting:
-            if self._closed:
-                return NodeStatus.CANCELLED
-            self._processes[node.id] = self._maker.begin(node.id, self._snapshot.id, environment)
+        return self._begin(node)
+
+    def _begin(self, node: Node) -> NodeStatus:
+        self._attempts[node.id] += 1
+        attempt = self._attempts[node.id]
+        # Only what was interrupted has a record that its program would find taken.
+        interrupted = attempt > 1 or self._context.restarted
+        step = self._starter.start(
+            node.id,
+            self._snapshot.step_configurations[node.id],
+            attempt=attempt,
+            step_run_id=self._records.interrupted(node.id) if interrupted else None,
+        )
+        if step is None:
+            return NodeStatus.CANCELLED
+        self._steps[node.id] = step
         return NodeStatus.RUNNING
 
     def _check(self, node: Node) -> NodeStatus:
-        exit_code = self._processes[node.id].poll()
+        exit_code = self._steps[node.id].poll()
         if exit_code is None:
-            self._prepare_next(self._processes[node.id])
+            self._prepare_next(self._steps[node.id])
             return NodeStatus.RUNNING
         if exit_code == 0:
             return NodeStatus.COMPLETED
         logger.error("Step `%s` ended with exit code %s.", node.id, exit_code)
         with _run_may_be_over():
+            if self._interrupt is None and self._records.may_retry(node.id, self._attempts[node.id]):
+                # Its own process would have: so that, or its machine, was lost.
+                logger.info("Step `%s` is started again.", node.id)
+                return self._begin(node)
             return self._records.settle_failed(node.id, stopped=self._interrupt is InterruptMode.FORCE)
         return NodeStatus.FAILED
 
-    def _prepare_next(self, running: StepProcess) -> None:
+    def _prepare_next(self, running: RunningStep) -> None:
         """Starts the process of a step to come, once the imports of the running ones are done."""
-        with self._starting:
-            to_come = any(node.status is NodeStatus.NOT_READY for node in self._nodes)
-            if to_come and running.age > IMPORT_SECONDS and not self._closed:
-                self._maker.prepare()
+        if running.age > IMPORT_SECONDS and any(node.status is NodeStatus.NOT_READY for node in self._nodes):
+            self._starter.prepare()
 
     def _find_interrupt(self) -> InterruptMode | None:
         self._interrupt = self._wanted_interrupt()
@@ -262,25 +290,23 @@ class Controller:
             logger.warning("Can't tell the ZenML server of the stop: %s", error)
 
     def _drain(self) -> None:
-        """Sees every process to its end after an interrupt; `DagRunner` leaves them running."""
-        with self._starting:
-            self._closed = True
-            self._maker.close()
-        running = {name: process for name, process in self._processes.items() if process.poll() is None}
+        """Sees every step to its end after an interrupt; `DagRunner` leaves them running."""
+        self._starter.close()
+        running = {name: step for name, step in self._steps.items() if step.poll() is None}
         while running and self._interrupt is not InterruptMode.FORCE:
             time.sleep(POLL_INTERVAL)
-            running = {name: process for name, process in running.items() if process.poll() is None}
+            running = {name: step for name, step in running.items() if step.poll() is None}
             self._find_interrupt()
-        for process in running.values():
-            process.terminate()
+        for step in running.values():
+            step.terminate()
         deadline = time.monotonic() + STOP_GRACE
-        for name, process in running.items():
-            if not process.wait(max(0.0, deadline - time.monotonic())):
+        for name, step in running.items():
+            if not step.wait(max(0.0, deadline - time.monotonic())):
                 logger.warning("Step `%s` doesn't end when asked to; it is killed.", name)
-            process.kill()
+            step.kill()
         for node in self._nodes:
             # `DagRunner` takes what it has stopped for cancelled, even a step that had failed just before.
-            if node.id in self._processes and node.status not in {NodeStatus.COMPLETED, NodeStatus.FAILED}:
+            if node.id in self._steps and node.status not in {NodeStatus.COMPLETED, NodeStatus.FAILED}:
                 node.status = self._check(node)
 
     def _finish(self) -> None:
@@ -294,7 +320,7 @@ class Controller:
         with _run_may_be_over():
             status = Client().get_pipeline_run(self._run.id, hydrate=False).status
             stopped = stopped or status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}
-            self._records.close(self._processes)
+            self._records.close(self._steps)
             if not status.is_finished:
                 self._publish_end(stopped=stopped, failed=bool(failed or unfinished))
         if unfinished:
@@ -313,20 +339,6 @@ class Controller:
             publish_utils.publish_pipeline_run_status_update(
                 self._run.id, ExecutionStatus.STOPPED if stopped else status
             )
-
-    def _run_environment(self) -> dict[str, str]:
-        variables, secrets = get_config_environment_vars(pipeline_run_id=self._run.id)
-        # A step gets the run's own token only, and settles nothing anew.
-        dropped = {"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS, provenance.GITHUB}
-        own = {name: value for name, value in os.environ.items() if name not in dropped}
-        return {
-            **own,
-            **variables,
-            **secrets,
-            ORCHESTRATOR_RUN_ID: orchestrator_run_id(self._context.id, self._run.id),
-            "ZENML_CUSTOM_SOURCE_ROOT": str(Path(source_utils.get_source_root()).absolute()),
-            "PYTHONUNBUFFERED": "1",
-        }
 
 
 @contextlib.contextmanager

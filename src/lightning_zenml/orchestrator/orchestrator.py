@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,10 +44,15 @@ from lightning_zenml.orchestrator.flavor import (
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
+    from zenml.config.step_run_info import StepRunInfo
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse, StepRunResponse
     from zenml.stack import Stack
 
     from lightning_zenml.launch.lightning import Lightning
+    from lightning_zenml.orchestrator.dynamic import IsolatedSteps
+
+_ISOLATED_POLL = 0.3
+"""Seconds between two looks at an isolated step that is waited for."""
 
 
 class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
@@ -186,7 +192,6 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """
         if placeholder_run is None:
             raise RuntimeError("The Lightning orchestrator can't run pipelines on a schedule.")
-        self._refuse_other_machines(snapshot)
         if context := LaunchContext.find():
             return self._run_in_place(snapshot, stack, placeholder_run, context)
 
@@ -202,20 +207,80 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             wait=submission.follow if settings.synchronous else submission.leave,
         )
 
-    def _refuse_other_machines(self, snapshot: PipelineSnapshotResponse) -> None:
-        """Every step runs in the studio, so a step that wants another machine would get the wrong one, unnoticed."""
-        studio = self.get_settings(snapshot)
-        settings = {name: self.get_settings(step) for name, step in snapshot.step_configurations.items()}
-        others = [
-            f"`{name}` ({one.num_machines} machines)" if one.num_machines > 1 else f"`{name}` ({one.machine_type})"
-            for name, one in settings.items()
-            if _names(one) != _names(studio) or one.num_machines > 1
-        ]
-        if others:
-            raise SettingsResolvingError(
-                f"Steps ask for machines of their own, which this version can't give: {', '.join(others)}. "
-                "Set `machine_type` on the pipeline: all its steps run in one studio on that machine."
-            )
+    def submit_dynamic_pipeline(
+        self,
+        snapshot: PipelineSnapshotResponse,
+        stack: Stack,
+        environment: dict[str, str],
+        placeholder_run: PipelineRunResponse | None = None,
+    ) -> SubmissionResult:
+        """Starts a run of a dynamic pipeline, or goes on with a paused one; see `submit_pipeline`.
+
+        Args:
+            snapshot: the compiled pipeline.
+            stack: it runs on.
+            environment: variables that every process of the run needs; holds the run's own token.
+            placeholder_run: the run.
+
+        Returns:
+            How to wait, and the run's metadata.
+        """
+        return self.submit_pipeline(snapshot, stack, environment, {}, placeholder_run)
+
+    def submit_isolated_step(self, step_run_info: StepRunInfo, environment: dict[str, str]) -> None:
+        """Starts a step of a dynamic pipeline in a process, or on machines, of its own.
+
+        Args:
+            step_run_info: of the step.
+            environment: unused, the controller builds it anew.
+        """
+        self._isolated_steps.submit(step_run_info)
+
+    def get_isolated_step_status(self, step_run: StepRunResponse) -> ExecutionStatus:
+        """Tells how an isolated step goes.
+
+        Args:
+            step_run: the step.
+
+        Returns:
+            What its process or job says.
+        """
+        return self._isolated_steps.status(step_run)
+
+    def wait_for_isolated_step(self, step_run: StepRunResponse) -> ExecutionStatus:
+        """Waits for the end of an isolated step; a step's process costs nothing to ask.
+
+        Args:
+            step_run: the step.
+
+        Returns:
+            How it ended.
+        """
+        while not (status := self.get_isolated_step_status(step_run)).is_finished:
+            time.sleep(_ISOLATED_POLL)
+        return status
+
+    def stop_isolated_step(self, step_run: StepRunResponse) -> None:
+        """Asks an isolated step to end.
+
+        Args:
+            step_run: the step.
+        """
+        self._isolated_steps.stop(step_run)
+
+    def cleanup_isolated_step(self, step_run: StepRunResponse) -> None:
+        """Makes sure that no process or machine of a finished isolated step is left.
+
+        Args:
+            step_run: the step.
+        """
+        self._isolated_steps.clean_up(step_run)
+
+    @property
+    def _isolated_steps(self) -> IsolatedSteps:
+        from lightning_zenml.orchestrator.dynamic import IsolatedSteps
+
+        return IsolatedSteps.current()
 
     def _connect(self, run: PipelineRunResponse) -> Lightning:
         from lightning_zenml.launch.lightning import Credentials, Lightning
@@ -305,7 +370,3 @@ def _settings_from_environment() -> Mapping[str, Any]:
     if not isinstance(settings, dict):
         raise SettingsResolvingError(f"The variable {SETTINGS} must hold a JSON object.")
     return settings
-
-
-def _names(settings: LightningOrchestratorSettings) -> list[str]:
-    return [machine.lower() for machine in settings.machines]

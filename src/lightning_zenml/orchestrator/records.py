@@ -11,9 +11,12 @@ from zenml.logger import get_logger
 from zenml.orchestrators import publish_utils
 from zenml.orchestrators.dag_runner import NodeStatus
 from zenml.orchestrators.step_run_utils import StepRunRequestFactory, publish_cached_step_run
+from zenml.utils.pagination_utils import depaginate
 from zenml.utils.time_utils import utc_now
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse, StepRunResponse
     from zenml.stack import Stack
 
@@ -30,6 +33,7 @@ class StepRecords:
     """
 
     def __init__(self, snapshot: PipelineSnapshotResponse, pipeline_run: PipelineRunResponse, stack: Stack) -> None:
+        self._snapshot = snapshot
         self._run = pipeline_run
         self._requests = StepRunRequestFactory(snapshot=snapshot, pipeline_run=pipeline_run, stack=stack)
 
@@ -56,6 +60,39 @@ class StepRecords:
         self._requests.record_step_run(publish_cached_step_run(request, self._run))
         logger.info("Using cached version of step `%s`.", name)
         return True
+
+    def done(self) -> frozenset[str]:
+        """Names of the steps that have run well already, in a controller that came before."""
+        steps = depaginate(Client().list_run_steps, pipeline_run_id=self._run.id, exclude_retried=True, hydrate=False)
+        return frozenset(step.name for step in steps if step.status.is_successful)
+
+    def interrupted(self, name: str) -> UUID | None:
+        """Finds the record of a step that was interrupted and that ZenML takes no new one for.
+
+        Args:
+            name: of the step.
+
+        Returns:
+            Its id; None: the step makes a new record.
+        """
+        step_run = self._find(name)
+        if step_run is None or step_run.status.is_finished or step_run.is_retriable:
+            return None
+        found: UUID = step_run.id
+        return found
+
+    def may_retry(self, name: str, attempts: int) -> bool:
+        """Whether a step whose process or machine was lost has a retry left that it can't take itself any more.
+
+        Args:
+            name: of the step.
+            attempts: how often it was started.
+        """
+        retry = self._snapshot.step_configurations[name].config.retry
+        if retry is None or attempts > retry.max_retries:
+            return False
+        step_run = self._find(name)
+        return step_run is None or (not step_run.status.is_finished and step_run.is_retriable)
 
     def settle_failed(self, name: str, *, stopped: bool) -> NodeStatus:
         """Settles the record of a step whose process has failed.

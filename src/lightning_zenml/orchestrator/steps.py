@@ -1,31 +1,52 @@
-"""Where a step runs: in a process of its own in the studio, in the root of the repository."""
+"""Runs steps: in processes of their own in the studio, or as Lightning jobs (`step_job`)."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TextIO
-
-from zenml.entrypoints.step_entrypoint_configuration import StepEntrypointConfiguration
-
-from lightning_zenml.orchestrator.context import CODE
-
-if TYPE_CHECKING:
-    from uuid import UUID
+from typing import IO, Protocol, TextIO
 
 _OUTPUT_DEADLINE = 5.0
+_PROGRAM = (sys.executable, "-m", "lightning_zenml.orchestrator.step_process")
+
+
+class RunningStep(Protocol):
+    """A step under way, wherever it runs."""
+
+    @property
+    def url(self) -> str:
+        """Its own page on Lightning AI; '' for a step in the studio."""
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was started."""
+
+    def poll(self) -> int | None:
+        """Gets the exit code; None while the step runs."""
+
+    def wait(self, timeout: float) -> bool:
+        """Waits, `timeout` seconds at most; returns whether the step has ended."""
+
+    def terminate(self) -> None:
+        """Asks the step to end, once."""
+
+    def kill(self) -> None:
+        """Ends it; harmless when it has ended."""
 
 
 class StepProcess:
-    """A step's process, leader of its own process group; it does its imports before it is told its step.
+    """A step's process, leader of its own process group.
+
+    Unless it runs a command of the user's, it does its imports before it is told its step.
 
     Its output goes to a stream, line by line behind the step's name.
 
@@ -33,16 +54,27 @@ class StepProcess:
         environment: all variables of the process.
         directory: to run it in.
         output: takes the lines.
+        commands: bash lines that come first, in one shell whose exports reach the step; the first failure ends it.
+        program: what runs the step.
     """
 
-    def __init__(self, environment: Mapping[str, str], directory: Path, output: TextIO) -> None:
+    url = ""
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        directory: Path,
+        output: TextIO,
+        commands: Sequence[str] = (),
+        program: Sequence[str] = _PROGRAM,
+    ) -> None:
         self.name = "step"
         self.environment = dict(environment)
         self._output = output
         self._terminated = False
         self._started = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lightning_zenml.orchestrator.step_process"],
+            _after(commands, program) if commands else program,
             env=self.environment,
             cwd=directory,
             stdin=subprocess.PIPE,
@@ -64,18 +96,17 @@ class StepProcess:
         """Seconds since it was started."""
         return time.monotonic() - self._started
 
-    def begin(self, name: str, snapshot_id: UUID) -> None:
+    def begin(self, name: str, arguments: Sequence[str]) -> None:
         """Tells the process its step.
 
         Args:
             name: of the step's invocation.
-            snapshot_id: of the compiled pipeline.
+            arguments: see `lightning_zenml.orchestrator.step_entrypoint.arguments_of`.
         """
         self.name = name
-        arguments = StepEntrypoint.get_entrypoint_arguments(step_name=name, snapshot_id=snapshot_id)
         # A process that died in its imports shows that by its exit code.
         with contextlib.suppress(BrokenPipeError), self._stdin as stdin:
-            stdin.write(json.dumps([str(argument) for argument in arguments]) + "\n")
+            stdin.write(json.dumps(list(arguments)) + "\n")
 
     def poll(self) -> int | None:
         """Gets the exit code, negative for a signal; None while the step runs."""
@@ -131,17 +162,6 @@ class StepProcess:
                 self._output.flush()
 
 
-class StepEntrypoint(StepEntrypointConfiguration):  # type: ignore[misc]
-    """Runs one step in the root of the unpacked repository; ZenML's own entrypoint would go to `/app`."""
-
-    def prepare_code_environment(self) -> None:
-        """Goes to the root of the repository and lets Python import from there."""
-        root = os.environ[CODE]
-        os.chdir(root)
-        if root not in sys.path:
-            sys.path.insert(0, root)
-
-
 class StepProcesses:
     """Makes the processes of a run's steps, the next one ahead of its time.
 
@@ -162,23 +182,47 @@ class StepProcesses:
         if self._spare is None:
             self._spare = StepProcess(self._environment, self._directory, self._output)
 
-    def begin(self, name: str, snapshot_id: UUID, environment: Mapping[str, str]) -> StepProcess:
+    def begin(
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], commands: Sequence[str] = ()
+    ) -> StepProcess:
         """Runs a step, in the process that waits where that has the step's own variables.
 
         Args:
             name: of the step's invocation.
-            snapshot_id: of the compiled pipeline.
+            arguments: see `lightning_zenml.orchestrator.step_entrypoint.arguments_of`.
             environment: variables of this step alone.
+            commands: bash lines of this step alone, which come first.
 
         Returns:
             Its process.
         """
         wanted = self._environment | dict(environment)
-        if self._spare is not None and self._spare.environment == wanted and self._spare.poll() is None:
-            process, self._spare = self._spare, None
+        spare = self._spare
+        if spare is not None and not commands and spare.environment == wanted and spare.poll() is None:
+            process, self._spare = spare, None
         else:
-            process = StepProcess(wanted, self._directory, self._output)
-        process.begin(name, snapshot_id)
+            process = StepProcess(wanted, self._directory, self._output, commands)
+        process.begin(name, arguments)
+        return process
+
+    def begin_command(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], commands: Sequence[str] = ()
+    ) -> StepProcess:
+        """Runs a step that is a command, see `begin`.
+
+        Args:
+            name: of the step's invocation.
+            command: program and arguments.
+            environment: variables of this step alone.
+            commands: bash lines of this step alone, which come first.
+
+        Returns:
+            Its process.
+        """
+        process = StepProcess(
+            self._environment | dict(environment), self._directory, self._output, commands, program=command
+        )
+        process.begin(name, [])
         return process
 
     def close(self) -> None:
@@ -186,3 +230,10 @@ class StepProcesses:
         if self._spare is not None:
             self._spare.kill()
             self._spare = None
+
+
+def _after(commands: Sequence[str], program: Sequence[str]) -> list[str]:
+    """A shell that runs the commands, which must not read what the program is to be told, and becomes the program."""
+    lines = "\n".join(commands)
+    script = f"exec 3<&0 </dev/null\n{lines}\nexec {shlex.join(program)} <&3 3<&-"
+    return ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]

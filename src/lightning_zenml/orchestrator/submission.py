@@ -21,9 +21,12 @@ from zenml.utils import source_utils
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.machines import Catalog
 from lightning_zenml.launch.spec import FailureRequest, LaunchSpec, Phase, Status
+from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator.context import SETTINGS
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.placement import Placement
 from lightning_zenml.orchestrator.submitted import settings_credentials
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
@@ -132,9 +135,10 @@ def submit(
     credentials = Credentials.resolve(os.environ, **settings_credentials(settings))
     root = Path(source_utils.get_source_root())
     lightning = Lightning.connect(credentials)
+    machines = _machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
         archive = pack(Repository.open(root), Path(folder) / "code.tar.gz")
-        spec = launch_spec(snapshot, stack, run, settings, environment, archive, root)
+        spec = launch_spec(snapshot, stack, run, settings, environment, archive, root, machines)
         launch = Launcher(lightning, notify=logger.info).launch(spec)
     return Submission(launch, run)
 
@@ -147,6 +151,7 @@ def launch_spec(
     environment: Mapping[str, str],
     archive: Archive,
     root: Path,
+    machines: tuple[str, ...],
 ) -> LaunchSpec:
     """Describes the launch of a run's controller.
 
@@ -158,6 +163,7 @@ def launch_spec(
         environment: variables that connect the controller to the ZenML server.
         archive: the packed source root.
         root: the source root.
+        machines: names of the studio's machine, in order of preference.
 
     Returns:
         The description.
@@ -178,7 +184,7 @@ def launch_spec(
         archive=archive,
         command=shlex.join(command),
         studio_name=settings.main_studio_name,
-        machines=settings.machines,
+        machines=machines,
         commands=tuple(settings.custom_commands or ()),
         packages=tuple(_packages(stack, docker_settings)),
         requirements=tuple(_requirements(docker_settings, root)),
@@ -210,6 +216,27 @@ def failure_request(run_id: object, environment: Mapping[str, str]) -> FailureRe
             "status_reason": "The controller on Lightning AI was never started or was killed.",
         },
     )
+
+
+def _machines(
+    snapshot: PipelineSnapshotResponse, stack: Stack, settings: LightningOrchestratorSettings, lightning: Lightning
+) -> tuple[str, ...]:
+    """The studio's machine, as far as the run says; every step's is checked with it, before anything is started."""
+    studio = Studio.find(lightning, settings.main_studio_name) if settings.main_studio_name else None
+    catalog = Catalog(lightning, studio.cluster if studio else settings.cloud)
+    machines, resources = settings.machines, snapshot.pipeline_configuration.resource_settings
+    placement = Placement(settings, catalog.choose(machines).name if machines else "", lambda: catalog)
+    if not machines and resources is not None and not resources.empty:
+        own = placement.place(settings, resources)
+        machines = (own.machine.name,) if own else ()
+    orchestrator = stack.orchestrator
+    placement.check(
+        {
+            name: (orchestrator.get_settings(step), step.config.resource_settings)
+            for name, step in snapshot.step_configurations.items()
+        }
+    )
+    return machines
 
 
 def _packages(stack: Stack, docker_settings: Iterable[DockerSettings]) -> list[str]:

@@ -155,6 +155,13 @@ class LightningCloud:
                 return job
         raise KeyError(name)
 
+    def artifacts(self, job: Job) -> dict[str, str]:
+        """What a job has left on the drive: text by path, those of all its machines."""
+        with self.lock:
+            folders = [self._jobs.artifacts(job, node) for node in job.nodes]
+            files = [(folder, path) for folder in folders for path in folder.rglob("*") if path.is_file()]
+            return {str(path.relative_to(folder)): path.read_text(errors="replace") for folder, path in files}
+
     def running(self) -> list[str]:
         """Names of the studios and jobs that are billed right now."""
         with self.lock:

@@ -90,7 +90,7 @@ class Jobs:
         job.deleted = time.time()
         self._release(job)
         for node in job.nodes:
-            shutil.rmtree(self._artifacts(job, node), ignore_errors=True)
+            shutil.rmtree(self.artifacts(job, node), ignore_errors=True)
             if node.disk is not None:
                 shutil.rmtree(node.disk.folder, ignore_errors=True)
 
@@ -146,7 +146,7 @@ class Jobs:
         disk = job.studio.disk
         folder = self._root / "jobs" / f"{node.id}-{job.attempt}"
         node.disk = Disk(folder, disk.template, disk.uv_cache, disk.cloud, job.snapshot.environment)
-        node.home = Home(job.snapshot, node.disk.home, self._artifacts(job, node))
+        node.home = Home(job.snapshot, node.disk.home, self.artifacts(job, node))
 
     def _boot(self, job: Job, now: float) -> None:
         machine = job.offer.machine
@@ -254,7 +254,8 @@ class Jobs:
         counts = seconds and job.offer.machine.gpus and not job.spot and job.studio.cluster.provider == "GCP"
         return seconds if counts else float("inf")
 
-    def _artifacts(self, job: Job, node: Node) -> Path:
+    def artifacts(self, job: Job, node: Node) -> Path:
+        """Folder of the drive with what a machine of a job has made or changed in its home."""
         return self._root / "drive" / job.project_id / "jobs" / node.name
 
     def _free_name(self, project_id: str, name: str) -> str:

@@ -82,6 +82,11 @@ class LaunchFolder:
         return self.path / "session"
 
     @property
+    def jobs(self) -> Path:
+        """A JSON line for each change of a Lightning job, the first before it is asked for, by our orchestrator."""
+        return self.path / "jobs.jsonl"
+
+    @property
     def grace(self) -> Path:
         """Seconds between SIGTERM and SIGKILL when the launch is stopped."""
         return self.path / "grace"
@@ -127,7 +132,14 @@ class LaunchFolder:
             "more": log_end - log_offset >= _CHUNK,
             "runs": [json.loads(line) for line in complete.splitlines()],
             "runs_offset": runs_end - len(runs[len(complete) :].encode()),
+            "jobs": self.read_jobs(),
         }
+
+    def read_jobs(self) -> list[dict[str, Any]]:
+        """The last word of each job, in the order of their first."""
+        lines = self.jobs.read_text().splitlines(keepends=True) if self.jobs.exists() else []
+        records = [json.loads(line) for line in lines if line.endswith("\n")]
+        return list({record["token"]: record for record in records}.values())
 
     def last_output(self, limit: int) -> str:
         """The last `limit` characters at most of what the log's last part holds."""

@@ -1,4 +1,4 @@
-"""The three requests that a studio sends about itself: keep me awake, stop me, delete me."""
+"""The requests that a studio sends about itself and its launch: keep me awake, stop me, delete me, end my jobs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _TRIES = 5
+_ENDED = frozenset({"completed", "failed", "stopped", "deleted"})
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,21 @@ class Platform:
     def delete(self) -> None:
         """Deletes the studio, and with it this very program."""
         self._send("DELETE", "")
+
+    def end_jobs(self, launch_id: str) -> None:
+        """Deletes the Lightning jobs of a launch that have not ended; see `lightning_zenml.launch.job.Job.end_all`."""
+        project = self.url.rpartition("/cloudspaces/")[0]
+        for listing, kind in (("jobs?standalone=true", "jobs"), ("multi-machine-jobs", "multi-machine-jobs")):
+            for job in next(iter(self._get(f"{project}/{listing}").values()), None) or ():
+                ended = job.get("state", "").rpartition("_STATE_")[2].lower() in _ENDED
+                if not ended and f"/jobs/{launch_id}" in job["spec"].get("command", ""):
+                    send("DELETE", f"{project}/{kind}/{job['id']}", headers={"Authorization": self.authorization})
+
+    def _get(self, url: str) -> dict[str, Any]:
+        headers = {"Authorization": self.authorization}
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:  # noqa: S310
+            found: dict[str, Any] = json.load(answer)
+            return found
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
         send(method, self.url + path, headers={"Authorization": self.authorization}, body=body)

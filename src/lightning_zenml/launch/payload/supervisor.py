@@ -134,6 +134,8 @@ class Supervisor:
         deadline = time.monotonic() + _FOLLOWER_PATIENCE
         while self._folder.followed(_FOLLOWED_WITHIN) and time.monotonic() < deadline:
             time.sleep(0.5)
+        if self._folder.jobs.exists():
+            insist(lambda: self._platform.end_jobs(self._folder.path.name))
         stops = self._do["release"] == "stop"
         lease.release(self._folder.root, launch_id=self._folder.path.name, closing=stops)
         if self._do["release"] == "delete":
@@ -210,10 +212,19 @@ class Supervisor:
 
     def _environment(self) -> dict[str, str]:
         studio = self._do["studio"]
+        own = install.environment_without_traps(os.environ)
+        # The platform gives a studio its owner's credentials, unless somebody has turned that off.
+        lent = {name: value for name, value in self._do["credentials"].items() if value and not own.get(name)}
         return {
-            **install.environment_without_traps(os.environ),
+            **own,
+            **lent,
             "PYTHONUNBUFFERED": "1",
+            # ZenML keeps its tokens there; in the home they would be part of every snapshot.
+            "ZENML_CONFIG_PATH": f"/tmp/zenml-{self._folder.path.name}",  # noqa: S108 - the name is not to be guessed
             **self._do["environment"],
+            "LIGHTNING_CLOUD_URL": studio["cloud_url"],
+            "LIGHTNING_ZENML_TEAMSPACE": studio["teamspace"],
+            "LIGHTNING_ZENML_LENT": ",".join(lent),
             "LIGHTNING_ZENML_LAUNCH_ID": self._folder.path.name,
             "LIGHTNING_ZENML_LAUNCH_DIR": str(self._folder.path),
             "LIGHTNING_ZENML_CODE": str(self._folder.code),

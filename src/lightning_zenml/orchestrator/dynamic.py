@@ -1,0 +1,207 @@
+"""Runs a dynamic pipeline in the studio, on ZenML's own runner of such pipelines.
+
+Steps run in this process as far as they can. A step that needs what this process doesn't have (a machine, variables or
+commands of its own), or that asks for it, is isolated: it runs as the steps of static pipelines do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from zenml.client import Client
+from zenml.config.step_configurations import Step
+from zenml.constants import ENV_ZENML_DYNAMIC_PIPELINE_MONITORING_INTERVAL
+from zenml.enums import ExecutionStatus, StepRuntime
+from zenml.execution.pipeline.dynamic.runner import DynamicPipelineRunner
+from zenml.integrations.registry import integration_registry
+from zenml.logger import get_logger
+from zenml.orchestrators.publish_utils import publish_pipeline_run_status_update, publish_step_run_metadata
+
+from lightning_zenml.orchestrator.step_starter import StepStarter
+from lightning_zenml.orchestrator.steps import RunningStep
+
+if TYPE_CHECKING:
+    from zenml.config.step_run_info import StepRunInfo
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse, StepRunResponse
+    from zenml.orchestrators import BaseOrchestrator
+
+logger = get_logger(__name__)
+
+_MONITORING_SECONDS = "1"
+_STOPPED_EXIT_CODE = 128 + signal.SIGTERM
+
+
+def run_dynamic(
+    snapshot: PipelineSnapshotResponse, run: PipelineRunResponse, orchestrator: BaseOrchestrator, starter: StepStarter
+) -> None:
+    """Runs a dynamic pipeline to its end.
+
+    Args:
+        snapshot: the compiled pipeline.
+        run: the run; known to ZenML by its orchestrator run id.
+        orchestrator: ours; ZenML's runner asks it for isolated steps.
+        starter: starts those.
+
+    Raises:
+        BaseException: what the pipeline failed with; ZenML knows of it.
+        SystemExit: after SIGTERM, once the steps are stopped.
+    """
+    # Ten seconds are ZenML's default, for platforms where a question costs more.
+    os.environ.setdefault(ENV_ZENML_DYNAMIC_PIPELINE_MONITORING_INTERVAL, _MONITORING_SECONDS)
+    integration_registry.activate_integrations()
+    steps = IsolatedSteps(orchestrator, starter)
+    with steps.in_charge():
+        runner = _Runner(snapshot=snapshot, run=run, orchestrator=orchestrator)
+        with _stopped_by_sigterm(run.id, steps):
+            runner.run_pipeline()
+
+
+class IsolatedSteps:
+    """The isolated steps of the dynamic pipeline that this process runs.
+
+    Args:
+        orchestrator: publishes where a step runs.
+        starter: starts them.
+    """
+
+    _current: IsolatedSteps | None = None
+
+    def __init__(self, orchestrator: BaseOrchestrator, starter: StepStarter) -> None:
+        self._orchestrator = orchestrator
+        self._starter = starter
+        self._running: dict[UUID, RunningStep] = {}
+
+    @classmethod
+    def current(cls) -> IsolatedSteps:
+        """Gets those of the pipeline that runs in this process.
+
+        Raises:
+            RuntimeError: none does.
+        """
+        if cls._current is None:
+            raise RuntimeError("Isolated steps of the Lightning orchestrator belong to the controller of their run.")
+        return cls._current
+
+    @contextlib.contextmanager
+    def in_charge(self) -> Iterator[None]:
+        """Makes these the ones that ZenML's runner gets; leaves none of them running."""
+        IsolatedSteps._current = self
+        try:
+            yield
+        finally:
+            IsolatedSteps._current = None
+            self._starter.close()
+            for step in self._running.values():
+                step.kill()
+
+    def submit(self, info: StepRunInfo) -> None:
+        """Starts a step that ZenML has recorded already.
+
+        Args:
+            info: of the step.
+
+        Raises:
+            LaunchError: its machine can't be had.
+        """
+        step = Step(spec=info.spec, config=info.config, step_config_overrides=info.config)
+        running = self._starter.start(
+            info.pipeline_step_name, step, attempt=info.step_run.version, step_run_id=info.step_run_id
+        )
+        if running is None:
+            raise RuntimeError("The run is being stopped.")
+        self._running[info.step_run_id] = running
+        if running.url:
+            publish_step_run_metadata(info.step_run_id, {self._orchestrator.id: {"orchestrator_url": running.url}})
+
+    def status(self, step_run: StepRunResponse) -> ExecutionStatus:
+        """Tells how a step goes.
+
+        Args:
+            step_run: the step.
+
+        Raises:
+            KeyError: it doesn't run here, so only ZenML may know.
+        """
+        exit_code = self._running[step_run.id].poll()
+        if exit_code is None:
+            return ExecutionStatus.RUNNING
+        return ExecutionStatus.FAILED if exit_code else ExecutionStatus.COMPLETED
+
+    def stop(self, step_run: StepRunResponse) -> None:
+        """Asks a step to end; harmless when it has."""
+        if step_run.id in self._running:
+            self._running[step_run.id].terminate()
+
+    def clean_up(self, step_run: StepRunResponse) -> None:
+        """Makes sure that nothing of a finished step is left."""
+        if running := self._running.pop(step_run.id, None):
+            running.kill()
+
+    def stop_all(self) -> None:
+        """Asks all steps to end, and starts no more."""
+        self._starter.close()
+        for step in list(self._running.values()):
+            step.terminate()
+
+    def belongs_apart(self, step: Step) -> bool:
+        """Whether a step needs what this process doesn't have."""
+        return self._starter.belongs_apart(step)
+
+
+class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
+    """Isolates the steps that need it; ZenML decides by resources and Docker settings alone."""
+
+    def _compile_or_reuse(self, *args: Any, **kwargs: Any) -> Step:
+        step = super()._compile_or_reuse(*args, **kwargs)
+        if not IsolatedSteps.current().belongs_apart(step):
+            return step
+        isolated = {"runtime": StepRuntime.ISOLATED}
+        return Step(
+            spec=step.spec,
+            config=step.config.model_copy(update=isolated),
+            step_config_overrides=step.step_config_overrides.model_copy(update=isolated),
+        )
+
+    def _build_child_runner(self, child_run: PipelineRunResponse) -> DynamicPipelineRunner:
+        return _Runner(
+            snapshot=child_run.snapshot,
+            run=child_run,
+            orchestrator=self._orchestrator,
+            pause_coordinator=self._pause_coordinator,
+            parent_runner=self,
+        )
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm(run_id: UUID, steps: IsolatedSteps) -> Iterator[None]:
+    """Ends the pipeline's function on SIGTERM, and the run as stopped."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _publish(run_id, ExecutionStatus.STOPPING)
+        steps.stop_all()
+        raise SystemExit(_STOPPED_EXIT_CODE)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except SystemExit:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+            _publish(run_id, ExecutionStatus.STOPPED)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _publish(run_id: UUID, status: ExecutionStatus) -> None:
+    try:
+        if not Client().get_pipeline_run(run_id, hydrate=False).status.is_finished:
+            publish_pipeline_run_status_update(run_id, status, status_reason="The controller was told to stop.")
+    except Exception as error:
+        logger.warning("Can't tell the ZenML server of the stop: %s", error)

@@ -1,0 +1,114 @@
+"""Where a step runs: in the studio, or as a Lightning job on machines of its own.
+
+A step has machines of its own when its `machine_type` is another than the pipeline's, when it asks for several
+machines, or when no machine is named and its `ResourceSettings` ask for more than the studio's machine holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from zenml.exceptions import SettingsResolvingError
+
+from lightning_zenml.launch.errors import MachineError
+from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+
+if TYPE_CHECKING:
+    from zenml.config import ResourceSettings
+
+    from lightning_zenml.launch.machines import Catalog, Machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnMachines:
+    """Machines that a step has to itself.
+
+    Args:
+        machine: of what kind.
+        count: how many.
+    """
+
+    machine: Machine
+    count: int = 1
+
+
+class Placement:
+    """Places the steps of one run.
+
+    Args:
+        pipeline: settings of the pipeline.
+        studio_machine: name of the machine that the studio has, or will have; '': not known.
+        catalog: makes the catalog of machines; asked only when a step may want another machine than the studio's.
+    """
+
+    def __init__(
+        self, pipeline: LightningOrchestratorSettings, studio_machine: str, catalog: Callable[[], Catalog]
+    ) -> None:
+        self._pipeline = pipeline
+        self._studio_machine = studio_machine
+        self._make_catalog = catalog
+
+    def place(self, settings: LightningOrchestratorSettings, resources: ResourceSettings) -> OwnMachines | None:
+        """Finds the place of a step.
+
+        Args:
+            settings: of the step.
+            resources: that the step asks for.
+
+        Returns:
+            Its machines; None: it runs in the studio.
+
+        Raises:
+            MachineError: a machine is unknown or can't be had.
+        """
+        names_one = _names(settings) != _names(self._pipeline)
+        asks_for_resources = not settings.machines and not resources.empty
+        if not names_one and not asks_for_resources and settings.num_machines == 1:
+            return None
+        machine = self._resources(resources) if asks_for_resources else self._named(settings, own=names_one)
+        if machine is None or (settings.num_machines == 1 and machine.name == self._studio_machine):
+            return None
+        return OwnMachines(machine=machine, count=settings.num_machines)
+
+    def check(self, steps: Mapping[str, tuple[LightningOrchestratorSettings, ResourceSettings]]) -> None:
+        """Checks that every step has a place.
+
+        Args:
+            steps: settings and resources of each step, by its name.
+
+        Raises:
+            SettingsResolvingError: steps that have none, all in one message.
+        """
+        problems = []
+        for name, (settings, resources) in steps.items():
+            try:
+                self.place(settings, resources)
+            except MachineError as error:
+                problems.append(f"step `{name}`: {error}")
+        if problems:
+            raise SettingsResolvingError(f"Not every step can have its machine. {' '.join(problems)}")
+
+    def _named(self, settings: LightningOrchestratorSettings, *, own: bool) -> Machine:
+        like_studio = (self._studio_machine,) if self._studio_machine else ()
+        return self._catalog.choose(settings.machines if own else like_studio)
+
+    def _resources(self, resources: ResourceSettings) -> Machine | None:
+        wanted = {
+            "cpus": resources.cpu_count,
+            "gpus": resources.gpu_count,
+            "memory": resources.get_memory("MB"),
+        }
+        if self._studio_machine and self._catalog.holds(self._studio_machine, **wanted):
+            return None
+        return self._catalog.cheapest(**wanted)
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        return self._make_catalog()
+
+
+def _names(settings: LightningOrchestratorSettings) -> list[str]:
+    return [machine.lower() for machine in settings.machines]

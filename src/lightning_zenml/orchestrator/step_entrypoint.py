@@ -1,0 +1,94 @@
+"""ZenML's entrypoints of a step, in the root of the unpacked repository; ZenML's own would go to `/app`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from zenml.client import Client
+from zenml.entrypoints.step_entrypoint_configuration import StepEntrypointConfiguration
+from zenml.orchestrators import input_utils
+from zenml.orchestrators.step_runner import StepRunner
+from zenml.step_operators.step_operator_entrypoint_configuration import StepOperatorEntrypointConfiguration
+from zenml.steps.step_context import StepContext
+from zenml.steps.utils import get_resolved_signature
+from zenml.utils import env_utils
+
+from lightning_zenml.orchestrator.context import CODE
+
+if TYPE_CHECKING:
+    from zenml.config.step_configurations import Step
+    from zenml.models import PipelineSnapshotResponse, StepRunResponse
+
+
+class StepEntrypoint(StepEntrypointConfiguration):  # type: ignore[misc]
+    """Runs a step and makes its record."""
+
+    def prepare_code_environment(self) -> None:
+        """Goes to the root of the repository and lets Python import from there."""
+        _enter_repository()
+
+
+class ResumedStepEntrypoint(StepOperatorEntrypointConfiguration):  # type: ignore[misc]
+    """Runs a step that has a record already."""
+
+    def prepare_code_environment(self) -> None:
+        """Goes to the root of the repository and lets Python import from there."""
+        _enter_repository()
+
+
+class FollowingStepEntrypoint(ResumedStepEntrypoint):
+    """Calls the function of a step that another machine records."""
+
+    @property
+    def step_run(self) -> StepRunResponse:
+        """The step run, read only."""
+        return Client().get_run_step(UUID(self.entrypoint_args["step_run_id"]))
+
+    def _run_step(self, step: Step, snapshot: PipelineSnapshotResponse) -> None:
+        step_run = self.step_run
+        run = Client().get_pipeline_run(step_run.pipeline_run_id)
+        input_utils.resolve_step_inputs(step=step, pipeline_run=run)
+        stack = Client().active_stack
+        runner = StepRunner(step=step, stack=stack)
+        instance = runner._load_step()
+        context = StepContext(
+            pipeline_run=run,
+            step_run=step_run,
+            output_materializers={},
+            output_artifact_uris={},
+            output_artifact_configs={},
+        )
+        variables = env_utils.get_runtime_environment(config=step.config, stack=stack)
+        variables |= env_utils.get_runtime_secret_environment(config=step.config, stack=stack)
+        with context, env_utils.temporary_environment(variables):
+            signature = get_resolved_signature(instance.entrypoint)
+            inputs = runner._parse_inputs(signature=signature, input_artifacts=step_run.inputs)
+            instance.call_entrypoint(**inputs)
+
+
+def arguments_of(
+    kind: type[StepEntrypoint | ResumedStepEntrypoint], name: str, snapshot_id: UUID, step_run_id: UUID | None
+) -> list[str]:
+    """Builds the arguments of `zenml.entrypoints.entrypoint`.
+
+    Args:
+        kind: of the entrypoint.
+        name: of the step's invocation.
+        snapshot_id: of the compiled pipeline.
+        step_run_id: of the step's record, for a `ResumedStepEntrypoint`.
+
+    Returns:
+        The arguments.
+    """
+    more = {"step_run_id": step_run_id} if step_run_id else {}
+    return [str(one) for one in kind.get_entrypoint_arguments(step_name=name, snapshot_id=snapshot_id, **more)]
+
+
+def _enter_repository() -> None:
+    root = os.environ[CODE]
+    os.chdir(root)
+    if root not in sys.path:
+        sys.path.insert(0, root)

@@ -1,0 +1,231 @@
+"""Starts the steps of a run, each where it belongs, with the environment that it needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from zenml.orchestrators.utils import get_config_environment_vars
+from zenml.utils import source_utils
+from zenml.utils.env_utils import get_runtime_environment
+
+from lightning_zenml.orchestrator import provenance
+from lightning_zenml.orchestrator.context import (
+    LENT,
+    ORCHESTRATOR_RUN_ID,
+    RESTARTED,
+    SETTINGS,
+    LaunchContext,
+    orchestrator_run_id,
+)
+from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.placement import OwnMachines, Placement
+from lightning_zenml.orchestrator.step_entrypoint import ResumedStepEntrypoint, StepEntrypoint, arguments_of
+from lightning_zenml.orchestrator.steps import RunningStep, StepProcesses
+
+if TYPE_CHECKING:
+    from zenml.config.step_configurations import Step
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
+    from zenml.stack import Stack
+
+    from lightning_zenml.launch.lightning import Lightning
+    from lightning_zenml.launch.machines import Catalog
+    from lightning_zenml.launch.studio import Studio
+    from lightning_zenml.orchestrator.step_job import StepJobs
+
+_DROPPED = frozenset(
+    {"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS, provenance.GITHUB}
+)
+
+
+class StepStarter:
+    """Starts the steps of one run. Its methods may be called from several threads.
+
+    Args:
+        snapshot: the compiled pipeline.
+        run: the run.
+        stack: it runs on.
+        settings: of the pipeline.
+        context: the launch that this process is part of.
+    """
+
+    def __init__(
+        self,
+        snapshot: PipelineSnapshotResponse,
+        run: PipelineRunResponse,
+        stack: Stack,
+        settings: LightningOrchestratorSettings,
+        context: LaunchContext,
+    ) -> None:
+        self._snapshot = snapshot
+        self._run = run
+        self._stack = stack
+        self._pipeline = settings
+        self._context = context
+        self._environment = self._make_environment()
+        self._placement = Placement(settings, context.machine, self._catalog)
+        self._processes = StepProcesses(self._with_studio(self._environment), context.code, sys.stdout)
+        self._starting = threading.Lock()
+        self._closed = False
+
+    def check(self) -> None:
+        """Checks that every step can have the machine that it asks for.
+
+        Raises:
+            SettingsResolvingError: not every one can.
+            LaunchError: Lightning can't be asked.
+        """
+        self._placement.check(
+            {
+                name: (self._settings(step), step.config.resource_settings)
+                for name, step in self._snapshot.step_configurations.items()
+            }
+        )
+
+    def prepare(self) -> None:
+        """Starts the process of a step to come ahead of its time, unless one waits already."""
+        with self._starting:
+            if not self._closed:
+                self._processes.prepare()
+
+    def start(self, name: str, step: Step, *, attempt: int = 1, step_run_id: UUID | None = None) -> RunningStep | None:
+        """Starts a step.
+
+        Args:
+            name: of its invocation.
+            step: its configuration.
+            attempt: counts the times that it was started here, from 1.
+            step_run_id: of the record that it has already, if it has one.
+
+        Returns:
+            The step under way; None after `close`.
+
+        Raises:
+            LaunchError: its machine can't be had.
+        """
+        settings = self._settings(step)
+        own = self._placement.place(settings, step.config.resource_settings)
+        variables = settings.environment | get_runtime_environment(config=step.config, stack=self._stack)
+        commands = self._commands(settings)
+        if own is None:
+            with self._starting:
+                if self._closed:
+                    return None
+                if step.config.command is not None:
+                    return self._processes.begin_command(name, step.config.command, variables, commands)
+                kind = ResumedStepEntrypoint if step_run_id else StepEntrypoint
+                arguments = arguments_of(kind, name, self._snapshot.id, step_run_id)
+                return self._processes.begin(name, arguments, variables, commands)
+        if self._closed:
+            return None
+        job = self._jobs.begin(
+            name,
+            step.config.command or self._job_program(name, own, step_run_id),
+            own=own,
+            settings=settings,
+            environment=self._environment | variables,
+            commands=commands,
+            attempt=attempt,
+        )
+        if self._closed:
+            # The run was stopped while the platform made the job.
+            job.kill()
+            return None
+        return job
+
+    def belongs_apart(self, step: Step) -> bool:
+        """Whether a step needs machines, variables or commands that the run as a whole doesn't have.
+
+        Args:
+            step: its configuration.
+
+        Raises:
+            LaunchError: its machine can't be had.
+        """
+        settings = self._settings(step)
+        return (
+            settings.environment != self._pipeline.environment
+            or bool(self._commands(settings))
+            or self._placement.place(settings, step.config.resource_settings) is not None
+        )
+
+    def close(self) -> None:
+        """Nothing is started any more; ends the process that waits."""
+        with self._starting:
+            self._closed = True
+            self._processes.close()
+
+    def _commands(self, settings: LightningOrchestratorSettings) -> tuple[str, ...]:
+        """The commands of a step alone: the launch has run those of the pipeline."""
+        commands = tuple(settings.custom_commands or ())
+        return () if commands == tuple(self._pipeline.custom_commands or ()) else commands
+
+    def _job_program(self, name: str, own: OwnMachines, step_run_id: UUID | None) -> list[str]:
+        arguments = ["--step-name", name, "--snapshot-id", str(self._snapshot.id), "--run-id", str(self._run.id)]
+        arguments += ["--num-machines", str(own.count)]
+        arguments += ["--step-run-id", str(step_run_id)] if step_run_id else []
+        return [sys.executable, "-m", "lightning_zenml.orchestrator.step_job_process", *arguments]
+
+    def _settings(self, step: Step) -> LightningOrchestratorSettings:
+        settings: LightningOrchestratorSettings = self._stack.orchestrator.get_settings(step)
+        return settings
+
+    def _make_environment(self) -> dict[str, str]:
+        """What every step needs, wherever it runs. A step gets the run's own token only, and settles nothing anew."""
+        variables, secrets = get_config_environment_vars(pipeline_run_id=self._run.id)
+        own = self._context.own_variables()
+        return {
+            **{name: value for name, value in own.items() if name not in _DROPPED},
+            **variables,
+            **secrets,
+            ORCHESTRATOR_RUN_ID: orchestrator_run_id(self._context.id, self._run.id),
+            "ZENML_CUSTOM_SOURCE_ROOT": str(Path(source_utils.get_source_root()).absolute()),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _with_studio(self, environment: dict[str, str]) -> dict[str, str]:
+        """Together with what the studio and the shell of the commands have."""
+        lent = (os.environ.get(LENT) or "").split(",")
+        dropped = {*_DROPPED, LENT, RESTARTED, *lent}
+        return {**{name: value for name, value in os.environ.items() if name not in dropped}, **environment}
+
+    # lightning-sdk takes two seconds to import, which a run that stays in the studio is spared.
+
+    def _catalog(self) -> Catalog:
+        from lightning_zenml.launch.machines import Catalog
+
+        return Catalog(self._lightning, self._studio.cluster)
+
+    @cached_property
+    def _lightning(self) -> Lightning:
+        from lightning_zenml.launch.lightning import Credentials, Lightning
+
+        return Lightning.connect(Credentials.resolve(os.environ, teamspace=self._context.teamspace or None))
+
+    @cached_property
+    def _studio(self) -> Studio:
+        from lightning_zenml.launch.studio import Studio
+
+        studio = Studio.find(self._lightning, self._context.studio_name)
+        if studio is None:
+            raise RuntimeError(f"The studio {self._context.studio_name}, which this process runs in, isn't found.")
+        return studio
+
+    @cached_property
+    def _jobs(self) -> StepJobs:
+        from lightning_zenml.orchestrator.step_job import StepJobs
+
+        return StepJobs(
+            self._lightning,
+            self._studio,
+            self._context,
+            run_id=str(self._run.id),
+            run_name=self._run.name,
+            orchestrator_run_id=orchestrator_run_id(self._context.id, self._run.id),
+            output=sys.stdout,
+        )
