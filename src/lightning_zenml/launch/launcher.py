@@ -238,6 +238,7 @@ class _Attempt:
             "working_directory": spec.working_directory,
             "environment": dict(spec.environment),
             "timeout": spec.timeout,
+            "restarts": spec.restarts,
             "release": self._held.release,
             "leased": self._held.leased,
             "failure_request": request

@@ -64,6 +64,8 @@ class LaunchSpec:
         interruptible: on a spot machine.
         cloud: cloud account or provider for a new studio.
         failure_request: see `FailureRequest`.
+        restarts: how often a command that was killed is started again, with `LIGHTNING_ZENML_RESTARTED` set; `commands`
+            are not run again.
     """
 
     name: str
@@ -82,6 +84,7 @@ class LaunchSpec:
     interruptible: bool = False
     cloud: str | None = None
     failure_request: FailureRequest | None = None
+    restarts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +138,7 @@ class Update:
         runs: new lines of `runs.jsonl`: one dictionary per ZenML run that our orchestrator started, with
             `run_id`, `run_name`, `pipeline`, `run_url`, `orchestrator_url`.
         jobs: all Lightning jobs of the launch so far, as `lightning_zenml.orchestrator.step_job` records them:
-            `token`, `step`, `run_id`, `name`, `url`, `machine`, `num_machines`, `price` (US dollars an hour and
+            `token`, `step`, `attempt`, `run_id`, `name`, `url`, `machine`, `num_machines`, `price` (US dollars an hour and
             machine, or None), `started` and `ended` (`time.time()`, or None).
     """
 

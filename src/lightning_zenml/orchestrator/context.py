@@ -96,10 +96,18 @@ class LaunchContext:
         """
         self._append("jobs.jsonl", record)
 
-    def job_tokens(self) -> set[str]:
-        """Gets the tokens of all jobs that the launch ever asked for."""
+    def attempts(self, run_id: object) -> dict[str, int]:
+        """Gets how many jobs a run's steps have had.
+
+        Args:
+            run_id: of the run.
+
+        Returns:
+            Number of the last one by the step's name.
+        """
         path = self.directory / "jobs.jsonl"
-        return {json.loads(line)["token"] for line in path.read_text().splitlines()} if path.exists() else set()
+        records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return {record["step"]: record["attempt"] for record in records if record["run_id"] == str(run_id)}
 
     def own_variables(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Gets the variables that the launch and its commands have set, and that the studio doesn't have of its own.

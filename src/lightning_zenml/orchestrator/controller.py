@@ -43,6 +43,7 @@ logger = get_logger(__name__)
 
 POLL_INTERVAL = 0.3
 SERVER_POLL_INTERVAL = 5.0
+HEARTBEAT_POLL_INTERVAL = 20.0
 STOP_GRACE = 15.0
 IMPORT_SECONDS = 2.5
 """About what a step's process needs for its imports: preparing the next one before that would slow it down."""
@@ -78,13 +79,16 @@ def control(
         PipelineStoppedError: if the run was stopped through ZenML.
         SystemExit: after SIGTERM, once the steps are stopped.
     """
-    context.record_run(
-        run_id=str(run.id),
-        run_name=run.name,
-        pipeline=snapshot.pipeline_configuration.name,
-        run_url=dashboard_utils.get_run_url(run),
-    )
-    provenance.record(run, stack.orchestrator.id)
+    if not context.restarted:
+        context.record_run(
+            run_id=str(run.id),
+            run_name=run.name,
+            pipeline=snapshot.pipeline_configuration.name,
+            run_url=dashboard_utils.get_run_url(run),
+        )
+        provenance.record(run, stack.orchestrator.id)
+    elif run.status.is_finished:
+        raise PipelineFailedError(f"The run is {run.status.value} already.")
     with contextlib.suppress(IllegalOperationError):
         update = PipelineRunUpdate(orchestrator_run_id=orchestrator_run_id(context.id, run.id))
         Client().zen_store.update_run(run.id, update)
@@ -177,6 +181,10 @@ class Controller:
         ]
         self._steps: dict[str, RunningStep] = {}
         self._attempts: Counter[str] = Counter()
+        if context.restarted:
+            # The last job of each step is found again.
+            self._attempts.update({name: last - 1 for name, last in context.attempts(pipeline_run.id).items()})
+        self._asked_for_heartbeats: dict[str, float] = {}
         self._terminated = threading.Event()
         self._interrupt: InterruptMode | None = None
         self._asked_server = time.monotonic()
@@ -234,6 +242,7 @@ class Controller:
         exit_code = self._steps[node.id].poll()
         if exit_code is None:
             self._prepare_next(self._steps[node.id])
+            self._watch_heartbeat(node.id)
             return NodeStatus.RUNNING
         if exit_code == 0:
             return NodeStatus.COMPLETED
@@ -250,6 +259,17 @@ class Controller:
         """Starts the process of a step to come, once the imports of the running ones are done."""
         if running.age > IMPORT_SECONDS and any(node.status is NodeStatus.NOT_READY for node in self._nodes):
             self._starter.prepare()
+
+    def _watch_heartbeat(self, name: str) -> None:
+        """Ends a step whose process is there and says nothing: it is stuck, and costs."""
+        last = self._asked_for_heartbeats.setdefault(name, time.monotonic())
+        if time.monotonic() - last < HEARTBEAT_POLL_INTERVAL:
+            return
+        self._asked_for_heartbeats[name] = time.monotonic()
+        with _run_may_be_over():
+            if self._records.is_silent(name):
+                logger.error("Step `%s` has sent no heartbeat for too long; it is ended.", name)
+                self._steps[name].kill()
 
     def _find_interrupt(self) -> InterruptMode | None:
         self._interrupt = self._wanted_interrupt()

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from zenml.client import Client
 from zenml.enums import ExecutionStatus
+from zenml.exceptions import AuthorizationException
 from zenml.logger import get_logger
 from zenml.orchestrators import publish_utils
 from zenml.orchestrators.dag_runner import NodeStatus
 from zenml.orchestrators.step_run_utils import StepRunRequestFactory, publish_cached_step_run
+from zenml.steps.heartbeat import is_heartbeat_unhealthy
 from zenml.utils.pagination_utils import depaginate
 from zenml.utils.time_utils import utc_now
 
@@ -80,6 +82,27 @@ class StepRecords:
             return None
         found: UUID = step_run.id
         return found
+
+    def is_silent(self, name: str) -> bool:
+        """Whether ZenML misses the heartbeats of a running step; the server or the network failing is no sign of it.
+
+        Args:
+            name: of the step.
+        """
+        try:
+            step_run = self._find(name)
+        except AuthorizationException:
+            raise
+        except Exception as error:
+            logger.warning("Can't ask for the heartbeat of step `%s`: %s", name, error)
+            return False
+        return step_run is not None and is_heartbeat_unhealthy(
+            step_run_id=step_run.id,
+            status=step_run.status,
+            start_time=step_run.start_time,
+            heartbeat_threshold=step_run.heartbeat_threshold,
+            latest_heartbeat=step_run.latest_heartbeat,
+        )
 
     def may_retry(self, name: str, attempts: int) -> bool:
         """Whether a step whose process or machine was lost has a retry left that it can't take itself any more.

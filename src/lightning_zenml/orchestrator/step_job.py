@@ -258,12 +258,13 @@ class StepJobs:
         described = {
             "token": token,
             "step": step,
+            "attempt": attempt,
             "run_id": self._run_id,
             "machine": own.machine.name,
             "num_machines": own.count,
             "price": own.machine.cost,
         }
-        known = token in self._context.job_tokens()
+        known = self._context.restarted and self._context.attempts(self._run_id).get(step) == attempt
         # Before it is asked for: whoever must end it looks whether there is anything of the kind.
         self._context.record_job({**described, "name": "", "url": "", "started": None, "ended": None})
         job = Job.find(self._lightning, self._studio, token, num_machines=own.count) if known else None

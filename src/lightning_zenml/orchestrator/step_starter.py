@@ -139,7 +139,7 @@ class StepStarter:
         return job
 
     def belongs_apart(self, step: Step) -> bool:
-        """Whether a step needs machines, variables or commands that the run as a whole doesn't have.
+        """Whether a step is a command, or needs machines, variables or commands that the run as a whole doesn't have.
 
         Args:
             step: its configuration.
@@ -149,7 +149,8 @@ class StepStarter:
         """
         settings = self._settings(step)
         return (
-            settings.environment != self._pipeline.environment
+            step.config.command is not None
+            or settings.environment != self._pipeline.environment
             or bool(self._commands(settings))
             or self._placement.place(settings, step.config.resource_settings) is not None
         )

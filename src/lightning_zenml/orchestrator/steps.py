@@ -56,6 +56,7 @@ class StepProcess:
         output: takes the lines.
         commands: bash lines that come first, in one shell whose exports reach the step; the first failure ends it.
         program: what runs the step.
+        name: of the step, as far as it is known.
     """
 
     url = ""
@@ -67,8 +68,9 @@ class StepProcess:
         output: TextIO,
         commands: Sequence[str] = (),
         program: Sequence[str] = _PROGRAM,
+        name: str = "step",
     ) -> None:
-        self.name = "step"
+        self.name = name
         self.environment = dict(environment)
         self._output = output
         self._terminated = False
@@ -220,7 +222,7 @@ class StepProcesses:
             Its process.
         """
         process = StepProcess(
-            self._environment | dict(environment), self._directory, self._output, commands, program=command
+            self._environment | dict(environment), self._directory, self._output, commands, program=command, name=name
         )
         process.begin(name, [])
         return process

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+_RESTARTS = 2
+"""How often a controller that was killed is started again; it goes on where the one before was."""
+
 
 class Submission:
     """A run whose controller has been launched.
@@ -194,6 +197,7 @@ def launch_spec(
         interruptible=settings.interruptible,
         cloud=settings.cloud,
         failure_request=failure_request(run.id, environment),
+        restarts=_RESTARTS,
     )
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tarfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ _FOLLOWED_WITHIN = 90.0
 """Seconds since the last read in which a client still counts as following."""
 _FOLLOWER_PATIENCE = 120.0
 """Seconds that a client which follows has for releasing the studio itself."""
+_KILLED = 128
+"""Exit codes above it are bash's for a command that a signal has ended."""
+_CRASHES = frozenset({128 + signal.SIGABRT, 128 + signal.SIGBUS, 128 + signal.SIGKILL, 128 + signal.SIGSEGV})
 _OUTPUT = 4000
 """Characters of output that a failure carries."""
 
@@ -152,8 +156,23 @@ class Supervisor:
         failure = self._install(log, environment)
         if failure is not None:
             return self.finish(failure=failure, report=True)
+        deadline = time.monotonic() + (self._do["timeout"] or float("inf"))
+        ended = self._run_session(self._do["commands"], environment, log, deadline)
+        for restart in range(self._do["restarts"]):
+            if ended is None or ended.at is not None or ended.exit_code not in _CRASHES:
+                break
+            _say(log, f"The command was killed (exit code {ended.exit_code}); it is started again ({restart + 1})")
+            ended = self._run_session([], {**environment, "LIGHTNING_ZENML_RESTARTED": "1"}, log, deadline)
+        if ended is None:
+            self._end_session()
+            message = f"Stopped: it ran longer than its timeout of {self._do['timeout'] / 60:g} minutes."
+            return self.finish(failure={"phase": "running", "message": message}, report=True)
+        return self._conclude(ended)
+
+    def _run_session(self, commands: list[str], environment: dict[str, str], log: Any, deadline: float) -> Ended | None:
+        """Runs commands and command; returns how that ended, None when the deadline came first."""
         self._session = Session(
-            self._do["commands"],
+            commands,
             self._do["command"],
             code=self._folder.code,
             working_directory=self._folder.code / self._do["working_directory"],
@@ -162,12 +181,8 @@ class Supervisor:
             on_command=lambda index: self._record("running" if index is None else "commands"),
         )
         self._folder.session.write_text(str(self._session.id))
-        ended = self._session.wait(self._do["timeout"])
-        if ended is None:
-            self._end_session()
-            message = f"Stopped: it ran longer than its timeout of {self._do['timeout'] / 60:g} minutes."
-            return self.finish(failure={"phase": "running", "message": message}, report=True)
-        return self._conclude(ended)
+        left = deadline - time.monotonic()
+        return self._session.wait(left if left < threading.TIMEOUT_MAX else None)
 
     def _install(self, log: Any, environment: dict[str, str]) -> dict[str, Any] | None:
         specifiers = [*self._do["packages"], *self._do["requirements"]]
@@ -198,8 +213,8 @@ class Supervisor:
             command = self._do["command"]
             message = f"The run failed with exit code {ended.exit_code}: {command}"
             failure |= {"phase": "running", "message": message, "command": command}
-            # 128 + n: killed by a signal, so it could not tell anybody.
-            return self.finish(exit_code=ended.exit_code, failure=failure, report=ended.exit_code > 128)
+            # Killed, so it could not tell anybody.
+            return self.finish(exit_code=ended.exit_code, failure=failure, report=ended.exit_code > _KILLED)
         command = self._do["commands"][ended.at]
         what = (
             f"failed with exit code {ended.exit_code}"
