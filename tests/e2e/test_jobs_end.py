@@ -1,0 +1,137 @@
+"""However a run with Lightning jobs ends, no job outlives it; a controller that is killed finds its jobs again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from localcloud.lightning import LightningCloud
+from localcloud.stack import Stack
+from scene import Actions, Laptop, wait_for
+
+HANGING = """
+import os, sys, time
+from zenml import get_step_context, log_metadata, pipeline, step
+from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
+
+
+def on(**settings):
+    return {"orchestrator.lightning": LightningOrchestratorSettings(**settings)}
+
+
+def hang_once(seconds):
+    if "began" not in get_step_context().step_run.run_metadata:
+        log_metadata({"began": True})
+        time.sleep(seconds)
+
+
+@step
+def before() -> int:
+    return 1
+
+
+@step
+def beside(x: int) -> int:
+    hang_once(600)
+    return x + 1
+
+
+@step(settings=on(machine_type="T4"))
+def job(x: int) -> int:
+    hang_once(SECONDS)
+    return x + 1
+
+
+@step
+def after(a: int, b: int) -> None:
+    print("SUM", a + b)
+
+
+@pipeline(enable_cache=False, settings=on(machine_type="CPU"))
+def hanging():
+    x = before()
+    after(beside(x), job(x))
+
+
+if __name__ == "__main__":
+    hanging.with_options(settings=on(async_mode=True) if "--async" in sys.argv else {})()
+"""
+
+
+def status_of(stack: Stack, run_id: str) -> str:
+    found: str = stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"]
+    return found
+
+
+def began(stack: Stack, run_id: str) -> bool:
+    steps = stack.zenml.request("GET", f"steps?pipeline_run_id={run_id}&size=100&hydrate=true")["items"]
+    return {step["name"] for step in steps if "began" in step["metadata"]["run_metadata"]} == {"beside", "job"}
+
+
+def submit(stack: Stack, laptop: Laptop, *, seconds: float = 600) -> str:
+    (laptop.folder / "run.py").write_text(HANGING.replace("SECONDS", str(seconds)))
+    laptop.run(sys.executable, "run.py", "--async")
+    run_id: str = laptop.last_run()["id"]
+    wait_for(lambda: began(stack, run_id), 120)
+    return run_id
+
+
+def controllers(run_id: str) -> list[int]:
+    """Process ids of the controllers of a run; studios' processes are this machine's, too."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if run_id.encode() in told and b"lightning_zenml.orchestrator.controller" in told:
+            found.append(int(process.name))
+    return found
+
+
+@pytest.mark.parametrize("how", ["zenml", "supervisor"])
+def test_no_job_outlives_its_run(stack: Stack, cloud: LightningCloud, laptop: Laptop, how: str) -> None:
+    run_id = submit(stack, laptop)
+    if how == "zenml":
+        laptop.run("zenml", "pipeline", "runs", "stop", run_id, "--yes")
+    else:
+        (controller,) = controllers(run_id)
+        os.kill(parent_of(parent_of(controller)), signal.SIGKILL)
+    wait_for(lambda: not cloud.running(), 120)
+    if how == "zenml":
+        wait_for(lambda: status_of(stack, run_id) == "stopped")
+
+
+def test_a_killed_controller_finds_its_job_again_and_repeats_what_died_with_it(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop
+) -> None:
+    jobs = len(cloud.jobs)
+    run_id = submit(stack, laptop, seconds=20)
+    (controller,) = controllers(run_id)
+    os.kill(controller, signal.SIGKILL)
+    wait_for(lambda: status_of(stack, run_id) == "completed", 180)
+    assert len(cloud.jobs) == jobs + 1
+    steps = stack.zenml.request("GET", f"steps?pipeline_run_id={run_id}&size=100")["items"]
+    assert {step["name"]: step["body"]["status"] for step in steps} == dict.fromkeys(
+        ("before", "beside", "job", "after"), "completed"
+    )
+    wait_for(lambda: not cloud.running())
+
+
+def test_a_step_of_the_action_runs_as_a_job_and_counts_in_the_cost(
+    stack: Stack, cloud: LightningCloud, actions: Actions
+) -> None:
+    step = actions.step({"run.py": HANGING.replace("hang_once(600)", "pass").replace("SECONDS", "8")})
+    done = step.run()
+    assert done.exit_code == 0, done.log
+    assert "[job] " in done.log
+    assert {job.offer.machine.name for job in cloud.jobs if job.name.startswith("hanging")} == {"T4"}
+    wait_for(lambda: not cloud.running())
+
+
+def parent_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
