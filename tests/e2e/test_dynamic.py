@@ -1,4 +1,4 @@
-"""Dynamic pipelines from a laptop's client: steps in the controller, apart from it, and on machines of their own."""
+"""Dynamic pipelines from a laptop's client that don't end well; test_examples.py has one that does."""
 
 from __future__ import annotations
 
@@ -11,30 +11,11 @@ from scene import Laptop, wait_for
 DYNAMIC = """
 import os, sys, time
 from zenml import CommandStep, pipeline, step
-from zenml.enums import StepRuntime
 from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
 
 
 def on(**settings):
     return {"orchestrator.lightning": LightningOrchestratorSettings(**settings)}
-
-
-@step
-def count() -> int:
-    print("COUNTING IN", os.getpid())
-    return 3
-
-
-@step(settings=on(machine_type="T4"))
-def train(number: int) -> int:
-    assert os.environ["LIGHTNING_ZENML_MACHINE"] == "T4"
-    return number * 10
-
-
-@step(runtime=StepRuntime.ISOLATED)
-def apart(number: int) -> int:
-    print("APART IN", os.getpid())
-    return number + 1
 
 
 @step
@@ -44,21 +25,12 @@ def fail() -> None:
 
 @step(settings=on(machine_type="T4"))
 def hang() -> None:
-    print("HANGING")
     time.sleep(600)
 
 
 @pipeline(dynamic=True, enable_cache=False, settings=on(machine_type="CPU"))
-def sweep():
-    numbers = range(count().load())
-    trained = [train.submit(number) for number in numbers]
-    best = max(one.load() for one in trained)
-    CommandStep(name="tell", command=["bash", "-c", "echo COMMANDED at $LIGHTNING_ZENML_MACHINE"])()
-    print("RESULT", apart(best).load())
-
-
-@pipeline(dynamic=True, enable_cache=False, settings=on(machine_type="CPU"))
 def failing():
+    CommandStep(name="tell", command=["bash", "-c", "echo COMMANDED at $LIGHTNING_ZENML_MACHINE"])()
     fail()
 
 
@@ -79,21 +51,10 @@ def run(laptop: Laptop, pipeline: str, *, check: bool = True) -> str:
     return completed.stdout + completed.stderr
 
 
-def test_a_dynamic_pipeline_over_two_machine_types(cloud: LightningCloud, laptop: Laptop) -> None:
-    log = run(laptop, "sweep")
-    assert laptop.last_run()["status"] == "completed"
-    assert "RESULT 21" in log
-    assert "COUNTING IN" in log
-    assert "[apart] APART IN" in log
-    assert "[tell] COMMANDED at CPU" in log, log
-    assert len([job for job in cloud.jobs if job.name.startswith("sweep-train")]) == 3
-    wait_for(lambda: not cloud.running())
-    assert [job.name for job in cloud.jobs if job.deleted is None] == []
-
-
 def test_a_dynamic_pipeline_that_fails(cloud: LightningCloud, laptop: Laptop) -> None:
     log = run(laptop, "failing", check=False)
     assert laptop.last_run()["status"] == "failed"
+    assert "[tell] COMMANDED at CPU" in log
     assert "the loss is NaN" in log
     wait_for(lambda: not cloud.running())
 

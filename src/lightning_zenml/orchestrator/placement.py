@@ -73,23 +73,28 @@ class Placement:
             return None
         return OwnMachines(machine=machine, count=settings.num_machines)
 
-    def check(self, steps: Mapping[str, tuple[LightningOrchestratorSettings, ResourceSettings]]) -> None:
+    def check(self, steps: Mapping[str, tuple[LightningOrchestratorSettings, ResourceSettings]]) -> list[str]:
         """Checks that every step has a place.
 
         Args:
             steps: settings and resources of each step, by its name.
 
+        Returns:
+            Names of the steps that have machines of their own.
+
         Raises:
             SettingsResolvingError: steps that have none, all in one message.
         """
-        problems = []
+        own, problems = [], []
         for name, (settings, resources) in steps.items():
             try:
-                self.place(settings, resources)
+                if self.place(settings, resources) is not None:
+                    own.append(name)
             except MachineError as error:
                 problems.append(f"step `{name}`: {error}")
         if problems:
             raise SettingsResolvingError(f"Not every step can have its machine. {' '.join(problems)}")
+        return own
 
     def _named(self, settings: LightningOrchestratorSettings, *, own: bool) -> Machine:
         like_studio = (self._studio_machine,) if self._studio_machine else ()

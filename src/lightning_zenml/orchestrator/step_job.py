@@ -26,6 +26,7 @@ from lightning_zenml.orchestrator.placement import OwnMachines
 
 if TYPE_CHECKING:
     from lightning_zenml.launch.lightning import Lightning
+    from lightning_zenml.launch.machines import Machine
     from lightning_zenml.launch.studio import Studio
     from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 
@@ -292,6 +293,31 @@ class StepJobs:
             described=described,
             keep=settings.keep_studio in (KeepStudio.KEEP, KeepStudio.STOP),
             output=self._output,
+        )
+
+    def take_snapshot(self, machine: Machine) -> Job:
+        """Takes the snapshot that the jobs of the run share, by a job that does nothing.
+
+        Taking it lasts minutes, for which the first job would wait.
+
+        Args:
+            machine: the cheapest that there is.
+
+        Returns:
+            The job, to be deleted when it is needed no more.
+
+        Raises:
+            LaunchError: it can't be started.
+        """
+        token = f"{self._orchestrator_run_id}-snapshot"
+        return Job.run(
+            self._lightning,
+            self._studio,
+            name=f"{self._run_name}-snapshot",
+            command="true",
+            machine=machine,
+            snapshot=self._orchestrator_run_id,
+            token=token,
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from zenml.logger import get_logger
 from zenml.orchestrators.utils import get_config_environment_vars
 from zenml.utils import source_utils
 from zenml.utils.env_utils import get_runtime_environment
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
     from zenml.stack import Stack
 
+    from lightning_zenml.launch.job import Job
     from lightning_zenml.launch.lightning import Lightning
     from lightning_zenml.launch.machines import Catalog
     from lightning_zenml.launch.studio import Studio
     from lightning_zenml.orchestrator.step_job import StepJobs
+
+logger = get_logger(__name__)
 
 _DROPPED = frozenset(
     {"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS, provenance.GITHUB}
@@ -72,6 +76,8 @@ class StepStarter:
         self._processes = StepProcesses(self._with_studio(self._environment), context.code, sys.stdout)
         self._starting = threading.Lock()
         self._closed = False
+        self._snapshot_taker: threading.Thread | None = None
+        self._snapshot_job: Job | None = None
 
     def check(self) -> None:
         """Checks that every step can have the machine that it asks for.
@@ -80,12 +86,14 @@ class StepStarter:
             SettingsResolvingError: not every one can.
             LaunchError: Lightning can't be asked.
         """
-        self._placement.check(
-            {
-                name: (self._settings(step), step.config.resource_settings)
-                for name, step in self._snapshot.step_configurations.items()
-            }
-        )
+        steps = {
+            name: (self._settings(step), step.config.resource_settings)
+            for name, step in self._snapshot.step_configurations.items()
+        }
+        own = self._placement.check(steps)
+        if any(steps[name][0].reuse_snapshot and self._upstream(name) for name in own):
+            self._snapshot_taker = threading.Thread(target=self._take_snapshot, name="snapshot", daemon=True)
+            self._snapshot_taker.start()
 
     def prepare(self) -> None:
         """Starts the process of a step to come ahead of its time, unless one waits already."""
@@ -160,6 +168,22 @@ class StepStarter:
         with self._starting:
             self._closed = True
             self._processes.close()
+        if self._snapshot_taker is not None:
+            self._snapshot_taker.join()
+        if self._snapshot_job is not None:
+            job, self._snapshot_job = self._snapshot_job, None
+            job.delete()
+
+    def _upstream(self, name: str) -> list[str]:
+        upstream: list[str] = self._snapshot.step_configurations[name].spec.upstream_steps
+        return upstream
+
+    def _take_snapshot(self) -> None:
+        """While earlier steps run; a run doesn't fail for want of it."""
+        try:
+            self._snapshot_job = self._jobs.take_snapshot(self._catalog().cheapest(cpus=1))
+        except Exception as error:
+            logger.warning("The snapshot for the run's jobs isn't taken ahead of its time: %s", error)
 
     def _commands(self, settings: LightningOrchestratorSettings) -> tuple[str, ...]:
         """The commands of a step alone: the launch has run those of the pipeline."""
