@@ -48,10 +48,10 @@ def job(x: int) -> int:
 
 @step
 def after(a: int, b: int) -> None:
-    print("SUM", a + b)
+    print("SUM", a + b, os.environ["GREETING"])
 
 
-@pipeline(enable_cache=False, settings=on(machine_type="CPU"))
+@pipeline(enable_cache=False, settings=on(machine_type="CPU", custom_commands=["export GREETING='hello there'"]))
 def hanging():
     x = before()
     after(beside(x), job(x))
@@ -129,6 +129,7 @@ def test_a_step_of_the_action_runs_as_a_job_and_counts_in_the_cost(
     done = step.run()
     assert done.exit_code == 0, done.log
     assert "[job] " in done.log
+    assert "[after] SUM 4 hello there" in done.log
     assert {job.offer.machine.name for job in cloud.jobs if job.name.startswith("hanging")} == {"T4"}
     wait_for(lambda: not cloud.running())
 

@@ -296,14 +296,18 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         run: PipelineRunResponse,
         context: LaunchContext,
     ) -> SubmissionResult:
+        from lightning_zenml.orchestrator import commands
         from lightning_zenml.orchestrator.controller import control
 
+        settings = self.get_settings(snapshot)
+        if settings.custom_commands:
+            commands.run(settings.custom_commands, context.code)
         # Waits even when asynchronous: the studio would be released with the command that we're part of.
         return self._submitted(
             run,
             context.id,
             context.studio_url,
-            wait=lambda: control(snapshot, run, stack, self.get_settings(snapshot), context),
+            wait=lambda: control(snapshot, run, stack, settings, context),
         )
 
     def _submitted(
