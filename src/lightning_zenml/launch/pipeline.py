@@ -15,7 +15,6 @@ What the platform does with pipelines, and what follows from it:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -235,13 +234,16 @@ class Execution:
     def stop(self) -> None:
         """Asks the platform to stop its jobs. Harmless when they have ended or are gone."""
         for job in self.jobs:
-            with suppress(ApiError):
+            try:
                 self.lightning.call(
                     self.lightning.client.jobs_service_update_job,
                     project_id=self.lightning.teamspace_id,
                     id=job,
                     body=JobsServiceUpdateJobBody(state="stop"),
                 )
+            except ApiError as error:
+                if error.status >= 500:
+                    raise
 
 
 def _is_refusal(error: LaunchError) -> bool:

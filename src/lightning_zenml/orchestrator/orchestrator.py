@@ -22,12 +22,14 @@ from zenml.constants import (
 )
 from zenml.enums import ExecutionMode, ExecutionStatus
 from zenml.exceptions import IllegalOperationError, SettingsResolvingError
+from zenml.logger import get_logger
 from zenml.metadata.metadata_types import MetadataType, Uri
 from zenml.models import PipelineRunUpdate
 from zenml.orchestrators import BaseOrchestrator, PipelineSubmissionError, SubmissionResult
 from zenml.stack import StackValidator
 from zenml.utils import settings_utils
 
+from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.context import (
     ORCHESTRATOR_RUN_ID,
     SETTINGS,
@@ -59,6 +61,9 @@ if TYPE_CHECKING:
 
 _ISOLATED_POLL = 0.3
 """Seconds between two looks at an isolated step that is waited for."""
+
+
+logger = get_logger(__name__)
 
 
 class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
@@ -316,7 +321,11 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """
         from lightning_zenml.orchestrator import schedules
 
-        snapshot = schedules.snapshot_of(schedule)
+        try:
+            snapshot = schedules.snapshot_of(schedule)
+        except LaunchError as error:
+            logger.warning("%s", error)
+            return
         schedules.delete(schedule, snapshot, self._connect(snapshot))
 
     def _connect(self, container: PipelineRunResponse | PipelineSnapshotResponse) -> Lightning:

@@ -143,7 +143,7 @@ def delete(schedule: ScheduleResponse, snapshot: PipelineSnapshotResponse, light
         logger.warning("Lightning has no pipeline `%s` of the schedule `%s` any more.", name, schedule.name)
     else:
         pipeline.unschedule()
-    for run in depaginate(Client().list_pipeline_runs, schedule_id=schedule.id):
+    for run in depaginate(Client().list_pipeline_runs, schedule_id=schedule.id, project=schedule.project_id):
         if not run.status.is_finished:
             stop_forcefully(run, lightning)
     _remove(lightning, name)
