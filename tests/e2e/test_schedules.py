@@ -104,6 +104,7 @@ def let_an_hour_pass(cloud: LightningCloud) -> None:
     wait_for(lambda: len(cloud.pipelines) > runs)
 
 
+@pytest.mark.timeout(480)  # six commands of the ZenML client, each of which takes its time to start
 def test_a_schedule_from_its_making_to_its_deletion(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
     sent = len(cloud.requests)
     told = schedule(laptop, "whole", machine_type="cpu", schedule_timezone="Europe/Berlin")
@@ -122,7 +123,7 @@ def test_a_schedule_from_its_making_to_its_deletion(stack: Stack, cloud: Lightni
     wait_for(lambda: not cloud.running())
     studio = cloud.studio(pipeline.name)
     assert studio.phase == "STOPPED"
-    check_secrets(stack, cloud, studio.home, sent)
+    assert list(studio.home.glob(".lightning_zenml/launches/*/kept"))
 
     assert "Updated schedule" in zenml(laptop, "update", "whole", "--cron-expression", "30 * * * *")
     (entry,) = cloud.schedules
@@ -142,6 +143,7 @@ def test_a_schedule_from_its_making_to_its_deletion(stack: Stack, cloud: Lightni
     assert run["metadata"]["orchestrator_run_id"].startswith(cloud.pipelines[-1].id)
     log = cloud.pipelines[-1].jobs["run"].log
     assert "training on job" in log
+    check_secrets(stack, cloud, (studio.home, cloud.root / "drive"), sent)
 
     assert "Deleted schedule" in zenml(laptop, "delete", "whole", "--yes")
     assert cloud.schedules == []
@@ -150,7 +152,7 @@ def test_a_schedule_from_its_making_to_its_deletion(stack: Stack, cloud: Lightni
     assert find(stack, "whole") is None
 
 
-def check_secrets(stack: Stack, cloud: LightningCloud, home: Path, sent: int) -> None:
+def check_secrets(stack: Stack, cloud: LightningCloud, folders: tuple[Path, ...], sent: int) -> None:
     """The schedule's own token is a variable of the job and nowhere else; ZenML's key is nowhere at all."""
     (request,) = [one for one in cloud.requests[sent:] if one.method == "POST" and one.path.endswith("/pipelines")]
     spec = request.body["steps"][0]["job"]["spec"]
@@ -159,11 +161,12 @@ def check_secrets(stack: Stack, cloud: LightningCloud, home: Path, sent: int) ->
     assert token not in spec["command"]
     assert "ZENML_STORE_API_KEY" not in environment
     assert stack.zenml_api_key not in json.dumps(request.body)
-    for path in home.rglob("*"):
-        if path.is_file():
-            content = path.read_bytes()
-            assert token.encode() not in content, path
-            assert stack.zenml_api_key.encode() not in content, path
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert any(path.name == "runs.jsonl" for path in files)
+    for path in files:
+        content = path.read_bytes()
+        assert token.encode() not in content, path
+        assert stack.zenml_api_key.encode() not in content, path
 
 
 def test_a_studio_of_the_users_stays_and_a_run_under_way_ends_with_its_schedule(
