@@ -34,9 +34,16 @@ def train() -> str:
     return os.environ["GREETING"]
 
 
+@step(settings={"orchestrator": LightningOrchestratorSettings(machine_type="T4")})
+def evaluate(word: str) -> None:
+    print("evaluating", word, "on", os.environ["LIGHTNING_ZENML_MACHINE"])
+
+
 @pipeline(enable_cache=False)
 def nightly():
-    train()
+    word = train()
+    if sys.argv[1] == "whole":
+        evaluate(word)
 
 
 if __name__ == "__main__":
@@ -143,6 +150,7 @@ def test_a_schedule_from_its_making_to_its_deletion(stack: Stack, cloud: Lightni
     assert run["metadata"]["orchestrator_run_id"].startswith(cloud.pipelines[-1].id)
     log = cloud.pipelines[-1].jobs["run"].log
     assert "training on job" in log
+    assert "[evaluate] evaluating hello on T4" in log
     check_secrets(stack, cloud, (studio.home, cloud.root / "drive"), sent)
 
     assert "Deleted schedule" in zenml(laptop, "delete", "whole", "--yes")

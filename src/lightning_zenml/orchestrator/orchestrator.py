@@ -25,7 +25,7 @@ from zenml.exceptions import IllegalOperationError, SettingsResolvingError
 from zenml.logger import get_logger
 from zenml.metadata.metadata_types import MetadataType, Uri
 from zenml.models import PipelineRunUpdate
-from zenml.orchestrators import BaseOrchestrator, PipelineSubmissionError, SubmissionResult
+from zenml.orchestrators import BaseOrchestrator, SubmissionResult
 from zenml.stack import StackValidator
 from zenml.utils import settings_utils
 

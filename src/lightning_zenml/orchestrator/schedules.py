@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from zenml.client import Client
 from zenml.constants import METADATA_ORCHESTRATOR_URL
+from zenml.exceptions import SettingsResolvingError
 from zenml.logger import get_logger
 from zenml.metadata.metadata_types import MetadataType, Uri
 from zenml.orchestrators import PipelineSubmissionError
@@ -40,11 +41,12 @@ from lightning_zenml.orchestrator.context import (
     SETTINGS,
     STUDIO_NAME,
     STUDIO_URL,
+    TEAMSPACE,
     LaunchContext,
 )
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.schedule_checks import cron_problem, problems, refusal, timezone
-from lightning_zenml.orchestrator.submission import base_spec, raise_unless_succeeded
+from lightning_zenml.orchestrator.submission import base_spec, raise_unless_succeeded, studio_machines
 from lightning_zenml.orchestrator.submitted import settings_credentials, stop_forcefully
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.errors import PackageError
@@ -86,7 +88,7 @@ def create(
     try:
         lightning = Lightning.connect(Credentials.resolve(os.environ, **settings_credentials(settings)))
         return _Creation(lightning, snapshot, stack, settings, environment).carry_out()
-    except (LaunchError, PackageError) as error:
+    except (LaunchError, PackageError, SettingsResolvingError) as error:
         raise PipelineSubmissionError(f"The schedule can't be made: {error}") from error
     except KeyboardInterrupt:
         raise PipelineSubmissionError("Interrupted: the schedule isn't made, and nothing of it is left.") from None
@@ -186,12 +188,12 @@ class _Creation:
         self._lightning = lightning
         self._snapshot = snapshot
         self._stack = stack
-        self._settings = settings
+        # The studio that we may stand in is held by the launch that we are part of, and goes with it.
+        self._main_studio = settings.main_studio_name if LaunchContext.find() is None else None
+        self._settings = settings.model_copy(update={"main_studio_name": self._main_studio})
         self._environment = environment
         self._schedule: ScheduleResponse = snapshot.schedule
         self._name = _name(snapshot, self._schedule)
-        # The studio that we stand in is held by the launch that we are part of, and goes with it.
-        self._main_studio = settings.main_studio_name if LaunchContext.find() is None else None
 
     def carry_out(self) -> dict[str, MetadataType]:
         machine = self._machine()
@@ -207,10 +209,11 @@ class _Creation:
         return {METADATA_ORCHESTRATOR_URL: Uri(pipeline.url)}
 
     def _machine(self) -> Machine:
-        """That of the jobs, of the studio's cloud account; an unknown one is found out before anything costs."""
+        """That of the jobs, of the studio's cloud account; what can't be had is found out before anything costs."""
+        machines = studio_machines(self._snapshot, self._stack, self._settings, self._lightning)
         studio = Studio.find(self._lightning, self._main_studio) if self._main_studio else None
         cluster = studio.cluster if studio else self._settings.cloud
-        return Catalog(self._lightning, cluster).choose(self._settings.machines)
+        return Catalog(self._lightning, cluster).choose(machines)
 
     def _prepare(self) -> Launch:
         """Puts code and packages into the studio; on a CPU, or on what the studio runs on already."""
@@ -238,6 +241,7 @@ class _Creation:
             self._environment,
             archive,
             root,
+            machines=(),
             owner=f"ZenML schedule {self._schedule.name}",
             command=_KEEP,
         )
@@ -245,7 +249,6 @@ class _Creation:
             spec,
             studio_name=self._main_studio or self._name,
             keep_studio=spec.keep_studio if self._main_studio else KeepStudio.STOP,
-            machines=(),
             interruptible=False,
             timeout=None,
         )
@@ -258,11 +261,14 @@ class _Creation:
             **self._environment,
             **settings.environment,
             "PYTHONUNBUFFERED": "1",
+            # In the home, ZenML's tokens would be among the artifacts of the job.
+            "ZENML_CONFIG_PATH": "/tmp/zenml",  # noqa: S108
             LAUNCH_ID: launch.id,
             STUDIO_NAME: studio.name,
             # What `orchestrator_url` leads to: the studio stands still, log and job are on this page.
             STUDIO_URL: url,
             MACHINE: machine.name,
+            TEAMSPACE: f"{self._lightning.owner}/{self._lightning.teamspace}",
         }
         if SETTINGS in os.environ:
             environment[SETTINGS] = os.environ[SETTINGS]

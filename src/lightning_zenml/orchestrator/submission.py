@@ -139,7 +139,7 @@ def submit(
     credentials = Credentials.resolve(os.environ, **settings_credentials(settings))
     root = Path(source_utils.get_source_root())
     lightning = Lightning.connect(credentials)
-    machines = _machines(snapshot, stack, settings, lightning)
+    machines = studio_machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
         archive = pack(Repository.open(root), Path(folder) / "code.tar.gz")
         spec = launch_spec(snapshot, stack, run, settings, environment, archive, root, machines)
@@ -266,10 +266,24 @@ def failure_request(run_id: object, environment: Mapping[str, str]) -> FailureRe
     )
 
 
-def _machines(
+def studio_machines(
     snapshot: PipelineSnapshotResponse, stack: Stack, settings: LightningOrchestratorSettings, lightning: Lightning
 ) -> tuple[str, ...]:
-    """The studio's machine, as far as the run says; every step's is checked with it, before anything is started."""
+    """Finds the studio's machine, as far as the pipeline says; checks every step's with it.
+
+    Args:
+        snapshot: the compiled pipeline.
+        stack: it runs on.
+        settings: of the pipeline.
+        lightning: where it is to run.
+
+    Returns:
+        Names in order of preference; none: what the studio has, else a CPU.
+
+    Raises:
+        MachineError: if that machine is unknown or can't be had.
+        SettingsResolvingError: if a step's is.
+    """
     studio = Studio.find(lightning, settings.main_studio_name) if settings.main_studio_name else None
     catalog = Catalog(lightning, studio.cluster if studio else settings.cloud)
     machines, resources = settings.machines, snapshot.pipeline_configuration.resource_settings

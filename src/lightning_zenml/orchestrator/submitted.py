@@ -12,6 +12,7 @@ from zenml.orchestrators import publish_utils
 from zenml.utils.pagination_utils import depaginate
 
 from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
+from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.pipeline import ID_PREFIX, Execution
@@ -58,6 +59,7 @@ def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
     if _is_scheduled(run):
         if execution := _execution(run, lightning):
             execution.stop()
+        Job.end_all(lightning, launch_id_of(run.orchestrator_run_id))
     else:
         with contextlib.suppress(StudioLostError, UnknownLaunchError):
             _attach(run, lightning).stop(grace=_FORCED_GRACE)
