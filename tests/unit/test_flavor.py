@@ -38,7 +38,7 @@ def test_component_runs_remotely_and_caches_in_the_studio() -> None:
 
     assert config.is_remote
     assert not config.is_local
-    assert not config.is_schedulable
+    assert config.is_schedulable
     assert not config.supports_client_side_caching
     assert not config.handles_step_retries
     assert config.is_synchronous

@@ -101,6 +101,10 @@ class LightningOrchestratorSettings(_Attributes, BaseSettings):  # type: ignore[
         default=None, gt=0, description="Steps that run at once. Unset: as many as the pipeline allows."
     )
     timeout: float | None = Field(default=None, gt=0, description="Seconds after which the run is stopped.")
+    schedule_timezone: str | None = Field(
+        default=None,
+        description="Time zone of a schedule's cron expression, like `Europe/Berlin`. Unset: UTC.",
+    )
     reuse_snapshot: bool = Field(default=True, description="Let jobs of one run share one snapshot of the studio.")
 
     @property
@@ -159,7 +163,7 @@ class LightningOrchestratorConfig(_Attributes, BaseOrchestratorConfig):  # type:
     @property
     def is_schedulable(self) -> bool:
         """Whether it runs pipelines on a schedule."""
-        return False
+        return True
 
     @property
     def supports_client_side_caching(self) -> bool:

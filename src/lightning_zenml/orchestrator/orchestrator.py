@@ -22,12 +22,14 @@ from zenml.constants import (
 )
 from zenml.enums import ExecutionMode, ExecutionStatus
 from zenml.exceptions import IllegalOperationError, SettingsResolvingError
+from zenml.logger import get_logger
 from zenml.metadata.metadata_types import MetadataType, Uri
 from zenml.models import PipelineRunUpdate
 from zenml.orchestrators import BaseOrchestrator, SubmissionResult
 from zenml.stack import StackValidator
 from zenml.utils import settings_utils
 
+from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.context import (
     ORCHESTRATOR_RUN_ID,
     SETTINGS,
@@ -45,7 +47,13 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from zenml.config.step_run_info import StepRunInfo
-    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse, StepRunResponse
+    from zenml.models import (
+        PipelineRunResponse,
+        PipelineSnapshotResponse,
+        ScheduleResponse,
+        ScheduleUpdate,
+        StepRunResponse,
+    )
     from zenml.stack import Stack
 
     from lightning_zenml.launch.lightning import Lightning
@@ -53,6 +61,9 @@ if TYPE_CHECKING:
 
 _ISOLATED_POLL = 0.3
 """Seconds between two looks at an isolated step that is waited for."""
+
+
+logger = get_logger(__name__)
 
 
 class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
@@ -181,17 +192,19 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             stack: it runs on.
             base_environment: variables that every process of the run needs; holds the run's own token.
             step_environments: unused, the controller builds them anew.
-            placeholder_run: the run.
+            placeholder_run: the run; None: the snapshot has a schedule, which is made instead.
 
         Returns:
-            How to wait, and the run's metadata.
+            How to wait, and the run's metadata; the schedule's metadata alone where there is one.
 
         Raises:
-            RuntimeError: if there is no run, as for a schedule.
+            PipelineSubmissionError: if a schedule can't be made.
             LaunchError: if nothing could be started; nothing is left running.
         """
         if placeholder_run is None:
-            raise RuntimeError("The Lightning orchestrator can't run pipelines on a schedule.")
+            from lightning_zenml.orchestrator.schedules import create
+
+            return SubmissionResult(metadata=create(snapshot, stack, self.get_settings(snapshot), base_environment))
         if context := LaunchContext.find():
             return self._run_in_place(snapshot, stack, placeholder_run, context)
 
@@ -282,11 +295,44 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
 
         return IsolatedSteps.current()
 
-    def _connect(self, run: PipelineRunResponse) -> Lightning:
+    def update_schedule(self, schedule: ScheduleResponse, update: ScheduleUpdate) -> None:
+        """Gives a schedule another cron expression, pauses it or lets it go on.
+
+        Args:
+            schedule: as it is.
+            update: what is to be different.
+
+        Raises:
+            LaunchError: if it can't be done; nothing is changed.
+        """
+        from lightning_zenml.orchestrator import schedules
+
+        snapshot = schedules.snapshot_of(schedule)
+        schedules.update(schedule, update, snapshot, self.get_settings(snapshot), self._connect(snapshot))
+
+    def delete_schedule(self, schedule: ScheduleResponse) -> None:
+        """Deletes what a schedule has on Lightning, and stops its run.
+
+        Args:
+            schedule: as it is.
+
+        Raises:
+            LaunchError: if Lightning refuses.
+        """
+        from lightning_zenml.orchestrator import schedules
+
+        try:
+            snapshot = schedules.snapshot_of(schedule)
+        except LaunchError as error:
+            logger.warning("%s", error)
+            return
+        schedules.delete(schedule, snapshot, self._connect(snapshot))
+
+    def _connect(self, container: PipelineRunResponse | PipelineSnapshotResponse) -> Lightning:
         from lightning_zenml.launch.lightning import Credentials, Lightning
         from lightning_zenml.orchestrator.submitted import settings_credentials
 
-        credentials = Credentials.resolve(os.environ, **settings_credentials(self.get_settings(run)))
+        credentials = Credentials.resolve(os.environ, **settings_credentials(self.get_settings(container)))
         return Lightning.connect(credentials)
 
     def _run_in_place(

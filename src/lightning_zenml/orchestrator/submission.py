@@ -7,6 +7,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ class Submission:
             self._let_go()
             raise
         self.launch.release()
-        _raise_unless_succeeded(status)
+        raise_unless_succeeded(status)
 
     def leave(self) -> None:
         """Waits until the controller runs, then leaves the run to itself.
@@ -96,7 +97,7 @@ class Submission:
             raise
         self._let_go()
         if status is not None and status.phase is Phase.FINISHED:
-            _raise_unless_succeeded(status)
+            raise_unless_succeeded(status)
         logger.info("The run goes on in the studio %s: %s", self.launch.studio_name, self.launch.studio_url)
 
     def _let_go(self) -> None:
@@ -138,7 +139,7 @@ def submit(
     credentials = Credentials.resolve(os.environ, **settings_credentials(settings))
     root = Path(source_utils.get_source_root())
     lightning = Lightning.connect(credentials)
-    machines = _machines(snapshot, stack, settings, lightning)
+    machines = studio_machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
         archive = pack(Repository.open(root), Path(folder) / "code.tar.gz")
         spec = launch_spec(snapshot, stack, run, settings, environment, archive, root, machines)
@@ -176,6 +177,51 @@ def launch_spec(
     """
     command = ["python", "-m", "lightning_zenml.orchestrator.controller"]
     command += ["--snapshot-id", str(snapshot.id), "--run-id", str(run.id)]
+    spec = base_spec(
+        snapshot,
+        stack,
+        settings,
+        environment,
+        archive,
+        root,
+        machines,
+        owner=f"ZenML run {run.name}",
+        command=shlex.join(command),
+    )
+    return replace(spec, failure_request=failure_request(run.id, environment), restarts=_RESTARTS)
+
+
+def base_spec(
+    snapshot: PipelineSnapshotResponse,
+    stack: Stack,
+    settings: LightningOrchestratorSettings,
+    environment: Mapping[str, str],
+    archive: Archive,
+    root: Path,
+    machines: tuple[str, ...],
+    *,
+    owner: str,
+    command: str,
+) -> LaunchSpec:
+    """Describes a launch that has what the steps of a pipeline need.
+
+    Args:
+        snapshot: the compiled pipeline.
+        stack: it runs on.
+        settings: of the pipeline.
+        environment: variables that connect to the ZenML server.
+        archive: the packed source root.
+        root: the source root.
+        machines: names of the studio's machine, in order of preference.
+        owner: who launches, in a few words.
+        command: what to run in the end, bash.
+
+    Returns:
+        The description.
+
+    Raises:
+        LaunchError: if a requirements file lies outside of the source root.
+    """
     docker_settings = [snapshot.pipeline_configuration.docker_settings]
     docker_settings += [step.config.docker_settings for step in snapshot.step_configurations.values()]
     variables = {**environment, **settings.environment}
@@ -183,9 +229,9 @@ def launch_spec(
         variables[SETTINGS] = os.environ[SETTINGS]
     return LaunchSpec(
         name=snapshot.pipeline_configuration.name,
-        owner=f"ZenML run {run.name}",
+        owner=owner,
         archive=archive,
-        command=shlex.join(command),
+        command=command,
         studio_name=settings.main_studio_name,
         machines=machines,
         commands=tuple(settings.custom_commands or ()),
@@ -196,8 +242,6 @@ def launch_spec(
         keep_studio=settings.keep_studio,
         interruptible=settings.interruptible,
         cloud=settings.cloud,
-        failure_request=failure_request(run.id, environment),
-        restarts=_RESTARTS,
     )
 
 
@@ -222,10 +266,24 @@ def failure_request(run_id: object, environment: Mapping[str, str]) -> FailureRe
     )
 
 
-def _machines(
+def studio_machines(
     snapshot: PipelineSnapshotResponse, stack: Stack, settings: LightningOrchestratorSettings, lightning: Lightning
 ) -> tuple[str, ...]:
-    """The studio's machine, as far as the run says; every step's is checked with it, before anything is started."""
+    """Finds the studio's machine, as far as the pipeline says; checks every step's with it.
+
+    Args:
+        snapshot: the compiled pipeline.
+        stack: it runs on.
+        settings: of the pipeline.
+        lightning: where it is to run.
+
+    Returns:
+        Names in order of preference; none: what the studio has, else a CPU.
+
+    Raises:
+        MachineError: if that machine is unknown or can't be had.
+        SettingsResolvingError: if a step's is.
+    """
     studio = Studio.find(lightning, settings.main_studio_name) if settings.main_studio_name else None
     catalog = Catalog(lightning, studio.cluster if studio else settings.cloud)
     machines, resources = settings.machines, snapshot.pipeline_configuration.resource_settings
@@ -271,7 +329,8 @@ def _relative(file: str, root: Path) -> str:
     return path.relative_to(root.resolve()).as_posix()
 
 
-def _raise_unless_succeeded(status: Status | None) -> None:
+def raise_unless_succeeded(status: Status | None) -> None:
+    """Raises `LaunchError` for a launch that has ended in another way than well; the message is for the user."""
     if status is None or status.succeeded:
         return
     if status.stopped:

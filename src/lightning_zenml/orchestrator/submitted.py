@@ -12,8 +12,10 @@ from zenml.orchestrators import publish_utils
 from zenml.utils.pagination_utils import depaginate
 
 from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
+from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.pipeline import ID_PREFIX, Execution
 from lightning_zenml.launch.spec import Phase
 from lightning_zenml.orchestrator.context import launch_id_of
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
@@ -54,8 +56,13 @@ def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
         run: the run.
         lightning: where it was launched.
     """
-    with contextlib.suppress(StudioLostError, UnknownLaunchError):
-        _attach(run, lightning).stop(grace=_FORCED_GRACE)
+    if _is_scheduled(run):
+        if execution := _execution(run, lightning):
+            execution.stop()
+        Job.end_all(lightning, launch_id_of(run.orchestrator_run_id))
+    else:
+        with contextlib.suppress(StudioLostError, UnknownLaunchError):
+            _attach(run, lightning).stop(grace=_FORCED_GRACE)
     for step in _unfinished(run):
         publish_utils.publish_stopped_step_run(step.id)
     if not Client().get_pipeline_run(run.id, hydrate=False).status.is_finished:
@@ -69,10 +76,22 @@ def settings_credentials(settings: LightningOrchestratorSettings) -> dict[str, s
 
 
 def _is_alive(run: PipelineRunResponse, lightning: Lightning) -> bool:
+    if _is_scheduled(run):
+        execution = _execution(run, lightning)
+        return execution is None or not execution.ended
     try:
         return _attach(run, lightning, follow=False).status().phase is not Phase.FINISHED
     except (StudioLostError, UnknownLaunchError):
         return False
+
+
+def _is_scheduled(run: PipelineRunResponse) -> bool:
+    """Whether a schedule has started the run: it is an execution of a Lightning pipeline, not a launch."""
+    return bool(launch_id_of(run.orchestrator_run_id or "").startswith(ID_PREFIX))
+
+
+def _execution(run: PipelineRunResponse, lightning: Lightning) -> Execution | None:
+    return Execution.find(lightning, launch_id_of(run.orchestrator_run_id))
 
 
 def _attach(run: PipelineRunResponse, lightning: Lightning, *, follow: bool = True) -> Launch:

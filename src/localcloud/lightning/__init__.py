@@ -12,6 +12,7 @@ from .entities import Studio
 from .job_entities import Job, JobState
 from .knobs import Knobs
 from .ledger import Interval
+from .pipelines import Pipeline, Schedule
 from .server import Request
 
-__all__ = ["Interval", "Job", "JobState", "Knobs", "LightningCloud", "Request", "Studio"]
+__all__ = ["Interval", "Job", "JobState", "Knobs", "LightningCloud", "Pipeline", "Request", "Schedule", "Studio"]

@@ -17,6 +17,8 @@ from .jobs import Jobs
 from .knobs import Knobs
 from .ledger import Interval, Ledger
 from .machines import routes as machine_routes
+from .pipeline_routes import PipelineRoutes
+from .pipelines import Pipeline, Pipelines, Schedule
 from .server import Request, Server
 from .studio_routes import StudioRoutes
 from .studios import Studios
@@ -65,13 +67,15 @@ class LightningCloud:
             folder.mkdir(parents=True, exist_ok=True)
         self._studios = Studios(self.root, self.knobs, self.ledger, self._variables)
         self._jobs = Jobs(self.root, self.knobs, self.ledger, self._studios)
+        self._pipelines = Pipelines(self._jobs, self.knobs)
         self._server = Server(self.knobs, self._accounts.authorised, spool, self.lock, self._port)
         self.url = self._server.url
         self._server.routes += [
             *self._accounts.routes(),
             *machine_routes(self.knobs),
             *StudioRoutes(self._studios, self._accounts, self.knobs).routes(),
-            *JobRoutes(self._jobs, self._studios, self._accounts, self.knobs, self.url).routes(),
+            *JobRoutes(self._jobs, self._accounts, self.knobs, self.url).routes(),
+            *PipelineRoutes(self._pipelines, self._jobs, self._accounts).routes(),
             *Blobs(self.root, self.url, self._studios, self._accounts, self.knobs).routes(),
         ]
         self._clock = threading.Thread(target=self._run_clock, name="lightning-clock", daemon=True)
@@ -162,6 +166,18 @@ class LightningCloud:
             files = [(folder, path) for folder in folders for path in folder.rglob("*") if path.is_file()]
             return {str(path.relative_to(folder)): path.read_text(errors="replace") for folder, path in files}
 
+    @property
+    def pipelines(self) -> list[Pipeline]:
+        """Every pipeline that was ever created, by a request or by a schedule, deleted ones too."""
+        with self.lock:
+            return list(self._pipelines.all)
+
+    @property
+    def schedules(self) -> list[Schedule]:
+        """The schedules of pipelines that there are."""
+        with self.lock:
+            return list(self._pipelines.schedules)
+
     def running(self) -> list[str]:
         """Names of the studios and jobs that are billed right now."""
         with self.lock:
@@ -183,6 +199,7 @@ class LightningCloud:
                 try:
                     self._studios.tick()
                     self._jobs.tick()
+                    self._pipelines.tick()
                 except Exception:
                     failure = Request("", "clock", {}, reason=traceback.format_exc())
                     if not any(request.reason == failure.reason for request in self._server.refused):

@@ -13,9 +13,7 @@ from .accounts import Accounts
 from .job_entities import Job, JobState, Node
 from .jobs import Jobs
 from .knobs import Knobs
-from .machines import cluster
 from .server import ApiError, Call, Route
-from .studios import Studios
 
 _PROJECT = "/v1/projects/{projectId}"
 _JOBS = f"{_PROJECT}/jobs"
@@ -32,15 +30,13 @@ class JobRoutes:
 
     Args:
         jobs: what they act on.
-        studios: from which jobs come.
         accounts: knows the teamspaces.
         knobs: what is not implemented, and costs that settle late.
         url: of the server, for saved logs.
     """
 
-    def __init__(self, jobs: Jobs, studios: Studios, accounts: Accounts, knobs: Knobs, url: str) -> None:
+    def __init__(self, jobs: Jobs, accounts: Accounts, knobs: Knobs, url: str) -> None:
         self._jobs = jobs
-        self._studios = studios
         self._accounts = accounts
         self._knobs = knobs
         self._url = url
@@ -98,13 +94,7 @@ class JobRoutes:
 
     def _new(self, call: Call, *, machines: int, attempts: int | None, multi: bool) -> Job:
         spec = _spec(call)
-        if not spec.get("cloudspaceId"):
-            raise ApiError(12, "only jobs from a studio", refused=True)
-        if not spec.get("command"):
-            raise ApiError(3, "command is required")
-        studio = self._studios.get(self._project(call), spec["cloudspaceId"])
-        if spec.get("clusterId") and cluster(spec["clusterId"]) is not studio.cluster:
-            raise ApiError(3, "the job's cloud account is not its studio's")
+        studio = self._jobs.studio_of(self._project(call), spec)
         job = self._jobs.create(call.json.get("name") or "", studio, spec, machines, int(attempts or 1), multi=multi)
         job.tags = _tag_names(call.json.get("tags") or ())
         return job

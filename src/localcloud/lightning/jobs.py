@@ -19,6 +19,7 @@ from .entities import Studio
 from .job_entities import Job, JobState, LogLine, Node
 from .knobs import Knobs
 from .ledger import Ledger
+from .machines import cluster
 from .sandbox import Disk
 from .server import ApiError
 from .sessions import Session
@@ -80,6 +81,21 @@ class Jobs:
         self.all.append(job)
         return job
 
+    def studio_of(self, project_id: str, spec: dict[str, Any]) -> Studio:
+        """The studio that a job with this spec (V1JobSpec) comes from.
+
+        Raises:
+            ApiError: there is none, or the spec is not one of a job that can run.
+        """
+        if not spec.get("cloudspaceId"):
+            raise ApiError(12, "only jobs from a studio", refused=True)
+        if not spec.get("command"):
+            raise ApiError(3, "command is required")
+        studio = self._studios.get(project_id, spec["cloudspaceId"])
+        if spec.get("clusterId") and cluster(spec["clusterId"]) is not studio.cluster:
+            raise ApiError(3, "the job's cloud account is not its studio's")
+        return studio
+
     def stop(self, job: Job) -> None:
         """Begin to stop; a job that has ended, or is about to, stays as it is."""
         if job.state in (JobState.PENDING, JobState.RUNNING, JobState.RESTARTING):
@@ -117,6 +133,9 @@ class Jobs:
         """End every machine, at once."""
         for job in self.all:
             self._release(job)
+            for node in job.nodes:
+                if node.home is not None:
+                    node.home.close()
         for snapshot in self._snapshots.values():
             snapshot.close()
 
@@ -276,6 +295,8 @@ def _slug(name: str) -> str:
 
 def _variables(job: Job, node: Node) -> dict[str, str]:
     variables = {"LIGHTNING_RESOURCE_TYPE": "job", "LIGHTNING_INTERACTIVE": "false"}
+    if job.spec.get("pipelineId"):
+        variables["LIGHTNING_PIPELINE_ID"] = job.spec["pipelineId"]
     if job.multi:
         variables |= {
             "NODE_RANK": str(node.rank),

@@ -43,6 +43,7 @@ class Knobs:
         preempt: names of interruptible jobs that lose their machines; used up, one loss per entry.
         home_survives_preemption: a job that is started again finds the files of the attempt before.
         find_job_status: 501, as seen on the platform: `jobs/find` is not implemented.
+        schedule_clock_ahead: how far the clock by which schedules fire is ahead of this machine's.
         saved_logs_only: a job that has ended has its log as a file alone, not in pages.
         cache_dir: where the Python environment of new studios and uv's cache are kept between runs.
         packages: installed in every new studio besides, as an organization's own environment template would bring them.
@@ -76,6 +77,7 @@ class Knobs:
     preempt: set[str] = field(default_factory=set)
     home_survives_preemption: bool = False
     find_job_status: int = 200
+    schedule_clock_ahead: float = 0
     saved_logs_only: bool = False
     cache_dir: Path = CACHE_DIR
     packages: tuple[str, ...] = ()

@@ -101,6 +101,11 @@ class LaunchFolder:
         """Exists once the client said that nobody follows."""
         return self.path / "left"
 
+    @property
+    def kept(self) -> Path:
+        """Exists when somebody needs the code for as long as the studio exists."""
+        return self.path / "kept"
+
     def archive(self, sha256: str) -> Path:
         """Where the archive of that digest lies."""
         return self.root / "archives" / sha256
@@ -167,7 +172,8 @@ class LaunchFolder:
 
 def prune(root: Path, *, keep: str) -> None:
     """Removes all but the newest launches and archives; those in use stay."""
-    launches = sorted((root / "launches").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    launches = [path for path in (root / "launches").iterdir() if not LaunchFolder(root, path).kept.exists()]
+    launches = sorted(launches, key=lambda path: path.stat().st_mtime, reverse=True)
     for path in launches[_KEPT:]:
         if path.name != keep and LaunchFolder(root, path).supervisor_pid() is None:
             shutil.rmtree(path, ignore_errors=True)

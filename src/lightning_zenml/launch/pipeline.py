@@ -1,0 +1,251 @@
+"""A pipeline: one job, run by the platform whenever a schedule is due. Verbs only, as in job.py.
+
+What the platform does with pipelines, and what follows from it:
+
+- A pipeline can be made by the API alone, and only what lightning-sdk sends is known of it. Its schedules are made,
+  listed and deleted; that they could be changed or paused is nowhere used. So a schedule is changed by a new one in
+  its place, and paused by its removal.
+- The request that makes a pipeline can't tell of schedules to come: a pipeline is expected to run once at once. Whoever
+  gives the command must tell this run from the later ones, see `Execution.scheduled`.
+- Each time that a schedule is due the platform makes a pipeline of its own, with the same job; the job finds its id in
+  `LIGHTNING_PIPELINE_ID` (`Pipeline.from_env` of lightning-sdk).
+- What job.py says of names, homes, commands and environments holds for a pipeline's job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lightning_sdk.lightning_cloud.openapi import (
+    JobsServiceUpdateJobBody,
+    PipelinesServiceCreatePipelineBody,
+    SchedulesServiceCreateScheduleBody,
+    V1PipelineStep,
+    V1PipelineStepType,
+    V1ScheduleResourceType,
+    V1SharedFilesystem,
+)
+
+from lightning_zenml.launch import job_request
+from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.lightning import ApiError, Lightning, UnreachableError
+from lightning_zenml.launch.machines import Machine
+from lightning_zenml.launch.studio import Studio
+
+PIPELINE_ID = "LIGHTNING_PIPELINE_ID"
+"""Variable of a pipeline's job: id of the execution that it is part of."""
+ID_PREFIX = "pip_"
+"""Ids of pipelines and executions begin with it (`lightning_sdk/api/pipeline_api.py`)."""
+
+_STEP = "run"
+_ENDED = {"FAILED", "DELETED", "STOPPED", "COMPLETED"}
+
+
+class Pipeline:
+    """A pipeline of the teamspace whose one step is a job.
+
+    Args:
+        lightning: the teamspace.
+        id: of the pipeline.
+        name: unique in the teamspace.
+    """
+
+    def __init__(self, lightning: Lightning, *, id: str, name: str) -> None:
+        self._lightning = lightning
+        self.id = id
+        self.name = name
+
+    @classmethod
+    def create(
+        cls,
+        lightning: Lightning,
+        studio: Studio,
+        *,
+        name: str,
+        command: str,
+        machine: Machine,
+        environment: Mapping[str, str],
+        interruptible: bool = False,
+        max_runtime: int | None = None,
+        snapshot: str = "",
+    ) -> Pipeline:
+        """Makes a pipeline, which the platform runs once; `schedule` makes it run again.
+
+        Args:
+            lightning: the teamspace.
+            studio: whose files and Python environment the job gets; must stay as long as the pipeline.
+            name: lower-case letters, digits and hyphens; must not be taken.
+            command: as in `Job.run`.
+            machine: of the studio's cloud account.
+            environment: variables of the command; secrets are fine.
+            interruptible: on a spot machine.
+            max_runtime: seconds until the command is ended.
+            snapshot: with a word all executions share the snapshot of the studio that the first one takes; '': each
+                takes one of its own, and sees what the studio is then.
+
+        Raises:
+            ApiError: the platform refuses.
+            UnreachableError: no answer, and no such pipeline.
+        """
+        job = job_request.build(
+            name=name,
+            command=command,
+            token=name,
+            studio_id=studio.id,
+            cluster=studio.cluster,
+            compute_name=machine.compute_name,
+            environment=environment,
+            interruptible=interruptible,
+            num_machines=1,
+            max_runtime=max_runtime,
+            max_run_attempts=1,
+            snapshot=snapshot,
+        )
+        body = PipelinesServiceCreatePipelineBody(
+            name=name,
+            steps=[V1PipelineStep(name=_STEP, type=V1PipelineStepType.JOB, wait_for=[], job=job)],
+            shared_filesystem=V1SharedFilesystem(enabled=False),
+            parent_pipeline_id="",
+            continue_on_step_failure=False,
+            interruption_retry_limit=0,
+        )
+        create = lightning.client.pipelines_service_create_pipeline
+        try:
+            made = lightning.call(create, body, lightning.teamspace_id, idempotent=False)
+        except (UnreachableError, ApiError) as error:
+            # The answer may be lost while the pipeline exists.
+            found = None if _is_refusal(error) else cls.find(lightning, name)
+            if found is None:
+                raise
+            return found
+        return cls(lightning, id=made.id, name=made.name)
+
+    @classmethod
+    def find(cls, lightning: Lightning, name: str) -> Pipeline | None:
+        """The pipeline of that name, or None."""
+        get = lightning.client.pipelines_service_get_pipeline_by_name
+        try:
+            found = lightning.call(get, project_id=lightning.teamspace_id, name=name)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return cls(lightning, id=found.id, name=found.name)
+
+    @property
+    def url(self) -> str:
+        """Where users look at the pipeline and its runs."""
+        lightning = self._lightning
+        return f"{lightning.url}/{lightning.owner}/{lightning.teamspace}/pipelines/{self.name}?app_id=pipeline"
+
+    def schedule(self, cron: str, *, name: str, timezone: str | None = None) -> None:
+        """Lets the pipeline run by this schedule, and by no other any more; never twice at the same time.
+
+        Args:
+            cron: expression of five fields.
+            name: shown to users.
+            timezone: in which the expression is read; None: UTC.
+
+        Raises:
+            ApiError: the platform refuses; the schedule before stays.
+        """
+        before = self._schedules()
+        body = SchedulesServiceCreateScheduleBody(
+            cron_expression=cron,
+            display_name=name,
+            resource_id=self.id,
+            parent_resource_id=self.id,
+            resource_type=V1ScheduleResourceType.PIPELINE,
+            timezone=timezone,
+            parallel_runs=False,
+        )
+        create = self._lightning.client.schedules_service_create_schedule
+        try:
+            self._lightning.call(create, body, self._lightning.teamspace_id, idempotent=False)
+        except (UnreachableError, ApiError) as error:
+            if _is_refusal(error) or not set(self._schedules()) - set(before):
+                raise
+        self._unschedule(before)
+
+    def unschedule(self) -> None:
+        """Lets the pipeline run no more; a run under way goes on."""
+        self._unschedule(self._schedules())
+
+    def delete(self) -> None:
+        """Deletes the pipeline with its schedules and runs, also one that is under way. Harmless when it is gone."""
+        self.unschedule()
+        self._delete(self._lightning.client.pipelines_service_delete_pipeline, self.id)
+
+    def _schedules(self) -> list[str]:
+        found = self._lightning.call(
+            self._lightning.client.schedules_service_list_schedules,
+            self._lightning.teamspace_id,
+            parent_resource_id=self.id,
+        )
+        return [schedule.id for schedule in found.schedules or []]
+
+    def _unschedule(self, schedules: list[str]) -> None:
+        for schedule in schedules:
+            self._delete(self._lightning.client.schedules_service_delete_schedule, schedule)
+
+    def _delete(self, operation: Callable[..., Any], id: str) -> None:
+        try:
+            self._lightning.call(operation, self._lightning.teamspace_id, id)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One run of a pipeline, as it was when it was asked for.
+
+    Args:
+        lightning: the teamspace.
+        scheduled: a schedule has started it, rather than that the pipeline was made.
+        ended: nothing comes any more.
+        jobs: ids of its jobs.
+    """
+
+    lightning: Lightning
+    scheduled: bool
+    ended: bool
+    jobs: tuple[str, ...]
+
+    @classmethod
+    def find(cls, lightning: Lightning, id: str) -> Execution | None:
+        """The execution with the id that its job has in `PIPELINE_ID`; None when Lightning knows none."""
+        get = lightning.client.pipelines_service_get_pipeline
+        try:
+            raw = lightning.call(get, project_id=lightning.teamspace_id, id=id)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return cls(
+            lightning,
+            scheduled=bool(raw.schedule_id or raw.parent_pipeline_id),
+            ended=str(raw.state).removeprefix("PIPELINE_STATE_") in _ENDED,
+            jobs=tuple(status.resource_id for status in raw.statuses or [] if status.resource_id),
+        )
+
+    def stop(self) -> None:
+        """Asks the platform to stop its jobs. Harmless when they have ended or are gone."""
+        for job in self.jobs:
+            try:
+                self.lightning.call(
+                    self.lightning.client.jobs_service_update_job,
+                    project_id=self.lightning.teamspace_id,
+                    id=job,
+                    body=JobsServiceUpdateJobBody(state="stop"),
+                )
+            except ApiError as error:
+                if error.status >= 500:
+                    raise
+
+
+def _is_refusal(error: LaunchError) -> bool:
+    """Whether the request was surely not carried out."""
+    return isinstance(error, ApiError) and error.status < 500 and error.status not in (408, 409, 429)

@@ -1,0 +1,111 @@
+"""One run of a scheduled pipeline, in the job that Lightning starts whenever the schedule is due.
+
+`python -m lightning_zenml.orchestrator.scheduled --snapshot-id ID`, as `schedules` has told Lightning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from zenml.client import Client
+from zenml.logger import get_logger
+from zenml.orchestrators.publish_utils import (
+    publish_failed_pipeline_run,
+    publish_pipeline_run_metadata,
+    publish_schedule_metadata,
+)
+from zenml.pipelines.run_utils import create_placeholder_run
+from zenml.stack import Stack
+from zenml.utils import source_utils
+
+from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.pipeline import ID_PREFIX, PIPELINE_ID, Execution
+from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
+from lightning_zenml.orchestrator.controller import PipelineFailedError, PipelineStoppedError, control
+from lightning_zenml.orchestrator.orchestrator import run_metadata
+from lightning_zenml.orchestrator.submitted import settings_credentials
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineSnapshotResponse
+
+    from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+
+logger = get_logger(__name__)
+
+FIRST_EXECUTION = "lightning_first_execution"
+"""Metadata of the schedule: the execution that came with the making of the pipeline."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the pipeline, unless it was only made a moment ago and isn't due.
+
+    Args:
+        arguments: of the command line.
+
+    Returns:
+        The exit code: 0 only if the whole pipeline completed, or nothing was due.
+    """
+    parser = argparse.ArgumentParser(prog="python -m lightning_zenml.orchestrator.scheduled")
+    parser.add_argument("--snapshot-id", type=UUID, required=True)
+    options = parser.parse_args(arguments)
+    context = LaunchContext.find()
+    if context is None:
+        parser.error("this program runs in a job from a studio that a launch has prepared")
+    # Where Lightning tells no id, one that it doesn't know: then it can't be asked for this run.
+    context = replace(context, id=os.environ.get(PIPELINE_ID) or f"{ID_PREFIX}{uuid4().hex}")
+    source_utils.set_custom_source_root(str(context.code))
+    snapshot = Client().zen_store.get_snapshot(options.snapshot_id)
+    stack = Stack.from_model(snapshot.stack)
+    settings = stack.orchestrator.get_settings(snapshot)
+    if _is_first(snapshot, settings, context.id, stack.orchestrator.id):
+        logger.info("The schedule is made; this first job has nothing to do.")
+        return 0
+    return _run(snapshot, stack, settings, context)
+
+
+def _run(
+    snapshot: PipelineSnapshotResponse, stack: Stack, settings: LightningOrchestratorSettings, context: LaunchContext
+) -> int:
+    run = create_placeholder_run(snapshot)
+    metadata = run_metadata(orchestrator_run_id(context.id, run.id), context.studio_url)
+    publish_pipeline_run_metadata(run.id, {stack.orchestrator.id: metadata})
+    try:
+        control(snapshot, run, stack, settings, context)
+    except (PipelineFailedError, PipelineStoppedError) as error:
+        logger.error("%s", error)
+        return 1
+    except Exception:
+        publish_failed_pipeline_run(run.id)
+        raise
+    return 0
+
+
+def _is_first(
+    snapshot: PipelineSnapshotResponse, settings: LightningOrchestratorSettings, execution_id: str, orchestrator: UUID
+) -> bool:
+    """Whether this job came with the making of the pipeline, rather than with a schedule.
+
+    Lightning tells; should it not, the first job of a schedule is taken for that one.
+    """
+    execution = None
+    with suppress(LaunchError):
+        lightning = Lightning.connect(Credentials.resolve(os.environ, **settings_credentials(settings)))
+        execution = Execution.find(lightning, execution_id)
+    if execution is not None and execution.scheduled:
+        return False
+    if FIRST_EXECUTION in Client().zen_store.get_schedule(snapshot.schedule.id).run_metadata:
+        return False
+    publish_schedule_metadata(snapshot.schedule.id, {orchestrator: {FIRST_EXECUTION: execution_id}})
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

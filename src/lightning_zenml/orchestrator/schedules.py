@@ -1,0 +1,312 @@
+"""A ZenML schedule on Lightning AI: a pipeline whose job runs our controller whenever a cron expression is due.
+
+The studio is prepared once, by a launch like that of any run: the code and what the steps import lie in it from then
+on, and the jobs start from it. It costs nothing but its storage; a due schedule costs its job's machine. The studio is
+one of the schedule's own that goes with it, or `main_studio_name`, which stays. `scheduled` is what the job runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from zenml.client import Client
+from zenml.constants import METADATA_ORCHESTRATOR_URL
+from zenml.exceptions import SettingsResolvingError
+from zenml.logger import get_logger
+from zenml.metadata.metadata_types import MetadataType, Uri
+from zenml.orchestrators import PipelineSubmissionError
+from zenml.utils import source_utils
+from zenml.utils.pagination_utils import depaginate
+
+from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.launch import Launch
+from lightning_zenml.launch.launcher import Launcher
+from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.machines import Catalog, Machine
+from lightning_zenml.launch.pipeline import Pipeline
+from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
+from lightning_zenml.launch.studio import Studio
+from lightning_zenml.orchestrator.context import (
+    CODE,
+    LAUNCH_DIR,
+    LAUNCH_ID,
+    MACHINE,
+    SETTINGS,
+    STUDIO_NAME,
+    STUDIO_URL,
+    TEAMSPACE,
+    LaunchContext,
+)
+from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.schedule_checks import cron_problem, problems, refusal, timezone
+from lightning_zenml.orchestrator.submission import base_spec, raise_unless_succeeded, studio_machines
+from lightning_zenml.orchestrator.submitted import settings_credentials, stop_forcefully
+from lightning_zenml.package.archive import Archive, pack
+from lightning_zenml.package.errors import PackageError
+from lightning_zenml.package.repository import Repository
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineSnapshotResponse, ScheduleResponse, ScheduleUpdate
+    from zenml.stack import Stack
+
+logger = get_logger(__name__)
+
+_KEEP = f'touch "${LAUNCH_DIR}/kept"'
+"""What the launch runs: later ones on that studio must not clear away this one's code."""
+
+
+def create(
+    snapshot: PipelineSnapshotResponse,
+    stack: Stack,
+    settings: LightningOrchestratorSettings,
+    environment: Mapping[str, str],
+) -> dict[str, MetadataType]:
+    """Makes a schedule: prepares its studio, then the pipeline and its cron schedule.
+
+    Args:
+        snapshot: the compiled pipeline, with the schedule.
+        stack: it runs on.
+        settings: of the pipeline.
+        environment: variables that connect to the ZenML server; hold the schedule's token.
+
+    Returns:
+        Metadata of the schedule.
+
+    Raises:
+        PipelineSubmissionError: if it can't be made; nothing of it is left, and ZenML forgets the schedule.
+    """
+    schedule = snapshot.schedule
+    if found := list(problems(schedule, settings)):
+        raise PipelineSubmissionError(refusal(found, schedule.cron_expression))
+    try:
+        lightning = Lightning.connect(Credentials.resolve(os.environ, **settings_credentials(settings)))
+        return _Creation(lightning, snapshot, stack, settings, environment).carry_out()
+    except (LaunchError, PackageError, SettingsResolvingError) as error:
+        raise PipelineSubmissionError(f"The schedule can't be made: {error}") from error
+    except KeyboardInterrupt:
+        raise PipelineSubmissionError("Interrupted: the schedule isn't made, and nothing of it is left.") from None
+
+
+def update(
+    schedule: ScheduleResponse,
+    changes: ScheduleUpdate,
+    snapshot: PipelineSnapshotResponse,
+    settings: LightningOrchestratorSettings,
+    lightning: Lightning,
+) -> None:
+    """Gives a schedule another cron expression, pauses it or lets it go on.
+
+    Args:
+        schedule: as it is.
+        changes: what is to be different.
+        snapshot: that it runs.
+        settings: of the pipeline.
+        lightning: where it is.
+
+    Raises:
+        LaunchError: if the expression is none, or Lightning has no such schedule.
+    """
+    cron = changes.cron_expression or schedule.cron_expression
+    if problem := cron_problem(cron):
+        raise LaunchError(f"The schedule stays as it is: {problem}.")
+    pipeline = Pipeline.find(lightning, _name(snapshot, schedule))
+    if pipeline is None:
+        raise LaunchError(
+            f"Lightning has no pipeline `{_name(snapshot, schedule)}` of the schedule `{schedule.name}` any more. "
+            "Delete the schedule and run the pipeline with a new one."
+        )
+    if schedule.active if changes.active is None else changes.active:
+        pipeline.schedule(cron, name=schedule.name, timezone=timezone(settings))
+    else:
+        pipeline.unschedule()
+
+
+def delete(schedule: ScheduleResponse, snapshot: PipelineSnapshotResponse, lightning: Lightning) -> None:
+    """Deletes a schedule's pipeline on Lightning and the studio that was made for it; stops its run.
+
+    Args:
+        schedule: as it is.
+        snapshot: that it runs.
+        lightning: where it is.
+
+    Raises:
+        LaunchError: if Lightning refuses.
+    """
+    name = _name(snapshot, schedule)
+    pipeline = Pipeline.find(lightning, name)
+    if pipeline is None:
+        logger.warning("Lightning has no pipeline `%s` of the schedule `%s` any more.", name, schedule.name)
+    else:
+        pipeline.unschedule()
+    for run in depaginate(Client().list_pipeline_runs, schedule_id=schedule.id, project=schedule.project_id):
+        if not run.status.is_finished:
+            stop_forcefully(run, lightning)
+    _remove(lightning, name)
+
+
+def snapshot_of(schedule: ScheduleResponse) -> PipelineSnapshotResponse:
+    """Finds what a schedule runs.
+
+    Args:
+        schedule: as it is.
+
+    Returns:
+        The compiled pipeline.
+
+    Raises:
+        LaunchError: if ZenML has it no more.
+    """
+    page = Client().list_snapshots(
+        schedule_id=schedule.id, named_only=False, project=schedule.project_id, size=1, hydrate=True
+    )
+    if not page.items:
+        raise LaunchError(
+            f"ZenML has no snapshot of the schedule `{schedule.name}` any more. On Lightning AI, delete the pipeline "
+            f"whose name ends in `-{schedule.id.hex[:8]}`, and the studio of that name."
+        )
+    return page.items[0]
+
+
+class _Creation:
+    """A schedule in the making."""
+
+    def __init__(
+        self,
+        lightning: Lightning,
+        snapshot: PipelineSnapshotResponse,
+        stack: Stack,
+        settings: LightningOrchestratorSettings,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._lightning = lightning
+        self._snapshot = snapshot
+        self._stack = stack
+        # The studio that we may stand in is held by the launch that we are part of, and goes with it.
+        self._main_studio = settings.main_studio_name if LaunchContext.find() is None else None
+        self._settings = settings.model_copy(update={"main_studio_name": self._main_studio})
+        self._environment = environment
+        self._schedule: ScheduleResponse = snapshot.schedule
+        self._name = _name(snapshot, self._schedule)
+
+    def carry_out(self) -> dict[str, MetadataType]:
+        machine = self._machine()
+        try:
+            launch = self._prepare()
+            pipeline = self._pipeline(launch, machine)
+            schedule = self._schedule
+            pipeline.schedule(schedule.cron_expression, name=schedule.name, timezone=timezone(self._settings))
+        except BaseException:
+            _remove(self._lightning, self._name)
+            raise
+        logger.info("Scheduled on Lightning AI: %s", pipeline.url)
+        return {METADATA_ORCHESTRATOR_URL: Uri(pipeline.url)}
+
+    def _machine(self) -> Machine:
+        """That of the jobs, of the studio's cloud account; what can't be had is found out before anything costs."""
+        machines = studio_machines(self._snapshot, self._stack, self._settings, self._lightning)
+        studio = Studio.find(self._lightning, self._main_studio) if self._main_studio else None
+        cluster = studio.cluster if studio else self._settings.cloud
+        return Catalog(self._lightning, cluster).choose(machines)
+
+    def _prepare(self) -> Launch:
+        """Puts code and packages into the studio; on a CPU, or on what the studio runs on already."""
+        root = Path(source_utils.get_source_root())
+        with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
+            archive = pack(Repository.open(root), Path(folder) / "code.tar.gz")
+            launch = Launcher(self._lightning, notify=logger.info).launch(self._spec(archive, root))
+        status = None
+        try:
+            for news in launch.follow():
+                print(news.log, end="", flush=True)
+                status = news.status
+        except BaseException:
+            launch.stop()
+            raise
+        launch.release()
+        raise_unless_succeeded(status)
+        return launch
+
+    def _spec(self, archive: Archive, root: Path) -> LaunchSpec:
+        spec = base_spec(
+            self._snapshot,
+            self._stack,
+            self._settings,
+            self._environment,
+            archive,
+            root,
+            machines=(),
+            owner=f"ZenML schedule {self._schedule.name}",
+            command=_KEEP,
+        )
+        return replace(
+            spec,
+            studio_name=self._main_studio or self._name,
+            keep_studio=spec.keep_studio if self._main_studio else KeepStudio.STOP,
+            interruptible=False,
+            timeout=None,
+        )
+
+    def _pipeline(self, launch: Launch, machine: Machine) -> Pipeline:
+        hold, settings = launch.hold, self._settings
+        studio = Studio(self._lightning, id=hold.studio_id, name=hold.studio_name, cluster=hold.cluster)
+        url = Pipeline(self._lightning, id="", name=self._name).url
+        environment = {
+            **self._environment,
+            **settings.environment,
+            "PYTHONUNBUFFERED": "1",
+            # In the home, ZenML's tokens would be among the artifacts of the job.
+            "ZENML_CONFIG_PATH": "/tmp/zenml",  # noqa: S108
+            LAUNCH_ID: launch.id,
+            STUDIO_NAME: studio.name,
+            # What `orchestrator_url` leads to: the studio stands still, log and job are on this page.
+            STUDIO_URL: url,
+            MACHINE: machine.name,
+            TEAMSPACE: f"{self._lightning.owner}/{self._lightning.teamspace}",
+        }
+        if SETTINGS in os.environ:
+            environment[SETTINGS] = os.environ[SETTINGS]
+        # It would hold for longer than the schedule and open more than its token does.
+        environment.pop("ZENML_STORE_API_KEY", None)
+        return Pipeline.create(
+            self._lightning,
+            studio,
+            name=self._name,
+            command=_command(launch.id, hold.python, self._snapshot.id),
+            machine=machine,
+            environment=environment,
+            interruptible=settings.interruptible,
+            max_runtime=int(settings.timeout) if settings.timeout else None,
+            snapshot=self._name if settings.reuse_snapshot else "",
+        )
+
+
+def _command(launch_id: str, python: str, snapshot_id: object) -> str:
+    """Bash that makes of a job's copy of the home what a launch makes of the studio's, and starts `scheduled` there."""
+    folder, executables = shlex.quote(f".lightning_zenml/launches/{launch_id}"), PurePosixPath(python).parent
+    return (
+        f'export {LAUNCH_DIR}="$HOME"/{folder} && export {CODE}="${LAUNCH_DIR}/code" && cd "${CODE}"\n'
+        f'export PATH={shlex.quote(str(executables))}:"$PATH"\n'
+        "unset UV_LIGHTNING_VIRTUALENV_ROOT\n"
+        f"exec {shlex.quote(python)} -m lightning_zenml.orchestrator.scheduled --snapshot-id {snapshot_id}\n"
+    )
+
+
+def _remove(lightning: Lightning, name: str) -> None:
+    """Removes a schedule's pipeline, and the studio of its own if it has one."""
+    if pipeline := Pipeline.find(lightning, name):
+        pipeline.delete()
+    if studio := Studio.find(lightning, name):
+        studio.delete()
+
+
+def _name(snapshot: PipelineSnapshotResponse, schedule: ScheduleResponse) -> str:
+    """Of pipeline and studio: can be told from the schedule alone, at any time."""
+    slug = re.sub(r"[^a-z0-9]+", "-", snapshot.pipeline_configuration.name.lower()).strip("-")[:40].strip("-")
+    return "-".join(filter(None, ["zenml", slug, schedule.id.hex[:8]]))

@@ -1,0 +1,274 @@
+"""Schedules from a laptop: made, due, changed, paused and deleted, on the real ZenML server and the local cloud."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from localcloud.lightning import LightningCloud, Pipeline
+from localcloud.stack import Stack
+from scene import Actions, Laptop, wait_for
+
+RUN = """
+import json, os, sys, time
+from datetime import datetime, timedelta, timezone
+
+from zenml import pipeline, step
+from zenml.config.schedule import Schedule
+from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
+
+
+@step
+def train() -> str:
+    print("training on", os.environ["LIGHTNING_RESOURCE_TYPE"])
+    assert open("commanded.txt").read() == "prepared"
+    assert "ZENML_STORE_API_KEY" not in os.environ
+    if os.environ.get("LINGER"):
+        time.sleep(300)
+    return os.environ["GREETING"]
+
+
+@step(settings={"orchestrator": LightningOrchestratorSettings(machine_type="T4")})
+def evaluate(word: str) -> None:
+    print("evaluating", word, "on", os.environ["LIGHTNING_ZENML_MACHINE"])
+
+
+@pipeline(enable_cache=False)
+def nightly():
+    word = train()
+    if sys.argv[1] == "whole":
+        evaluate(word)
+
+
+if __name__ == "__main__":
+    settings = {
+        "custom_commands": ["printf prepared > commanded.txt"],
+        "environment": {"GREETING": "hello"},
+        **json.loads(sys.argv[2]),
+    }
+    schedule = Schedule(name=sys.argv[1], **eval(sys.argv[3]))
+    nightly.with_options(
+        schedule=schedule, settings={"orchestrator": LightningOrchestratorSettings(**settings)}
+    )()
+"""
+HOURLY = "dict(cron_expression='0 * * * *')"
+HOUR = 3600
+# Most of it is the start of ZenML's client, up to seven times in a test.
+pytestmark = pytest.mark.timeout(480)
+
+
+@pytest.fixture(autouse=True)
+def _no_schedule_outlives_its_test(cloud: LightningCloud) -> Iterator[None]:
+    yield
+    for pipeline in cloud.pipelines:
+        if pipeline.parent is None and pipeline.deleted is None:
+            url = f"{cloud.url}/v1/projects/{pipeline.project_id}/pipelines/{pipeline.id}"
+            requests.delete(url, auth=(cloud.user_id, cloud.api_key), timeout=20).raise_for_status()
+
+
+def schedule(laptop: Laptop, name: str, when: str = HOURLY, *, check: bool = True, **settings: Any) -> str:
+    """Runs the script, which schedules its pipeline; returns what it printed, on one line."""
+    # In a folder of its own: the client's configuration, which holds its key, is no code.
+    code = laptop.folder / "code"
+    code.mkdir(exist_ok=True)
+    (code / "run.py").write_text(RUN)
+    done = laptop.run(sys.executable, "code/run.py", name, json.dumps(settings), when, check=check)
+    assert check or done.returncode != 0
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def zenml(laptop: Laptop, *arguments: str, check: bool = True) -> str:
+    done = laptop.run("zenml", "pipeline", "schedule", *arguments, check=check)
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def find(stack: Stack, name: str) -> dict[str, Any] | None:
+    """The schedule as ZenML's server has it."""
+    items = stack.zenml.request("GET", f"schedules?name={name}&hydrate=true&is_archived=false")["items"]
+    found: dict[str, Any] | None = items[0] if items else None
+    return found
+
+
+def runs_of(stack: Stack, schedule_id: str) -> list[dict[str, Any]]:
+    page = stack.zenml.request("GET", f"runs?schedule_id={schedule_id}&hydrate=true&sort_by=asc:created")
+    runs: list[dict[str, Any]] = page["items"]
+    return runs
+
+
+def pipeline_of(cloud: LightningCloud, schedule_id: str) -> Pipeline:
+    ending = schedule_id.replace("-", "")[:8]
+    (found,) = [one for one in cloud.pipelines if one.parent is None and one.name.endswith(ending)]
+    return found
+
+
+def let_an_hour_pass(cloud: LightningCloud) -> None:
+    runs = len(cloud.pipelines)
+    cloud.knobs.schedule_clock_ahead += HOUR
+    wait_for(lambda: len(cloud.pipelines) > runs)
+
+
+def test_a_schedule_from_its_making_to_its_deletion(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    sent = len(cloud.requests)
+    told = schedule(laptop, "whole", machine_type="cpu", schedule_timezone="Europe/Berlin")
+    made = find(stack, "whole")
+    assert made is not None
+    pipeline = pipeline_of(cloud, made["id"])
+    (entry,) = cloud.schedules
+    assert (entry.cron, entry.timezone, entry.name, entry.parallel) == ("0 * * * *", "Europe/Berlin", "whole", False)
+    url = f"{cloud.url}/acme/vision/pipelines/{pipeline.name}?app_id=pipeline"
+    assert made["metadata"]["run_metadata"]["orchestrator_url"] == url
+    assert url in told.replace(" ", "")
+    # Lightning runs what is made at once; ZenML's user has asked for no run yet.
+    wait_for(lambda: pipeline.ended)
+    assert pipeline.state == "COMPLETED"
+    assert runs_of(stack, made["id"]) == []
+    wait_for(lambda: not cloud.running())
+    studio = cloud.studio(pipeline.name)
+    assert studio.phase == "STOPPED"
+    assert list(studio.home.glob(".lightning_zenml/launches/*/kept"))
+
+    assert "Updated schedule" in zenml(laptop, "update", "whole", "--cron-expression", "30 * * * *")
+    (entry,) = cloud.schedules
+    assert (entry.cron, entry.timezone) == ("30 * * * *", "Europe/Berlin")
+    assert "isn't a cron expression" in zenml(laptop, "update", "whole", "-c", "whenever", check=False)
+    assert [entry.cron for entry in cloud.schedules] == ["30 * * * *"]
+    zenml(laptop, "deactivate", "whole")
+    assert cloud.schedules == []
+    zenml(laptop, "activate", "whole")
+    (entry,) = cloud.schedules
+    assert (entry.cron, entry.timezone) == ("30 * * * *", "Europe/Berlin")
+
+    let_an_hour_pass(cloud)
+    wait_for(lambda: [run["body"]["status"] for run in runs_of(stack, made["id"])] == ["completed"])
+    (run,) = runs_of(stack, made["id"])
+    assert run["metadata"]["run_metadata"]["orchestrator_url"] == url
+    assert run["metadata"]["orchestrator_run_id"].startswith(cloud.pipelines[-1].id)
+    # The server ends a run with its last step, a moment before the controller has heard of it.
+    wait_for(lambda: cloud.pipelines[-1].ended)
+    log = cloud.pipelines[-1].jobs["run"].log
+    assert cloud.pipelines[-1].state == "COMPLETED", log
+    assert "training on job" in log
+    assert "evaluating hello on T4" in log
+    check_secrets(stack, cloud, (studio.home, cloud.root / "drive"), sent)
+
+    assert "Deleted schedule" in zenml(laptop, "delete", "whole", "--yes")
+    assert cloud.schedules == []
+    assert pipeline.deleted is not None
+    assert studio.deleted is not None
+    assert find(stack, "whole") is None
+
+
+def check_secrets(stack: Stack, cloud: LightningCloud, folders: tuple[Path, ...], sent: int) -> None:
+    """The schedule's own token is a variable of the job and nowhere else; ZenML's key is nowhere at all."""
+    (request,) = [one for one in cloud.requests[sent:] if one.method == "POST" and one.path.endswith("/pipelines")]
+    spec = request.body["steps"][0]["job"]["spec"]
+    environment = {variable["name"]: variable["value"] for variable in spec["env"]}
+    token = environment["ZENML_STORE_API_TOKEN"]
+    assert token not in spec["command"]
+    assert "ZENML_STORE_API_KEY" not in environment
+    assert stack.zenml_api_key not in json.dumps(request.body)
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert any(path.name == "runs.jsonl" for path in files)
+    for path in files:
+        content = path.read_bytes()
+        assert token.encode() not in content, path
+        assert stack.zenml_api_key.encode() not in content, path
+
+
+def test_a_studio_of_the_users_stays_and_a_run_under_way_ends_with_its_schedule(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop
+) -> None:
+    schedule(laptop, "mine", main_studio_name="my_nights", environment={"GREETING": "hi", "LINGER": "1"})
+    made = find(stack, "mine")
+    assert made is not None
+    wait_for(lambda: pipeline_of(cloud, made["id"]).ended)
+    let_an_hour_pass(cloud)
+    wait_for(lambda: [run["body"]["status"] for run in runs_of(stack, made["id"])] == ["running"])
+    (run,) = runs_of(stack, made["id"])
+    laptop.run("zenml", "pipeline", "runs", "refresh", run["id"])
+    assert runs_of(stack, made["id"])[0]["body"]["status"] == "running"
+
+    zenml(laptop, "delete", "mine", "--yes")
+    assert [run["body"]["status"] for run in runs_of(stack, made["id"])] == ["stopped"]
+    assert cloud.studio("my_nights").deleted is None
+    assert cloud.schedules == []
+
+
+def test_a_run_can_be_stopped_and_its_schedule_goes_on(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    schedule(laptop, "stopped", environment={"GREETING": "hi", "LINGER": "1"})
+    made = find(stack, "stopped")
+    assert made is not None
+    wait_for(lambda: pipeline_of(cloud, made["id"]).ended)
+    let_an_hour_pass(cloud)
+    wait_for(lambda: [run["body"]["status"] for run in runs_of(stack, made["id"])] == ["running"])
+    (run,) = runs_of(stack, made["id"])
+    laptop.run("zenml", "pipeline", "runs", "stop", run["id"], "--yes")
+    wait_for(lambda: not cloud.running())
+    assert runs_of(stack, made["id"])[0]["body"]["status"] == "stopped"
+    assert len(cloud.schedules) == 1
+
+
+@pytest.mark.parametrize(
+    ("when", "settings", "told"),
+    [
+        (
+            "dict(interval_second=timedelta(hours=1), start_time=datetime.now(timezone.utc), catchup=True)",
+            {"schedule_timezone": "Mars/Base"},
+            ["`interval_second`", "`start_time`", "`catchup=True`", "`Mars/Base`", 'on: schedule: - cron: "0 6 * * *"'],
+        ),
+        (HOURLY, {"machine_type": "H1000"}, ["Unknown machine 'H1000'"]),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_before_anything_is_started(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop, when: str, settings: dict[str, Any], told: list[str]
+) -> None:
+    studios, pipelines = len(cloud.studios), len(cloud.pipelines)
+    output = schedule(laptop, "refused", when, check=False, **settings)
+    assert [words for words in told if words not in output] == []
+    assert (len(cloud.studios), len(cloud.pipelines), cloud.schedules) == (studios, pipelines, [])
+    assert find(stack, "refused") is None
+
+
+def test_a_schedule_that_cannot_be_made_leaves_nothing(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    output = schedule(laptop, "broken", check=False, custom_commands=["exit 3"])
+    assert "exit code 3" in output
+    cloud.knobs.fail.append(("POST", "/schedules$", 400, 1))
+    output = schedule(laptop, "broken", check=False)
+    assert "failure on demand" in output
+    assert all(studio.deleted for studio in cloud.studios if studio.name.startswith("zenml-nightly-"))
+    assert all(pipeline.deleted for pipeline in cloud.pipelines)
+    assert (cloud.schedules, find(stack, "broken")) == ([], None)
+
+
+def test_lost_answers_make_one_schedule(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    cloud.knobs.lose_answers += [("POST", "/pipelines$"), ("POST", "/schedules$")]
+    schedule(laptop, "lossy")
+    assert cloud.knobs.lose_answers == []
+    assert len(cloud.schedules) == 1
+    made = find(stack, "lossy")
+    assert made is not None
+    assert pipeline_of(cloud, made["id"]).deleted is None
+
+
+def test_a_schedule_that_the_actions_command_makes_has_a_studio_of_its_own(
+    stack: Stack, cloud: LightningCloud, actions: Actions
+) -> None:
+    settings = json.dumps({"main_studio_name": "held_by_the_action"})
+    step = actions.step(
+        {"run.py": RUN}, run=f"python run.py acted '{settings}' \"{HOURLY}\"", studio_name="held_by_the_action"
+    )
+    result = step.run()
+    assert (result.exit_code, result.post_exit_code) == (0, 0), result.log
+    made = find(stack, "acted")
+    assert made is not None
+    wait_for(lambda: pipeline_of(cloud, made["id"]).ended)
+    let_an_hour_pass(cloud)
+    wait_for(lambda: [run["body"]["status"] for run in runs_of(stack, made["id"])] == ["completed"])
+    assert cloud.studio(pipeline_of(cloud, made["id"]).name).deleted is None
+    stack.zenml.request("DELETE", f"schedules/{made['id']}?soft=true")
