@@ -144,5 +144,5 @@ def test_secret_references_are_stored_as_they_are() -> None:
 
 @pytest.mark.parametrize("values", [{"timeout": 0}, {"num_machines": 0}, {"keep_studio": "maybe"}])
 def test_values_are_checked(values: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(values))):
+    with pytest.raises(SettingsResolvingError, match=next(iter(values))):
         LightningOrchestratorSettings(**values)

@@ -2,134 +2,41 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from pydantic import (
-    BaseModel,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 from zenml.config.base_settings import BaseSettings
 from zenml.exceptions import SettingsResolvingError
 from zenml.orchestrators import BaseOrchestratorConfig
 from zenml.orchestrators.base_orchestrator import BaseOrchestratorFlavor
-from zenml.utils.secret_utils import SecretField, is_secret_reference
+from zenml.utils.secret_utils import is_secret_reference
 
-from lightning_zenml.launch.spec import KeepStudio
+from lightning_zenml.settings import CREDENTIALS, Attributes, Settings, problems
 
 if TYPE_CHECKING:
     from lightning_zenml.orchestrator.orchestrator import LightningOrchestrator
 
 FLAVOR = "lightning"
-CREDENTIALS = ("user_id", "api_key")
 
 
-class _Attributes(BaseModel):
-    """What may be set on the component as well as in settings: the nine attributes of ZenML's stock flavor.
-
-    The server checks a component against these nine (`zenml/stack/utils.py`), so what is new is a setting only.
-    """
-
-    main_studio_name: str | None = Field(
-        default=None,
-        description="Studio to use or create. Unset: a fresh studio, deleted at the end.",
-    )
-    machine_type: str | list[str] | None = Field(
-        default=None,
-        description="Machine: a name of lightning-sdk in any case, `cpu` or `gpu`; several in order of "
-        "preference, as a list or by comma.",
-    )
-    custom_commands: list[str] | None = Field(
-        default=None,
-        description="Shell commands run in the root of the repository before the pipeline, in one session.",
-    )
-    synchronous: bool = Field(default=True, description="Whether to wait until the run has ended.")
-    user_id: str | None = SecretField(
-        default=None, description="Lightning user id; else the variable LIGHTNING_USER_ID."
-    )
-    api_key: str | None = SecretField(
-        default=None, description="Lightning API key; else the variable LIGHTNING_API_KEY."
-    )
-    username: str | None = Field(
-        default=None,
-        description="Lightning user that owns the teamspace; else the variable LIGHTNING_USERNAME.",
-    )
-    teamspace: str | None = Field(
-        default=None, description="Lightning teamspace; else the variable LIGHTNING_TEAMSPACE."
-    )
-    organization: str | None = Field(
-        default=None,
-        description="Lightning organization that owns the teamspace; else the variable LIGHTNING_ORG.",
-    )
-
-
-class LightningOrchestratorSettings(_Attributes, BaseSettings):  # type: ignore[misc]
-    """Settings of a pipeline or a step that runs on Lightning AI.
+class LightningOrchestratorSettings(Settings, BaseSettings):  # type: ignore[misc]
+    """Settings of a pipeline or a step that runs on Lightning AI, see `lightning_zenml.settings`.
 
     A plain `user_id` or `api_key` among them is never stored: it's kept by the process that compiles the pipeline,
     and the snapshot gets a placeholder. A reference like `{{secret.key}}` is stored as it is.
 
     Raises:
-        SettingsResolvingError: if a name isn't one of the settings, or `async_mode` and `synchronous` contradict.
+        SettingsResolvingError: if a name isn't one of the settings, a value isn't allowed, or `async_mode` and
+            `synchronous` contradict; tells of all at once.
     """
-
-    async_mode: bool | None = Field(
-        default=None,
-        description="The opposite of `synchronous`: leave as soon as the run has started.",
-    )
-    cloud: str | None = Field(default=None, description="Cloud account or provider of a new studio.")
-    interruptible: bool = Field(default=False, description="Use a spot machine.")
-    max_runtime: int | None = Field(default=None, gt=0, description="Seconds after which Lightning ends a step's job.")
-    max_run_attempts: int | None = Field(
-        default=None, gt=0, description="How often Lightning starts a step's job that fails."
-    )
-    num_machines: int = Field(default=1, gt=0, description="Machines of a step; more than one: a multi-machine job.")
-    environment: dict[str, str] = Field(
-        default_factory=dict,
-        description="Variables of commands, run and steps. Stored with the run: no place for secrets.",
-    )
-    keep_studio: KeepStudio = Field(
-        default=KeepStudio.AUTO,
-        description="What becomes of the studio: `auto`, `keep`, `stop` or `delete`.",
-    )
-    max_parallel_steps: int | None = Field(
-        default=None, gt=0, description="Steps that run at once. Unset: as many as the pipeline allows."
-    )
-    timeout: float | None = Field(default=None, gt=0, description="Seconds after which the run is stopped.")
-    schedule_timezone: str | None = Field(
-        default=None,
-        description="Time zone of a schedule's cron expression, like `Europe/Berlin`. Unset: UTC.",
-    )
-    reuse_snapshot: bool = Field(default=True, description="Let jobs of one run share one snapshot of the studio.")
-
-    @property
-    def machines(self) -> tuple[str, ...]:
-        """The names in `machine_type`, in order of preference."""
-        names = self.machine_type or ()
-        if isinstance(names, str):
-            names = names.split(",")
-        return tuple(name.strip() for name in names if name.strip())
 
     @model_validator(mode="before")
     @classmethod
     def _check(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        if unknown := [name for name in data if name not in cls.model_fields]:
-            raise SettingsResolvingError(" ".join(_unknown_setting(name, cls) for name in unknown))
-        asynchronous = data.get("async_mode")
-        if isinstance(asynchronous, bool):
-            if data.get("synchronous") is asynchronous:
-                raise SettingsResolvingError(
-                    f"`async_mode={asynchronous}` and `synchronous={asynchronous}` contradict each other; "
-                    "they are two names of one switch. Set one of them."
-                )
-            return {**data, "synchronous": not asynchronous}
+        if isinstance(data, Mapping) and (found := problems(data)):
+            raise SettingsResolvingError(" ".join(found))
         return data
 
     @model_serializer(mode="wrap")
@@ -142,7 +49,7 @@ class LightningOrchestratorSettings(_Attributes, BaseSettings):  # type: ignore[
         }
 
 
-class LightningOrchestratorConfig(_Attributes, BaseOrchestratorConfig):  # type: ignore[misc]
+class LightningOrchestratorConfig(Attributes, BaseOrchestratorConfig):  # type: ignore[misc]
     """Attributes of the orchestrator as a stack component."""
 
     @property
@@ -267,8 +174,3 @@ class _KeptCredentials:
 
 
 _kept = _KeptCredentials()
-
-
-def _unknown_setting(name: str, settings: type[BaseModel]) -> str:
-    nearest = difflib.get_close_matches(name, settings.model_fields, n=1, cutoff=0)
-    return f"The Lightning orchestrator has no setting `{name}`; did you mean `{nearest[0]}`?"

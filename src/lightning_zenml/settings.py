@@ -1,0 +1,152 @@
+"""The orchestrator's settings: names, types, allowed values. Without ZenML, so that the Action can check them too."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from lightning_zenml.launch.spec import KeepStudio
+
+CREDENTIALS = ("user_id", "api_key")
+
+_SENSITIVE = {"sensitive": True}
+"""What ZenML's `SecretField` marks a field with (`zenml/utils/secret_utils.py`)."""
+
+
+class Attributes(BaseModel):
+    """What may be set on the component as well as in settings: the nine attributes of ZenML's stock flavor.
+
+    The server checks a component against these nine (`zenml/stack/utils.py`), so what is new is a setting only.
+    """
+
+    main_studio_name: str | None = Field(
+        default=None,
+        description="Studio to use or create. Unset: a fresh studio, deleted at the end.",
+    )
+    machine_type: str | list[str] | None = Field(
+        default=None,
+        description="Machine: a name of lightning-sdk in any case, `cpu` or `gpu`; several in order of "
+        "preference, as a list or by comma.",
+    )
+    custom_commands: list[str] | None = Field(
+        default=None,
+        description="Shell commands run in the root of the repository before the pipeline, in one session.",
+    )
+    synchronous: bool = Field(default=True, description="Whether to wait until the run has ended.")
+    user_id: str | None = Field(
+        default=None,
+        description="Lightning user id; else the variable LIGHTNING_USER_ID.",
+        json_schema_extra=dict(_SENSITIVE),
+    )
+    api_key: str | None = Field(
+        default=None,
+        description="Lightning API key; else the variable LIGHTNING_API_KEY.",
+        json_schema_extra=dict(_SENSITIVE),
+    )
+    username: str | None = Field(
+        default=None,
+        description="Lightning user that owns the teamspace; else the variable LIGHTNING_USERNAME.",
+    )
+    teamspace: str | None = Field(
+        default=None, description="Lightning teamspace; else the variable LIGHTNING_TEAMSPACE."
+    )
+    organization: str | None = Field(
+        default=None,
+        description="Lightning organization that owns the teamspace; else the variable LIGHTNING_ORG.",
+    )
+
+
+class Settings(Attributes):
+    """Settings of a pipeline or a step."""
+
+    async_mode: bool | None = Field(
+        default=None,
+        description="The opposite of `synchronous`: leave as soon as the run has started.",
+    )
+    cloud: str | None = Field(default=None, description="Cloud account or provider of a new studio.")
+    interruptible: bool = Field(default=False, description="Use a spot machine.")
+    max_runtime: int | None = Field(default=None, gt=0, description="Seconds after which Lightning ends a step's job.")
+    max_run_attempts: int | None = Field(
+        default=None, gt=0, description="How often Lightning starts a step's job that fails."
+    )
+    num_machines: int = Field(default=1, gt=0, description="Machines of a step; more than one: a multi-machine job.")
+    environment: dict[str, str] = Field(
+        default_factory=dict,
+        description="Variables of commands, run and steps. Stored with the run: no place for secrets.",
+    )
+    keep_studio: KeepStudio = Field(
+        default=KeepStudio.AUTO,
+        description="What becomes of the studio: `auto`, `keep`, `stop` or `delete`.",
+    )
+    max_parallel_steps: int | None = Field(
+        default=None, gt=0, description="Steps that run at once. Unset: as many as the pipeline allows."
+    )
+    timeout: float | None = Field(default=None, gt=0, description="Seconds after which the run is stopped.")
+    schedule_timezone: str | None = Field(
+        default=None,
+        description="Time zone of a schedule's cron expression, like `Europe/Berlin`. Unset: UTC.",
+    )
+    reuse_snapshot: bool = Field(default=True, description="Let jobs of one run share one snapshot of the studio.")
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """The names in `machine_type`, in order of preference."""
+        names = self.machine_type or ()
+        if isinstance(names, str):
+            names = names.split(",")
+        return tuple(name.strip() for name in names if name.strip())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_switch(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and isinstance(data.get("async_mode"), bool):
+            return {**data, "synchronous": not data["async_mode"]}
+        return data
+
+
+def problems(settings: Mapping[str, Any]) -> list[str]:
+    """Finds everything that is wrong with settings.
+
+    Args:
+        settings: names and values.
+
+    Returns:
+        A sentence for each problem, unknown names with the nearest that there is. No value of `environment`, nor a
+        credential, is told.
+    """
+    return [*_unknown(settings), *_contradictions(settings), *_bad_values(settings)]
+
+
+def _unknown(settings: Mapping[str, Any]) -> Iterator[str]:
+    known = Settings.model_fields
+    for name in settings:
+        if name not in known:
+            (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0)
+            yield f"The Lightning orchestrator has no setting `{name}`; did you mean `{nearest}`?"
+
+
+def _contradictions(settings: Mapping[str, Any]) -> Iterator[str]:
+    asynchronous = settings.get("async_mode")
+    if isinstance(asynchronous, bool) and settings.get("synchronous") is asynchronous:
+        yield (
+            f"`async_mode={asynchronous}` and `synchronous={asynchronous}` contradict each other; "
+            "they are two names of one switch. Set one of them."
+        )
+
+
+def _bad_values(settings: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        Settings.model_validate({name: value for name, value in settings.items() if name in Settings.model_fields})
+    except ValidationError as error:
+        reasons: dict[str, list[str]] = {}
+        for one in error.errors(include_url=False):
+            place = ".".join(map(str, one["loc"][:2])) if one["loc"][0] == "environment" else str(one["loc"][0])
+            reasons.setdefault(place, []).append(one["msg"].removeprefix("Input "))
+        for place, several in reasons.items():
+            name = place.partition(".")[0]
+            hidden = name == "environment" or name in CREDENTIALS
+            shown = place if hidden else f"{place}: {str(settings[name])[:60]}"
+            yield f"The setting `{shown}` is not allowed: it {' or '.join(dict.fromkeys(several))}."
