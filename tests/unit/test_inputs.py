@@ -1,14 +1,23 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lightning_zenml.action.inputs import DEFAULTS, FROM_ENVIRONMENT, Inputs, InputsError
+from lightning_zenml.action.inputs import (
+    DEFAULTS,
+    FROM_ENVIRONMENT,
+    SETTINGS_OF_INPUTS,
+    Inputs,
+    InputsError,
+    SubmitFrom,
+)
 from lightning_zenml.launch.spec import KeepStudio
+from lightning_zenml.settings import Settings
 
 REQUIRED = {
     "INPUT_RUN": "python run.py",
@@ -33,6 +42,9 @@ def problems(**given: str) -> list[tuple[str, str]]:
 def test_defaults() -> None:
     assert inputs() == Inputs(
         run="python run.py",
+        pipeline=None,
+        config=None,
+        submit_from=SubmitFrom.STUDIO,
         working_directory=".",
         studio_name=None,
         machine_type=(),
@@ -58,7 +70,7 @@ def test_defaults() -> None:
         lightning_org=None,
         zenml_store_url="https://zenml.example",
         zenml_store_api_key="zenml-key",
-        unknown=(),
+        warnings=(),
     )
 
 
@@ -123,7 +135,10 @@ def test_every_problem_is_reported_at_once() -> None:
             }
         )
     assert caught.value.problems == [
-        ("run", "is required: the shell command that runs the pipeline, e.g. `python run.py`"),
+        (
+            "run",
+            "is required: the shell command that runs the pipeline, e.g. `python run.py`; or give `pipeline`",
+        ),
         ("working-directory", "`../up` is not allowed: must be a path inside the repository, relative to its root"),
         ("requirements", "`/etc/passwd` is not allowed: must be a path inside the repository, relative to its root"),
         ("requirements", "`../x` is not allowed: must be a path inside the repository, relative to its root"),
@@ -197,8 +212,11 @@ def test_settings_must_be_a_plain_mapping(value: str) -> None:
     assert [name for name, _ in problems(settings=value)] == ["settings"]
 
 
-def test_unknown_inputs_are_listed() -> None:
-    assert inputs(studio_nam="x", entrypoint="/x", args="y").unknown == ("studio-nam",)
+def test_unknown_inputs_are_warned_of() -> None:
+    assert inputs(studio_nam="x", entrypoint="/x", args="y", qqq="1").warnings == (
+        ("qqq", "is no input of this action and is ignored."),
+        ("studio-nam", "is no input of this action and is ignored; did you mean `studio-name`?"),
+    )
 
 
 def test_secrets_are_masked_and_not_shown() -> None:
@@ -206,7 +224,7 @@ def test_secrets_are_masked_and_not_shown() -> None:
         lightning_user_id="user",
         github_token="github-secret",
         env="WANDB_API_KEY=wandb-secret\nTOKENIZER=a\nX=plain-value",
-        settings="api_key: settings-secret",
+        settings="environment: {MY_TOKEN: settings-secret}",
     )
     login = base64.b64encode(b"user:lightning-key").decode()
     assert found.secrets == (
@@ -221,12 +239,125 @@ def test_secrets_are_masked_and_not_shown() -> None:
         assert secret not in repr(found)
 
 
+def test_paths_must_lead_into_the_workspace(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    (workspace / "training").mkdir(parents=True)
+    (workspace / "config.yaml").touch()
+    (workspace / "out").symlink_to(tmp_path)
+    (workspace / "circle").symlink_to(workspace / "circle")
+    given = {
+        **REQUIRED,
+        "INPUT_RUN": "",
+        "INPUT_PIPELINE": "training.train",
+        "INPUT_CONFIG": "config.yaml",
+        "INPUT_WORKING-DIRECTORY": "training",
+    }
+    assert Inputs.from_environ(given, workspace).command == "zenml pipeline run training.train -c ../config.yaml"
+    with pytest.raises(InputsError) as caught:
+        Inputs.from_environ(
+            {
+                **given,
+                "INPUT_CONFIG": "training",
+                "INPUT_WORKING-DIRECTORY": "out",
+                "INPUT_REQUIREMENTS": "no.txt circle " + "x" * 300,
+            },
+            workspace,
+        )
+    assert [name for name, _ in caught.value.problems] == [
+        "config",
+        "working-directory",
+        "requirements",
+        "requirements",
+        "requirements",
+    ]
+    assert caught.value.problems[2][1] == (
+        "`no.txt` is not allowed: there is no such file in the repository (is it checked out?)"
+    )
+    attached = {**given, "INPUT_PIPELINE": "", "INPUT_CONFIG": "", "INPUT_ATTACH": "zenml-model-89abcdef"}
+    assert Inputs.from_environ({**attached, "INPUT_REQUIREMENTS": "no.txt"}, workspace).attach
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ({}, ["run"]),
+        ({"run": "x", "pipeline": "a.b"}, ["pipeline"]),
+        ({"run": "x", "attach": "zenml-model-89abcdef"}, ["attach"]),
+        ({"run": "x", "pipeline": "a.b", "attach": "zenml-model-89abcdef"}, ["pipeline", "attach"]),
+        ({"run": "x", "config": "a.yaml"}, ["config"]),
+        ({"pipeline": "a.b", "config": "../a.yaml"}, ["config"]),
+        ({"pipeline": "pipeline"}, ["pipeline"]),
+        ({"pipeline": "a.b; rm -rf /"}, ["pipeline"]),
+        ({"run": "x", "submit_from": "laptop"}, ["submit-from"]),
+        ({"run": "x", "studio_name": "a\nb", "stack": "a\rb"}, ["studio-name", "stack"]),
+        ({"run": "x\0"}, ["run", "run"]),
+        ({"run": "\udc80"}, ["run", "run"]),
+    ],
+)
+def test_exactly_one_thing_to_run(given: dict[str, str], refused: list[str]) -> None:
+    assert [name for name, _ in problems(**{"run": "", **given})] == refused
+
+
+def test_a_pipeline_without_a_config() -> None:
+    assert inputs(run="", pipeline="train.pipeline").command == "zenml pipeline run train.pipeline"
+
+
+def test_settings_are_checked_against_the_orchestrators() -> None:
+    found = problems(settings="max_paralel_steps: 2\nnum_machines: 0\nsynchronous: yes\nteamspace: vision")
+    assert found == [
+        ("settings", "`synchronous` is not allowed: use the input `async`"),
+        ("settings", "`teamspace` is not allowed: use the input `lightning-teamspace`"),
+        (
+            "settings",
+            "can't be used: The Lightning orchestrator has no setting `max_paralel_steps`; "
+            "did you mean `max_parallel_steps`?",
+        ),
+        ("settings", "can't be used: The setting `num_machines: 0` is not allowed: it should be greater than 0."),
+    ]
+    assert SETTINGS_OF_INPUTS.keys() <= Settings.model_fields.keys()
+    assert set(SETTINGS_OF_INPUTS.values()) <= DEFAULTS.keys()
+
+
+def test_booleans_in_settings_are_those_of_yaml_1_2() -> None:
+    found = inputs(settings="environment: {A: on, B: 'true', C: no}\ninterruptible: true\nreuse_snapshot: False")
+    assert found.settings["environment"] == {"A": "on", "B": "true", "C": "no"}
+    assert (found.settings["interruptible"], found.settings["reuse_snapshot"]) == (True, False)
+
+
 names = st.sampled_from(sorted(DEFAULTS)).map(lambda name: f"INPUT_{name.upper()}")
-texts = st.text(max_size=30) | st.text(alphabet="-[]{}'\":,#&*!|> \n=\\abc01./~", max_size=20)
+words = st.sampled_from(
+    [
+        "true",
+        "FALSE",
+        "yes",
+        "auto",
+        "delete",
+        "runner",
+        "python run.py",
+        "train.pipeline",
+        "a.txt",
+        ".",
+        "zenml-m-89abcdef",
+    ]
+    + [
+        "12",
+        "0.5",
+        "-1",
+        "machine_type: [L4]",
+        "timeout: 3",
+        "- a\n- b",
+        "A=1\nB=2",
+        "https://zenml.example",
+        "{a: b",
+        "",
+    ]
+)
+texts = words | st.text(max_size=30) | st.text(alphabet="-[]{}'\":,#&*!|> \n=\\abc01./~", max_size=20)
+EXAMPLES = 10_000
 
 
-@settings(deadline=None)
-@given(st.dictionaries(names, texts), st.sampled_from(["", "/github/workspace", "relative"]))
+@settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(names, texts, max_size=12), st.sampled_from(["", "/github/workspace", "relative"]))
 @example({"INPUT_SETTINGS": "a: 2020-99-99"}, "")
 @example({"INPUT_SETTINGS": "!!python/object:os.system x"}, "")
 @example({"INPUT_SETTINGS": "? [a]\n: b"}, "")
@@ -237,7 +368,7 @@ def test_nothing_crashes_but_with_an_inputs_error(given: dict[str, str], workspa
     environ: dict[str, Any] = {**REQUIRED, **given, "GITHUB_WORKSPACE": workspace}
     found, refused = None, ()
     try:
-        found = Inputs.from_environ(environ)
+        found = Inputs.from_environ(environ, Path(__file__).parent)
     except InputsError as error:
         refused = tuple(name for name, _ in error.problems)
     assert set(refused) <= DEFAULTS.keys()
@@ -245,12 +376,17 @@ def test_nothing_crashes_but_with_an_inputs_error(given: dict[str, str], workspa
     if found:
         assert not found.working_directory.startswith(("/", ".."))
         assert all(found.secrets)
+        assert sum(map(bool, (found.run, found.pipeline, found.attach))) == 1
+        Settings.model_validate(found.settings)
 
 
 def test_a_launch_to_attach_to_needs_no_run() -> None:
     environ = {name: value for name, value in REQUIRED.items() if name != "INPUT_RUN"}
-    inputs = Inputs.from_environ({**environ, "INPUT_ATTACH": "zenml-model-01234567-89abcdef"})
+    inputs = Inputs.from_environ(
+        {**environ, "INPUT_ATTACH": "zenml-model-01234567-89abcdef", "INPUT_MACHINE-TYPE": "L4"}
+    )
     assert (inputs.run, inputs.attach) == ("", "zenml-model-01234567-89abcdef")
+    assert inputs.warnings == (("machine-type", "has no effect with `attach`: the launch is as it was started."),)
 
 
 def test_what_to_attach_to_must_be_a_launch_id() -> None:
@@ -261,4 +397,4 @@ def test_what_to_attach_to_must_be_a_launch_id() -> None:
 @pytest.mark.parametrize("other", [{"INPUT_ASYNC": "true"}, {"INPUT_ATTACH": "zenml-model-89abcdef"}])
 def test_a_cost_limit_needs_somebody_to_keep_it(other: dict[str, str]) -> None:
     with pytest.raises(InputsError, match="timeout-minutes"):
-        Inputs.from_environ({**REQUIRED, **other, "INPUT_MAX-COST": "3"})
+        Inputs.from_environ({**REQUIRED, "INPUT_RUN": "", **other, "INPUT_MAX-COST": "3"})

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import base64
-import json
-import math
+import difflib
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import yaml
-
+from lightning_zenml import settings as orchestrator_settings
+from lightning_zenml.action.input_reader import InputsError, Reader
 from lightning_zenml.launch.spec import KeepStudio
+
+__all__ = ["DEFAULTS", "FROM_ENVIRONMENT", "Inputs", "InputsError", "SubmitFrom"]
 
 DEFAULTS: Mapping[str, str] = {
     "run": "",
+    "pipeline": "",
+    "config": "",
+    "submit-from": "studio",
     "working-directory": ".",
     "studio-name": "",
     "machine-type": "",
@@ -57,23 +63,36 @@ FROM_ENVIRONMENT: Mapping[str, str] = {
 }
 """The variable that stands in for an input that is not given."""
 
+SETTINGS_OF_INPUTS: Mapping[str, str] = {
+    "main_studio_name": "studio-name",
+    "custom_commands": "commands",
+    "synchronous": "async",
+    "async_mode": "async",
+    "keep_studio": "keep-studio",
+    "timeout": "timeout-minutes",
+    "user_id": "lightning-user-id",
+    "api_key": "lightning-api-key",
+    "username": "lightning-username",
+    "teamspace": "lightning-teamspace",
+    "organization": "lightning-org",
+}
+"""Settings of the orchestrator that have an input of their own, so that there is one way to say a thing."""
+
+_WITH_ATTACH = frozenset(
+    {"attach", "stack", "project", "stop-on-cancel", "comment", "comment-key", "github-token", *FROM_ENVIRONMENT}
+)
+"""Inputs that mean something where an earlier launch is followed."""
 # Inputs that GitHub gives every Docker action.
 _OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
-_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 _SHORTEST_SECRET = 6
 
 
-class InputsError(Exception):
-    """Inputs that can't be used.
+class SubmitFrom(StrEnum):
+    """Where the pipeline is compiled and submitted from."""
 
-    Attributes:
-        problems: the input's name and what is wrong with it, in words for the user; no secret in them.
-    """
-
-    def __init__(self, problems: list[tuple[str, str]]) -> None:
-        super().__init__("\n".join(f"{name}: {message}" for name, message in problems))
-        self.problems = problems
+    STUDIO = "studio"
+    RUNNER = "runner"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +100,10 @@ class Inputs:
     """The action's inputs, checked. README.md and action.yml say what each is for.
 
     Args:
-        run: bash.
+        run: bash; empty where `pipeline` or `attach` is given.
+        pipeline: source path of a pipeline, to run instead of `run`.
+        config: a ZenML run configuration for `pipeline`; relative to the repository.
+        submit_from: where `run` or `pipeline` runs.
         working_directory: relative to the repository, normalised.
         studio_name: None: a fresh studio.
         machine_type: names in order of preference, as given.
@@ -107,10 +129,13 @@ class Inputs:
         lightning_org: owner of the teamspace, if an organization.
         zenml_store_url: of the ZenML server.
         zenml_store_api_key: of a ZenML service account.
-        unknown: inputs that this action doesn't have, worth a warning.
+        warnings: what is given and has no effect, each with its input's name.
     """
 
     run: str
+    pipeline: str | None
+    config: str | None
+    submit_from: SubmitFrom
     working_directory: str
     studio_name: str | None
     machine_type: tuple[str, ...]
@@ -136,63 +161,83 @@ class Inputs:
     lightning_org: str | None
     zenml_store_url: str
     zenml_store_api_key: str = field(repr=False)
-    unknown: tuple[str, ...]
+    warnings: tuple[tuple[str, str], ...]
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Inputs:
+    def from_environ(cls, environ: Mapping[str, str], workspace: Path | None = None) -> Inputs:
         """Reads `INPUT_<NAME>`, and for credentials the usual variables.
 
         GitHub keeps the dashes of a name (`INPUT_STUDIO-NAME`); a shell that can't set such a variable may
         use underscores. Empty means not given.
 
+        Args:
+            environ: variables of the step.
+            workspace: the checked-out repository: files and folders must exist in it. None: they need not.
+
         Raises:
             InputsError: holds every problem there is.
         """
-        reader = _Reader(environ)
+        reader = Reader(environ, defaults=DEFAULTS, variables=FROM_ENVIRONMENT, workspace=workspace)
+        if reader.text("attach"):
+            # A job that follows a launch has no need to check out.
+            reader.workspace = None
+        _check_what_to_run(reader)
         inputs = cls(
-            run=reader.command("run"),
-            working_directory=reader.path("working-directory", reader.text("working-directory")),
-            studio_name=reader.optional("studio-name"),
-            machine_type=_split(r",", reader.text("machine-type")),
+            run=reader.text("run"),
+            pipeline=reader.source("pipeline"),
+            config=reader.file("config"),
+            submit_from=SubmitFrom(reader.choice("submit-from", tuple(SubmitFrom))),
+            working_directory=reader.folder("working-directory"),
+            studio_name=reader.line("studio-name"),
+            machine_type=reader.words("machine-type"),
             commands=reader.commands("commands"),
-            requirements=tuple(
-                reader.path("requirements", file) for file in _split(r"[,\s]+", reader.text("requirements"))
-            ),
+            requirements=reader.files("requirements"),
             env=reader.env("env"),
             is_async=reader.boolean("async"),
             attach=reader.launch_id("attach"),
-            settings=reader.mapping("settings"),
-            stack=reader.optional("stack"),
-            project=reader.optional("project"),
+            settings=_settings(reader),
+            stack=reader.line("stack"),
+            project=reader.line("project"),
             timeout_minutes=reader.number("timeout-minutes"),
-            max_cost=reader.max_cost("max-cost"),
+            max_cost=_max_cost(reader),
             keep_studio=KeepStudio(reader.choice("keep-studio", tuple(KeepStudio))),
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
-            comment_key=reader.optional("comment-key"),
-            github_token=reader.optional("github-token"),
-            lightning_user_id=reader.optional("lightning-user-id"),
+            comment_key=reader.line("comment-key"),
+            github_token=reader.line("github-token"),
+            lightning_user_id=reader.line("lightning-user-id"),
             lightning_api_key=reader.required("lightning-api-key", "your API key, from Lightning AI's settings"),
-            lightning_username=reader.optional("lightning-username"),
-            lightning_teamspace=reader.optional("lightning-teamspace"),
-            lightning_org=reader.optional("lightning-org"),
+            lightning_username=reader.line("lightning-username"),
+            lightning_teamspace=reader.line("lightning-teamspace"),
+            lightning_org=reader.line("lightning-org"),
             zenml_store_url=reader.url("zenml-store-url", "the address of your ZenML server"),
             zenml_store_api_key=reader.required("zenml-store-api-key", "the key of a ZenML service account"),
-            unknown=_unknown(environ),
+            warnings=(*_unknown(environ), *_without_effect(reader)),
         )
         if reader.problems:
             raise InputsError(reader.problems)
         return inputs
 
     @property
+    def command(self) -> str:
+        """What runs the pipeline: `run`, or ZenML's own command for `pipeline`."""
+        if self.pipeline is None:
+            return self.run
+        command = ["zenml", "pipeline", "run", self.pipeline]
+        if self.config is not None:
+            command += ["-c", posixpath.relpath(self.config, self.working_directory)]
+        return shlex.join(command)
+
+    @property
     def secrets(self) -> tuple[str, ...]:
-        """Values to mask: keys, token, the login header, and what is named like a secret in `env` and `settings`.
+        """Values to mask: keys, token, the login header, and what is named like a secret in `env` and in the settings'
+        `environment`.
 
         GitHub masks what comes from `${{ secrets }}` in the log, but nobody does in a comment.
         """
         named = [
             str(value)
-            for name, value in (*self.env.items(), *self.settings.items())
+            for name, value in (*self.env.items(), *self.settings.get("environment", {}).items())
             if _SECRET_NAME.search(name) and len(str(value)) >= _SHORTEST_SECRET
         ]
         login = f"{self.lightning_user_id}:{self.lightning_api_key}" if self.lightning_user_id else ""
@@ -206,167 +251,53 @@ class Inputs:
         return tuple(dict.fromkeys(value for value in values if value))
 
 
-class _Reader:
-    """Reads single inputs. A problem is noted, and a harmless value returned, so that all get noted."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self.problems: list[tuple[str, str]] = []
-
-    def text(self, name: str) -> str:
-        upper = name.upper()
-        names = [f"INPUT_{upper}", f"INPUT_{upper.replace('-', '_')}", FROM_ENVIRONMENT.get(name, "")]
-        given = (self._environ.get(variable, "").strip() for variable in names)
-        return next(filter(None, given), DEFAULTS[name])
-
-    def optional(self, name: str) -> str | None:
-        return self.text(name) or None
-
-    def required(self, name: str, meaning: str) -> str:
-        value = self.text(name)
-        if not value:
-            variable = FROM_ENVIRONMENT.get(name)
-            self._note(name, f"is required: {meaning}{f' (or set {variable})' if variable else ''}")
-        return value
-
-    def command(self, name: str) -> str:
-        """What to run; not asked for where an earlier launch is followed."""
-        if self.text("attach"):
-            return self.text(name)
-        return self.required(name, "the shell command that runs the pipeline, e.g. `python run.py`")
-
-    def launch_id(self, name: str) -> str | None:
-        value = self.optional(name)
-        if value and not re.fullmatch(r"[A-Za-z0-9._-]+-[0-9a-f]{8}", value):
-            self._refuse(name, value, "the output `launch-id` of an earlier step")
-        return value
-
-    def boolean(self, name: str) -> bool:
-        return _BOOLEANS[self.choice(name, tuple(_BOOLEANS), "`true` or `false`")]
-
-    def choice(self, name: str, allowed: tuple[str, ...], description: str = "") -> str:
-        value = self.text(name)
-        if value in allowed:
-            return value
-        self._refuse(name, value, description or "one of " + ", ".join(f"`{item}`" for item in allowed))
-        return allowed[0]
-
-    def number(self, name: str) -> float | None:
-        value = self.text(name)
-        if not value:
-            return None
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not (math.isfinite(number) and number > 0):
-            self._refuse(name, value, "a number above 0")
-        return number
-
-    def max_cost(self, name: str) -> float | None:
-        """A limit that somebody must be there to keep."""
-        value = self.number(name)
-        if value is not None and (_BOOLEANS.get(self.text("async")) or self.text("attach")):
-            self._note(name, "goes with a run that is waited for; with `async` or `attach` use `timeout-minutes`")
-        return value
-
-    def url(self, name: str, meaning: str) -> str:
-        value = self.required(name, meaning)
-        try:
-            parts = urlsplit(value)
-            usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        except ValueError:
-            usable = False
-        if value and not usable:
-            self._refuse(name, value, "an address that begins with `https://`")
-        return value.rstrip("/")
-
-    def path(self, name: str, value: str) -> str:
-        """A path relative to the repository. `${{ github.workspace }}/...` is fine: the same, written out."""
-        workspace = self._environ.get("GITHUB_WORKSPACE", "")
-        if workspace and posixpath.isabs(value):
-            value = posixpath.relpath(posixpath.normpath(value), posixpath.normpath("/" + workspace))
-        normal = posixpath.normpath(value)
-        if posixpath.isabs(normal) or normal.split("/")[0] == ".." or "\0" in normal:
-            self._refuse(name, value, "a path inside the repository, relative to its root")
-        return normal
-
-    def commands(self, name: str) -> tuple[str, ...]:
-        """One command per line (a backslash at the end continues it), or a YAML list."""
-        value = self.text(name)
-        # `[ -f x ] && y` is bash: a list in brackets counts as one only if it begins with a quoted string.
-        if not re.match(r"-\s|\[\s*[\"']", value):
-            lines = re.split(r"(?<!\\)\r?\n", value)
-            return tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
-        parsed = self._yaml(name, value, _is_list_of_texts, "one command per line, or a YAML list of strings")
-        return tuple(command.strip() for command in parsed or ())
-
-    def env(self, name: str) -> dict[str, str]:
-        variables: dict[str, str] = {}
-        for line in self.text(name).splitlines():
-            key, equals, value = line.partition("=")
-            key = key.strip()
-            if not line.strip() or line.lstrip().startswith("#"):
-                continue
-            if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key):
-                # Only what stands before the first `=`: the rest may be secret.
-                shown = key if equals else key.split()[0]
-                self._note(
-                    name,
-                    f"`{shown[:40]}` is not allowed: lines must be `NAME=value`, names letters, digits, `_`",
-                )
-            elif key in variables:
-                self._note(name, f"`{key}` is given twice")
-            variables[key] = value
-        return variables
-
-    def mapping(self, name: str) -> dict[str, Any]:
-        value = self.text(name)
-        allowed = "a YAML mapping of orchestrator settings, e.g. `max_parallel_steps: 2`"
-        parsed = self._yaml(name, value, _is_mapping, allowed) if value else {}
-        try:
-            plain: dict[str, Any] = json.loads(json.dumps(parsed or {}, allow_nan=False))
-        except (TypeError, ValueError, RecursionError):
-            self._note(name, "may hold only texts, numbers, booleans, lists and mappings (put dates in quotes)")
-            return {}
-        return plain
-
-    def _yaml(self, name: str, value: str, usable: Callable[[Any], bool], allowed: str) -> Any:
-        try:
-            parsed = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f" in line {mark.line + 1}" if mark else ""
-            self._note(
-                name, f"is not valid YAML{where} ({getattr(error, 'problem', None) or error}): must be {allowed}"
-            )
-            return None
-        if not usable(parsed):
-            self._refuse(name, value, allowed)
-            return None
-        return parsed
-
-    def _refuse(self, name: str, value: str, allowed: str) -> None:
-        shown = value if len(value) <= 100 else value[:99] + "…"
-        self._note(name, f"`{shown}` is not allowed: must be {allowed}")
-
-    def _note(self, name: str, message: str) -> None:
-        self.problems.append((name, message))
+def _check_what_to_run(reader: Reader) -> None:
+    given = [name for name in ("run", "pipeline", "attach") if reader.text(name)]
+    if not given:
+        reader.required("run", "the shell command that runs the pipeline, e.g. `python run.py`; or give `pipeline`")
+    for name in given[1:]:
+        reader.note(name, f"is given beside `{given[0]}`: give only one of `run`, `pipeline` and `attach`")
+    if reader.text("config") and "pipeline" not in given:
+        reader.note("config", "goes with `pipeline`, which is not given; with `run`, name the file in the command")
 
 
-def _is_list_of_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value)
+def _settings(reader: Reader) -> dict[str, Any]:
+    settings = reader.mapping("settings", "a YAML mapping of orchestrator settings, e.g. `max_parallel_steps: 2`")
+    for name in settings:
+        if name in SETTINGS_OF_INPUTS:
+            reader.note("settings", f"`{name}` is not allowed: use the input `{SETTINGS_OF_INPUTS[name]}`")
+    others = {name: value for name, value in settings.items() if name not in SETTINGS_OF_INPUTS}
+    for problem in orchestrator_settings.problems(others):
+        reader.note("settings", f"can't be used: {problem}")
+    return settings
 
 
-def _is_mapping(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+def _max_cost(reader: Reader) -> float | None:
+    """A limit that somebody must be there to keep."""
+    value = reader.number("max-cost")
+    if value is not None and (reader.text("async").lower() == "true" or reader.text("attach")):
+        reader.note("max-cost", "goes with a run that is waited for; with `async` or `attach` use `timeout-minutes`")
+    return value
 
 
-def _split(separator: str, text: str) -> tuple[str, ...]:
-    return tuple(part for part in (part.strip() for part in re.split(separator, text)) if part)
-
-
-def _unknown(environ: Mapping[str, str]) -> tuple[str, ...]:
+def _unknown(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     names = (name.removeprefix("INPUT_").lower() for name in environ if name.startswith("INPUT_"))
     known = {*DEFAULTS, *_OF_EVERY_DOCKER_ACTION}
-    return tuple(sorted(name for name in names if name.replace("_", "-") not in known))
+    unknown = sorted(name for name in names if name.replace("_", "-") not in known)
+    return [(name, f"is no input of this action and is ignored{_nearest(name)}") for name in unknown]
+
+
+def _nearest(name: str) -> str:
+    nearest = difflib.get_close_matches(name.replace("_", "-"), DEFAULTS, n=1)
+    return f"; did you mean `{nearest[0]}`?" if nearest else "."
+
+
+def _without_effect(reader: Reader) -> list[tuple[str, str]]:
+    if not reader.text("attach"):
+        return []
+    given = [name for name, default in DEFAULTS.items() if reader.text(name) != default]
+    return [
+        (name, "has no effect with `attach`: the launch is as it was started.")
+        for name in given
+        if name not in _WITH_ATTACH
+    ]

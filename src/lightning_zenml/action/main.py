@@ -61,16 +61,21 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
         workflow.notice(reason, title="Nothing was started")
         return 0
     try:
-        inputs = Inputs.from_environ(environ)
+        inputs = Inputs.from_environ(environ, workspace_of(environ))
     except InputsError as error:
         for name, message in error.problems:
             workflow.error(f"`{name}` {message}", title=f"Input {name}")
         return 1
     for secret in inputs.secrets:
         workflow.mask(secret)
-    for name in inputs.unknown:
-        workflow.warning(f"This action has no input `{name}`; it is ignored.", title="Unknown input")
+    for name, message in inputs.warnings:
+        workflow.warning(f"`{name}` {message}", title=f"Input {name}")
     return _Main(environ, inputs, event, workflow).run()
+
+
+def workspace_of(environ: Mapping[str, str]) -> Path:
+    """Root of the checked-out repository."""
+    return Path(environ.get("GITHUB_WORKSPACE") or ".").resolve()
 
 
 def comment_key(inputs: Inputs, event: Event) -> str:
@@ -92,7 +97,7 @@ class _Main:
         self._inputs = inputs
         self._event = event
         self._workflow = workflow
-        self._root = Path(environ.get("GITHUB_WORKSPACE") or ".").resolve()
+        self._root = workspace_of(environ)
         self._log = Log(workflow)
         self._reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event))
         self._zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
@@ -102,7 +107,7 @@ class _Main:
         self._warned_of_cost = False
 
     def run(self) -> int:
-        self._reporter.update(pipeline=first_line(self._inputs.run) or self._inputs.attach)
+        self._reporter.update(pipeline=first_line(self._inputs.command) or self._inputs.attach)
         launch: Launch | None = None
         try:
             if self._inputs.attach:

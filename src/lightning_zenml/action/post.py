@@ -56,7 +56,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
         reporter.update(
             state=State.RUNNING if goes_on else State.CANCELLED,
             is_async=goes_on,
-            pipeline=first_line(inputs.run) or inputs.attach,
+            pipeline=first_line(inputs.command) or inputs.attach,
         )
     return 1 if fate is _Fate.UNKNOWN else 0
 

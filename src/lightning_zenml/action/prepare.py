@@ -15,7 +15,6 @@ from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.package import archive
 from lightning_zenml.package.archive import Archive
-from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.repository import Repository
 from lightning_zenml.requirements import of_integrations
 from lightning_zenml.zenml_rest import ZenMLServerError
@@ -32,14 +31,13 @@ def connect(inputs: Inputs, stack_settings: Mapping[str, Any]) -> Lightning:
     Raises:
         LaunchError: it refuses the key, has no such teamspace, or can't be reached.
     """
-    settings = {**stack_settings, **inputs.settings}
     return Lightning.connect(
         Credentials(
             user_id=inputs.lightning_user_id,
             api_key=inputs.lightning_api_key,
-            teamspace=inputs.lightning_teamspace or settings.get("teamspace"),
-            username=inputs.lightning_username or settings.get("username"),
-            organization=inputs.lightning_org or settings.get("organization"),
+            teamspace=inputs.lightning_teamspace or stack_settings.get("teamspace"),
+            username=inputs.lightning_username or stack_settings.get("username"),
+            organization=inputs.lightning_org or stack_settings.get("organization"),
         )
     )
 
@@ -83,14 +81,13 @@ class Preparation:
         self._log.line(f"ZenML {version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
         lightning = connect(inputs, stack.settings)
         self._log.line(f"Lightning AI teamspace {lightning.owner}/{lightning.teamspace}")
-        self._check_paths()
         packed = self._pack(scratch)
         settings = inputs.settings
         spec = LaunchSpec(
             name=self._event.repository.rpartition("/")[2] or "run",
             owner=f"{self._event.repository} {self._event.run_url}".strip(),
             archive=packed,
-            command=inputs.run,
+            command=inputs.command,
             studio_name=inputs.studio_name,
             machines=inputs.machine_type,
             commands=inputs.commands,
@@ -116,18 +113,6 @@ class Preparation:
                 title="Large repository",
             )
         return packed
-
-    def _check_paths(self) -> None:
-        """Paths in inputs must be there; all that are missing are told at once."""
-        missing = [
-            f"requirements: there is no file `{file}`"
-            for file in self._inputs.requirements
-            if not (self._root / file).is_file()
-        ]
-        if not (self._root / self._inputs.working_directory).is_dir():
-            missing.append(f"working-directory: there is no folder `{self._inputs.working_directory}`")
-        if missing:
-            raise PackageError(f"Not in the repository (is it checked out?): {'; '.join(missing)}")
 
     def _zenml_environment(self, stack_id: str, project_id: str) -> dict[str, str]:
         """ZenML's own variables for the studio. The API key stays here wherever the server gives a token for it."""

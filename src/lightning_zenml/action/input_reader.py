@@ -1,0 +1,272 @@
+"""Reads single inputs out of `INPUT_*` variables, and notes what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import math
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+
+
+class InputsError(Exception):
+    """Inputs that can't be used.
+
+    Attributes:
+        problems: the input's name and what is wrong with it, in words for the user; no secret in them.
+    """
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        super().__init__("\n".join(f"{name}: {message}" for name, message in problems))
+        self.problems = problems
+
+
+class Reader:
+    """Reads single inputs. A problem is noted, and a harmless value returned, so that all get noted.
+
+    Args:
+        environ: variables of the step.
+        defaults: every input, and what it is when it is not given or empty.
+        variables: that stand in for inputs which are not given.
+        workspace: the checked-out repository, in which paths must exist; None: paths are only read.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        defaults: Mapping[str, str],
+        variables: Mapping[str, str],
+        workspace: Path | None,
+    ) -> None:
+        self._environ = environ
+        self._defaults = defaults
+        self._variables = variables
+        self.workspace = workspace
+        self.problems: list[tuple[str, str]] = []
+
+    def text(self, name: str) -> str:
+        """What is given, without white space around it; else the default."""
+        upper = name.upper()
+        names = [f"INPUT_{upper}", f"INPUT_{upper.replace('-', '_')}", self._variables.get(name, "")]
+        given = (self._environ.get(variable, "").strip() for variable in names)
+        value = next(filter(None, given), self._defaults[name])
+        if "\0" in value or value != value.encode(errors="replace").decode():
+            self.note(name, "is not valid UTF-8, or holds a NUL character")
+            return self._defaults[name]
+        return value
+
+    def optional(self, name: str) -> str | None:
+        """Text of any kind, or None."""
+        return self.text(name) or None
+
+    def line(self, name: str) -> str | None:
+        """Text of one line, or None."""
+        value = self.text(name)
+        if len(value.splitlines()) > 1:
+            self.refuse(name, value, "one line")
+        return value or None
+
+    def required(self, name: str, meaning: str) -> str:
+        """Text that must be given."""
+        value = self.text(name)
+        if not value:
+            variable = self._variables.get(name)
+            self.note(name, f"is required: {meaning}{f' (or set {variable})' if variable else ''}")
+        return value
+
+    def launch_id(self, name: str) -> str | None:
+        """The id of a launch, or None."""
+        value = self.optional(name)
+        if value and not re.fullmatch(r"[A-Za-z0-9._-]+-[0-9a-f]{8}", value):
+            self.refuse(name, value, "the output `launch-id` of an earlier step")
+        return value
+
+    def source(self, name: str) -> str | None:
+        """A ZenML source path, `module.attribute`, or None."""
+        value = self.optional(name)
+        if value and not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", value):
+            self.refuse(name, value, "the path of a pipeline in Python, e.g. `training.pipelines.train`")
+        return value
+
+    def boolean(self, name: str) -> bool:
+        """A boolean as in YAML 1.2's core schema."""
+        return _BOOLEANS[self.choice(name, tuple(_BOOLEANS), "`true` or `false`")]
+
+    def choice(self, name: str, allowed: tuple[str, ...], description: str = "") -> str:
+        """One of several words."""
+        value = self.text(name)
+        if value in allowed:
+            return value
+        self.refuse(name, value, description or "one of " + ", ".join(f"`{item}`" for item in allowed))
+        return allowed[0]
+
+    def number(self, name: str) -> float | None:
+        """A finite number above 0, or None."""
+        value = self.text(name)
+        if not value:
+            return None
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and number > 0):
+            self.refuse(name, value, "a number above 0")
+        return number
+
+    def url(self, name: str, meaning: str) -> str:
+        """The address of a server, without a slash at the end."""
+        value = self.required(name, meaning)
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and not re.search(r"\s", value)
+        except ValueError:
+            usable = False
+        if value and not usable:
+            self.refuse(name, value, "an address that begins with `https://`")
+        return value.rstrip("/")
+
+    def folder(self, name: str) -> str:
+        """A folder in the repository."""
+        return self._path(name, self.text(name), Path.is_dir, "folder")
+
+    def file(self, name: str) -> str | None:
+        """A file in the repository, or None."""
+        value = self.text(name)
+        return self._path(name, value, Path.is_file, "file") if value else None
+
+    def files(self, name: str) -> tuple[str, ...]:
+        """Files in the repository, separated by commas or white space."""
+        return tuple(self._path(name, value, Path.is_file, "file") for value in self.words(name, separator=r"[,\s]+"))
+
+    def words(self, name: str, *, separator: str = ",") -> tuple[str, ...]:
+        """Several texts."""
+        return tuple(part for part in (part.strip() for part in re.split(separator, self.text(name))) if part)
+
+    def commands(self, name: str) -> tuple[str, ...]:
+        """One command per line (a backslash at the end continues it), or a YAML list."""
+        value = self.text(name)
+        # `[ -f x ] && y` is bash: a list in brackets counts as one only if it begins with a quoted string.
+        if not re.match(r"-\s|\[\s*[\"']", value):
+            lines = re.split(r"(?<!\\)\r?\n", value)
+            return tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+        parsed = self._yaml(name, value, _is_list_of_texts, "one command per line, or a YAML list of strings")
+        return tuple(command.strip() for command in parsed or ())
+
+    def env(self, name: str) -> dict[str, str]:
+        """`NAME=value` lines."""
+        variables: dict[str, str] = {}
+        for line in self.text(name).splitlines():
+            key, equals, value = line.partition("=")
+            key = key.strip()
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key):
+                # Only what stands before the first `=`: the rest may be secret.
+                shown = key if equals else key.split()[0]
+                self.note(
+                    name,
+                    f"`{shown[:40]}` is not allowed: lines must be `NAME=value`, names letters, digits, `_`",
+                )
+            elif key in variables:
+                self.note(name, f"`{key}` is given twice")
+            variables[key] = value
+        return variables
+
+    def mapping(self, name: str, allowed: str) -> dict[str, Any]:
+        """A YAML mapping of plain values.
+
+        Args:
+            name: of the input.
+            allowed: what it must be, in words.
+        """
+        value = self.text(name)
+        parsed = self._yaml(name, value, _is_mapping, allowed) if value else {}
+        try:
+            plain: dict[str, Any] = json.loads(json.dumps(parsed or {}, allow_nan=False))
+        except (TypeError, ValueError, RecursionError):
+            self.note(name, "may hold only texts, numbers, booleans, lists and mappings (put dates in quotes)")
+            return {}
+        return plain
+
+    def refuse(self, name: str, value: str, allowed: str) -> None:
+        """Notes a value that is not allowed.
+
+        Args:
+            name: of the input.
+            value: as given.
+            allowed: what it must be, in words.
+        """
+        shown = value if len(value) <= 100 else value[:99] + "…"
+        self.note(name, f"`{shown}` is not allowed: must be {allowed}")
+
+    def note(self, name: str, message: str) -> None:
+        """Notes a problem with an input, once."""
+        if (name, message) not in self.problems:
+            self.problems.append((name, message))
+
+    def _path(self, name: str, value: str, exists: Callable[[Path], bool], kind: str) -> str:
+        """A path relative to the repository. `${{ github.workspace }}/...` is fine: the same, written out."""
+        workspace = self._environ.get("GITHUB_WORKSPACE", "")
+        if workspace and posixpath.isabs(value):
+            value = posixpath.relpath(posixpath.normpath(value), posixpath.normpath("/" + workspace))
+        normal = posixpath.normpath(value)
+        if posixpath.isabs(normal) or normal.split("/")[0] == "..":
+            self.refuse(name, value, "a path inside the repository, relative to its root")
+        elif self.workspace is not None and not _leads_to(self.workspace, normal, exists):
+            self.note(
+                name, f"`{normal}` is not allowed: there is no such {kind} in the repository (is it checked out?)"
+            )
+        return normal
+
+    def _yaml(self, name: str, value: str, usable: Callable[[Any], bool], allowed: str) -> Any:
+        try:
+            parsed = yaml.load(value, _CoreLoader)  # noqa: S506 - derived from SafeLoader
+        except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f" in line {mark.line + 1}" if mark else ""
+            self.note(name, f"is not valid YAML{where} ({getattr(error, 'problem', None) or error}): must be {allowed}")
+            return None
+        if not usable(parsed):
+            self.refuse(name, value, allowed)
+            return None
+        return parsed
+
+
+class _CoreLoader(yaml.SafeLoader):
+    """Takes for booleans what GitHub takes for them, those of YAML 1.2: `on` and `no` are texts."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as in the base class
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_CoreLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(rf"(?:{'|'.join(_BOOLEANS)})$"), [word[0] for word in _BOOLEANS]
+)
+
+
+def _leads_to(workspace: Path, path: str, exists: Callable[[Path], bool]) -> bool:
+    """Whether the path exists, and no link on the way leads out of the workspace."""
+    try:
+        target = (workspace / path).resolve()
+        return target.is_relative_to(workspace.resolve()) and exists(target)
+    except (OSError, RuntimeError):
+        # Too long a name, or links in a circle.
+        return False
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
