@@ -309,8 +309,10 @@ def test_settings_are_checked_against_the_orchestrators() -> None:
         ("settings", "`teamspace` is not allowed: use the input `lightning-teamspace`"),
         (
             "settings",
-            "can't be used: The Lightning orchestrator has no setting `max_paralel_steps`; "
-            "did you mean `max_parallel_steps`?",
+            (
+                "can't be used: The Lightning orchestrator has no setting `max_paralel_steps`; "
+                "did you mean `max_parallel_steps`?"
+            ),
         ),
         ("settings", "can't be used: The setting `num_machines: 0` is not allowed: it should be greater than 0."),
     ]
@@ -326,31 +328,8 @@ def test_booleans_in_settings_are_those_of_yaml_1_2() -> None:
 
 names = st.sampled_from(sorted(DEFAULTS)).map(lambda name: f"INPUT_{name.upper()}")
 words = st.sampled_from(
-    [
-        "true",
-        "FALSE",
-        "yes",
-        "auto",
-        "delete",
-        "runner",
-        "python run.py",
-        "train.pipeline",
-        "a.txt",
-        ".",
-        "zenml-m-89abcdef",
-    ]
-    + [
-        "12",
-        "0.5",
-        "-1",
-        "machine_type: [L4]",
-        "timeout: 3",
-        "- a\n- b",
-        "A=1\nB=2",
-        "https://zenml.example",
-        "{a: b",
-        "",
-    ]
+    "true,FALSE,yes,auto,delete,runner,python run.py,train.pipeline,a.txt,.,zenml-m-89abcdef,12,0.5,-1,"
+    "machine_type: [L4],timeout: 3,- a\n- b,A=1\nB=2,https://zenml.example,{a: b,".split(",")
 )
 texts = words | st.text(max_size=30) | st.text(alphabet="-[]{}'\":,#&*!|> \n=\\abc01./~", max_size=20)
 EXAMPLES = 10_000

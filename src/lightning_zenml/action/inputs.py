@@ -230,8 +230,7 @@ class Inputs:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Values to mask: keys, token, the login header, and what is named like a secret in `env` and in the settings'
-        `environment`.
+        """Values to mask: keys, token, the login header, and variables that are named like a secret.
 
         GitHub masks what comes from `${{ secrets }}` in the log, but nobody does in a comment.
         """

@@ -15,11 +15,12 @@ from typing import Any
 from lightning_zenml.action import failure as failures
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.github import GitHub
-from lightning_zenml.action.inputs import Inputs, InputsError
+from lightning_zenml.action.inputs import Inputs, InputsError, SubmitFrom
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.prepare import Preparation, connect
 from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
+from lightning_zenml.action.runner_launch import RunnerLaunch
 from lightning_zenml.action.runs import Runs, end_runs
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
@@ -101,20 +102,28 @@ class _Main:
         self._log = Log(workflow)
         self._reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event))
         self._zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
-        self._preparation = Preparation(inputs, event, self._root, zenml=self._zenml, workflow=workflow, log=self._log)
+        self._preparation = Preparation(
+            inputs, event, self._root, environ, zenml=self._zenml, workflow=workflow, log=self._log
+        )
         self._runs = Runs(self._zenml, workflow)
         self._held = False
         self._warned_of_cost = False
 
     def run(self) -> int:
         self._reporter.update(pipeline=first_line(self._inputs.command) or self._inputs.attach)
-        launch: Launch | None = None
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            return self._run(Path(scratch))
+
+    def _run(self, scratch: Path) -> int:
+        launch: Launch | RunnerLaunch | None = None
         try:
             if self._inputs.attach:
                 launch = self._attach(self._inputs.attach)
                 return self._follow(launch) if launch else self._report_ended(self._inputs.attach)
-            with tempfile.TemporaryDirectory() as scratch:
-                lightning, spec = self._preparation.carry_out(Path(scratch))
+            if self._inputs.submit_from is SubmitFrom.RUNNER:
+                launch = self._preparation.submission(scratch, self._hold)
+            else:
+                lightning, spec = self._preparation.carry_out(scratch)
                 self._log.title("Start the studio")
                 launch = Launcher(lightning, notify=self._log.line, on_hold=self._hold).launch(spec)
             return self._follow(launch)
@@ -167,19 +176,12 @@ class _Main:
         self._workflow.set_output("studio-name", hold.studio_name)
         self._workflow.set_output("launch-id", hold.launch_id)
 
-    def _follow(self, launch: Launch) -> int:
-        self._workflow.set_output("studio-url", launch.studio_url)
-        self._reporter.update(
-            state=State.RUNNING,
-            studio_name=launch.studio_name,
-            studio_url=launch.studio_url,
-            machine=launch.machine,
-            launch_id=launch.id,
-            is_async=self._inputs.is_async,
-        )
+    def _follow(self, launch: Launch | RunnerLaunch) -> int:
         status = Status(phase=Phase.STARTING)
+        self._show(launch)
         for update in launch.follow():
             status = update.status
+            self._show(launch)
             self._log.feed(update.log)
             for record in update.runs:
                 self._add_run(record)
@@ -195,7 +197,21 @@ class _Main:
         self._log.line(_released(launch))
         return self._conclude(status, cost=launch.cost)
 
-    def _costs_too_much(self, launch: Launch) -> bool:
+    def _show(self, launch: Launch | RunnerLaunch) -> None:
+        """Tells of the launch, once it is there; a command on the runner may make several."""
+        if not launch.id or launch.id == self._reporter.report.launch_id:
+            return
+        self._workflow.set_output("studio-url", launch.studio_url)
+        self._reporter.update(
+            state=State.RUNNING,
+            studio_name=launch.studio_name,
+            studio_url=launch.studio_url,
+            machine=launch.machine,
+            launch_id=launch.id,
+            is_async=self._inputs.is_async,
+        )
+
+    def _costs_too_much(self, launch: Launch | RunnerLaunch) -> bool:
         """Whether `max-cost` is reached; warns once when most of it is, or when nobody knows the price."""
         limit, cost = self._inputs.max_cost, launch.cost
         if limit is None:
@@ -210,7 +226,7 @@ class _Main:
             self._workflow.warning(told, title="Cost")
         return cost is not None and cost >= limit
 
-    def _stop_for_cost(self, launch: Launch) -> int:
+    def _stop_for_cost(self, launch: Launch | RunnerLaunch) -> int:
         launch.stop()
         end_runs(self._zenml, self._runs.ids, self._workflow)
         self._runs.refresh(launch.machine)
@@ -226,7 +242,7 @@ class _Main:
         self._workflow.save_state("runs", json.dumps(self._runs.ids))
         self._reporter.report = replace(self._reporter.report, pipeline=record["pipeline"] or record["run_name"])
 
-    def _leave(self, launch: Launch) -> int:
+    def _leave(self, launch: Launch | RunnerLaunch) -> int:
         launch.leave()
         self._log.title("Leave")
         self._log.line(f"The run goes on in {launch.studio_url}; the studio is released when it ends.")
@@ -258,7 +274,7 @@ class _Main:
         failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
         return self._fail(failure, runs=runs, cost=cost)
 
-    def _give_up(self, launch: Launch | None, message: str) -> int:
+    def _give_up(self, launch: Launch | RunnerLaunch | None, message: str) -> int:
         """Fails for a reason that the launch's own record does not tell."""
         released = not self._held
         if launch is not None:
@@ -297,7 +313,7 @@ class _Main:
         if released:
             self._workflow.save_state("finished", "true")
 
-    def _cancel(self, launch: Launch | None) -> None:
+    def _cancel(self, launch: Launch | RunnerLaunch | None) -> None:
         self._log.end()
         if launch is not None and not self._inputs.stop_on_cancel:
             # An end that came just before the signal is as good, and unheard the payload finds out by itself.
@@ -338,7 +354,9 @@ def _nothing_to_do(event: Event, environ: Mapping[str, str]) -> str | None:
     return None
 
 
-def _released(launch: Launch) -> str:
+def _released(launch: Launch | RunnerLaunch) -> str:
+    if isinstance(launch, RunnerLaunch):
+        return launch.told_when_released
     done = {"delete": "deleted", "stop": "stopped", "none": "left running"}[launch.hold.release]
     cost = f", cost ${launch.cost:.4f}" if launch.cost is not None else ""
     return f"Studio {launch.studio_name} {done}{cost}"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
+from lightning_zenml.action.runner_launch import Command, RunnerLaunch
+from lightning_zenml.action.throwaway import Throwaway
 from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.launch.caller import Caller, Record
+from lightning_zenml.launch.launcher import Hold
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.package import archive
@@ -49,23 +54,33 @@ class Preparation:
         inputs: of the action.
         event: that started it.
         root: of the repository.
+        environ: variables of the step.
         zenml: the ZenML server.
         workflow: the runner.
         log: tells what is found.
     """
 
     def __init__(
-        self, inputs: Inputs, event: Event, root: Path, *, zenml: ZenMLServer, workflow: Workflow, log: Log
+        self,
+        inputs: Inputs,
+        event: Event,
+        root: Path,
+        environ: Mapping[str, str],
+        *,
+        zenml: ZenMLServer,
+        workflow: Workflow,
+        log: Log,
     ) -> None:
         self._inputs = inputs
         self._event = event
         self._root = root
+        self._environ = environ
         self._zenml = zenml
         self._workflow = workflow
         self._log = log
 
     def carry_out(self, scratch: Path) -> tuple[Lightning, LaunchSpec]:
-        """Checks and packages.
+        """Checks and packages, to submit from the studio.
 
         Args:
             scratch: folder for the archive, which must last as long as the launch takes to start.
@@ -74,13 +89,7 @@ class Preparation:
             LaunchError, PackageError, ZenMLServerError: something is not as it must be.
         """
         inputs = self._inputs
-        self._log.title("Check and package")
-        version = self._zenml.info().version
-        stack = self._zenml.stack(inputs.stack)
-        project = self._zenml.project(inputs.project)
-        self._log.line(f"ZenML {version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
-        lightning = connect(inputs, stack.settings)
-        self._log.line(f"Lightning AI teamspace {lightning.owner}/{lightning.teamspace}")
+        services = self._check()
         packed = self._pack(scratch)
         settings = inputs.settings
         spec = LaunchSpec(
@@ -91,16 +100,73 @@ class Preparation:
             studio_name=inputs.studio_name,
             machines=inputs.machine_type,
             commands=inputs.commands,
-            packages=(f"zenml=={version}", *of_integrations(stack.integrations)),
+            packages=services.packages,
             requirements=tuple(f"-r {file}" for file in inputs.requirements),
-            environment={**inputs.env, **self._zenml_environment(stack.id, project.id), **self._provenance()},
+            environment={
+                **inputs.env,
+                **self._zenml_environment(services),
+                "LIGHTNING_ZENML_SETTINGS": json.dumps(dict(settings)),
+            },
             working_directory=inputs.working_directory,
             timeout=inputs.timeout_minutes * 60 if inputs.timeout_minutes else None,
             keep_studio=inputs.keep_studio,
             interruptible=bool(settings.get("interruptible")),
             cloud=settings.get("cloud"),
         )
-        return lightning, spec
+        return services.lightning, spec
+
+    def submission(self, scratch: Path, on_hold: Callable[[Hold], None]) -> RunnerLaunch:
+        """Checks, and makes the environment to submit from the runner.
+
+        Args:
+            scratch: folder for the environment, which must last as long as what is returned.
+            on_hold: called with what must be released, each time that it changes.
+
+        Raises:
+            LaunchError, PackageError, ZenMLServerError: something is not as it must be.
+        """
+        inputs = self._inputs
+        services = self._check()
+        # What the orchestrator will pack: told of here, a fault needs no traceback of the user's program.
+        Repository.open(self._root).files()
+        self._log.title("Install on the runner")
+        environment = Throwaway(scratch / "python", self._environ, self._log.feed)
+        environment.install(services.packages, inputs.requirements, self._root)
+        record = scratch / "record.jsonl"
+        caller = Caller(repository=str(self._root), requirements=inputs.requirements, record=str(record))
+        command = Command(
+            text=inputs.command,
+            folder=self._root / inputs.working_directory,
+            environment={
+                **environment.variables(),
+                **inputs.env,
+                **self._zenml_environment(services),
+                **caller.variables(),
+                "LIGHTNING_ZENML_SETTINGS": json.dumps(_settings_of(inputs)),
+            },
+            timeout=inputs.timeout_minutes * 60 if inputs.timeout_minutes else None,
+            waits=not inputs.is_async,
+        )
+        self._log.title(f"Run on the runner: {inputs.command.splitlines()[0]}")
+        return RunnerLaunch(
+            services.lightning,
+            command,
+            Record(record),
+            on_hold=on_hold,
+            on_archive=lambda sha256: self._workflow.set_output("archive-sha256", sha256),
+        )
+
+    def _check(self) -> _Services:
+        inputs = self._inputs
+        self._log.title("Check and package")
+        version = self._zenml.info().version
+        stack = self._zenml.stack(inputs.stack)
+        project = self._zenml.project(inputs.project)
+        self._log.line(f"ZenML {version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
+        lightning = connect(inputs, stack.settings)
+        self._log.line(f"Lightning AI teamspace {lightning.owner}/{lightning.teamspace}")
+        packages = (f"zenml=={version}", *of_integrations(stack.integrations))
+        return _Services(lightning=lightning, stack_id=stack.id, project_id=project.id, packages=packages)
 
     def _pack(self, scratch: Path) -> Archive:
         packed = archive.pack(Repository.open(self._root), scratch / "repository.tar.gz")
@@ -114,8 +180,8 @@ class Preparation:
             )
         return packed
 
-    def _zenml_environment(self, stack_id: str, project_id: str) -> dict[str, str]:
-        """ZenML's own variables for the studio. The API key stays here wherever the server gives a token for it."""
+    def _zenml_environment(self, services: _Services) -> dict[str, str]:
+        """ZenML's own variables, and what started the run. The API key stays here where the server gives a token."""
         try:
             token = self._zenml.mint_token(_TOKEN_SECONDS)
             self._workflow.mask(token)
@@ -128,15 +194,16 @@ class Preparation:
             access = {"ZENML_STORE_API_KEY": self._inputs.zenml_store_api_key}
         return {
             "ZENML_STORE_URL": self._inputs.zenml_store_url,
-            "ZENML_ACTIVE_STACK_ID": stack_id,
-            "ZENML_ACTIVE_PROJECT_ID": project_id,
+            "ZENML_ACTIVE_STACK_ID": services.stack_id,
+            "ZENML_ACTIVE_PROJECT_ID": services.project_id,
+            "LIGHTNING_ZENML_GITHUB": json.dumps(self._provenance()),
             **access,
         }
 
-    def _provenance(self) -> dict[str, str]:
-        """What our orchestrator in the studio learns from the Action: its settings, and what started it."""
+    def _provenance(self) -> dict[str, Any]:
+        """What our orchestrator records on the run of where it comes from."""
         event = self._event
-        github = {
+        return {
             "repository": event.repository,
             "sha": event.head_sha,
             "ref": event.ref,
@@ -145,7 +212,43 @@ class Preparation:
             "workflow_run_url": event.run_url,
             "actor": event.actor,
         }
-        return {
-            "LIGHTNING_ZENML_SETTINGS": json.dumps(dict(self._inputs.settings)),
-            "LIGHTNING_ZENML_GITHUB": json.dumps(github),
-        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Services:
+    """What the checks have found.
+
+    Args:
+        lightning: the teamspace.
+        stack_id: of the ZenML stack.
+        project_id: of the ZenML project.
+        packages: what every client of the stack needs installed.
+    """
+
+    lightning: Lightning
+    stack_id: str
+    project_id: str
+    packages: tuple[str, ...]
+
+
+def _settings_of(inputs: Inputs) -> dict[str, Any]:
+    """The inputs as settings of the orchestrator, for a client that submits from here."""
+    given = {
+        "main_studio_name": inputs.studio_name,
+        "machine_type": list(inputs.machine_type),
+        "custom_commands": list(inputs.commands),
+        "timeout": inputs.timeout_minutes and inputs.timeout_minutes * 60,
+        "teamspace": inputs.lightning_teamspace,
+        "username": inputs.lightning_username,
+        "organization": inputs.lightning_org,
+    }
+    return {
+        **inputs.settings,
+        **{name: value for name, value in given.items() if value},
+        "environment": {**inputs.settings.get("environment", {}), **inputs.env},
+        "keep_studio": inputs.keep_studio.value,
+        "synchronous": not inputs.is_async,
+        # The two go together: without a user id the key is one of another kind.
+        "user_id": inputs.lightning_user_id,
+        "api_key": inputs.lightning_api_key,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import tempfile
@@ -19,6 +20,7 @@ from zenml.logger import get_logger
 from zenml.orchestrators.publish_utils import publish_failed_pipeline_run
 from zenml.utils import source_utils
 
+from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning import Credentials, Lightning
@@ -28,9 +30,11 @@ from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator.context import SETTINGS
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.placement import Placement
+from lightning_zenml.orchestrator.provenance import GITHUB
 from lightning_zenml.orchestrator.submitted import settings_credentials
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
+from lightning_zenml.settings import CREDENTIALS
 
 if TYPE_CHECKING:
     from zenml.config import DockerSettings
@@ -49,11 +53,13 @@ class Submission:
     Args:
         launch: the launch of the controller.
         run: the ZenML run.
+        caller: whoever started this client.
     """
 
-    def __init__(self, launch: Launch, run: PipelineRunResponse) -> None:
+    def __init__(self, launch: Launch, run: PipelineRunResponse, caller: Caller | None = None) -> None:
         self.launch = launch
         self.run = run
+        self._caller = caller or Caller()
 
     def follow(self) -> None:
         """Prints the log until the launch has ended, then releases the studio.
@@ -67,6 +73,7 @@ class Submission:
         try:
             for update in self.launch.follow():
                 print(update.log, end="", flush=True)
+                self._caller.runs(self.launch, update.runs)
                 status = update.status
         except StudioLostError:
             self._give_up()
@@ -74,7 +81,7 @@ class Submission:
         except BaseException:
             self._let_go()
             raise
-        self.launch.release()
+        self._release()
         raise_unless_succeeded(status)
 
     def leave(self) -> None:
@@ -86,6 +93,7 @@ class Submission:
         status = None
         try:
             for update in self.launch.follow():
+                self._caller.runs(self.launch, update.runs)
                 status = update.status
                 if update.runs or status.phase is Phase.FINISHED:
                     break
@@ -104,13 +112,18 @@ class Submission:
         # Unheard, the payload finds out by itself that nobody follows.
         with contextlib.suppress(LaunchError):
             self.launch.leave()
+        self._caller.left(self.launch)
+
+    def _release(self) -> None:
+        self.launch.release()
+        self._caller.released(self.launch)
 
     def _give_up(self) -> None:
         """The studio is lost: nobody else is left who could tell ZenML and release what there is."""
         run = Client().get_pipeline_run(self.run.id, hydrate=False)
         if not run.status.is_finished:
             publish_failed_pipeline_run(self.run.id)
-        self.launch.release()
+        self._release()
 
 
 def submit(
@@ -137,14 +150,16 @@ def submit(
         PackageError: if the source root can't be packed.
     """
     credentials = Credentials.resolve(os.environ, **settings_credentials(settings))
-    root = Path(source_utils.get_source_root())
+    root, caller = Path(source_utils.get_source_root()), Caller.find()
     lightning = Lightning.connect(credentials)
     machines = studio_machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
-        archive = pack(Repository.open(root), Path(folder) / "code.tar.gz")
-        spec = launch_spec(snapshot, stack, run, settings, environment, archive, root, machines)
-        launch = Launcher(lightning, notify=logger.info).launch(spec)
-    return Submission(launch, run)
+        packed = caller.root_to_pack(root)
+        archive = pack(Repository.open(packed), Path(folder) / "code.tar.gz")
+        spec = launch_spec(snapshot, stack, run, settings, environment, archive, packed, machines)
+        launch = Launcher(lightning, notify=logger.info, on_hold=caller.hold).launch(caller.adapt(spec, root))
+    caller.launched(launch, archive.sha256)
+    return Submission(launch, run, caller)
 
 
 def launch_spec(
@@ -166,7 +181,7 @@ def launch_spec(
         settings: of the pipeline.
         environment: variables that connect the controller to the ZenML server.
         archive: the packed source root.
-        root: the source root.
+        root: of what is packed, the source root or a folder around it.
         machines: names of the studio's machine, in order of preference.
 
     Returns:
@@ -226,7 +241,10 @@ def base_spec(
     docker_settings += [step.config.docker_settings for step in snapshot.step_configurations.values()]
     variables = {**environment, **settings.environment}
     if SETTINGS in os.environ:
-        variables[SETTINGS] = os.environ[SETTINGS]
+        told = json.loads(os.environ[SETTINGS])
+        variables[SETTINGS] = json.dumps({name: value for name, value in told.items() if name not in CREDENTIALS})
+    if GITHUB in os.environ:
+        variables[GITHUB] = os.environ[GITHUB]
     return LaunchSpec(
         name=snapshot.pipeline_configuration.name,
         owner=owner,

@@ -1,0 +1,260 @@
+"""The user's command on the runner, and the launches that it submits: to `main` it looks like one launch."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import math
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lightning_zenml.launch.caller import Record
+from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.launcher import Hold, Launcher
+from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.spec import Failure, Phase, Status, Update
+
+_RUNNING = Status(phase=Phase.RUNNING)
+_POLL = 0.2
+_OUTPUT = 4000
+"""Characters of output that a failure carries."""
+_KILL_AFTER = 1.0
+"""Seconds that the command has for an orderly end: what counts runs on Lightning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What to run.
+
+    Args:
+        text: bash.
+        folder: to run it in.
+        environment: all its variables.
+        timeout: seconds; None: no limit.
+        waits: it ends with the runs that it submits; else it leaves them to themselves.
+    """
+
+    text: str
+    folder: Path
+    environment: Mapping[str, str]
+    timeout: float | None
+    waits: bool
+
+
+class RunnerLaunch:
+    """A command that our orchestrator submits from, see `lightning_zenml.launch.caller`.
+
+    Args:
+        lightning: the teamspace.
+        command: to run.
+        record: that the orchestrator writes.
+        on_hold: called with what must be released, each time that it changes.
+        on_archive: called with the SHA-256 of an archive that was uploaded.
+    """
+
+    def __init__(
+        self,
+        lightning: Lightning,
+        command: Command,
+        record: Record,
+        *,
+        on_hold: Callable[[Hold], None],
+        on_archive: Callable[[str], None],
+    ) -> None:
+        self._lightning = lightning
+        self._command = command
+        self._record = record
+        self._on_hold = on_hold
+        self._on_archive = on_archive
+        self._holds: dict[str, Hold] = {}
+        self._runs: list[Mapping[str, Any]] = []
+        self._under_way: set[str] = set()
+        self._left: set[str] = set()
+        self._costs: dict[str, float | None] = {}
+        self._shown: dict[str, str] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._exit_code: int | None = None
+
+    @property
+    def id(self) -> str:
+        """Of the newest launch; '' before there is one."""
+        return self._shown.get("launch_id", "")
+
+    @property
+    def studio_name(self) -> str:
+        """Name of the newest launch's studio; '' before there is one."""
+        return self._shown.get("studio_name", "")
+
+    @property
+    def studio_url(self) -> str:
+        """Page of the newest launch's studio; '' before there is one."""
+        return self._shown.get("studio_url", "")
+
+    @property
+    def machine(self) -> str:
+        """Machine of the newest launch's studio; '' before there is one."""
+        return self._shown.get("machine", "")
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars that all launches have cost so far; None when a price isn't known, or nothing was launched."""
+        known = [cost for cost in self._costs.values() if cost is not None]
+        return sum(known) if known and len(known) == len(self._costs) else None
+
+    @property
+    def told_when_released(self) -> str:
+        """What became of the studios, in words."""
+        return f"Released: {', '.join(hold.studio_name for hold in self._holds.values()) or 'nothing was launched'}"
+
+    def follow(self) -> Iterator[Update]:
+        """Runs the command; yields its output and the pipeline runs that it submits.
+
+        The last update is FINISHED, but for runs that were left to themselves: these come with the last update, which
+        is RUNNING.
+        """
+        timeout = self._command.timeout or math.inf
+        deadline = time.monotonic() + timeout
+        output = ""
+        for text in self._output():
+            output = (output + text)[-_OUTPUT:]
+            self._take_news()
+            # Whoever doesn't wait leaves at the first run that it hears of, and there may be more to come.
+            yield Update(status=_RUNNING, log=text, runs=self._take_runs() if self._command.waits else ())
+            if time.monotonic() > deadline:
+                self.stop()
+                message = f"Stopped: it ran longer than its timeout of {timeout / 60:g} minutes."
+                yield self._failed(message, output)
+                return
+        if self._exit_code != 0:
+            yield self._failed(f"The run failed with exit code {self._exit_code}: {self._command.text}", output)
+        elif not self._command.waits and self._runs:
+            yield Update(status=_RUNNING, runs=self._take_runs())
+        else:
+            yield Update(status=Status(phase=Phase.FINISHED, exit_code=0), runs=self._take_runs())
+
+    def leave(self) -> None:
+        """Ends the command; the runs that it has started go on, what it was only about to start is released."""
+        self._end_command()
+        self._each_held(self._leave_one)
+
+    def stop(self, *, grace: float = 20) -> None:
+        """Ends the command and every launch that it made, and releases their studios.
+
+        Args:
+            grace: seconds that a run has for an orderly end.
+
+        Raises:
+            LaunchError: a studio could not be released.
+        """
+        self._end_command()
+        self._each_held(lambda hold: self._stop_one(hold, grace))
+
+    def release(self) -> None:
+        """Stops what the command has left behind; a command that ended well leaves nothing."""
+        self.stop()
+
+    def _output(self) -> Iterator[str]:
+        """Runs the command; yields what it prints, and '' now and then while it is silent."""
+        command = self._command
+        self._process = process = subprocess.Popen(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command.text],
+            cwd=command.folder,
+            env=dict(command.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        assert process.stdout is not None  # noqa: S101 - asked for above
+        with process.stdout as stream, selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            while True:
+                # In this order: what it printed last is there once it has ended.
+                ended = process.poll() is not None
+                if ended:
+                    self._end_command()
+                readable = selector.select(0 if ended else _POLL)
+                data = os.read(stream.fileno(), 65536) if readable else b""
+                if ended and not data:
+                    break
+                yield decoder.decode(data)
+                if readable and not data:
+                    # The end of the stream, unlike silence, is readable for ever.
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_POLL)
+        self._exit_code = process.returncode if process.returncode >= 0 else 128 - process.returncode
+        yield decoder.decode(b"", final=True)
+
+    def _take_news(self) -> None:
+        """Takes what the orchestrator tells."""
+        for event in self._record.news():
+            if "hold" in event:
+                hold = Hold(**event["hold"])
+                self._holds[hold.launch_id] = hold
+                self._on_hold(hold)
+            elif "launch" in event:
+                self._shown = event["launch"]
+                self._under_way.add(self.id)
+                self._on_archive(self._shown["archive_sha256"])
+            elif "run" in event:
+                self._runs.append(event["run"])
+            elif "left" in event:
+                self._left.add(event["left"])
+            else:
+                self._costs |= event["cost"]
+
+    def _take_runs(self) -> tuple[Mapping[str, Any], ...]:
+        """The pipeline runs that were told of since the last time."""
+        runs, self._runs = tuple(self._runs), []
+        return runs
+
+    def _failed(self, message: str, output: str) -> Update:
+        code = self._exit_code
+        failure = Failure(phase=Phase.RUNNING, message=message, exit_code=code, output=output)
+        status = Status(phase=Phase.FINISHED, exit_code=code, failure=failure)
+        return Update(status=status, runs=self._take_runs())
+
+    def _end_command(self) -> None:
+        """Ends the command and whatever it has started, and hears its last words."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_KILL_AFTER)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self._take_news()
+
+    def _each_held(self, release: Callable[[Hold], None]) -> None:
+        """Releases whatever is held; tells of the first failure when all have had their turn."""
+        failure: LaunchError | None = None
+        for hold in list(self._holds.values()):
+            if not hold.is_over:
+                try:
+                    release(hold)
+                except LaunchError as error:
+                    failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def _stop_one(self, hold: Hold, grace: float) -> None:
+        Launcher(self._lightning).resume(hold).stop(grace=grace)
+        over = replace(hold, release="none", leased=False, python="")
+        self._holds[hold.launch_id] = over
+        self._on_hold(over)
+
+    def _leave_one(self, hold: Hold) -> None:
+        if hold.launch_id not in self._under_way:
+            self._stop_one(hold, 0)
+        elif hold.launch_id not in self._left:
+            Launcher(self._lightning).resume(hold).leave()

@@ -1,0 +1,115 @@
+"""A throw-away Python environment on the runner, in which the pipeline is compiled and submitted."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lightning_zenml.launch import wheel
+from lightning_zenml.launch.errors import LaunchError
+
+_PASSED_ON = re.compile(
+    r"(?i)(PATH|LANG|LC_\w+|TZ|TMPDIR|CI|(https?|no|all)_proxy|(SSL_CERT|REQUESTS_CA|CURL_CA|PIP|UV)_\w+"
+    r"|LIGHTNING_(CLOUD_URL|DISABLE_VERSION_CHECK|KEEPALIVE_FREQUENCY|ZENML_\w+_TIMEOUT))"
+)
+"""What the user's process gets of the step's variables: none of GitHub's tokens and none of the inputs."""
+_LAST_WORDS = 2000
+
+
+class InstallError(LaunchError):
+    """The requirements can't be installed on the runner."""
+
+
+class Throwaway:
+    """The environment.
+
+    Args:
+        folder: that it lives in; removed by whoever made it.
+        environ: variables of the step.
+        say: takes the output of what installs, in pieces.
+    """
+
+    def __init__(self, folder: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._say = say
+        self._home = folder / "home"
+        self._bin = folder / "environment" / "bin"
+        self._passed_on = {name: value for name, value in environ.items() if _PASSED_ON.fullmatch(name)}
+
+    def variables(self) -> dict[str, str]:
+        """What a program in the environment needs, without any secret."""
+        path = f"{self._bin}:{self._passed_on.get('PATH', '/usr/local/bin:/usr/bin:/bin')}"
+        return {
+            **self._passed_on,
+            "HOME": str(self._home),
+            "PATH": path,
+            "VIRTUAL_ENV": str(self._bin.parent),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "ZENML_CONFIG_PATH": str(self._home / "zenml"),
+            "ZENML_ANALYTICS_OPT_IN": "false",
+        }
+
+    def install(self, packages: Sequence[str], requirements: Sequence[str], repository: Path) -> None:
+        """Makes the environment, as one resolution.
+
+        Args:
+            packages: requirement specifiers.
+            requirements: files, relative to the repository.
+            repository: root of the repository.
+
+        Raises:
+            InstallError: it can't be made, with the last words of what failed.
+        """
+        self._home.mkdir(parents=True)
+        uv, python = self._uv(), str(self._bin / "python")
+        self._run([uv, "venv", "--quiet", "--python", _base_python(), str(self._bin.parent)], repository)
+        files = [argument for file in requirements for argument in ("-r", file)]
+        ours = str(wheel.repack(self._folder))
+        self._run([uv, "pip", "install", "--python", python, ours, *packages, *files], repository)
+
+    def _uv(self) -> str:
+        """The uv at hand, or one that pip brings: the image does without, since most runs never need it."""
+        beside = Path(sys.executable).with_name("uv")
+        found = str(beside) if beside.exists() else shutil.which("uv", path=self._passed_on.get("PATH"))
+        if found is None:
+            tools = self._folder / "tools"
+            self._run([_base_python(), "-m", "venv", str(tools)], self._folder)
+            self._run([str(tools / "bin" / "python"), "-m", "pip", "install", "--quiet", "uv"], self._folder)
+            found = str(tools / "bin" / "uv")
+        return found
+
+    def _run(self, command: Sequence[str], folder: Path) -> None:
+        # Inside of the folder unless told otherwise, so that nothing is left behind.
+        environment = {"UV_CACHE_DIR": str(self._folder / "cache"), **self._passed_on}
+        words = ""
+        with subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**environment, "HOME": str(self._home)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            try:
+                for line in process.stdout or ():
+                    words = (words + line)[-_LAST_WORDS:]
+                    self._say(line)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode != 0:
+            raise InstallError(
+                f"The requirements can't be installed on the runner (exit code {process.returncode}): {words.strip()}"
+            )
+
+
+def _base_python() -> str:
+    """The Python below the one that we run on, which is a virtual environment in the image."""
+    return str(getattr(sys, "_base_executable", sys.executable))

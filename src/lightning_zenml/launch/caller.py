@@ -1,0 +1,119 @@
+"""A client that submits runs for somebody else, and what the two tell each other.
+
+With `submit-from: runner` the Action starts the user's command, in whose process our orchestrator launches studios.
+The variable `LIGHTNING_ZENML_CALLER` tells the orchestrator of the Action; a file of JSON lines tells the Action of
+launches and runs, so that it can show them, and release what the command leaves behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lightning_zenml.launch.launch import Hold, Launch
+from lightning_zenml.launch.spec import LaunchSpec
+
+CALLER = "LIGHTNING_ZENML_CALLER"
+_CODE = "LIGHTNING_ZENML_CODE"
+"""Names the root of the code to what runs in the studio, see `lightning_zenml.launch.payload`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Whoever started this client. By default nobody did: then nothing is told, and nothing changes.
+
+    Args:
+        repository: root of the repository that travels as a whole; '': the source root travels.
+        requirements: files to install in the studio, relative to the repository.
+        record: file that takes the JSON lines; '': none.
+    """
+
+    repository: str = ""
+    requirements: tuple[str, ...] = ()
+    record: str = ""
+
+    @classmethod
+    def find(cls, environ: Mapping[str, str] = os.environ) -> Caller:
+        """Finds out who started this client."""
+        told = json.loads(environ.get(CALLER) or "{}")
+        return cls(**{**told, "requirements": tuple(told.get("requirements", ()))})
+
+    def variables(self) -> dict[str, str]:
+        """What the client's environment must hold for `find`."""
+        return {CALLER: json.dumps(asdict(self))}
+
+    def root_to_pack(self, source_root: Path) -> Path:
+        """The folder to pack for a client with this source root."""
+        if self.repository and source_root.resolve().is_relative_to(self.repository):
+            return Path(self.repository)
+        return source_root
+
+    def adapt(self, spec: LaunchSpec, source_root: Path) -> LaunchSpec:
+        """A launch as the caller wants it: with its requirements, and the source root found in what was packed."""
+        inside = source_root.resolve().relative_to(self.root_to_pack(source_root).resolve()).as_posix()
+        packs_more = inside != "."
+        # Names in bash: the source root may hold any character.
+        environment = {**spec.environment, "LIGHTNING_ZENML_SOURCE_ROOT": inside} if packs_more else spec.environment
+        command = f'{_CODE}="${_CODE}/$LIGHTNING_ZENML_SOURCE_ROOT" {spec.command}' if packs_more else spec.command
+        requirements = (*(f"-r {file}" for file in self.requirements), *spec.requirements)
+        return replace(spec, command=command, environment=environment, requirements=requirements)
+
+    def hold(self, hold: Hold) -> None:
+        """Tells what must be released, before it costs."""
+        self._tell(hold=hold.as_dict())
+
+    def launched(self, launch: Launch, archive_sha256: str) -> None:
+        """Tells of a launch whose payload runs."""
+        self._tell(
+            launch={
+                "launch_id": launch.id,
+                "studio_name": launch.studio_name,
+                "studio_url": launch.studio_url,
+                "machine": launch.machine,
+                "archive_sha256": archive_sha256,
+            }
+        )
+
+    def runs(self, launch: Launch, records: Iterable[Mapping[str, Any]]) -> None:
+        """Tells of pipeline runs in a launch (`lightning_zenml.launch.spec.Update`), and of its cost so far."""
+        for record in records:
+            self._tell(run=record)
+        self._tell(cost={launch.id: launch.cost})
+
+    def left(self, launch: Launch) -> None:
+        """Tells that the launch is left to itself: it releases its studio at its end."""
+        self._tell(left=launch.id)
+
+    def released(self, launch: Launch) -> None:
+        """Tells that nothing of the launch is left to release."""
+        self.hold(replace(launch.hold, release="none", leased=False, python=""))
+
+    def _tell(self, **event: Any) -> None:
+        if self.record:
+            with Path(self.record).open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(event) + "\n")
+
+
+class Record:
+    """The other end of what `Caller` tells.
+
+    Args:
+        path: of the file, made empty.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.touch()
+        self._path = path
+        self._offset = 0
+
+    def news(self) -> list[dict[str, Any]]:
+        """What was told since the last time."""
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            whole, end, _ = file.read().rpartition(b"\n")
+        self._offset += len(whole + end)
+        return [json.loads(line) for line in whole.splitlines()]
