@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -64,3 +63,97 @@ def test_a_run_is_compiled_on_the_runner_and_runs_in_the_studio(
         assert secret not in finished.log + run["config"] + run["snapshot"]
     assert not [path for path in step.workspace.rglob("*") if path.suffix == ".pyc" or path.name == ".zen"]
     assert list((step.root / "home").iterdir()) == []
+
+
+def test_async_ends_with_the_command_and_the_run_goes_on(
+    cloud: LightningCloud, actions: Actions, laptop: Laptop, variables: dict[str, str]
+) -> None:
+    files = {"run.py": TINY.replace("ARGUMENT", "None")}
+    step = actions.step(
+        files, submit_from="runner", run="", pipeline="run.tiny", variables=variables, **{"async": "true"}
+    )
+    finished = step.run()
+    assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
+    assert finished.outputs["status"] == "running"
+    assert "is running" in actions.comment()
+    assert finished.outputs["orchestrator-url"] in actions.comment()
+    wait_for(lambda: cloud.studio(finished.outputs["studio-name"]).deleted)
+    run = laptop.last_run()
+    assert (run["id"], run["status"]) == (finished.outputs["run-id"], "completed")
+
+
+MOMENTS = {"installing": "Install on the runner", "starting": "created, starting", "running": "waiting now"}
+SLOW = {
+    "run.py": "import time\nfrom zenml import pipeline, step\n"
+    "@step\ndef wait() -> None:\n    print('waiting now', flush=True)\n    time.sleep(120)\n"
+    "@pipeline(enable_cache=False)\ndef slow():\n    wait()\nif __name__ == '__main__':\n    slow()\n"
+}
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("installing", signal.SIGINT),
+        ("starting", signal.SIGINT),
+        ("running", signal.SIGTERM),
+        ("running", signal.SIGKILL),
+    ],
+)
+def test_a_cancel_leaves_nothing(
+    cloud: LightningCloud, actions: Actions, variables: dict[str, str], moment: str, number: signal.Signals
+) -> None:
+    # Time to be cancelled in.
+    cloud.knobs.setup_seconds = 1
+    step = actions.step(SLOW, submit_from="runner", variables=variables)
+    finished = step.run(interrupt=lambda line: number if MOMENTS[moment] in line else None)
+    killed = number is signal.SIGKILL
+    assert finished.exit_code == (-number if killed else 128 + number), finished.log
+    assert finished.post_exit_code == 0
+    wait_for(lambda: not cloud.running())
+    assert all(studio.deleted for studio in cloud.studios if studio.name.startswith("zenml-slow"))
+    assert "was cancelled" in actions.comment()
+    if moment == "running":
+        run = actions.stack.zenml.request("GET", f"runs/{finished.outputs['run-id']}")
+        assert run["body"]["status"] == "stopped", finished.log
+
+
+def test_what_goes_wrong_on_the_runner_is_told_and_costs_nothing(
+    cloud: LightningCloud, actions: Actions, variables: dict[str, str]
+) -> None:
+    studios = len(cloud.studios)
+    files = {"run.py": "import no_such_module\n", "requirements.txt": "lightning-zenml-no-such-package==1\n"}
+    broken = actions.step(files, submit_from="runner", requirements="requirements.txt", variables=variables).run()
+    assert broken.exit_code == 1
+    assert [text[:54] for level, text in broken.annotations if level == "error"] == [
+        "The requirements can't be installed on the runner (exi"
+    ]
+    missing = actions.step(files, submit_from="runner", variables=variables).run()
+    assert missing.exit_code == 1
+    assert [text for level, text in missing.annotations if level == "error"] == [
+        "The run failed with exit code 1: python run.py: ModuleNotFoundError: No module named 'no_such_module'"
+    ]
+    assert "file=run.py,line=1::" in missing.log
+    assert len(cloud.studios) == studios
+
+
+def test_a_failing_step_is_told_of(cloud: LightningCloud, actions: Actions, variables: dict[str, str]) -> None:
+    files = {"run.py": TINY.replace("ARGUMENT", "'fail'")}
+    finished = actions.step(files, submit_from="runner", studio_name="warm", variables=variables).run()
+    assert (finished.exit_code, finished.outputs["status"]) == (1, "failed"), finished.log
+    assert [text for level, text in finished.annotations if level == "error"] == [
+        "Step `train` failed: ValueError: the loss is NaN"
+    ]
+    wait_for(lambda: not cloud.running())
+    assert not cloud.studio("warm").deleted
+
+
+def test_a_run_that_takes_too_long_is_stopped_with_the_command(
+    cloud: LightningCloud, actions: Actions, variables: dict[str, str]
+) -> None:
+    finished = actions.step(
+        submit_from="runner", run="echo compiling; sleep 120", timeout_minutes="0.02", variables=variables
+    ).run()
+    assert finished.exit_code == 1
+    assert [text for level, text in finished.annotations if level == "error"] == [
+        "Stopped: it ran longer than its timeout of 0.02 minutes."
+    ]

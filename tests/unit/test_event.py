@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,3 +139,70 @@ def test_no_payload_crashes(name: str, payload: Any) -> None:
     found = event(name, payload)
     assert isinstance(found.head_sha, str)
     assert all(isinstance(number, int) for number in found.pull_requests)
+
+
+PAYLOADS = json.loads(gzip.decompress((Path(__file__).parents[1] / "payloads" / "webhooks.json.gz").read_bytes()))
+"""GitHub's published examples, see tests/payloads/README.md."""
+
+
+def test_there_are_enough_examples() -> None:
+    assert len(PAYLOADS) >= 200
+
+
+@pytest.mark.parametrize("number", range(len(PAYLOADS)))
+def test_published_payloads(number: int) -> None:
+    name, payload = PAYLOADS[number]["event"], PAYLOADS[number]["payload"]
+    repository = (payload.get("repository") or {}).get("full_name", "octo/repo")
+    found = event(name, payload, GITHUB_REPOSITORY=repository)
+    pull_request = payload.get("pull_request") or {}
+    assert found.is_pull_request == (name == "pull_request")
+    assert found.deleted == (name == "delete" or (name == "push" and payload["deleted"]))
+    if name in ("pull_request", "pull_request_review"):
+        assert found.head_sha == pull_request["head"]["sha"]
+        assert found.branch == pull_request["head"]["ref"]
+        assert found.pull_requests == (payload.get("number") or pull_request["number"],)
+        same = (pull_request["head"]["repo"] or {}).get("full_name") == repository
+        assert found.is_fork is not same
+    elif name == "workflow_run":
+        assert found.head_sha == payload["workflow_run"]["head_sha"]
+    elif name == "merge_group":
+        assert (found.head_sha, found.pull_requests) == (MERGE, (104,))
+    for has_secrets in (True, False):
+        reason = found.reason_to_leave(has_secrets=has_secrets)
+        assert reason is None or reason.endswith(("nothing to run.", "It cost nothing."))
+    assert found.run_url.startswith(f"https://ghes.example/{repository}/")
+
+
+FORK = {"full_name": "mallory/repo"}
+OF_A_FORK = {"workflow_run": {"head_sha": HEAD, "head_repository": FORK}}
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "has_secrets", "words"),
+    [
+        ("push", {}, True, None),
+        ("push", {}, False, None),
+        ("push", {"deleted": True}, True, "deleted"),
+        ("delete", {}, True, "deleted"),
+        ("pull_request", pull_request({"full_name": "octo/repo"}), False, None),
+        ("pull_request", pull_request(FORK), False, "gives no secrets"),
+        # A private repository may be set to send its secrets to the pull requests of forks.
+        ("pull_request", pull_request(FORK), True, None),
+        ("pull_request_target", pull_request(FORK), True, "`pull_request_target` hands your secrets"),
+        ("pull_request_target", pull_request(None), True, "a stranger's code would get your keys"),
+        ("pull_request_target", pull_request({"full_name": "octo/repo"}), True, None),
+        ("workflow_run", OF_A_FORK, True, "`workflow_run` hands your secrets"),
+        ("schedule", {"schedule": "0 3 * * *"}, True, None),
+        ("repository_dispatch", {"client_payload": {"deleted": True}}, True, None),
+        ("release", {"action": "deleted", "deleted": True}, True, None),
+    ],
+)
+def test_what_may_run(name: str, payload: Any, has_secrets: bool, words: str | None) -> None:
+    reason = event(name, payload).reason_to_leave(has_secrets=has_secrets)
+    assert (words in reason) if words and reason else reason is words
+
+
+def test_dependabot_runs_with_secrets_of_its_own_only() -> None:
+    found = event("pull_request", pull_request({"full_name": "octo/repo"}), GITHUB_ACTOR="dependabot[bot]")
+    assert "Dependabot's secrets" in (found.reason_to_leave(has_secrets=False) or "")
+    assert found.reason_to_leave(has_secrets=True) is None

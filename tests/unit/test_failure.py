@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lightning_zenml.action.failure import Place, of_steps
+from lightning_zenml.action.failure import Place, of_output, of_steps
+from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_server import Step
 
 CODE = "/teamspace/studios/this_studio/.lightning_zenml/launches/zenml-x-1-2/code"
@@ -42,3 +43,20 @@ def test_a_traceback_without_our_code_points_nowhere(tmp_path: Path) -> None:
 def test_no_failed_step_says_nothing(tmp_path: Path) -> None:
     steps = [Step(name="load", status="completed"), Step(name="train", status="failed")]
     assert of_steps(steps, tmp_path) is None
+
+
+def test_a_failed_command_points_at_the_line_that_its_traceback_names(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    failure = Failure(phase=Phase.RUNNING, message="The run failed with exit code 1: x", output=f"before\n{TRACEBACK}")
+    found = of_output(failure, root)
+    assert found.place == Place(file="steps/train.py", line=12)
+    assert found.failure.message == "The run failed with exit code 1: x: ValueError: the loss is NaN"
+    on_the_runner = TRACEBACK.replace(CODE, str(root))
+    assert of_output(Failure(phase=Phase.RUNNING, message="m", output=on_the_runner), root).place == found.place
+
+
+def test_a_failed_command_without_a_traceback_stays_as_it_is(tmp_path: Path) -> None:
+    for output in ("", "ValueError: x", TRACEBACK.replace(CODE, "/elsewhere"), TRACEBACK.rpartition("ValueError")[0]):
+        failure = Failure(phase=Phase.COMMANDS, message="m", output=output)
+        found = of_output(failure, tmp_path)
+        assert (found.failure.message, found.place) == ("m", None)

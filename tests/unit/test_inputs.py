@@ -328,8 +328,9 @@ def test_booleans_in_settings_are_those_of_yaml_1_2() -> None:
 
 names = st.sampled_from(sorted(DEFAULTS)).map(lambda name: f"INPUT_{name.upper()}")
 words = st.sampled_from(
-    "true,FALSE,yes,auto,delete,runner,python run.py,train.pipeline,a.txt,.,zenml-m-89abcdef,12,0.5,-1,"
-    "machine_type: [L4],timeout: 3,- a\n- b,A=1\nB=2,https://zenml.example,{a: b,".split(",")
+    ["true", "FALSE", "yes", "auto", "delete", "runner", "python run.py", "train.pipeline", "a.txt", ".", "12", "-1"]
+) | st.sampled_from(
+    ["zenml-m-89abcdef", "machine_type: [L4]", "timeout: 3", "- a\n- b", "A=1\nB=2", "https://z", "{a: b"]
 )
 texts = words | st.text(max_size=30) | st.text(alphabet="-[]{}'\":,#&*!|> \n=\\abc01./~", max_size=20)
 EXAMPLES = 10_000

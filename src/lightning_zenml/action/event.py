@@ -7,12 +7,17 @@ https://docs.github.com/webhooks/webhook-events-and-payloads.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 DEPENDABOT = "dependabot[bot]"
+_WITH_SECRETS_FOR_FORKS = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
+"""Events that run with the secrets of this repository though the commit that they tell of is a fork's."""
+_QUEUED = re.compile(r"refs/heads/gh-readonly-queue/.+/pr-(\d+)-[0-9a-f]+")
+"""A merge queue's branch for a pull request."""
 
 
 def _read(path: str) -> str:
@@ -89,7 +94,7 @@ class Event:
             pull_requests=_pull_requests(name, payload),
             is_fork=head.known and head.repository.lower() != repository.lower(),
             is_dependabot=environ.get("GITHUB_ACTOR") == DEPENDABOT,
-            deleted=name == "delete" or payload.get("deleted") is True,
+            deleted=name == "delete" or (name == "push" and payload.get("deleted") is True),
         )
 
     @property
@@ -107,6 +112,33 @@ class Event:
     def is_pull_request(self) -> bool:
         """Whether the event is one of a pull request itself, not of a push to its branch."""
         return self.name in {"pull_request", "pull_request_target"}
+
+    def reason_to_leave(self, *, has_secrets: bool) -> str | None:
+        """Why nothing may or can be run for this event; None: it may.
+
+        Args:
+            has_secrets: whether the step was given a key of Lightning AI. GitHub gives none to what forks and
+                Dependabot start, so there a missing key is no mistake of the user's.
+        """
+        if self.deleted:
+            return "The branch or tag is deleted, so there is nothing to run."
+        if self.is_fork and self.name in _WITH_SECRETS_FOR_FORKS:
+            return (
+                f"The commit comes from a fork, and `{self.name}` hands your secrets to whatever it runs, so a "
+                "stranger's code would get your keys and a paid machine. To train on it, push it to a branch of this "
+                "repository. It cost nothing."
+            )
+        if self.is_fork and not has_secrets:
+            return (
+                "The commit comes from a fork, and GitHub gives no secrets to its pull requests, so nothing runs. To "
+                "train on it, push it to a branch of this repository. It cost nothing."
+            )
+        if self.is_dependabot and not has_secrets:
+            return (
+                "Dependabot started this, and GitHub gives it no secrets but Dependabot's own, so nothing runs. To "
+                "train on its branches, add the keys to Dependabot's secrets. It cost nothing."
+            )
+        return None
 
 
 @dataclass(frozen=True)
@@ -145,6 +177,8 @@ def _pull_requests(name: str, payload: Mapping[str, Any]) -> tuple[int, ...]:
     if name == "workflow_run":
         listed = _get(payload, "workflow_run", "pull_requests")
         numbers += [_get(item, "number") for item in (listed if isinstance(listed, list) else [])]
+    if queued := _QUEUED.fullmatch(_text(payload, "merge_group", "head_ref")):
+        numbers.append(int(queued[1]))
     return tuple(dict.fromkeys(n for n in numbers if isinstance(n, int) and not isinstance(n, bool)))
 
 

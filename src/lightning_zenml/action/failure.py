@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_zenml.launch.spec import Failure, Phase
@@ -12,6 +12,7 @@ from lightning_zenml.zenml_server import Step
 
 _CODE = re.compile(r"/[^\s\"']*/\.lightning_zenml/launches/[^/\s\"']+/code/")
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
+_RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Warning|Interrupt|Exit)\b.*)$", re.MULTILINE)
 _TRACEBACK = 4000
 
 
@@ -25,7 +26,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class StepFailure:
-    """A failed step.
+    """A failed step or command.
 
     Args:
         failure: its message and traceback, with paths relative to the repository.
@@ -54,6 +55,22 @@ def of_steps(steps: Iterable[Step], root: Path) -> StepFailure | None:
             )
             return StepFailure(failure=failure, place=_place(traceback, root))
     return None
+
+
+def of_output(failure: Failure, root: Path) -> StepFailure:
+    """A failed command, with the exception and the place that a traceback in its output names.
+
+    Args:
+        failure: of the command.
+        root: of the repository.
+    """
+    output = _CODE.sub("", failure.output).replace(f"{root}/", "")
+    _, traceback, rest = output.rpartition("Traceback (most recent call last):")
+    place, raised = _place(rest, root), _RAISED.search(rest)
+    if not (traceback and place and raised):
+        return StepFailure(failure=replace(failure, output=output), place=None)
+    message = f"{failure.message}: {raised[1]}"
+    return StepFailure(failure=replace(failure, message=message, output=output), place=place)
 
 
 def _place(traceback: str, root: Path) -> Place | None:

@@ -58,7 +58,8 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
         Cancelled: after everything was stopped, or left as asked.
     """
     event = Event.from_environ(environ)
-    if reason := _nothing_to_do(event, environ):
+    has_secrets = any(environ.get(name) for name in ("INPUT_LIGHTNING-API-KEY", "LIGHTNING_API_KEY"))
+    if reason := event.reason_to_leave(has_secrets=has_secrets):
         workflow.notice(reason, title="Nothing was started")
         return 0
     try:
@@ -272,7 +273,8 @@ class _Main:
         if step_failure := failures.of_steps(self._runs.steps, self._root):
             return self._fail(step_failure.failure, place=step_failure.place, runs=runs, cost=cost)
         failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
-        return self._fail(failure, runs=runs, cost=cost)
+        failed = failures.of_output(failure, self._root)
+        return self._fail(failed.failure, place=failed.place, runs=runs, cost=cost)
 
     def _give_up(self, launch: Launch | RunnerLaunch | None, message: str) -> int:
         """Fails for a reason that the launch's own record does not tell."""
@@ -337,21 +339,6 @@ class _Main:
         self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
         self._reporter.update(state=State.CANCELLED, runs=self._runs.reports)
         self._end(released=launch is not None or not self._held)
-
-
-def _nothing_to_do(event: Event, environ: Mapping[str, str]) -> str | None:
-    if event.deleted:
-        return "The branch or tag is deleted, so there is nothing to run."
-    # GitHub gives no secrets to such runs, so an empty key is no mistake of the user's.
-    without_secrets = not any(environ.get(name) for name in ("INPUT_LIGHTNING-API-KEY", "LIGHTNING_API_KEY"))
-    if event.is_fork and (without_secrets or event.name != "pull_request"):
-        return "The commit comes from a fork, whose code gets neither secrets nor a paid machine. It cost nothing."
-    if event.is_dependabot and without_secrets:
-        return (
-            "Dependabot started this, and GitHub gives it no secrets (only Dependabot's own), so nothing runs. "
-            "It cost nothing."
-        )
-    return None
 
 
 def _released(launch: Launch | RunnerLaunch) -> str:

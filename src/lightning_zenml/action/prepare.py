@@ -28,6 +28,8 @@ from lightning_zenml.zenml_server import ZenMLServer
 _TOKEN_SECONDS = 7 * 24 * 3600
 """How long the studio's token for the ZenML server lives, where the server allows it; runs have their own."""
 _SIZE_WARNING = 100_000_000
+_READABLE = {"ZENML_ENABLE_RICH_TRACEBACK": "false"}
+"""Tracebacks as Python prints them: frames drawn around them break up paths, and hide where a step failed."""
 
 
 def connect(inputs: Inputs, stack_settings: Mapping[str, Any]) -> Lightning:
@@ -103,6 +105,7 @@ class Preparation:
             packages=services.packages,
             requirements=tuple(f"-r {file}" for file in inputs.requirements),
             environment={
+                **_READABLE,
                 **inputs.env,
                 **self._zenml_environment(services),
                 "LIGHTNING_ZENML_SETTINGS": json.dumps(dict(settings)),
@@ -139,6 +142,7 @@ class Preparation:
             folder=self._root / inputs.working_directory,
             environment={
                 **environment.variables(),
+                **_READABLE,
                 **inputs.env,
                 **self._zenml_environment(services),
                 **caller.variables(),
@@ -245,7 +249,7 @@ def _settings_of(inputs: Inputs) -> dict[str, Any]:
     return {
         **inputs.settings,
         **{name: value for name, value in given.items() if value},
-        "environment": {**inputs.settings.get("environment", {}), **inputs.env},
+        "environment": {**_READABLE, **inputs.settings.get("environment", {}), **inputs.env},
         "keep_studio": inputs.keep_studio.value,
         "synchronous": not inputs.is_async,
         # The two go together: without a user id the key is one of another kind.

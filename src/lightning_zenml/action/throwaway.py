@@ -67,7 +67,7 @@ class Throwaway:
         """
         self._home.mkdir(parents=True)
         uv, python = self._uv(), str(self._bin / "python")
-        self._run([uv, "venv", "--quiet", "--python", _base_python(), str(self._bin.parent)], repository)
+        self._run([uv, "venv", "--quiet", "--seed", "--python", _base_python(), str(self._bin.parent)], repository)
         files = [argument for file in requirements for argument in ("-r", file)]
         ours = str(wheel.repack(self._folder))
         self._run([uv, "pip", "install", "--python", python, ours, *packages, *files], repository)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightning_zenml.action.log import Log
+from lightning_zenml.action.workflow import Workflow
+
+RED, BOLD, RESET = "\x1b[31m", "\x1b[1m", "\x1b[0m"
+
+
+def logged(*pieces: str) -> list[str]:
+    stream = io.StringIO()
+    log = Log(Workflow({}, stream))
+    for piece in pieces:
+        log.feed(piece)
+    log.end()
+    return stream.getvalue().split("\n")[:-1]
+
+
+def test_titles_and_steps_begin_groups() -> None:
+    text = (
+        "==> Run: python run.py\nhello\n"
+        f"[load] {RED}Step {RESET}{BOLD}load{RED} has started.{RESET}\n[load] loading\n"
+        "[train] Step train has started.\n[train] Step load has started.\nthe end"
+    )
+    assert logged(text[:50], text[50:]) == [
+        "::group::Run: python run.py",
+        "hello",
+        "::endgroup::",
+        "::group::Step load",
+        f"[load] {RED}Step {RESET}{BOLD}load{RED} has started.{RESET}",
+        "[load] loading",
+        "::endgroup::",
+        "::group::Step train",
+        "[train] Step train has started.",
+        "[train] Step load has started.",
+        "the end",
+        "::endgroup::",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain\n\n", ["plain", ""]),
+        ("10%\r 50%\r100%\r\n", ["100%"]),
+        ("windows\r\n", ["windows"]),
+        ("\x1b[2K\x1b[1Adone\n", ["done"]),
+        ("\x1b]0;title\x07\x1b]8;;https://x\x1b\\link\n", ["link"]),
+        ("broken \x1b[3\n", ["broken [3"]),
+        (f"{RED}red\nstill red{RESET} not\nplain\n", [f"{RED}red{RESET}", f"{RED}still red{RESET} not", "plain"]),
+        (f"{RED}{BOLD}both\n\x1b[mplain\n", [f"{RED}{BOLD}both{RESET}", f"{RED}{BOLD}\x1b[mplain"]),
+        ("\x1b[2K::error::no\n", [": :error::no"]),
+        ("one\u2028==> two\n", ["one\u2028==> two"]),
+    ],
+)
+def test_lines_are_readable(text: str, shown: list[str]) -> None:
+    assert logged(text) == shown
+
+
+@given(st.text(alphabet="\x1b[]0;31mK\r\n:=>a #", max_size=40), st.integers(0, 40))
+def test_no_text_issues_a_command_or_leaves_a_colour_open(text: str, cut: int) -> None:
+    for line in logged(text[:cut], text[cut:]):
+        assert not re.match(r"\s*::(?!group::|endgroup::)", line)
+        assert "##[" not in line
+        codes = re.findall(r"\x1b\[[0-9;:]*m", line)
+        assert line.count("\x1b") == len(codes)
+        assert not codes or re.fullmatch(r"\x1b\[0*m", codes[-1])
