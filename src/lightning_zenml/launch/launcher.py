@@ -22,6 +22,7 @@ from lightning_zenml.launch.provision import Limits, Provisioner, Ready, facts
 from lightning_zenml.launch.remote import Remote
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import Completed, Studio
+from lightning_zenml.launch.waiting import Waiting
 
 __all__ = ["Hold", "Launch", "Launcher", "Limits"]
 
@@ -196,13 +197,16 @@ class _Attempt:
             studio.upload(self._wheel, f"{_HOME}/{self._wheel_target}")
         remote = self._remote(studio, python)
         pause, told = _LEASE_POLL[0], ""
+        waiting = Waiting(f"the studio {studio.name}", self._notify)
         while not (answer := remote.call("lease", "--owner", self._spec.owner))["acquired"]:
             if answer["launch"] != told:
                 told = answer["launch"]
                 self._take(replace(wanted, release="none"))
                 self._notify(f"Waiting: {studio.name} is in use by {answer['owner']} (launch {told})")
+            waiting.go_on()
             time.sleep(pause)
             pause = min(pause * 1.5, _LEASE_POLL[1])
+        waiting.end()
         mine = replace(wanted, release=self._policy, leased=True, python=python, wheel=self._wheel_target)
         self._take(mine)
 
@@ -221,7 +225,10 @@ class _Attempt:
             self._notify(f"Uploading {archive.files} files ({archive.size / 1e6:.1f} MB) to {studio.name}")
             files[f"archives/{archive.sha256}"] = archive.path
         sha256 = bundle.write(files, self._scratch / "bundle.tar")
+        began = time.monotonic()
         studio.upload(self._scratch / "bundle.tar", f"{_HOME}/{folder}/bundle.tar")
+        size = (self._scratch / "bundle.tar").stat().st_size
+        self._notify(f"Uploaded {size / 1e6:.1f} MB in {time.monotonic() - began:.0f} s")
         return bundle.unpack_command(_HOME, f"{folder}/bundle.tar", sha256)
 
     def _instructions(self, ready: Ready, spec: LaunchSpec) -> dict[str, object]:

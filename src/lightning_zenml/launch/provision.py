@@ -16,6 +16,7 @@ from lightning_zenml.launch.errors import MachineError, StudioError, StudioLostE
 from lightning_zenml.launch.lightning import ApiError, Lightning
 from lightning_zenml.launch.machines import Catalog, Machine
 from lightning_zenml.launch.studio import Completed, State, Studio
+from lightning_zenml.launch.waiting import Waiting
 
 _SETTING_UP = "setting things up"
 _PROBE = """python -c 'import sys; print("python " + sys.executable)' \
@@ -205,7 +206,9 @@ class Provisioner:
         """Waits for a machine; an end counts only for one that was not there `before` it was asked for."""
         old = {instance.id for instance in before.instances if instance.ended}
         deadline, pause = time.monotonic() + self._limits.start, 0.3
+        waiting = Waiting(f"a machine ({machine.name}) for {studio.name}", self._say)
         while not (state := studio.state()).running:
+            waiting.go_on()
             ended = next((one for one in state.instances if one.ended and one.id not in old), None)
             if ended and state.stopped:
                 reason = ended.message or ended.phase.lower()
@@ -217,6 +220,7 @@ class Provisioner:
                 )
             time.sleep(pause)
             pause = min(pause * 1.3, 5)
+        waiting.end()
         return state
 
     def _switch(self, studio: Studio, machine: Machine, *, interruptible: bool) -> None:
@@ -224,10 +228,12 @@ class Provisioner:
         refused = self._unless_refused(lambda: studio.request_switch(machine, interruptible=interruptible))
         limit = self._limits.lost_switch if refused else self._limits.switch
         deadline, pause, confirmed = time.monotonic() + limit, 0.3, False
+        waiting = Waiting(f"the switch of {studio.name} to {machine.name}", self._say)
         while True:
+            waiting.go_on()
             state = studio.state()
             if state.running and state.in_use and machine.is_reported_as(state.in_use.machine):
-                return
+                return waiting.end()
             if state.requested and state.requested.restored and not confirmed:
                 refused = self._unless_refused(studio.confirm_switch)
                 confirmed = True
@@ -264,9 +270,12 @@ class Provisioner:
     def _wait_set_up(self, studio: Studio) -> Completed | None:
         """The probe of a studio whose Python works; None when it does not within the limit."""
         deadline, pause = time.monotonic() + self._limits.setup, 0.3
+        waiting = Waiting(f"the set-up of {studio.name}", self._say)
         while True:
+            waiting.go_on()
             probe = studio.run(_PROBE)
             if probe.exit_code == 0 and _SETTING_UP not in probe.output:
+                waiting.end()
                 return probe
             if time.monotonic() > deadline:
                 return None

@@ -1,0 +1,100 @@
+"""Whatever the inputs, `main` ends with annotations and an exit code, and starts nothing that it should not."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lightning_zenml.action.inputs import DEFAULTS
+from lightning_zenml.action.main import main
+from lightning_zenml.action.workflow import Workflow
+
+
+class Service:
+    """A server that knows nothing; a server of ZenML, GitHub or Lightning would be asked the same first."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                service.requests.append(f"{self.command} {self.path}")
+                self.send_error(404)
+
+            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    service = Service()
+    yield service
+    service.close()
+
+
+values = st.sampled_from(
+    [
+        "true",
+        "yes",
+        "runner",
+        "python run.py",
+        "train.pipeline",
+        "run.py",
+        ".",
+        "zenml-m-89abcdef",
+        "12",
+        "-1",
+        "",
+        "[]",
+    ]
+) | st.text(max_size=20)
+inputs = st.fixed_dictionaries(
+    {"lightning-api-key": st.sampled_from(["key", "key", ""]), "zenml-store-api-key": st.sampled_from(["key", ""])},
+    optional={name: values for name in DEFAULTS if not name.startswith(("zenml-store", "lightning-api", "github"))},
+)
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(inputs)
+def test_no_inputs_give_a_traceback_or_start_anything(
+    service: Service, tmp_path: Path, given_inputs: dict[str, str]
+) -> None:
+    (tmp_path / "run.py").touch()
+    stream, before = io.StringIO(), len(service.requests)
+    environ = {
+        "GITHUB_API_URL": service.url,
+        "GITHUB_EVENT_NAME": "push",
+        "GITHUB_REPOSITORY": "octo/model",
+        "GITHUB_SHA": "a" * 40,
+        "GITHUB_WORKSPACE": str(tmp_path),
+        "INPUT_GITHUB-TOKEN": "token",
+        "INPUT_ZENML-STORE-URL": service.url,
+        **{f"INPUT_{name.upper()}": value for name, value in given_inputs.items()},
+    }
+    assert main(environ, Workflow(environ, stream)) == 1
+    log = stream.getvalue()
+    assert "Traceback" not in log
+    assert "::error title=" in log
+    assert "A fault of this action" not in log
+    made = service.requests[before:]
+    assert all(request.startswith("GET ") for request in made)
+    # Inputs that are refused ask nobody anything.
+    assert ("::error title=Input" in log) == (made == [])
