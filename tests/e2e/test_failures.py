@@ -59,7 +59,6 @@ def test_requirements_that_do_not_exist(actions: Actions) -> None:
         ({"zenml_store_url": "http://127.0.0.1:9"}, "ZenML server http://127.0.0.1:9 can't be reached"),
         ({"zenml_store_api_key": "ZENKEY_wrong"}, "refuses the API key"),
         ({"stack": "nope"}, "There is no ZenML stack `nope`"),
-        ({"requirements": "nope.txt", "working_directory": "nope"}, "there is no file `nope.txt`"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
