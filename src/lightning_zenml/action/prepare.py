@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,9 @@ class Preparation:
         environment = Throwaway(scratch / "python", self._environ, self._log.feed)
         environment.install(services.packages, inputs.requirements, self._root)
         record = scratch / "record.jsonl"
-        caller = Caller(repository=str(self._root), requirements=inputs.requirements, record=str(record))
+        caller = Caller(
+            repository=str(self._root), requirements=inputs.requirements, record=str(record), pid=os.getpid()
+        )
         command = Command(
             text=inputs.command,
             folder=self._root / inputs.working_directory,

@@ -104,9 +104,9 @@ class RunnerLaunch:
 
     @property
     def cost(self) -> float | None:
-        """US dollars that all launches have cost so far; None when a price isn't known, or nothing was launched."""
+        """US dollars that all launches have cost so far; None when a price isn't known."""
         known = [cost for cost in self._costs.values() if cost is not None]
-        return sum(known) if known and len(known) == len(self._costs) else None
+        return sum(known) if len(known) == len(self._costs) else None
 
     @property
     def told_when_released(self) -> str:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launch import Hold, Launch
 from lightning_zenml.launch.spec import LaunchSpec
 
 CALLER = "LIGHTNING_ZENML_CALLER"
+_PAUSE = 0.05
 _CODE = "LIGHTNING_ZENML_CODE"
 """Names the root of the code to what runs in the studio, see `lightning_zenml.launch.payload`."""
 
@@ -30,11 +33,13 @@ class Caller:
         repository: root of the repository that travels as a whole; '': the source root travels.
         requirements: files to install in the studio, relative to the repository.
         record: file that takes the JSON lines; '': none.
+        pid: process id of whoever it is.
     """
 
     repository: str = ""
     requirements: tuple[str, ...] = ()
     record: str = ""
+    pid: int = 0
 
     @classmethod
     def find(cls, environ: Mapping[str, str] = os.environ) -> Caller:
@@ -63,8 +68,16 @@ class Caller:
         return replace(spec, command=command, environment=environment, requirements=requirements)
 
     def hold(self, hold: Hold) -> None:
-        """Tells what must be released, before it costs."""
-        self._tell(hold=hold.as_dict())
+        """Tells what must be released, before it costs; waits until the caller has noted it.
+
+        Raises:
+            LaunchError: there is nobody left who could.
+        """
+        end = self._tell(hold=hold.as_dict())
+        while not hold.is_over and self.record and _seen(Path(self.record)) < end:
+            if not _is_alive(self.pid):
+                raise LaunchError("The Action that started this command is gone, so nothing is started any more.")
+            time.sleep(_PAUSE)
 
     def launched(self, launch: Launch, archive_sha256: str) -> None:
         """Tells of a launch whose payload runs."""
@@ -92,10 +105,13 @@ class Caller:
         """Tells that nothing of the launch is left to release."""
         self.hold(replace(launch.hold, release="none", leased=False, python=""))
 
-    def _tell(self, **event: Any) -> None:
-        if self.record:
-            with Path(self.record).open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(event) + "\n")
+    def _tell(self, **event: Any) -> int:
+        """Appends a line; returns where the record ends with it."""
+        if not self.record:
+            return 0
+        with Path(self.record).open("ab") as lines:
+            lines.write(json.dumps(event).encode() + b"\n")
+            return lines.tell()
 
 
 class Record:
@@ -109,11 +125,40 @@ class Record:
         path.touch()
         self._path = path
         self._offset = 0
+        self._note()
 
-    def news(self) -> list[dict[str, Any]]:
-        """What was told since the last time."""
+    def news(self) -> Iterator[dict[str, Any]]:
+        """What was told since the last time. An event counts as noted once the next is asked for."""
         with self._path.open("rb") as file:
             file.seek(self._offset)
             whole, end, _ = file.read().rpartition(b"\n")
-        self._offset += len(whole + end)
-        return [json.loads(line) for line in whole.splitlines()]
+        for line in (whole + end).splitlines(keepends=True):
+            yield json.loads(line)
+            self._offset += len(line)
+            self._note()
+
+    def _note(self) -> None:
+        draft = _note_of(self._path).with_suffix(".draft")
+        draft.write_text(str(self._offset))
+        draft.replace(_note_of(self._path))
+
+
+def _note_of(record: Path) -> Path:
+    """The file that tells how far the record was read."""
+    return record.with_name(f"{record.name}.seen")
+
+
+def _seen(record: Path) -> int:
+    try:
+        return int(_note_of(record).read_text())
+    except OSError:
+        # Removed with all the rest by a caller that has ended.
+        return 0
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True

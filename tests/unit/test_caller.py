@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_zenml.launch.caller import CALLER, Caller, Record
+from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.launch import Hold
+from lightning_zenml.launch.spec import LaunchSpec
+from lightning_zenml.package.archive import Archive
+
+HOLD = Hold(launch_id="zenml-x-1", studio_id="s", studio_name="x", cluster="c", release="delete")
+NOBODY = 2**22 + 1
+"""More than Linux gives as a process id."""
+
+
+def spec(**more: Any) -> LaunchSpec:
+    archive = Archive(path=Path("a"), sha256="0", size=1, files=1)
+    return LaunchSpec(name="x", owner="o", archive=archive, command="python -m controller", **more)
+
+
+def test_it_is_found_in_the_environment_as_it_was_put_there() -> None:
+    caller = Caller(repository="/r", requirements=("a.txt",), record="/record", pid=7)
+    assert Caller.find(caller.variables()) == caller
+    assert list(caller.variables()) == [CALLER]
+    assert Caller.find({}) == Caller()
+
+
+def test_nobody_is_told_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    Caller().hold(HOLD)
+    assert Caller().root_to_pack(tmp_path) == tmp_path
+    assert Caller().adapt(spec(), tmp_path) == spec()
+
+
+def test_the_whole_repository_travels_and_the_source_root_is_found_in_it(tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    caller = Caller(repository=str(tmp_path), requirements=("a.txt",))
+    assert caller.root_to_pack(tmp_path / "training") == tmp_path
+    adapted = caller.adapt(spec(requirements=("numpy",)), tmp_path / "training")
+    assert adapted.requirements == ("-r a.txt", "numpy")
+    assert adapted.environment == {"LIGHTNING_ZENML_SOURCE_ROOT": "training"}
+    assert adapted.command == (
+        'LIGHTNING_ZENML_CODE="$LIGHTNING_ZENML_CODE/$LIGHTNING_ZENML_SOURCE_ROOT" python -m controller'
+    )
+    assert caller.adapt(spec(), tmp_path).command == "python -m controller"
+
+
+def test_a_source_root_elsewhere_travels_by_itself(tmp_path: Path) -> None:
+    caller = Caller(repository=str(tmp_path / "repository"))
+    assert caller.root_to_pack(tmp_path) == tmp_path
+    assert caller.adapt(spec(), tmp_path).command == "python -m controller"
+
+
+def test_a_hold_waits_until_it_is_noted(tmp_path: Path) -> None:
+    record = Record(tmp_path / "record")
+    caller = Caller(record=str(tmp_path / "record"), pid=os.getpid())
+    telling = threading.Thread(target=caller.hold, args=[HOLD])
+    telling.start()
+    events = []
+    while not events:
+        for event in record.news():
+            # Being taken in: not noted yet.
+            assert telling.is_alive()
+            events.append(event)
+    telling.join(30)
+    assert not telling.is_alive()
+    assert events == [{"hold": HOLD.as_dict()}]
+    assert list(record.news()) == []
+
+
+def test_nothing_is_started_for_a_caller_that_is_gone(tmp_path: Path) -> None:
+    caller = Caller(record=str(tmp_path / "record"), pid=NOBODY)
+    with pytest.raises(LaunchError, match="is gone"):
+        caller.hold(HOLD)
+
+
+def test_half_a_line_is_no_news_yet(tmp_path: Path) -> None:
+    record = Record(tmp_path / "record")
+    with (tmp_path / "record").open("a") as lines:
+        lines.write('{"left": "a"}\n{"left": ')
+        lines.flush()
+        assert list(record.news()) == [{"left": "a"}]
+        lines.write('"b"}\n')
+    assert list(record.news()) == [{"left": "b"}]
