@@ -21,7 +21,8 @@ FILES = {
         'print("loading")',
         "print('loading on the', here, 'with', os.environ['WORD'], pathlib.Path('/tmp/word').exists())",
     )
-    + '    print("compiled on the", here, sorted(n for n in os.environ if "GITHUB_TOKEN" in n or "INPUT_" in n))\n',
+    + '    seen = [name for name in os.environ if name.startswith(("INPUT", "GITHUB", "PIP", "UV"))]\n'
+    + '    print("compiled on the", here, seen)\n',
 }
 
 

@@ -13,10 +13,12 @@ from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError
 
 _PASSED_ON = re.compile(
-    r"(?i)(PATH|LANG|LC_\w+|TZ|TMPDIR|CI|(https?|no|all)_proxy|(SSL_CERT|REQUESTS_CA|CURL_CA|PIP|UV)_\w+"
+    r"(?i)(PATH|LANG|LC_\w+|TZ|TMPDIR|CI|(https?|no|all)_proxy|(SSL_CERT|REQUESTS_CA|CURL_CA)_\w+"
     r"|LIGHTNING_(CLOUD_URL|DISABLE_VERSION_CHECK|KEEPALIVE_FREQUENCY|ZENML_\w+_TIMEOUT))"
 )
 """What the user's process gets of the step's variables: none of GitHub's tokens and none of the inputs."""
+_OF_INSTALLERS = re.compile(r"(PIP|UV)_\w+")
+"""What only the installation gets: the address of an index may hold a password."""
 _LAST_WORDS = 2000
 
 
@@ -39,6 +41,7 @@ class Throwaway:
         self._home = folder / "home"
         self._bin = folder / "environment" / "bin"
         self._passed_on = {name: value for name, value in environ.items() if _PASSED_ON.fullmatch(name)}
+        self._of_installers = {name: value for name, value in environ.items() if _OF_INSTALLERS.fullmatch(name)}
 
     def variables(self) -> dict[str, str]:
         """What a program in the environment needs, without any secret."""
@@ -85,7 +88,7 @@ class Throwaway:
 
     def _run(self, command: Sequence[str], folder: Path) -> None:
         # Inside of the folder unless told otherwise, so that nothing is left behind.
-        environment = {"UV_CACHE_DIR": str(self._folder / "cache"), **self._passed_on}
+        environment = {"UV_CACHE_DIR": str(self._folder / "cache"), **self._passed_on, **self._of_installers}
         words = ""
         with subprocess.Popen(
             command,
