@@ -118,6 +118,23 @@ def test_a_cancel_leaves_nothing(
         assert run["body"]["status"] == "stopped", finished.log
 
 
+def test_stop_on_cancel_false_leaves_the_run_alone(
+    cloud: LightningCloud, actions: Actions, laptop: Laptop, variables: dict[str, str]
+) -> None:
+    until_told = SLOW["run.py"].replace(
+        "time.sleep(120)", "import pathlib\n    while not pathlib.Path('~/go').expanduser().exists(): time.sleep(0.1)"
+    )
+    step = actions.step({"run.py": until_told}, submit_from="runner", stop_on_cancel="false", variables=variables)
+    finished = step.run(interrupt=lambda line: signal.SIGINT if MOMENTS["running"] in line else None)
+    assert finished.exit_code == 130, finished.log
+    assert any("goes on" in text for _, text in finished.annotations)
+    studio = cloud.studio(finished.outputs["studio-name"])
+    assert cloud.running() == [studio.name]
+    (studio.home / "go").touch()
+    wait_for(lambda: studio.deleted)
+    assert laptop.last_run()["status"] == "completed"
+
+
 def test_what_goes_wrong_on_the_runner_is_told_and_costs_nothing(
     cloud: LightningCloud, actions: Actions, variables: dict[str, str]
 ) -> None:

@@ -317,7 +317,7 @@ class _Main:
 
     def _cancel(self, launch: Launch | RunnerLaunch | None) -> None:
         self._log.end()
-        if launch is not None and not self._inputs.stop_on_cancel:
+        if launch is not None and launch.id and not self._inputs.stop_on_cancel:
             # An end that came just before the signal is as good, and unheard the payload finds out by itself.
             with contextlib.suppress(LaunchError):
                 launch.leave()
