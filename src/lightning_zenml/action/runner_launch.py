@@ -75,6 +75,7 @@ class RunnerLaunch:
         self._on_archive = on_archive
         self._holds: dict[str, Hold] = {}
         self._runs: list[Mapping[str, Any]] = []
+        self._jobs: dict[str, list[Mapping[str, Any]]] = {}
         self._under_way: set[str] = set()
         self._left: set[str] = set()
         self._costs: dict[str, float | None] = {}
@@ -126,7 +127,7 @@ class RunnerLaunch:
             output = (output + text)[-_OUTPUT:]
             self._take_news()
             # Whoever doesn't wait leaves at the first run that it hears of, and there may be more to come.
-            yield Update(status=_RUNNING, log=text, runs=self._take_runs() if self._command.waits else ())
+            yield self._update(_RUNNING, log=text, takes_runs=self._command.waits)
             if time.monotonic() > deadline:
                 self.stop()
                 message = f"Stopped: it ran longer than its timeout of {timeout / 60:g} minutes."
@@ -135,9 +136,9 @@ class RunnerLaunch:
         if self._exit_code != 0:
             yield self._failed(f"The run failed with exit code {self._exit_code}: {self._command.text}", output)
         elif not self._command.waits and self._runs:
-            yield Update(status=_RUNNING, runs=self._take_runs())
+            yield self._update(_RUNNING)
         else:
-            yield Update(status=Status(phase=Phase.FINISHED, exit_code=0), runs=self._take_runs())
+            yield self._update(Status(phase=Phase.FINISHED, exit_code=0))
 
     def leave(self) -> None:
         """Ends the command; the runs that it has started go on, what it was only about to start is released."""
@@ -204,23 +205,26 @@ class RunnerLaunch:
                 self._shown = event["launch"]
                 self._under_way.add(self.id)
                 self._on_archive(self._shown["archive_sha256"])
-            elif "run" in event:
-                self._runs.append(event["run"])
-            elif "left" in event:
-                self._left.add(event["left"])
+            elif "update" in event:
+                update = event["update"]
+                self._runs += update["runs"]
+                self._costs[update["launch_id"]] = update["cost"]
+                self._jobs[update["launch_id"]] = update["jobs"]
             else:
-                self._costs |= event["cost"]
+                self._left.add(event["left"])
 
-    def _take_runs(self) -> tuple[Mapping[str, Any], ...]:
-        """The pipeline runs that were told of since the last time."""
-        runs, self._runs = tuple(self._runs), []
-        return runs
+    def _update(self, status: Status, *, log: str = "", takes_runs: bool = True) -> Update:
+        """What is new; the runs only if they are to be told of by now."""
+        runs: tuple[Mapping[str, Any], ...] = ()
+        if takes_runs:
+            runs, self._runs = tuple(self._runs), []
+        jobs = tuple(job for jobs in self._jobs.values() for job in jobs)
+        return Update(status=status, log=log, runs=runs, jobs=jobs)
 
     def _failed(self, message: str, output: str) -> Update:
         code = self._exit_code
         failure = Failure(phase=Phase.RUNNING, message=message, exit_code=code, output=output)
-        status = Status(phase=Phase.FINISHED, exit_code=code, failure=failure)
-        return Update(status=status, runs=self._take_runs())
+        return self._update(Status(phase=Phase.FINISHED, exit_code=code, failure=failure))
 
     def _end_command(self) -> None:
         """Ends the command and whatever it has started, and hears its last words."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launch import Hold, Launch
-from lightning_zenml.launch.spec import LaunchSpec
+from lightning_zenml.launch.spec import LaunchSpec, Update
 
 CALLER = "LIGHTNING_ZENML_CALLER"
 _PAUSE = 0.05
@@ -91,11 +91,10 @@ class Caller:
             }
         )
 
-    def runs(self, launch: Launch, records: Iterable[Mapping[str, Any]]) -> None:
-        """Tells of pipeline runs in a launch (`lightning_zenml.launch.spec.Update`), and of its cost so far."""
-        for record in records:
-            self._tell(run=record)
-        self._tell(cost={launch.id: launch.cost})
+    def update(self, launch: Launch, update: Update) -> None:
+        """Tells what one poll of the launch brought of runs, jobs and costs."""
+        told = {"launch_id": launch.id, "cost": launch.cost, "runs": update.runs, "jobs": update.jobs}
+        self._tell(update=told)
 
     def left(self, launch: Launch) -> None:
         """Tells that the launch is left to itself: it releases its studio at its end."""

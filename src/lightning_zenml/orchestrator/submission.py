@@ -73,7 +73,7 @@ class Submission:
         try:
             for update in self.launch.follow():
                 print(update.log, end="", flush=True)
-                self._caller.runs(self.launch, update.runs)
+                self._caller.update(self.launch, update)
                 status = update.status
         except StudioLostError:
             self._give_up()
@@ -93,7 +93,7 @@ class Submission:
         status = None
         try:
             for update in self.launch.follow():
-                self._caller.runs(self.launch, update.runs)
+                self._caller.update(self.launch, update)
                 status = update.status
                 if update.runs or status.phase is Phase.FINISHED:
                     break
