@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lightning_zenml.run_end import FINISHED, end_run
 from lightning_zenml.zenml_rest import ZenMLRest, ZenMLServerError
 
 SUPPORTED_VERSION = "0.98"
-FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,21 +289,17 @@ class ZenMLServer:
         body = {"status": "stopping", "status_reason": "Stop requested."}
         self._rest.put(f"runs/{run_id}", body)
 
-    def end_run(self, run_id: str) -> None:
-        """Records a run as stopped whose controller was killed and can't do so itself; a finished run stays as it is.
+    def end_run(
+        self, run_id: str, *, status: str = "stopped", reason: str = "Its launch on Lightning AI was stopped."
+    ) -> None:
+        """Records the end of a run whose controller was killed and can't do so itself; a finished run stays as it is.
 
         Args:
             run_id: of the run.
+            status: `stopped` or `failed`.
+            reason: shown with the run.
         """
-        if self.run(run_id).finished:
-            return
-        # The server derives a run's status from its steps, so these come first.
-        for step in self._rest.pages("steps", pipeline_run_id=run_id, exclude_retried=True):
-            if step["body"]["status"] not in FINISHED:
-                now = datetime.now(UTC).replace(tzinfo=None).isoformat()
-                self._rest.put(f"steps/{step['id']}", {"status": "stopped", "end_time": now})
-        body = {"status": "stopped", "status_reason": "Its launch on Lightning AI was stopped."}
-        self._rest.put(f"runs/{run_id}", body)
+        end_run(run_id, status=status, reason=reason, get=self._rest.get, put=self._rest.put)
 
     def run_url(self, run_id: str, project_id: str) -> str:
         """Builds the address of a run's page on the dashboard.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from in_place import Studio
+from in_place import Studio, wait_for
 from localcloud.stack import Stack
 
 PROJECT = """
@@ -209,6 +211,24 @@ def talking():
     talk()
 
 
+@step(enable_cache=False)
+def hang() -> None:
+    (FOLDER / f"hang-{os.getpid()}").touch()
+    time.sleep(600)
+
+
+@step(enable_cache=False, retry=StepRetryConfig(max_retries=3, delay=0, backoff=1))
+def hang_with_retries() -> None:
+    (FOLDER / f"hang-{os.getpid()}").touch()
+    time.sleep(600)
+
+
+@pipeline
+def hanging():
+    hang()
+    hang_with_retries()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
 """
@@ -302,3 +322,34 @@ def test_step_logs_are_visible_in_zenml(studio: Studio, zenml_stack: Stack) -> N
     (step,) = zenml_stack.zenml.request("GET", f"steps?pipeline_run_id={studio.last_run().id}")["items"]
     entries = zenml_stack.zenml.request("GET", f"steps/{step['id']}/logs?source=step")
     assert "said by the step" in [entry["message"] for entry in entries]
+
+
+@pytest.mark.parametrize(("before", "status"), [("running", "failed"), ("stopping", "stopped")])
+def test_a_killed_controllers_run_ends_with_its_steps(
+    studio: Studio, zenml_stack: Stack, before: str, status: str
+) -> None:
+    with studio.started("run.py", "hanging") as process:
+        wait_for(lambda: len(list(studio.facts.glob("hang-*"))) == 2, "the steps")
+        process.send_signal(signal.SIGKILL)
+        for path in studio.facts.glob("hang-*"):
+            os.kill(int(path.name.removeprefix("hang-")), signal.SIGKILL)
+        process.wait()
+    if before == "stopping":
+        studio.server.stop_run(studio.runs()[0]["run_id"])
+    assert studio.last_run().status == before
+
+    reason = "The machine ran out of memory." + "x" * 1000
+    code, log = studio.run("-m", "lightning_zenml.run_end", LIGHTNING_ZENML_FAILURE=reason)
+
+    assert code == 0, log
+    run = studio.last_run()
+    assert run.status == status
+    # A step with tries left can't be `failed` in ZenML without somebody who tries again.
+    assert studio.steps() == {"hang": status, "hang_with_retries": "stopped"}
+    told = zenml_stack.zenml.request("GET", f"runs/{run.id}?hydrate=true")["body"]["status_reason"]
+    assert told.startswith("The machine ran out of memory.")
+
+    code, log = studio.run("-m", "lightning_zenml.run_end", LIGHTNING_ZENML_FAILURE="Something else.")
+
+    assert code == 0, log
+    assert "out of memory" in zenml_stack.zenml.request("GET", f"runs/{run.id}?hydrate=true")["body"]["status_reason"]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from zenml import __version__ as zenml_version
 from zenml.client import Client
-from zenml.enums import ExecutionStatus
 from zenml.integrations.registry import integration_registry
 from zenml.logger import get_logger
 from zenml.orchestrators.publish_utils import publish_failed_pipeline_run
@@ -22,7 +21,7 @@ from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.machines import Catalog
-from lightning_zenml.launch.spec import FailureRequest, LaunchSpec, Phase, Status
+from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator.context import SETTINGS
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
@@ -196,29 +195,8 @@ def launch_spec(
         keep_studio=settings.keep_studio,
         interruptible=settings.interruptible,
         cloud=settings.cloud,
-        failure_request=failure_request(run.id, environment),
+        on_failure=("-m", "lightning_zenml.run_end", str(run.id)),
         restarts=_RESTARTS,
-    )
-
-
-def failure_request(run_id: object, environment: Mapping[str, str]) -> FailureRequest:
-    """Builds the request that marks a run as failed when its controller can't.
-
-    Args:
-        run_id: of the run.
-        environment: variables that connect to the ZenML server; holds the run's token.
-
-    Returns:
-        The request.
-    """
-    return FailureRequest(
-        method="PUT",
-        url=f"{environment['ZENML_STORE_URL'].rstrip('/')}/api/v1/runs/{run_id}",
-        headers={"Authorization": f"Bearer {environment['ZENML_STORE_API_TOKEN']}"},
-        body={
-            "status": ExecutionStatus.FAILED.value,
-            "status_reason": "The controller on Lightning AI was never started or was killed.",
-        },
     )
 
 
