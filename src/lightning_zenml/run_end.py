@@ -23,7 +23,7 @@ FAILURE = "LIGHTNING_ZENML_FAILURE"
 """Variable with the reason of the failure."""
 FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
 """ZenML's final statuses."""
-_REASON_LIMIT = 250
+REASON_LIMIT = 250
 """Characters of a reason that every ZenML server can store."""
 
 
@@ -45,12 +45,12 @@ def end_run(
     status = "stopped" if before == "stopping" else status
     # First the run: a step that may be retried ends only in a run that does. `stopped` it becomes with its last step.
     under_way = "stopping" if status == "stopped" else status
-    put(f"runs/{run_id}", {"status": under_way, "status_reason": reason[:_REASON_LIMIT]})
+    put(f"runs/{run_id}", {"status": under_way, "status_reason": reason[:REASON_LIMIT]})
     for step in _steps(run_id, get):
         if step["body"]["status"] not in FINISHED:
             _end_step(step["id"], status, put)
     if get(f"runs/{run_id}")["body"]["status"] not in FINISHED:
-        put(f"runs/{run_id}", {"status": status, "status_reason": reason[:_REASON_LIMIT]})
+        put(f"runs/{run_id}", {"status": status, "status_reason": reason[:REASON_LIMIT]})
 
 
 def _steps(run_id: str, get: Callable[..., Any]) -> list[dict[str, Any]]:

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zenml import __version__ as zenml_version
-from zenml.client import Client
 from zenml.integrations.registry import integration_registry
 from zenml.logger import get_logger
-from zenml.orchestrators.publish_utils import publish_failed_pipeline_run
 from zenml.utils import source_utils
 
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
@@ -26,7 +24,7 @@ from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator.context import SETTINGS
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.placement import Placement
-from lightning_zenml.orchestrator.submitted import settings_credentials
+from lightning_zenml.orchestrator.submitted import fail, settings_credentials
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
 
@@ -66,8 +64,8 @@ class Submission:
             for update in self.launch.follow():
                 print(update.log, end="", flush=True)
                 status = update.status
-        except StudioLostError:
-            self._give_up()
+        except StudioLostError as error:
+            self._give_up(error)
             raise
         except BaseException:
             self._let_go()
@@ -87,8 +85,8 @@ class Submission:
                 status = update.status
                 if update.runs or status.phase is Phase.FINISHED:
                     break
-        except StudioLostError:
-            self._give_up()
+        except StudioLostError as error:
+            self._give_up(error)
             raise
         except BaseException:
             self._let_go()
@@ -103,11 +101,9 @@ class Submission:
         with contextlib.suppress(LaunchError):
             self.launch.leave()
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: StudioLostError) -> None:
         """The studio is lost: nobody else is left who could tell ZenML and release what there is."""
-        run = Client().get_pipeline_run(self.run.id, hydrate=False)
-        if not run.status.is_finished:
-            publish_failed_pipeline_run(self.run.id)
+        fail(self.run, str(error))
         self.launch.release()
 
 
