@@ -1,7 +1,7 @@
 """Reads runs, steps, stacks and versions from a ZenML server over REST.
 
-For the Action, which runs where importing ZenML would cost seconds. Endpoints and fields are those of ZenML 0.98
-(`zenml/zen_server/routers`, `zenml/models/v2`).
+For the Action, which runs where importing ZenML would cost seconds. Endpoints and fields are those of ZenML 0.95 to
+0.98 (`zenml/zen_server/routers`, `zenml/models/v2`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 from lightning_zenml.run_end import FINISHED, end_run
 from lightning_zenml.zenml_rest import ZenMLRest, ZenMLServerError
 
-SUPPORTED_VERSION = "0.98"
+SUPPORTED_VERSIONS = ("0.95", "0.96", "0.97", "0.98")
+"""Of ZenML, as in pyproject.toml; `make compat` tries the oldest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +156,10 @@ class ZenMLServer:
             if not isinstance(data, dict) or "version" not in data:
                 raise ZenMLServerError(f"{self.url} isn't a ZenML server.")
             version = str(data["version"])
-            if version != SUPPORTED_VERSION and not version.startswith(f"{SUPPORTED_VERSION}."):
+            if ".".join(version.split(".")[:2]) not in SUPPORTED_VERSIONS:
                 raise ZenMLServerError(
-                    f"The ZenML server {self.url} has version {version}; supported is {SUPPORTED_VERSION}."
+                    f"The ZenML server {self.url} has version {version}; supported are {SUPPORTED_VERSIONS[0]} to "
+                    f"{SUPPORTED_VERSIONS[-1]}."
                 )
             pro = data.get("deployment_type") == "cloud"
             dashboard = data.get("pro_dashboard_url") or data.get("dashboard_url") if pro else data.get("server_url")

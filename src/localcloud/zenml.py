@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -102,8 +103,6 @@ class Server:
 def zenml_server(root: Path) -> Iterator[ZenML]:
     """Runs a ZenML server on a database of its own.
 
-    The migrations take several seconds, so their result is kept in the user's cache folder, per version of ZenML.
-
     Args:
         root: folder for database, configuration and log.
 
@@ -111,10 +110,7 @@ def zenml_server(root: Path) -> Iterator[ZenML]:
         The server.
     """
     root.mkdir(parents=True, exist_ok=True)
-    template = _template()
-    if not template.exists():
-        _make_template(template, root / "template")
-    shutil.copyfile(template, root / "zenml.db")
+    shutil.copyfile(database(), root / "zenml.db")
     with Server(root) as server:
         url = server.url
         token = _login(url)
@@ -127,6 +123,23 @@ def zenml_server(root: Path) -> Iterator[ZenML]:
             {"name": "ci", "description": "ci"},
         )
         yield ZenML(url=url, api_key=key["body"]["key"], token=token, server=server)
+
+
+def database() -> Path:
+    """The database of a ZenML server on which nobody has done anything yet; a file to copy.
+
+    The migrations that make it take several seconds, so it is kept in the user's cache folder, per version of ZenML.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kept = cache / "lightning-zenml-localcloud" / f"zenml-{version('zenml')}.db"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            with Server(Path(folder)) as server:
+                _login(server.url)
+            # Renamed into place: two test workers may do this at once.
+            (Path(folder) / "zenml.db").replace(kept)
+    return kept
 
 
 @contextmanager
@@ -154,22 +167,6 @@ def _server(root: Path, port: int) -> Iterator[None]:
     }
     with service(command, ready_url=f"{url}/health", log=root / "zenml-server.log", environment=environment):
         yield
-
-
-def _template() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "lightning-zenml-localcloud" / f"zenml-{version('zenml')}.db"
-
-
-def _make_template(template: Path, root: Path) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    with Server(root) as server:
-        _login(server.url)
-    template.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed into place: two test workers may do this at once.
-    copy = template.with_suffix(f".{os.getpid()}")
-    shutil.copyfile(root / "zenml.db", copy)
-    copy.replace(template)
 
 
 def _login(url: str) -> str:
