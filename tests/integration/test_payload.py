@@ -120,7 +120,15 @@ class Studio:
             "release": "none",
             "leased": False,
             "on_failure": [],
-            "studio": {"name": "zenml-x", "url": "https://lightning/x", "machine": "CPU"},
+            "restarts": 0,
+            "studio": {
+                "name": "zenml-x",
+                "url": "https://lightning/x",
+                "machine": "CPU",
+                "cloud_url": "https://lightning",
+                "teamspace": "acme/vision",
+            },
+            "credentials": {"LIGHTNING_USER_ID": "u", "LIGHTNING_API_KEY": "k"},
             "platform": {"url": self.platform.url, "authorization": "Basic secret"},
         }
         folder = self.root / "launches" / launch_id
