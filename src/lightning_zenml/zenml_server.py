@@ -1,7 +1,7 @@
 """Reads runs, steps, stacks and versions from a ZenML server over REST.
 
-For the Action, which runs where importing ZenML would cost seconds. Endpoints and fields are those of ZenML 0.98
-(`zenml/zen_server/routers`, `zenml/models/v2`).
+For the Action, which runs where importing ZenML would cost seconds. Endpoints and fields are those of ZenML 0.95 to
+0.98 (`zenml/zen_server/routers`, `zenml/models/v2`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lightning_zenml.run_end import FINISHED, end_run
 from lightning_zenml.zenml_rest import ZenMLRest, ZenMLServerError
 
-SUPPORTED_VERSION = "0.98"
-FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
+SUPPORTED_VERSIONS = ("0.95", "0.96", "0.97", "0.98")
+"""Of ZenML, as in pyproject.toml; `make compat` tries the oldest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +156,10 @@ class ZenMLServer:
             if not isinstance(data, dict) or "version" not in data:
                 raise ZenMLServerError(f"{self.url} isn't a ZenML server.")
             version = str(data["version"])
-            if version != SUPPORTED_VERSION and not version.startswith(f"{SUPPORTED_VERSION}."):
+            if ".".join(version.split(".")[:2]) not in SUPPORTED_VERSIONS:
                 raise ZenMLServerError(
-                    f"The ZenML server {self.url} has version {version}; supported is {SUPPORTED_VERSION}."
+                    f"The ZenML server {self.url} has version {version}; supported are {SUPPORTED_VERSIONS[0]} to "
+                    f"{SUPPORTED_VERSIONS[-1]}."
                 )
             pro = data.get("deployment_type") == "cloud"
             dashboard = data.get("pro_dashboard_url") or data.get("dashboard_url") if pro else data.get("server_url")
@@ -289,21 +291,17 @@ class ZenMLServer:
         body = {"status": "stopping", "status_reason": "Stop requested."}
         self._rest.put(f"runs/{run_id}", body)
 
-    def end_run(self, run_id: str) -> None:
-        """Records a run as stopped whose controller was killed and can't do so itself; a finished run stays as it is.
+    def end_run(
+        self, run_id: str, *, status: str = "stopped", reason: str = "Its launch on Lightning AI was stopped."
+    ) -> None:
+        """Records the end of a run whose controller was killed and can't do so itself; a finished run stays as it is.
 
         Args:
             run_id: of the run.
+            status: `stopped` or `failed`.
+            reason: shown with the run.
         """
-        if self.run(run_id).finished:
-            return
-        # The server derives a run's status from its steps, so these come first.
-        for step in self._rest.pages("steps", pipeline_run_id=run_id, exclude_retried=True):
-            if step["body"]["status"] not in FINISHED:
-                now = datetime.now(UTC).replace(tzinfo=None).isoformat()
-                self._rest.put(f"steps/{step['id']}", {"status": "stopped", "end_time": now})
-        body = {"status": "stopped", "status_reason": "Its launch on Lightning AI was stopped."}
-        self._rest.put(f"runs/{run_id}", body)
+        end_run(run_id, status=status, reason=reason, get=self._rest.get, put=self._rest.put)
 
     def run_url(self, run_id: str, project_id: str) -> str:
         """Builds the address of a run's page on the dashboard.

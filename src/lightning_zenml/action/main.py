@@ -114,7 +114,7 @@ class _Main:
                 launch = Launcher(lightning, notify=self._log.line, on_hold=self._hold).launch(spec)
             return self._follow(launch)
         except (LaunchError, PackageError, ZenMLServerError) as error:
-            return self._give_up(launch, str(error))
+            return self._give_up(launch, str(error), lost=isinstance(error, StudioLostError))
         except Cancelled:
             self._cancel(launch)
             raise
@@ -253,17 +253,21 @@ class _Main:
         failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
         return self._fail(failure, runs=runs, cost=cost)
 
-    def _give_up(self, launch: Launch | None, message: str) -> int:
+    def _give_up(self, launch: Launch | None, message: str, *, lost: bool = False) -> int:
         """Fails for a reason that the launch's own record does not tell."""
         released = not self._held
         if launch is not None:
             try:
                 launch.release()
                 released = True
+                lost = lost or launch.hold.release != "none"
             except LaunchError as error:
                 message = f"{message} And the studio could not be released yet: {error}"
+            if lost:
+                end_runs(self._zenml, self._runs.ids, self._workflow, lost=message)
+                self._runs.refresh(launch.machine)
         failure = Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message)
-        return self._fail(failure, released=released)
+        return self._fail(failure, released=released, runs=self._runs.reports)
 
     def _fail(
         self,

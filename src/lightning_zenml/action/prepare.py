@@ -102,6 +102,7 @@ class Preparation:
             keep_studio=inputs.keep_studio,
             interruptible=bool(settings.get("interruptible")),
             cloud=settings.get("cloud"),
+            on_failure=("-m", "lightning_zenml.run_end"),
         )
         return lightning, spec
 

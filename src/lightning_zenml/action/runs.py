@@ -80,13 +80,23 @@ class Runs:
         return next((run.status for run in self.reports if run.status not in ("completed", "cached")), None)
 
 
-def end_runs(zenml: ZenMLServer, run_ids: Iterable[str], workflow: Workflow) -> None:
-    """Records runs as stopped in ZenML whose controllers had no time to do so themselves."""
+def end_runs(zenml: ZenMLServer, run_ids: Iterable[str], workflow: Workflow, *, lost: str | None = None) -> None:
+    """Records runs as ended in ZenML whose controllers had no time to do so themselves.
+
+    Args:
+        zenml: the ZenML server.
+        run_ids: their ids.
+        workflow: the runner.
+        lost: why they failed; None: they were stopped.
+    """
     for run_id in run_ids:
         try:
-            zenml.end_run(run_id)
+            if lost is None:
+                zenml.end_run(run_id)
+            else:
+                zenml.end_run(run_id, status="failed", reason=lost)
         except ZenMLServerError as error:
-            workflow.warning(f"ZenML could not be told that the run is stopped: {error}")
+            workflow.warning(f"ZenML could not be told that the run has ended: {error}")
 
 
 def _report(step: Step, machine: str | None) -> StepReport:
