@@ -18,7 +18,8 @@ import pytest
 import requests
 
 from lightning_zenml.orchestrator.submission import failure_request
-from lightning_zenml.zenml_server import Run, ZenMLServer
+from lightning_zenml.zenml_records import Run
+from lightning_zenml.zenml_server import ZenMLServer
 from localcloud.stack import Stack, client_environment
 
 STUDIO_URL = "https://lightning.example/acme/teamspaces/vision/studios/main"
