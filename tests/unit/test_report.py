@@ -335,7 +335,10 @@ def test_names_in_diagrams_mean_nothing_to_mermaid(name: str, other: str) -> Non
         rf"flowchart LR\n{nodes}  s\d+ --> s\d+\n  classDef failed .*", graph(run, lambda _: icon) or ""
     )
     bars = rf"(\n  {icon} [\w .+-]+ :crit, \d+, \d+){{2}}"
-    assert re.fullmatch(rf"gantt\n  dateFormat x\n  axisFormat [^\n]*{bars}", timeline(run, lambda _: icon) or "")
+    assert re.fullmatch(
+        rf"gantt\n  title [^\n]*\n  dateFormat x\n  axisFormat [^\n]*\n  tickInterval 1second{bars}",
+        timeline(run, lambda _: icon) or "",
+    )
 
 
 def test_a_long_chain_is_drawn_from_top_to_bottom_and_a_huge_one_not_at_all() -> None:
@@ -449,7 +452,7 @@ def test_a_full_summary_keeps_more_than_a_full_comment() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0 s"), (59.9, "59 s"), (60, "1 min 00 s"), (3_599, "59 min 59 s"), (3_661, "1 h 01 min")],
+    [(0, "0 s"), (0.26, "0.3 s"), (59.9, "59 s"), (60, "1 min 00 s"), (3_599, "59 min 59 s"), (3_661, "1 h 01 min")],
 )
 def test_elapsed(seconds: float, shown: str) -> None:
     assert f"| **Elapsed** | {shown} |" in comment(replace(STARTING, elapsed=seconds), MARKER)

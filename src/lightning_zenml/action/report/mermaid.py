@@ -16,6 +16,8 @@ _MOST_STEPS = 100
 _MOST_EDGES = 400
 """Mermaid draws no more than 500 edges and 50,000 characters, and nobody reads such a graph."""
 _LONGEST_NAME = 60
+_SHORT = 10_000
+"""Milliseconds."""
 _COLORS = {
     "completed": ("#1a7f37", "#dafbe1", "#0f5323"),
     "cached": ("#0969da", "#ddf4ff", "#0a3069"),
@@ -74,18 +76,30 @@ def timeline(run: RunReport, icon: Callable[[str], str]) -> str | None:
         A Mermaid gantt chart; None where there is nothing to see, or too much.
     """
     bars = [step for step in run.steps if step.start is not None and step.duration is not None]
-    if not bars or len(bars) > _MOST_STEPS:
+    if len(bars) < 2 or len(bars) > _MOST_STEPS:
         return None
-    lines = ["gantt", "  dateFormat x", "  axisFormat %H:%M:%S"]
-    lines += [_bar(step, icon) for step in sorted(bars, key=lambda step: (step.start is None, step.start))]
+    lines = ["gantt", "  title Timeline, in your time zone", "  dateFormat x", "  axisFormat %H:%M:%S"]
+    first, last = min(map(_start, bars)), max(_start(step) + _length(step) for step in bars)
+    if last - first < _SHORT:
+        # Mermaid's own choice would be parts of a second.
+        lines.append("  tickInterval 1second")
+    lines += [_bar(step, icon) for step in sorted(bars, key=_start)]
     return "\n".join(lines)
 
 
 def _bar(step: StepReport, icon: Callable[[str], str]) -> str:
-    start = int(step.start.timestamp() * 1000) if step.start else 0
-    end = start + max(int((step.duration or 0) * 1000), 1)
     tag = _TAGS.get(_kind(step.status))
-    return f"  {icon(step.status)} {_name(step.name)} :{f'{tag}, ' if tag else ''}{start}, {end}"
+    start = _start(step)
+    return f"  {icon(step.status)} {_name(step.name)} :{f'{tag}, ' if tag else ''}{start}, {start + _length(step)}"
+
+
+def _start(step: StepReport) -> int:
+    """Milliseconds, as Mermaid takes them."""
+    return int(step.start.timestamp() * 1000) if step.start else 0
+
+
+def _length(step: StepReport) -> int:
+    return max(int((step.duration or 0) * 1000), 1)
 
 
 def _name(name: str) -> str:

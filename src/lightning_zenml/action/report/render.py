@@ -118,8 +118,10 @@ def _render(template: str, report: Report, **context: object) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def _duration(seconds: float | None) -> str:
-    whole = int(max(seconds or 0, 0))
+def _duration(seconds: float) -> str:
+    if 0 < seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(max(seconds, 0))
     hours, minutes = whole // 3600, whole // 60 % 60
     if hours:
         return f"{hours} h {minutes:02} min"
