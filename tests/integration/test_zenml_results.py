@@ -85,6 +85,7 @@ for name, accuracy, ref in (
         measured.with_options(run_name=name)(accuracy)
     note(name, ref)
 another.with_options(run_name="another")()
+another.with_options(run_name="plain")()
 note("another", "refs/heads/main")
 """
 
@@ -169,12 +170,12 @@ def test_the_base_branch_is_the_pull_request_s(server: ZenMLServer, ids: dict[st
         hub.add_pull_request("octo/model", 5, head_sha=SHA, head_ref="better", base_ref="main")
         github = GitHub(hub.url, hub.token)
         assert base_of(run, server, event(), github) == ("main", "second", SHA)
-        assert base_of(run, server, event(GITHUB_SHA="b" * 40), github) == ("trunk", None, None)
+        assert base_of(run, server, event(GITHUB_SHA="b" * 40), github) == ("main", "second", SHA)
+        assert base_of(server.run(ids["plain"]), server, event(GITHUB_SHA="b" * 40), github) == ("trunk", None, None)
         assert base_of(run, server, event(), GitHub(hub.url, "wrong")) == ("trunk", None, None)
     assert base_of(run, server, event()) == ("trunk", None, None)
     assert base_of(run, server, event(), base="main") == ("main", "second", SHA)
-    on_main = event(GITHUB_REF="refs/heads/main")
-    assert base_of(server.run(ids["second"]), server, on_main, base="main") == ("main", "first", SHA)
+    assert base_of(server.run(ids["second"]), server, event(), base="main") == ("main", "first", SHA)
     nowhere = Event.from_environ({}, read=lambda path: "{}")
     assert base_of(run, server, nowhere) is None
 

@@ -272,6 +272,7 @@ def hostile(text: str) -> Report:
         commit_sha=text,
         commit_url=text,
         branch=text,
+        leg=text,
         runs=(run, run),
         jobs=(JobReport(step=text, machine=text, url=text, cost=1),),
         workflow_run_url=text,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.github import GitHub, GitHubError
 from lightning_zenml.action.metrics import Metric, ReportSettings, collect
@@ -45,12 +43,17 @@ class Baseline:
             ZenMLServerError: ZenML can't tell.
         """
         if run.id not in self._found:
-            self._found[run.id] = self._find(run) if self._branch else None
+            self._found[run.id] = self._find(run)
         return self._found[run.id]
 
-    def _find(self, run: Run) -> tuple[BaseReport, tuple[Metric, ...] | None]:
-        branch = self._branch
-        earlier = self._event.ref == f"refs/heads/{branch}"
+    def _find(self, run: Run) -> tuple[BaseReport, tuple[Metric, ...] | None] | None:
+        # An earlier launch, that is followed, may come from another event.
+        noted = run.metadata.get("github")
+        github = noted if isinstance(noted, dict) else {}
+        branch = self._branch(str(github.get("sha") or self._event.head_sha))
+        if not branch:
+            return None
+        earlier = (github.get("ref") or self._event.ref) == f"refs/heads/{branch}"
         base = self._results.last_completed(run, repository=self._event.repository, branch=branch, earlier=earlier)
         if base is None:
             return BaseReport(branch=branch), None
@@ -61,17 +64,16 @@ class Baseline:
         metrics = collect(base, steps, self._results.artifacts(base), self._results.models(base, steps))
         return report, metrics
 
-    @cached_property
-    def _branch(self) -> str:
+    def _branch(self, sha: str) -> str:
+        """The base branch; a push doesn't name the pull requests that its commit belongs to."""
         event = self._event
-        return self._settings.base or event.base_branch or self._base_of_commit() or event.default_branch
+        return self._settings.base or event.base_branch or self._base_of_commit(sha) or event.default_branch
 
-    def _base_of_commit(self) -> str:
-        """A push doesn't name the pull requests that it belongs to."""
-        if self._github is None or not self._event.branch:
+    def _base_of_commit(self, sha: str) -> str:
+        if self._github is None:
             return ""
         try:
-            found = self._github.pull_requests_of_commit(self._event.repository, self._event.head_sha)
+            found = self._github.pull_requests_of_commit(self._event.repository, sha)
         except GitHubError:
             # The comment meets the same error and tells of it.
             return ""

@@ -142,6 +142,7 @@ class Report:
         commit_sha: that runs.
         commit_url: page of the commit.
         branch: that the commit is on.
+        leg: of the matrix.
         runs: pipeline runs that the command started.
         jobs: that steps run as.
         workflow_run_url: page of the workflow run.
@@ -161,6 +162,7 @@ class Report:
     commit_sha: str | None = None
     commit_url: str | None = None
     branch: str | None = None
+    leg: str | None = None
     runs: tuple[RunReport, ...] = ()
     jobs: tuple[JobReport, ...] = ()
     workflow_run_url: str | None = None
