@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import boto3
 import pytest
@@ -180,12 +182,13 @@ def test_the_base_branch_is_the_pull_request_s(server: ZenMLServer, ids: dict[st
     assert base_of(run, server, nowhere) is None
 
 
-def read(server: ZenMLServer, run_id: str) -> RunReport:
-    """What is told of a run that has ended."""
+def read(server: ZenMLServer, run_id: str, jobs: Sequence[Mapping[str, Any]] = ()) -> RunReport:
+    """What is told of a run that has ended, on a studio with a CPU."""
     settings = ReportSettings(base="main")
     baseline = Baseline(server, event(), None, settings)
     runs = Runs(server, Workflow({}, io.StringIO()), baseline=baseline, settings=settings)
     runs.add({"run_id": run_id, "run_name": "r", "pipeline": "p", "run_url": "u", "orchestrator_url": None})
+    runs.set_jobs(jobs)
     runs.refresh("CPU", ended=True)
     (report,) = runs.reports
     return report
@@ -215,3 +218,26 @@ def test_without_the_log_the_traceback_is_told(server: ZenMLServer, zenml_stack:
     (log,) = [step.log for step in report.steps if step.log]
     assert "evaluating" not in log
     assert log.endswith("ValueError: the accuracy is negative")
+
+
+def test_steps_that_are_jobs_are_told_with_their_machines_and_costs(server: ZenMLServer, ids: dict[str, str]) -> None:
+    def job(run_id: str, **changes: Any) -> dict[str, Any]:
+        # As `lightning_zenml.orchestrator.step_job` records them: an hour from second 1,000 on.
+        times = {"started": 1_000.0, "ended": 4_600.0}
+        return {"run_id": run_id, "url": "u", "machine": "A100", "num_machines": 1, "price": 2.5, **times, **changes}
+
+    jobs = [
+        job(ids["first"], step="train", machine="L4"),
+        job(ids["first"], step="train", num_machines=2),
+        job(ids["second"], step="load"),
+        job(ids["first"], step="evaluate", price=None),
+        job(ids["first"], step="prepare", started=None, ended=None),
+    ]
+    machines = {step.name: step.machine for step in read(server, ids["first"], jobs).steps}
+    assert machines == {"prepare": "A100", "load": "CPU", "train": "2 x A100", "evaluate": "A100"}
+    settings = ReportSettings()
+    runs = Runs(
+        server, Workflow({}, io.StringIO()), baseline=Baseline(server, event(), None, settings), settings=settings
+    )
+    runs.set_jobs(jobs)
+    assert [job.cost for job in runs.jobs] == [2.5, 5.0, 2.5, None, 0.0]

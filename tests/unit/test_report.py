@@ -42,6 +42,7 @@ from lightning_zenml.launch.spec import Failure, Phase
 GOLDEN = Path(__file__).parents[1] / "golden"
 MARKER = marker("CI / train")
 STUDIO_URL = "https://lightning.ai/octo/research/studios/ci"
+JOB_URL = f"{STUDIO_URL}/app?app_id=jobs&job_name=train_cnn-1"
 RUN_URL = f"{STUDIO_URL}/app?app_id=jobs&job_name=training-1"
 
 STARTING = Report(
@@ -58,7 +59,14 @@ BEGUN = datetime(2026, 1, 2, 2, 59, 0, tzinfo=UTC)
 STEPS = (
     StepReport(name="load", status="cached", start=BEGUN, duration=0.2, machine="T4"),
     StepReport(name="split", status="completed", start=BEGUN + timedelta(seconds=4), duration=21.9, machine="T4"),
-    StepReport(name="train_cnn", status="running", start=BEGUN + timedelta(seconds=26), duration=161.2, machine="A100"),
+    StepReport(
+        name="train_cnn",
+        status="running",
+        start=BEGUN + timedelta(seconds=26),
+        duration=161.2,
+        machine="A100",
+        job_url=JOB_URL,
+    ),
     StepReport(name="train_tree", status="running", start=BEGUN + timedelta(seconds=27), duration=160.2, machine="T4"),
     StepReport(name="evaluate", status="waiting"),
 )
@@ -110,7 +118,7 @@ COMPLETED = replace(
     state=State.COMPLETED,
     elapsed=7_512.0,
     cost=3.456,
-    jobs=(JobReport(step="train_cnn", machine="A100", url=f"{STUDIO_URL}/jobs/1", cost=2.8),),
+    jobs=(JobReport(step="train_cnn", machine="A100", url=JOB_URL, cost=2.8),),
     runs=(
         replace(
             RUNNING.runs[0],
@@ -251,7 +259,7 @@ def test_page_is_tables_and_a_log() -> None:
 
 
 def hostile(text: str) -> Report:
-    step = StepReport(name=text, status=text, machine=text, start=BEGUN, duration=1, log=text)
+    step = StepReport(name=text, status=text, machine=text, job_url=text, start=BEGUN, duration=1, log=text)
     run = RunReport(
         run_name=text,
         run_url=text,

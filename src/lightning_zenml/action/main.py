@@ -180,13 +180,14 @@ class _Main:
             self._log.feed(update.log)
             for record in update.runs:
                 self._add_run(record)
+            self._runs.set_jobs(update.jobs)
             if self._inputs.is_async and self._runs and status.phase is not Phase.FINISHED:
                 return self._leave(launch)
             if status.phase is not Phase.FINISHED and self._costs_too_much(launch):
                 return self._stop_for_cost(launch)
             if self._reporter.is_due:
                 self._runs.refresh(launch.machine)
-            self._reporter.update(cost=launch.cost, runs=self._runs.reports)
+            self._reporter.update(cost=launch.cost, runs=self._runs.reports, jobs=self._runs.jobs)
         self._log.title("Release the studio")
         launch.release()
         self._log.line(_released(launch))

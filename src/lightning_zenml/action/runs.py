@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 from lightning_zenml.action.baseline import Baseline
 from lightning_zenml.action.failure import in_repository
 from lightning_zenml.action.metrics import Metric, ReportSettings, collect, compare
-from lightning_zenml.action.report import ArtifactReport, RunReport, StepReport
+from lightning_zenml.action.report import ArtifactReport, JobReport, RunReport, StepReport
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.zenml_records import Artifact, Graph, Run, Step
 from lightning_zenml.zenml_rest import ZenMLServerError
@@ -39,6 +40,7 @@ class Runs:
         self._baseline = baseline
         self._settings = settings
         self._reports: dict[str, RunReport] = {}
+        self._jobs: tuple[Mapping[str, Any], ...] = ()
         self.steps: list[Step] = []
 
     def __bool__(self) -> bool:
@@ -53,6 +55,15 @@ class Runs:
     def reports(self) -> tuple[RunReport, ...]:
         """What is known of them."""
         return tuple(self._reports.values())
+
+    @property
+    def jobs(self) -> tuple[JobReport, ...]:
+        """The Lightning jobs that their steps run as, with what they have cost so far."""
+        return tuple(map(_job, self._jobs))
+
+    def set_jobs(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Takes all jobs so far, as our orchestrator records them (`lightning_zenml.launch.spec.Update`)."""
+        self._jobs = tuple(records)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Takes a run as our orchestrator records it (`lightning_zenml.launch.spec.Update`), and sets the outputs."""
@@ -75,7 +86,7 @@ class Runs:
         """Asks ZenML how runs and steps stand. What it can't tell now stays as it was.
 
         Args:
-            machine: that the steps run on.
+            machine: of the studio, on which all steps run that are not jobs.
             ended: asks for all that the runs have made, too.
         """
         steps: list[Step] = []
@@ -110,7 +121,10 @@ class Runs:
         graph = self._or(lambda: self._results.graph(run.id), Graph(steps=(), edges=known.edges))
         to_come = "skipped" if run.finished else "waiting"
         waiting = tuple(StepReport(name=name, status=to_come) for name in graph.steps if name not in begun)
-        return replace(known, steps=(*(_step(step, machine) for step in steps), *waiting), edges=graph.edges)
+        # Of a step that was tried again, the last job.
+        jobs = {job["step"]: job for job in self._jobs if job["run_id"] == run.id}
+        told = (_step(step, machine, jobs.get(step.name)) for step in steps)
+        return replace(known, steps=(*told, *waiting), edges=graph.edges)
 
     def _with_logs(self, known: RunReport, steps: list[Step]) -> RunReport:
         logs = {step.name: self._log(step) for step in steps if step.status == "failed"}
@@ -146,15 +160,27 @@ def end_runs(zenml: ZenMLServer, run_ids: Iterable[str], workflow: Workflow) -> 
             workflow.warning(f"ZenML could not be told that the run is stopped: {error}")
 
 
-def _step(step: Step, machine: str | None) -> StepReport:
+def _step(step: Step, machine: str | None, job: Mapping[str, Any] | None) -> StepReport:
     end = step.end or (None if step.status != "running" else datetime.now(UTC))
     return StepReport(
         name=step.name,
         status=step.status,
         duration=(end - step.start).total_seconds() if step.start and end else None,
-        machine=machine,
+        machine=_machines(job) if job else machine,
+        job_url=job["url"] if job else None,
         start=step.start,
     )
+
+
+def _job(record: Mapping[str, Any]) -> JobReport:
+    began, price = record["started"], record["price"]
+    hours = ((record["ended"] or time.time()) - began) / 3600 if began else 0.0
+    cost = 0.0 if not began else None if price is None else price * record["num_machines"] * hours
+    return JobReport(step=record["step"], machine=_machines(record), url=record["url"], cost=cost)
+
+
+def _machines(job: Mapping[str, Any]) -> str:
+    return f"{job['num_machines']} x {job['machine']}" if job["num_machines"] > 1 else str(job["machine"])
 
 
 def _artifact(artifact: Artifact) -> ArtifactReport:

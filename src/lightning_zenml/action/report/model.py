@@ -39,6 +39,7 @@ class StepReport:
         status: ZenML's, or `waiting` for a step that has not begun.
         duration: seconds; of a running step so far.
         machine: that it runs on.
+        job_url: page of the job that it runs as, if it is one.
         start: when it began.
         log: the end of what it printed, where it failed.
     """
@@ -47,6 +48,7 @@ class StepReport:
     status: str
     duration: float | None = None
     machine: str | None = None
+    job_url: str | None = None
     start: datetime | None = None
     log: str = ""
 
