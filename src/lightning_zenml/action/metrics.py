@@ -111,7 +111,8 @@ def collect(
         artifacts: that it made.
         models: metadata by name of model.
     """
-    found = [Metric(name=name, kind="run", place="", value=value) for name, value in _numbers(run.metadata)]
+    logged = {key: value for key, value in run.metadata.items() if key != _PROVENANCE}
+    found = [Metric(name=name, kind="run", place="", value=value) for name, value in _numbers(logged)]
     for kind, places in (
         ("model", models.items()),
         ("step", ((step.name, step.metadata) for step in steps)),
@@ -193,16 +194,15 @@ _OF_MATERIALIZERS = frozenset(
     {"storage_size", "length", "shape", "dtype", "mean", "std", "min", "max", "nnz", "width", "height"}
     | {"num_layers", "num_params", "num_trainable_params", "num_samples", "num_batches", "batch_size"}
 )
-# What our orchestrator notes on runs and steps.
-_OF_THE_ORCHESTRATOR = frozenset({"github", "lightning"})
+_PROVENANCE = "github"
+"""What our orchestrator notes on a run, the number of a pull request among it."""
 
 
 def _numbers(metadata: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     for key, value in metadata.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
-            if prefix or key not in _OF_THE_ORCHESTRATOR:
-                yield from _numbers(value, f"{name}.")
+            yield from _numbers(value, f"{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
             yield name, value
 
