@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lightning_zenml.action.failure import Place, of_steps
-from lightning_zenml.zenml_server import Step
+from lightning_zenml.zenml_records import Step
 
 CODE = "/teamspace/studios/this_studio/.lightning_zenml/launches/zenml-x-1-2/code"
 TRACEBACK = f"""Traceback (most recent call last):

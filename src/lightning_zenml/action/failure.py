@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_zenml.launch.spec import Failure, Phase
-from lightning_zenml.zenml_server import Step
+from lightning_zenml.zenml_records import Step
 
 _CODE = re.compile(r"/[^\s\"']*/\.lightning_zenml/launches/[^/\s\"']+/code/")
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -45,7 +45,7 @@ def of_steps(steps: Iterable[Step], root: Path) -> StepFailure | None:
     """
     for step in steps:
         if step.status == "failed" and step.traceback:
-            traceback = _CODE.sub("", step.traceback).strip()
+            traceback = in_repository(step.traceback).strip()
             last_line = traceback.splitlines()[-1]
             failure = Failure(
                 phase=Phase.RUNNING,
@@ -54,6 +54,11 @@ def of_steps(steps: Iterable[Step], root: Path) -> StepFailure | None:
             )
             return StepFailure(failure=failure, place=_place(traceback, root))
     return None
+
+
+def in_repository(text: str) -> str:
+    """The text with paths of the launch's folder made relative to the repository."""
+    return _CODE.sub("", text)
 
 
 def _place(traceback: str, root: Path) -> Place | None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from lightning_zenml.action.metrics import ReportSettings
 from lightning_zenml.launch.spec import KeepStudio
 
 DEFAULTS: Mapping[str, str] = {
@@ -35,6 +36,7 @@ DEFAULTS: Mapping[str, str] = {
     "stop-on-cancel": "true",
     "comment": "auto",
     "comment-key": "",
+    "report": "",
     "github-token": "",
     "lightning-user-id": "",
     "lightning-api-key": "",
@@ -99,6 +101,7 @@ class Inputs:
         stop_on_cancel: stop the remote run when the workflow is cancelled.
         comment: whether to comment on pull requests.
         comment_key: tells several comments apart; None: derived from the workflow.
+        report: which metrics the report shows, and what is better.
         github_token: None: no comment possible.
         lightning_user_id: None: the API key alone is used, as bearer token.
         lightning_api_key: of Lightning AI.
@@ -128,6 +131,7 @@ class Inputs:
     stop_on_cancel: bool
     comment: bool
     comment_key: str | None
+    report: ReportSettings = field(default_factory=ReportSettings)
     github_token: str | None = field(repr=False)
     lightning_user_id: str | None
     lightning_api_key: str = field(repr=False)
@@ -170,6 +174,7 @@ class Inputs:
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
             comment_key=reader.optional("comment-key"),
+            report=reader.report("report"),
             github_token=reader.optional("github-token"),
             lightning_user_id=reader.optional("lightning-user-id"),
             lightning_api_key=reader.required("lightning-api-key", "your API key, from Lightning AI's settings"),
@@ -330,6 +335,16 @@ class _Reader:
             self._note(name, "may hold only texts, numbers, booleans, lists and mappings (put dates in quotes)")
             return {}
         return plain
+
+    def report(self, name: str) -> ReportSettings:
+        value = self.text(name)
+        allowed = "a YAML mapping, e.g. `metrics: {accuracy: higher, loss: lower}`"
+        settings, problems = ReportSettings.from_yaml(
+            (self._yaml(name, value, _is_mapping, allowed) or {}) if value else {}
+        )
+        for problem in problems:
+            self._note(name, problem)
+        return settings
 
     def _yaml(self, name: str, value: str, usable: Callable[[Any], bool], allowed: str) -> Any:
         try:

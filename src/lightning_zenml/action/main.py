@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_zenml.action import failure as failures
+from lightning_zenml.action.baseline import Baseline
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.github import GitHub
 from lightning_zenml.action.inputs import Inputs, InputsError
@@ -97,7 +98,8 @@ class _Main:
         self._reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event))
         self._zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
         self._preparation = Preparation(inputs, event, self._root, zenml=self._zenml, workflow=workflow, log=self._log)
-        self._runs = Runs(self._zenml, workflow)
+        baseline = Baseline(self._zenml, event, github_of(inputs, event), inputs.report)
+        self._runs = Runs(self._zenml, workflow, baseline=baseline, settings=inputs.report)
         self._held = False
         self._warned_of_cost = False
 
@@ -178,13 +180,14 @@ class _Main:
             self._log.feed(update.log)
             for record in update.runs:
                 self._add_run(record)
+            self._runs.set_jobs(update.jobs)
             if self._inputs.is_async and self._runs and status.phase is not Phase.FINISHED:
                 return self._leave(launch)
             if status.phase is not Phase.FINISHED and self._costs_too_much(launch):
                 return self._stop_for_cost(launch)
             if self._reporter.is_due:
                 self._runs.refresh(launch.machine)
-            self._reporter.update(cost=launch.cost, runs=self._runs.reports)
+            self._reporter.update(cost=launch.cost, runs=self._runs.reports, jobs=self._runs.jobs)
         self._log.title("Release the studio")
         launch.release()
         self._log.line(_released(launch))
@@ -208,7 +211,7 @@ class _Main:
     def _stop_for_cost(self, launch: Launch) -> int:
         launch.stop()
         end_runs(self._zenml, self._runs.ids, self._workflow)
-        self._runs.refresh(launch.machine)
+        self._runs.refresh(launch.machine, ended=True)
         message = (
             f"Stopped: the run has cost ${launch.cost or 0:.2f}, and `max-cost` allows ${self._inputs.max_cost:g}."
         )
@@ -232,7 +235,7 @@ class _Main:
         return 0
 
     def _conclude(self, status: Status, *, cost: float | None) -> int:
-        self._runs.refresh(self._reporter.report.machine)
+        self._runs.refresh(self._reporter.report.machine, ended=True)
         runs, bad = self._runs.reports, self._runs.bad_status
         if status.succeeded and bad is None:
             if not runs:
