@@ -47,8 +47,9 @@ lock: $(VENV)/installed
 	done
 
 $(VENV)/installed: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/bootstrap.txt
+	@# What is synced has uv and no pip: that is only there for the first time.
+	test -x $(BIN)/uv || { $(PYTHON) -m venv --clear $(VENV) && $(BIN)/python -m pip --disable-pip-version-check \
+	  install --quiet --require-hashes -r requirements/bootstrap.txt; }
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@

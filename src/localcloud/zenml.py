@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -29,11 +31,13 @@ class ZenML:
         url: base URL; the REST API lies below `/api/v1`.
         api_key: API key of the service account `ci`.
         token: access token of the administrator.
+        server: its process.
     """
 
     url: str
     api_key: str = field(repr=False)
     token: str = field(repr=False)
+    server: Server = field(repr=False)
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Sends one REST request as the administrator.
@@ -51,12 +55,53 @@ class ZenML:
         """
         return _request(self.url, self.token, method, path, body)
 
+    def go_away(self, seconds: float) -> None:
+        """Refuses connections for about so long, then is back with all that it knew.
+
+        Args:
+            seconds: until it answers again; it needs some to start.
+        """
+        back = time.monotonic() + seconds - self.server.start_seconds
+        self.server.stop()
+        time.sleep(max(0, back - time.monotonic()))
+        self.server.start()
+
+
+class Server:
+    """The process of a ZenML server, always at the same address.
+
+    Args:
+        root: folder for database, configuration and log.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._port = free_port()
+        self._running = ExitStack()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start_seconds = 0.0
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        began = time.monotonic()
+        self._running.enter_context(_server(self._root, self._port))
+        self.start_seconds = time.monotonic() - began
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._running.close()
+
 
 @contextmanager
 def zenml_server(root: Path) -> Iterator[ZenML]:
     """Runs a ZenML server on a database of its own.
-
-    The migrations take several seconds, so their result is kept in the user's cache folder, per version of ZenML.
 
     Args:
         root: folder for database, configuration and log.
@@ -65,11 +110,9 @@ def zenml_server(root: Path) -> Iterator[ZenML]:
         The server.
     """
     root.mkdir(parents=True, exist_ok=True)
-    template = _template()
-    if not template.exists():
-        _make_template(template, root / "template")
-    shutil.copyfile(template, root / "zenml.db")
-    with _server(root) as url:
+    shutil.copyfile(database(), root / "zenml.db")
+    with Server(root) as server:
+        url = server.url
         token = _login(url)
         account = _request(url, token, "POST", "service_accounts", {"name": "ci", "description": "ci", "active": True})
         key = _request(
@@ -79,12 +122,28 @@ def zenml_server(root: Path) -> Iterator[ZenML]:
             f"service_accounts/{quote(account['id'])}/api_keys",
             {"name": "ci", "description": "ci"},
         )
-        yield ZenML(url=url, api_key=key["body"]["key"], token=token)
+        yield ZenML(url=url, api_key=key["body"]["key"], token=token, server=server)
+
+
+def database() -> Path:
+    """The database of a ZenML server on which nobody has done anything yet; a file to copy.
+
+    The migrations that make it take several seconds, so it is kept in the user's cache folder, per version of ZenML.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kept = cache / "lightning-zenml-localcloud" / f"zenml-{version('zenml')}.db"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            with Server(Path(folder)) as server:
+                _login(server.url)
+            # Renamed into place: two test workers may do this at once.
+            (Path(folder) / "zenml.db").replace(kept)
+    return kept
 
 
 @contextmanager
-def _server(root: Path) -> Iterator[str]:
-    port = free_port()
+def _server(root: Path, port: int) -> Iterator[None]:
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "uvicorn", "zenml.zen_server.zen_server_api:app"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
@@ -107,23 +166,7 @@ def _server(root: Path) -> Iterator[str]:
         "LIGHTNING_ZENML_STOCK": "1",
     }
     with service(command, ready_url=f"{url}/health", log=root / "zenml-server.log", environment=environment):
-        yield url
-
-
-def _template() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "lightning-zenml-localcloud" / f"zenml-{version('zenml')}.db"
-
-
-def _make_template(template: Path, root: Path) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    with _server(root) as url:
-        _login(url)
-    template.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed into place: two test workers may do this at once.
-    copy = template.with_suffix(f".{os.getpid()}")
-    shutil.copyfile(root / "zenml.db", copy)
-    copy.replace(template)
+        yield
 
 
 def _login(url: str) -> str:

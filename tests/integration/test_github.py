@@ -60,7 +60,7 @@ class TestPullRequestsOfCommit:
     @pytest.mark.parametrize("sha", [HEAD, MERGE])
     def test_head_and_merge(self, github: GitHub, server: LocalGitHub, sha: str) -> None:
         assert github.pull_requests_of_commit("Octo/Repo", sha) == (
-            PullRequest(number=5, url=f"{server.server_url}/octo/repo/pull/5", head_sha=HEAD),
+            PullRequest(number=5, url=f"{server.server_url}/octo/repo/pull/5", head_sha=HEAD, base_ref="main"),
         )
 
     @pytest.mark.parametrize("sha", [OLDER, OTHER, "not-a-sha"])

@@ -119,8 +119,16 @@ class Studio:
             "timeout": None,
             "release": "none",
             "leased": False,
-            "failure_request": None,
-            "studio": {"name": "zenml-x", "url": "https://lightning/x", "machine": "CPU"},
+            "on_failure": [],
+            "restarts": 0,
+            "studio": {
+                "name": "zenml-x",
+                "url": "https://lightning/x",
+                "machine": "CPU",
+                "cloud_url": "https://lightning",
+                "teamspace": "acme/vision",
+            },
+            "credentials": {"LIGHTNING_USER_ID": "u", "LIGHTNING_API_KEY": "k"},
             "platform": {"url": self.platform.url, "authorization": "Basic secret"},
         }
         folder = self.root / "launches" / launch_id
@@ -294,31 +302,43 @@ def test_a_client_that_follows_releases_the_studio_itself(studio: Studio) -> Non
     wait_for(lambda: studio.platform.sent("POST", "/stop"))
 
 
+TELL = """
+import os
+with open(os.environ['LIGHTNING_ZENML_LAUNCH_DIR'] + '/told', 'w') as file:
+    file.write(os.environ['LIGHTNING_ZENML_FAILURE'])
+"""
+
+
 def test_a_killed_supervisor_is_noticed_reported_and_the_studio_released(studio: Studio) -> None:
-    request = {
-        "method": "PUT",
-        "url": studio.platform.url + "/run",
-        "headers": {"X": "1"},
-        "body": {"status": "failed"},
-    }
     command = "sleep 300 & echo $! > ../child; touch ../up; wait"
-    studio.start(command=command, release="delete", failure_request=request)
+    studio.start(command=command, release="delete", on_failure=["-c", TELL])
     studio.call("leave")
     folder = studio.root / "launches/l-1"
     wait_for((folder / "up").exists)
     os.kill(int((folder / "pid").read_text()), 9)
     wait_for(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
-    assert json.loads(studio.platform.sent("PUT", "/run")[0][3]) == {"status": "failed"}
     child = Path("/proc") / (folder / "child").read_text().strip() / "cmdline"
     wait_for(lambda: not child.exists() or not child.read_bytes())
-    assert "supervisor" in json.loads((folder / "status.json").read_text())["failure"]["message"]
+    message = json.loads((folder / "status.json").read_text())["failure"]["message"]
+    assert "supervisor" in message
+    assert (folder / "told").read_text() == message
 
 
-def test_a_command_that_never_started_is_reported(studio: Studio) -> None:
-    request = {"method": "PUT", "url": studio.platform.url + "/run", "headers": {}, "body": {"status": "failed"}}
-    studio.start(commands=["false"], failure_request=request)
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"commands": ["false"]}, "Command 1 of 1 failed with exit code 1: false"),
+        ({"command": "exit 3"}, "The run failed with exit code 3: exit 3"),
+        ({"command": "true"}, None),
+    ],
+)
+def test_a_failure_is_reported_before_the_record_says_so(
+    studio: Studio, changes: dict[str, Any], told: str | None
+) -> None:
+    studio.start(on_failure=["-c", TELL], **changes)
     studio.finish()
-    assert studio.platform.sent("PUT", "/run")
+    file = studio.root / "launches/l-1/told"
+    assert (file.read_text() if file.exists() else None) == told
 
 
 def test_one_launch_at_a_time_has_the_lease(tmp_path: Path) -> None:

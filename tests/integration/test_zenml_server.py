@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import requests
 
-from lightning_zenml.zenml_server import ZenMLServer, ZenMLServerError
+from lightning_zenml.zenml_rest import ZenMLServerError
+from lightning_zenml.zenml_server import ZenMLServer
 from localcloud.service import free_port
 from localcloud.stack import Stack
 
@@ -38,7 +39,7 @@ def test_token_is_minted_for_as_long_as_the_server_allows(server: ZenMLServer) -
 
 def test_access_token_that_ran_out_is_renewed(server: ZenMLServer) -> None:
     server.login()
-    server._rest._token = "ran.out.long-ago"
+    server.rest._token = "ran.out.long-ago"
 
     assert server.project().name == "default"
 

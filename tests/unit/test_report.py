@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,20 +21,28 @@ from markdown_it import MarkdownIt
 
 from lightning_zenml.action.report import (
     COMMENT_LIMIT,
+    ArtifactReport,
+    BaseReport,
+    JobReport,
+    MetricReport,
     Report,
     RunReport,
     State,
     StepReport,
+    Verdict,
     comment,
     marker,
     redacted,
     summary,
 )
+from lightning_zenml.action.report.mermaid import graph, timeline
+from lightning_zenml.action.workflow import SUMMARY_LIMIT
 from lightning_zenml.launch.spec import Failure, Phase
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 MARKER = marker("CI / train")
 STUDIO_URL = "https://lightning.ai/octo/research/studios/ci"
+JOB_URL = f"{STUDIO_URL}/app?app_id=jobs&job_name=train_cnn-1"
 RUN_URL = f"{STUDIO_URL}/app?app_id=jobs&job_name=training-1"
 
 STARTING = Report(
@@ -45,6 +54,28 @@ STARTING = Report(
     workflow_run_url="https://github.com/octo/repo/actions/runs/77",
     launch_id="5f0c9a1e",
     updated=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+)
+BEGUN = datetime(2026, 1, 2, 2, 59, 0, tzinfo=UTC)
+STEPS = (
+    StepReport(name="load", status="cached", start=BEGUN, duration=0.2, machine="T4"),
+    StepReport(name="split", status="completed", start=BEGUN + timedelta(seconds=4), duration=21.9, machine="T4"),
+    StepReport(
+        name="train_cnn",
+        status="running",
+        start=BEGUN + timedelta(seconds=26),
+        duration=161.2,
+        machine="A100",
+        job_url=JOB_URL,
+    ),
+    StepReport(name="train_tree", status="running", start=BEGUN + timedelta(seconds=27), duration=160.2, machine="T4"),
+    StepReport(name="evaluate", status="waiting"),
+)
+EDGES = (
+    ("load", "split"),
+    ("split", "train_cnn"),
+    ("split", "train_tree"),
+    ("train_cnn", "evaluate"),
+    ("train_tree", "evaluate"),
 )
 RUNNING = replace(
     STARTING,
@@ -62,31 +93,65 @@ RUNNING = replace(
             run_url="https://zenml.example/projects/default/runs/1",
             orchestrator_url=RUN_URL,
             status="running",
-            steps=(
-                StepReport(name="load", status="cached"),
-                StepReport(name="fit", status="running", duration=61.2, machine="A100"),
-            ),
+            steps=STEPS,
+            edges=EDGES,
         ),
     ),
+)
+ENDED = (
+    *STEPS[:2],
+    replace(STEPS[2], status="completed", duration=7_000),
+    replace(STEPS[3], status="completed", duration=312),
+    StepReport(
+        name="evaluate", status="completed", start=BEGUN + timedelta(seconds=7_030), duration=12.4, machine="T4"
+    ),
+)
+METRICS = (
+    MetricReport(name="accuracy", source="step evaluate", value=0.9737, base=0.9612, verdict=Verdict.BETTER),
+    MetricReport(name="val_loss", source="step train_cnn", value=0.1234567, base=0.1187, verdict=Verdict.WORSE),
+    MetricReport(name="f1", source="model digits", value=0.9731, base=0.9731, verdict=Verdict.SAME),
+    MetricReport(name="rows", source="step load", value=1_797, base=1_750),
+    MetricReport(name="learning_rate", source="step train_cnn", value=3e-5),
 )
 COMPLETED = replace(
     RUNNING,
     state=State.COMPLETED,
     elapsed=7_512.0,
     cost=3.456,
+    jobs=(JobReport(step="train_cnn", machine="A100", url=JOB_URL, cost=2.8),),
     runs=(
         replace(
             RUNNING.runs[0],
             status="completed",
-            steps=(
-                StepReport(name="load", status="cached"),
-                StepReport(name="fit", status="completed", duration=7_000, machine="A100"),
+            steps=ENDED,
+            metrics=METRICS,
+            base=BaseReport(
+                branch="main",
+                run_name="training-2026_01_01",
+                run_url="https://zenml.example/projects/default/runs/0",
+                commit_sha="fedcba9876543210fedcba9876543210fedcba98",
+            ),
+            artifacts=(
+                ArtifactReport(
+                    name="best_model",
+                    version="12",
+                    type="ModelArtifact",
+                    url="https://zenml.example/projects/default/runs/1",
+                    uri="s3://artifacts/evaluate/best_model/9f",
+                ),
+                ArtifactReport(name="train_images", version="3", type="DataArtifact"),
             ),
         ),
-        RunReport(run_name="inference-1", status="completed", steps=(StepReport(name="predict", status="completed"),)),
     ),
 )
-FAILED = replace(
+SECOND_RUN = RunReport(
+    run_name="inference-1",
+    status="completed",
+    steps=(StepReport(name="predict", status="completed", start=BEGUN + timedelta(hours=2), duration=4.0),),
+    metrics=(MetricReport(name="predictions", source="run", value=450),),
+    base=BaseReport(branch="main"),
+)
+COMMAND_FAILED = replace(
     STARTING,
     state=State.FAILED,
     studio_name="ci",
@@ -101,13 +166,38 @@ FAILED = replace(
         output="Collecting torch\n\x1b[31mERROR: No matching distribution\x1b[0m\n  0%|  |\r100%|##|\n```\nend\n",
     ),
 )
+TRACEBACK = """Traceback (most recent call last):
+  File "pipeline.py", line 41, in train_cnn
+    raise ValueError("the loss is NaN")
+ValueError: the loss is NaN"""
+STEP_FAILED = replace(
+    RUNNING,
+    state=State.FAILED,
+    failure=Failure(phase=Phase.RUNNING, message="Step `train_cnn` failed: the loss is NaN", output=TRACEBACK),
+    runs=(
+        replace(
+            RUNNING.runs[0],
+            status="failed",
+            steps=(
+                *STEPS[:2],
+                replace(STEPS[2], status="failed", log="epoch 1: loss 2.31\nepoch 2: loss nan"),
+                replace(STEPS[3], status="stopped"),
+                replace(STEPS[4], status="skipped"),
+            ),
+        ),
+    ),
+)
 REPORTS = {
     "starting": STARTING,
     "running": RUNNING,
     "async": replace(RUNNING, is_async=True),
     "completed": COMPLETED,
-    "failed": FAILED,
-    "stopped": replace(RUNNING, state=State.STOPPED),
+    "two_runs": replace(COMPLETED, runs=(*COMPLETED.runs, SECOND_RUN)),
+    "command_failed": COMMAND_FAILED,
+    "step_failed": STEP_FAILED,
+    "stopped": replace(
+        RUNNING, state=State.STOPPED, failure=Failure(phase=Phase.RUNNING, message="The run was stopped.")
+    ),
     "cancelled": replace(STARTING, state=State.CANCELLED),
 }
 
@@ -161,7 +251,7 @@ def test_page_shows_the_orchestrator_url_as_a_link() -> None:
 
 
 def test_page_is_tables_and_a_log() -> None:
-    page = Page(comment(FAILED, MARKER))
+    page = Page(comment(COMMAND_FAILED, MARKER))
     assert {"table", "details", "summary", "pre"} <= set(page.tags)
     assert "100%|##|\n```\nend" in page.text
     assert "ERROR: No matching distribution\n" in page.text
@@ -169,6 +259,18 @@ def test_page_is_tables_and_a_log() -> None:
 
 
 def hostile(text: str) -> Report:
+    step = StepReport(name=text, status=text, machine=text, job_url=text, start=BEGUN, duration=1, log=text)
+    run = RunReport(
+        run_name=text,
+        run_url=text,
+        orchestrator_url=text,
+        status=text,
+        steps=(step, step),
+        edges=((text, text),),
+        metrics=(MetricReport(name=text, source=text, value=1, base=2),),
+        base=BaseReport(branch=text, run_name=text, run_url=text, commit_sha=text),
+        artifacts=(ArtifactReport(name=text, version=text, type=text, url=text, uri=text),),
+    )
     return Report(
         state=State.FAILED,
         pipeline=text,
@@ -178,18 +280,11 @@ def hostile(text: str) -> Report:
         commit_sha=text,
         commit_url=text,
         branch=text,
-        runs=(
-            RunReport(
-                run_name=text,
-                run_url=text,
-                orchestrator_url=text,
-                status=text,
-                steps=(StepReport(name=text, status=text, machine=text),),
-            ),
-        )
-        * 2,
+        leg=text,
+        runs=(run, run),
+        jobs=(JobReport(step=text, machine=text, url=text, cost=1),),
         workflow_run_url=text,
-        failure=Failure(phase=Phase.RUNNING, message=text, command=text, exit_code=1, output=text),
+        failure=Failure(phase=Phase.RUNNING, message=text, command=text, exit_code=1, output=f"! {text}"),
         launch_id=text,
     )
 
@@ -216,16 +311,80 @@ HOSTILE = st.text(alphabet="`~*_[]()<>|\\!#@&;:/.-+=\"'$ \n\r\taw1é\x1b", max_s
 @example("\x1b]8;;https://evil.example\x07x\x1b]8;;\x07")
 def test_hostile_text_stays_text(text: str) -> None:
     page = Page(summary(hostile(text)))
-    assert [tag for tag in page.tags if tag != "a"] == harmless_tags(bool(text))
+    assert structure(page) == harmless_structure(bool(text))
     assert all(link.startswith(("http://", "https://")) for link in page.links)
     assert not page.links or text.lower().startswith(("http:", "https:"))
     assert not re.search(r"[@#][0-9A-Za-z]", page.mentionable)
 
 
+def structure(page: Page) -> list[str]:
+    """The page's tags, but for links (of which there are as many as addresses) and code (what a message quotes)."""
+    return [tag for tag in page.tags if tag not in {"a", "code"}]
+
+
 @cache
-def harmless_tags(known: bool) -> list[str]:
-    """The tags of a report whose texts are harmless, or empty: facts without a text are left out."""
-    return [tag for tag in Page(summary(hostile("x" if known else ""))).tags if tag != "a"]
+def harmless_structure(known: bool) -> list[str]:
+    """That of a report whose texts are harmless, or empty: facts without a text are left out."""
+    return structure(Page(summary(hostile("x" if known else ""))))
+
+
+@settings(deadline=None)
+@given(HOSTILE, HOSTILE)
+@example('"]; click s0 call alert()', "`x`")
+@example("end", "title x")
+@example("%%{init: {'theme': 'dark'}}%%", "section x")
+@example("a:done, 1, 2", "#quot;<b>x</b>")
+@example("\u2028\u2029x", "数据 загрузка")
+def test_names_in_diagrams_mean_nothing_to_mermaid(name: str, other: str) -> None:
+    steps = tuple(StepReport(name=n, status="failed", start=BEGUN, duration=1.5) for n in (name, f"{other} "))
+    run = RunReport(run_name="x", steps=steps, edges=((name, f"{other} "),))
+    icon = "I"
+    nodes = rf'( *s\d+\["{icon} [\w .+-]+"\]:::failed\n){{2}}'
+    assert re.fullmatch(
+        rf"flowchart LR\n{nodes}  s\d+ --> s\d+\n  classDef failed .*", graph(run, lambda _: icon) or ""
+    )
+    bars = rf"(\n  {icon} [\w .+-]+ :crit, \d+, \d+){{2}}"
+    assert re.fullmatch(
+        rf"gantt\n  title [^\n]*\n  dateFormat x\n  axisFormat [^\n]*\n  tickInterval 1second{bars}",
+        timeline(run, lambda _: icon) or "",
+    )
+
+
+def test_a_long_chain_is_drawn_from_top_to_bottom_and_a_huge_one_not_at_all() -> None:
+    names = [f"step_{number}" for number in range(101)]
+    steps = tuple(StepReport(name=name, status="waiting") for name in names)
+    edges = tuple(pairwise(names))
+    few = RunReport(run_name="x", steps=steps[:5], edges=edges[:4])
+    assert str(graph(few, str)).startswith("flowchart LR")
+    assert str(graph(replace(few, steps=steps[:6], edges=edges[:5]), str)).startswith("flowchart TD")
+    assert graph(RunReport(run_name="x", steps=steps, edges=edges), str) is None
+    assert timeline(few, str) is None
+
+
+def test_a_message_shows_what_it_quotes_as_code() -> None:
+    told = replace(STARTING, failure=Failure(phase=Phase.RUNNING, message="Step `a_<b>` of @bob failed"))
+    assert "Step <code>a&#95;&#60;b&#62;</code> of &#64;&#8203;bob failed" in comment(told, MARKER)
+    unbalanced = replace(STARTING, failure=Failure(phase=Phase.RUNNING, message="a ` stray one"))
+    assert "a &#96; stray one" in comment(unbalanced, MARKER)
+
+
+@pytest.mark.parametrize(
+    ("value", "base", "shown"),
+    [
+        (0.9737, 0.9612, "0.9737 | 0.9612 | ↑ 0.0125 (1.3 %)"),
+        (0.1234567, 0.1187, "0.12346 | 0.1187 | ↑ 0.00476 (4.0 %)"),
+        (1_797, 1_750, "1,797 | 1,750 | ↑ 47 (2.7 %)"),
+        (-2.5, 0, "-2.5 | 0 | ↓ 2.5"),
+        (3e-5, 2e-5, "3e-05 | 2e-05 | ↑ 1e-05 (50.0 %)"),
+        (123_456.78, 2e9, "123,456.8 | 2e+09 | ↓ 2e+09 (100.0 %)"),
+        (5, 5, "5 | 5 | = no change"),
+        (1, None, "1 |  | new"),
+    ],
+)
+def test_numbers(value: float, base: float | None, shown: str) -> None:
+    metric = MetricReport(name="x", source="run", value=value, base=base)
+    run = RunReport(run_name="r", metrics=(metric,), base=BaseReport(branch="main", run_name="b"))
+    assert f"| {shown} |" in comment(replace(RUNNING, runs=(run,)), MARKER)
 
 
 @pytest.mark.parametrize("text", ["www.evil.example", "see WWW.evil.example", "https://evil.example", "x ftp://evil"])
@@ -262,36 +421,47 @@ def test_redacted_reaches_every_text_before_it_is_escaped() -> None:
 
 
 def test_too_long_a_log_is_left_out_before_the_steps() -> None:
-    assert FAILED.failure
-    long_log = replace(FAILED, runs=COMPLETED.runs, failure=replace(FAILED.failure, output="first\n" + "x" * 70_000))
+    assert STEP_FAILED.failure
+    long_log = replace(STEP_FAILED, failure=replace(STEP_FAILED.failure, output="first\n" + "x" * 70_000))
     body = comment(long_log, MARKER)
     assert len(body) <= COMMENT_LIMIT
     assert body.startswith(MARKER)
     assert "first" not in body
     assert "x" * 4_000 in body
-    assert "predict" in body
+    assert "evaluate" in body
     assert "Shortened: the [job summary](https://github.com/octo/repo/actions/runs/77)" in body
     assert "first" in summary(long_log)
 
 
-def test_too_many_steps_are_left_out_next() -> None:
-    steps = tuple(StepReport(name=f"step_{n}_{'y' * 100}", status="completed") for n in range(1000))
+def test_of_too_many_steps_the_failed_ones_stay() -> None:
+    statuses = ["completed"] * 999 + ["failed"]
+    steps = tuple(StepReport(name=f"step_{n}_{'y' * 100}", status=status) for n, status in enumerate(statuses))
     body = comment(replace(COMPLETED, runs=(replace(COMPLETED.runs[0], steps=steps),)), MARKER)
     assert len(body) <= COMMENT_LIMIT
-    assert "step_1_" not in body
+    assert body.count("yyyy<") == 50
+    assert "step&#95;999&#95;" in body
     assert RUN_URL.split("&")[0] in body
 
 
-def test_comment_fits_whatever_it_holds() -> None:
-    huge = hostile("`|" * 50_000)
-    body = comment(replace(huge, runs=huge.runs * 50), MARKER)
-    assert len(body) <= COMMENT_LIMIT
-    assert body.startswith(MARKER)
+def test_comment_and_summary_fit_whatever_they_hold() -> None:
+    for huge in (hostile("`|" * 20_000), hostile("`|\n" * 20_000), hostile("é\u4e2d" * 20_000)):
+        for report in (huge, replace(huge, runs=huge.runs * 20, jobs=huge.jobs * 20)):
+            body = comment(report, MARKER)
+            assert len(body) <= COMMENT_LIMIT
+            assert body.startswith(MARKER)
+            assert len(summary(report).encode()) <= SUMMARY_LIMIT
+
+
+def test_a_full_summary_keeps_more_than_a_full_comment() -> None:
+    steps = tuple(StepReport(name=f"step_{n}", status="failed", log=f"log {n}\n" * 1_000) for n in range(20))
+    report = replace(STEP_FAILED, runs=(replace(STEP_FAILED.runs[0], steps=steps),))
+    assert summary(report).count("log 7\n") == 1_000
+    assert comment(report, MARKER).count("log 7\n") == 20
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0 s"), (59.9, "59 s"), (60, "1 min 00 s"), (3_599, "59 min 59 s"), (3_661, "1 h 01 min")],
+    [(0, "0 s"), (0.26, "0.3 s"), (59.9, "59 s"), (60, "1 min 00 s"), (3_599, "59 min 59 s"), (3_661, "1 h 01 min")],
 )
 def test_elapsed(seconds: float, shown: str) -> None:
     assert f"| **Elapsed** | {shown} |" in comment(replace(STARTING, elapsed=seconds), MARKER)

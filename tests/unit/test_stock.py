@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import lightning_zenml
+from lightning_zenml.zenml_server import SUPPORTED_VERSIONS
 
 SOURCE = str(Path(lightning_zenml.__file__).parents[1])
 ACTIVATE = "from lightning_zenml.orchestrator import stock; stock.activate()\n"
@@ -71,6 +74,18 @@ def test_activation_imports_next_to_nothing() -> None:
     assert finders == 1
 
 
+def test_another_version_of_zenml_is_told_and_has_the_stock_flavor(tmp_path: Path) -> None:
+    code = (
+        ACTIVATE
+        + "import zenml; zenml.__version__ = '0.99.1'\n"
+        + f"from {STOCK_MODULE} import LightningOrchestratorSettings as S; print(S.__module__)"
+    )
+    *log, module = run(code, ZENML_CONFIG_PATH=str(tmp_path)).splitlines()
+
+    assert module == STOCK_MODULE
+    assert "it supports ZenML 0.95 to 0.98, and this is 0.99.1" in "".join(log)
+
+
 def test_broken_overlay_warns_and_leaves_the_stock_flavor(tmp_path: Path) -> None:
     code = (
         ACTIVATE
@@ -82,3 +97,11 @@ def test_broken_overlay_warns_and_leaves_the_stock_flavor(tmp_path: Path) -> Non
 
     assert module == STOCK_MODULE
     assert "stays in use" in "".join(log)
+
+
+def test_the_versions_that_are_supported_are_those_that_are_installed() -> None:
+    """A ZenML that our package may be installed beside is one that the overlay takes, and no other."""
+    (zenml,) = [Requirement(one) for one in requires("lightning-zenml") or () if one.startswith("zenml")]
+
+    found = [f"0.{minor}" for minor in range(80, 120) if zenml.specifier.contains(f"0.{minor}.0")]
+    assert tuple(found) == SUPPORTED_VERSIONS

@@ -43,6 +43,8 @@ class Event:
         head_sha: the commit that the author pushed; for a pull request its head, never the test merge
             (`GITHUB_SHA`).
         pull_requests: numbers of the pull requests that the event itself names.
+        base_branch: of the pull request that the event itself names.
+        default_branch: of the repository.
         is_fork: the commit comes from another repository; such runs get no secrets.
         is_dependabot: started by Dependabot; such runs get no secrets either.
         deleted: the event tells of a deleted branch or tag: there is nothing to run.
@@ -61,6 +63,8 @@ class Event:
     branch: str
     head_sha: str
     pull_requests: tuple[int, ...]
+    base_branch: str = ""
+    default_branch: str = ""
     is_fork: bool
     is_dependabot: bool
     deleted: bool
@@ -92,6 +96,8 @@ class Event:
             branch=head.branch or environ.get("GITHUB_HEAD_REF", "") or _branch(environ.get("GITHUB_REF", "")),
             head_sha=head.sha or environ.get("GITHUB_SHA", ""),
             pull_requests=_pull_requests(name, payload),
+            base_branch=_text(payload, "pull_request", "base", "ref"),
+            default_branch=_text(payload, "repository", "default_branch"),
             is_fork=head.known and head.repository.lower() != repository.lower(),
             is_dependabot=environ.get("GITHUB_ACTOR") == DEPENDABOT,
             deleted=name == "delete" or (name == "push" and payload.get("deleted") is True),

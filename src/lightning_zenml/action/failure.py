@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_zenml.launch.spec import Failure, Phase
-from lightning_zenml.zenml_server import Step
+from lightning_zenml.zenml_records import Step
 
 _CODE = re.compile(r"/[^\s\"']*/\.lightning_zenml/launches/[^/\s\"']+/code/")
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -46,7 +46,7 @@ def of_steps(steps: Iterable[Step], root: Path) -> StepFailure | None:
     """
     for step in steps:
         if step.status == "failed" and step.traceback:
-            traceback = _CODE.sub("", step.traceback).strip()
+            traceback = in_repository(step.traceback).strip()
             last_line = traceback.splitlines()[-1]
             failure = Failure(
                 phase=Phase.RUNNING,
@@ -64,13 +64,18 @@ def of_output(failure: Failure, root: Path) -> StepFailure:
         failure: of the command.
         root: of the repository.
     """
-    output = _CODE.sub("", failure.output).replace(f"{root}/", "")
+    output = in_repository(failure.output).replace(f"{root}/", "")
     _, traceback, rest = output.rpartition("Traceback (most recent call last):")
     place, raised = _place(rest, root), _RAISED.search(rest)
     if not (traceback and place and raised):
         return StepFailure(failure=replace(failure, output=output), place=None)
     message = f"{failure.message}: {raised[1]}"
     return StepFailure(failure=replace(failure, message=message, output=output), place=place)
+
+
+def in_repository(text: str) -> str:
+    """The text with paths of the launch's folder made relative to the repository."""
+    return _CODE.sub("", text)
 
 
 def _place(traceback: str, root: Path) -> Place | None:

@@ -64,11 +64,12 @@ class UnreachableError(GitHubError):
 
 @dataclass(frozen=True)
 class PullRequest:
-    """A pull request of the repository itself or of a fork."""
+    """A pull request of the repository itself or of a fork; `base_ref` is the branch that it is to be merged into."""
 
     number: int
     url: str
     head_sha: str
+    base_ref: str
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,12 @@ class GitHub:
             # "No commit found": GitHub doesn't know it (any more), so no pull request has it.
             return ()
         return tuple(
-            PullRequest(number=item["number"], url=item["html_url"], head_sha=item["head"]["sha"])
+            PullRequest(
+                number=item["number"],
+                url=item["html_url"],
+                head_sha=item["head"]["sha"],
+                base_ref=item["base"]["ref"],
+            )
             for item in found
             if item["state"] == "open"
             and sha in {item["head"]["sha"], item.get("merge_commit_sha")}

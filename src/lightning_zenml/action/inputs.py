@@ -15,6 +15,7 @@ from typing import Any
 
 from lightning_zenml import settings as orchestrator_settings
 from lightning_zenml.action.input_reader import InputsError, Reader
+from lightning_zenml.action.metrics import ReportSettings
 from lightning_zenml.launch.spec import KeepStudio
 
 __all__ = ["DEFAULTS", "FROM_ENVIRONMENT", "Inputs", "InputsError", "SubmitFrom"]
@@ -41,6 +42,7 @@ DEFAULTS: Mapping[str, str] = {
     "stop-on-cancel": "true",
     "comment": "auto",
     "comment-key": "",
+    "report": "",
     "github-token": "",
     "lightning-user-id": "",
     "lightning-api-key": "",
@@ -78,10 +80,11 @@ SETTINGS_OF_INPUTS: Mapping[str, str] = {
 }
 """Settings of the orchestrator that have an input of their own, so that there is one way to say a thing."""
 
-_WITH_ATTACH = frozenset(
-    {"attach", "stack", "project", "stop-on-cancel", "comment", "comment-key", "github-token", *FROM_ENVIRONMENT}
+_OF_A_LAUNCH = frozenset(
+    {"config", "submit-from", "working-directory", "studio-name", "machine-type", "commands", "requirements"}
+    | {"env", "async", "settings", "timeout-minutes", "keep-studio"}
 )
-"""Inputs that mean something where an earlier launch is followed."""
+"""Inputs that mean nothing where an earlier launch is followed."""
 # Inputs that GitHub gives every Docker action.
 _OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
@@ -121,6 +124,7 @@ class Inputs:
         stop_on_cancel: stop the remote run when the workflow is cancelled.
         comment: whether to comment on pull requests.
         comment_key: tells several comments apart; None: derived from the workflow.
+        report: which metrics the report shows, and what is better.
         github_token: None: no comment possible.
         lightning_user_id: None: the API key alone is used, as bearer token.
         lightning_api_key: of Lightning AI.
@@ -153,6 +157,7 @@ class Inputs:
     stop_on_cancel: bool
     comment: bool
     comment_key: str | None
+    report: ReportSettings = field(default_factory=ReportSettings)
     github_token: str | None = field(repr=False)
     lightning_user_id: str | None
     lightning_api_key: str = field(repr=False)
@@ -204,6 +209,7 @@ class Inputs:
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
             comment_key=reader.line("comment-key"),
+            report=_report(reader),
             github_token=reader.line("github-token"),
             lightning_user_id=reader.line("lightning-user-id"),
             lightning_api_key=reader.required("lightning-api-key", "your API key, from Lightning AI's settings"),
@@ -271,6 +277,14 @@ def _settings(reader: Reader) -> dict[str, Any]:
     return settings
 
 
+def _report(reader: Reader) -> ReportSettings:
+    given = reader.mapping("report", "a YAML mapping, e.g. `metrics: {accuracy: higher, loss: lower}`")
+    report, problems = ReportSettings.from_yaml(given)
+    for problem in problems:
+        reader.note("report", problem)
+    return report
+
+
 def _max_cost(reader: Reader) -> float | None:
     """A limit that somebody must be there to keep."""
     value = reader.number("max-cost")
@@ -294,9 +308,8 @@ def _nearest(name: str) -> str:
 def _without_effect(reader: Reader) -> list[tuple[str, str]]:
     if not reader.text("attach"):
         return []
-    given = [name for name, default in DEFAULTS.items() if reader.text(name) != default]
     return [
         (name, "has no effect with `attach`: the launch is as it was started.")
-        for name in given
-        if name not in _WITH_ATTACH
+        for name, default in DEFAULTS.items()
+        if name in _OF_A_LAUNCH and reader.text(name) != default
     ]

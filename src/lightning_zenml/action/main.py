@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_zenml.action import failure as failures
+from lightning_zenml.action.baseline import Baseline
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.github import GitHub
 from lightning_zenml.action.inputs import Inputs, InputsError, SubmitFrom
@@ -106,7 +107,8 @@ class _Main:
         self._preparation = Preparation(
             inputs, event, self._root, environ, zenml=self._zenml, workflow=workflow, log=self._log
         )
-        self._runs = Runs(self._zenml, workflow)
+        baseline = Baseline(self._zenml, event, github_of(inputs, event), inputs.report)
+        self._runs = Runs(self._zenml, workflow, baseline=baseline, settings=inputs.report)
         self._held = False
         self._warned_of_cost = False
 
@@ -129,7 +131,7 @@ class _Main:
                 launch = Launcher(lightning, notify=self._log.line, on_hold=self._hold).launch(spec)
             return self._follow(launch)
         except (LaunchError, PackageError, ZenMLServerError) as error:
-            return self._give_up(launch, str(error))
+            return self._give_up(launch, str(error), lost=isinstance(error, StudioLostError))
         except Cancelled:
             self._cancel(launch)
             raise
@@ -186,13 +188,14 @@ class _Main:
             self._log.feed(update.log)
             for record in update.runs:
                 self._add_run(record)
+            self._runs.set_jobs(update.jobs)
             if self._inputs.is_async and self._runs and status.phase is not Phase.FINISHED:
                 return self._leave(launch)
             if status.phase is not Phase.FINISHED and self._costs_too_much(launch):
                 return self._stop_for_cost(launch)
             if self._reporter.is_due:
                 self._runs.refresh(launch.machine)
-            self._reporter.update(cost=launch.cost, runs=self._runs.reports)
+            self._reporter.update(cost=launch.cost, runs=self._runs.reports, jobs=self._runs.jobs)
         self._log.title("Release the studio")
         launch.release()
         self._log.line(_released(launch))
@@ -230,7 +233,7 @@ class _Main:
     def _stop_for_cost(self, launch: Launch | RunnerLaunch) -> int:
         launch.stop()
         end_runs(self._zenml, self._runs.ids, self._workflow)
-        self._runs.refresh(launch.machine)
+        self._runs.refresh(launch.machine, ended=True)
         message = (
             f"Stopped: the run has cost ${launch.cost or 0:.2f}, and `max-cost` allows ${self._inputs.max_cost:g}."
         )
@@ -254,7 +257,7 @@ class _Main:
         return 0
 
     def _conclude(self, status: Status, *, cost: float | None) -> int:
-        self._runs.refresh(self._reporter.report.machine)
+        self._runs.refresh(self._reporter.report.machine, ended=True)
         runs, bad = self._runs.reports, self._runs.bad_status
         if status.succeeded and bad is None:
             if not runs:
@@ -276,17 +279,21 @@ class _Main:
         failed = failures.of_output(failure, self._root)
         return self._fail(failed.failure, place=failed.place, runs=runs, cost=cost)
 
-    def _give_up(self, launch: Launch | RunnerLaunch | None, message: str) -> int:
+    def _give_up(self, launch: Launch | RunnerLaunch | None, message: str, *, lost: bool = False) -> int:
         """Fails for a reason that the launch's own record does not tell."""
         released = not self._held
         if launch is not None:
             try:
                 launch.release()
                 released = True
+                lost = lost or isinstance(launch, RunnerLaunch) or launch.hold.release != "none"
             except LaunchError as error:
                 message = f"{message} And the studio could not be released yet: {error}"
+            if lost:
+                end_runs(self._zenml, self._runs.ids, self._workflow, lost=message)
+                self._runs.refresh(launch.machine)
         failure = Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message)
-        return self._fail(failure, released=released)
+        return self._fail(failure, released=released, runs=self._runs.reports)
 
     def _fail(
         self,

@@ -116,6 +116,7 @@ class Preparation:
             keep_studio=inputs.keep_studio,
             interruptible=bool(settings.get("interruptible")),
             cloud=settings.get("cloud"),
+            on_failure=("-m", "lightning_zenml.run_end"),
         )
         return services.lightning, spec
 

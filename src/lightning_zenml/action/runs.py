@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
-from lightning_zenml.action.report import RunReport, StepReport
+from lightning_zenml.action.baseline import Baseline
+from lightning_zenml.action.failure import in_repository
+from lightning_zenml.action.metrics import Metric, ReportSettings, collect, compare
+from lightning_zenml.action.report import ArtifactReport, JobReport, RunReport, StepReport
 from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.zenml_records import Artifact, Graph, Run, Step
 from lightning_zenml.zenml_rest import ZenMLServerError
-from lightning_zenml.zenml_server import Step, ZenMLServer
+from lightning_zenml.zenml_results import ZenMLResults
+from lightning_zenml.zenml_server import ZenMLServer
+
+_LOG_LINES = 200
+
+T = TypeVar("T")
 
 
 class Runs:
@@ -18,12 +29,18 @@ class Runs:
     Args:
         zenml: the ZenML server.
         workflow: the runner.
+        baseline: what metrics are compared with.
+        settings: which metrics are shown, and what is better.
     """
 
-    def __init__(self, zenml: ZenMLServer, workflow: Workflow) -> None:
+    def __init__(self, zenml: ZenMLServer, workflow: Workflow, *, baseline: Baseline, settings: ReportSettings) -> None:
         self._zenml = zenml
+        self._results = ZenMLResults(zenml)
         self._workflow = workflow
+        self._baseline = baseline
+        self._settings = settings
         self._reports: dict[str, RunReport] = {}
+        self._jobs: tuple[Mapping[str, Any], ...] = ()
         self.steps: list[Step] = []
 
     def __bool__(self) -> bool:
@@ -38,6 +55,15 @@ class Runs:
     def reports(self) -> tuple[RunReport, ...]:
         """What is known of them."""
         return tuple(self._reports.values())
+
+    @property
+    def jobs(self) -> tuple[JobReport, ...]:
+        """The Lightning jobs that their steps run as, with what they have cost so far."""
+        return tuple(map(_job, self._jobs))
+
+    def set_jobs(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Takes all jobs so far, as our orchestrator records them (`lightning_zenml.launch.spec.Update`)."""
+        self._jobs = tuple(records)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Takes a run as our orchestrator records it (`lightning_zenml.launch.spec.Update`), and sets the outputs."""
@@ -56,11 +82,12 @@ class Runs:
         ):
             self._workflow.set_output(output, record[key] or "")
 
-    def refresh(self, machine: str | None) -> None:
+    def refresh(self, machine: str | None, *, ended: bool = False) -> None:
         """Asks ZenML how runs and steps stand. What it can't tell now stays as it was.
 
         Args:
-            machine: that the steps run on.
+            machine: of the studio, on which all steps run that are not jobs.
+            ended: asks for all that the runs have made, too.
         """
         steps: list[Step] = []
         for run_id, known in self._reports.items():
@@ -70,8 +97,7 @@ class Runs:
                 self._workflow.log(f"{error}\n")
                 continue
             steps += of_run
-            reports = tuple(_report(step, machine) for step in of_run)
-            self._reports[run_id] = replace(known, status=run.status, steps=reports)
+            self._reports[run_id] = self._read(known, run, of_run, machine, ended=ended)
         self.steps = steps
 
     @property
@@ -79,20 +105,95 @@ class Runs:
         """Status of the first run that did not complete."""
         return next((run.status for run in self.reports if run.status not in ("completed", "cached")), None)
 
+    def _read(self, known: RunReport, run: Run, steps: list[Step], machine: str | None, *, ended: bool) -> RunReport:
+        report = self._with_steps(replace(known, status=run.status), run, steps, machine)
+        artifacts: list[Artifact] = []
+        models: dict[str, Mapping[str, Any]] = {}
+        if ended:
+            report = self._with_logs(report, steps)
+            artifacts = self._or(lambda: self._results.artifacts(run), artifacts)
+            models = self._or(lambda: self._results.models(run, steps), models)
+        report = replace(report, artifacts=tuple(map(_artifact, artifacts)))
+        return self._with_metrics(report, run, collect(run, steps, artifacts, models))
 
-def end_runs(zenml: ZenMLServer, run_ids: Iterable[str], workflow: Workflow) -> None:
-    """Records runs as stopped in ZenML whose controllers had no time to do so themselves."""
+    def _with_steps(self, known: RunReport, run: Run, steps: list[Step], machine: str | None) -> RunReport:
+        begun = {step.name for step in steps}
+        graph = self._or(lambda: self._results.graph(run.id), Graph(steps=(), edges=known.edges))
+        to_come = "skipped" if run.finished else "waiting"
+        waiting = tuple(StepReport(name=name, status=to_come) for name in graph.steps if name not in begun)
+        # Of a step that was tried again, the last job.
+        jobs = {job["step"]: job for job in self._jobs if job["run_id"] == run.id}
+        told = (_step(step, machine, jobs.get(step.name)) for step in steps)
+        return replace(known, steps=(*told, *waiting), edges=graph.edges)
+
+    def _with_logs(self, known: RunReport, steps: list[Step]) -> RunReport:
+        logs = {step.name: self._log(step) for step in steps if step.status == "failed"}
+        return replace(known, steps=tuple(replace(step, log=logs.get(step.name, "")) for step in known.steps))
+
+    def _with_metrics(self, known: RunReport, run: Run, metrics: tuple[Metric, ...]) -> RunReport:
+        if not metrics:
+            return known
+        base, of_base = self._or(lambda: self._baseline.of(run), None) or (None, None)
+        return replace(known, metrics=compare(metrics, of_base, self._settings), base=base)
+
+    def _log(self, step: Step) -> str:
+        """The end of a failed step's log; the traceback, where the server can't read the artifact store."""
+        log_id = step.log_id
+        log = self._or(lambda: self._results.log(log_id, _LOG_LINES), "") if log_id else ""
+        return in_repository(log or step.traceback or "").strip()
+
+    def _or(self, ask: Callable[[], T], otherwise: T) -> T:
+        """The answer; a report with a part missing is better than none."""
+        try:
+            return ask()
+        except ZenMLServerError as error:
+            self._workflow.log(f"{error}\n")
+            return otherwise
+
+
+def end_runs(zenml: ZenMLServer, run_ids: Iterable[str], workflow: Workflow, *, lost: str | None = None) -> None:
+    """Records runs as ended in ZenML whose controllers had no time to do so themselves.
+
+    Args:
+        zenml: the ZenML server.
+        run_ids: their ids.
+        workflow: the runner.
+        lost: why they failed; None: they were stopped.
+    """
     for run_id in run_ids:
         try:
-            zenml.end_run(run_id)
+            if lost is None:
+                zenml.end_run(run_id)
+            else:
+                zenml.end_run(run_id, status="failed", reason=lost)
         except ZenMLServerError as error:
-            workflow.warning(f"ZenML could not be told that the run is stopped: {error}")
+            workflow.warning(f"ZenML could not be told that the run has ended: {error}")
 
 
-def _report(step: Step, machine: str | None) -> StepReport:
+def _step(step: Step, machine: str | None, job: Mapping[str, Any] | None) -> StepReport:
+    end = step.end or (None if step.status != "running" else datetime.now(UTC))
     return StepReport(
         name=step.name,
         status=step.status,
-        duration=step.duration.total_seconds() if step.duration else None,
-        machine=machine,
+        duration=(end - step.start).total_seconds() if step.start and end else None,
+        machine=_machines(job) if job else machine,
+        job_url=job["url"] if job else None,
+        start=step.start,
+    )
+
+
+def _job(record: Mapping[str, Any]) -> JobReport:
+    began, price = record["started"], record["price"]
+    hours = ((record["ended"] or time.time()) - began) / 3600 if began else 0.0
+    cost = 0.0 if not began else None if price is None else price * record["num_machines"] * hours
+    return JobReport(step=record["step"], machine=_machines(record), url=record["url"], cost=cost)
+
+
+def _machines(job: Mapping[str, Any]) -> str:
+    return f"{job['num_machines']} x {job['machine']}" if job["num_machines"] > 1 else str(job["machine"])
+
+
+def _artifact(artifact: Artifact) -> ArtifactReport:
+    return ArtifactReport(
+        name=artifact.name, version=artifact.version, type=artifact.type, url=artifact.url, uri=artifact.uri
     )

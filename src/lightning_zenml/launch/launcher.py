@@ -233,7 +233,7 @@ class _Attempt:
 
     def _instructions(self, ready: Ready, spec: LaunchSpec) -> dict[str, object]:
         """What the payload reads; see `lightning_zenml.launch.payload.supervisor`."""
-        lightning, studio, request = self._lightning, ready.studio, spec.failure_request
+        lightning, studio = self._lightning, ready.studio
         return {
             "owner": spec.owner,
             "archive": spec.archive.sha256,
@@ -248,13 +248,7 @@ class _Attempt:
             "restarts": spec.restarts,
             "release": self._held.release,
             "leased": self._held.leased,
-            "failure_request": request
-            and {
-                "method": request.method,
-                "url": request.url,
-                "headers": dict(request.headers),
-                "body": dict(request.body),
-            },
+            "on_failure": spec.on_failure,
             "studio": {
                 "name": studio.name,
                 "url": studio.url,

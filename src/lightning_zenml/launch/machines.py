@@ -155,7 +155,8 @@ class Catalog:
             response = call(
                 client.cluster_service_list_default_cluster_accelerators,
                 project_id=project,
-                cloud_provider=CloudAccountApi.cloud_provider_to_v1_cloud_provider(provider),
+                # `V1CloudProvider`; the SDK's own method for this is younger than the oldest that we support.
+                cloud_provider="MACHINE" if provider is CloudProvider.LIGHTNING else str(provider),
             )
         else:
             response = call(

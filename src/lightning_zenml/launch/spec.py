@@ -31,19 +31,6 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FailureRequest:
-    """One HTTP request that the payload sends when the command was never started or was killed.
-
-    Lets whoever waits for the command (a ZenML run) learn of an end that the command itself can't report.
-    """
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
 class LaunchSpec:
     """A command, in an archive of a repository, on a studio.
 
@@ -63,9 +50,11 @@ class LaunchSpec:
         keep_studio: what becomes of the studio at the end.
         interruptible: on a spot machine.
         cloud: cloud account or provider for a new studio.
-        failure_request: see `FailureRequest`.
         restarts: how often a command that was killed is started again, with `LIGHTNING_ZENML_RESTARTED` set; `commands`
             are not run again.
+        on_failure: arguments of the studio's Python, which also finds our own package, run in the command's environment
+            with the reason in `LIGHTNING_ZENML_FAILURE` when the command failed, was killed or never started: whoever
+            waits for it elsewhere (a ZenML run) learns of an end that it can't report itself.
     """
 
     name: str
@@ -83,8 +72,8 @@ class LaunchSpec:
     keep_studio: KeepStudio = KeepStudio.AUTO
     interruptible: bool = False
     cloud: str | None = None
-    failure_request: FailureRequest | None = None
     restarts: int = 0
+    on_failure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
     @property
     def requirements(self) -> set[str]:
         """What a step needs on account of this component; the launcher brings our own package itself."""
-        return {"lightning-sdk>=2026.10"}
+        return {"lightning-sdk>=2025.12.9"}
 
     @property
     def supported_execution_modes(self) -> list[ExecutionMode]:
@@ -91,7 +91,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
 
     @property
     def validator(self) -> StackValidator:
-        """Checks that studios can reach every component of the stack."""
+        """Checks that studios can reach every component of the stack, and what else is known by then."""
         return StackValidator(custom_validation_function=_check_stack)
 
     def get_settings(self, container: Any) -> LightningOrchestratorSettings:
@@ -394,6 +394,21 @@ def run_metadata(run_id: str, studio_url: str | None) -> dict[str, MetadataType]
 
 
 def _check_stack(stack: Stack) -> tuple[bool, str]:
+    problems = _stack_problems(stack)
+    try:
+        given = LightningOrchestratorSettings.model_validate(_settings_from_environment())
+    except (SettingsResolvingError, ValueError) as error:
+        problems.append(str(error).removesuffix("."))
+        given = LightningOrchestratorSettings()
+    # Alone it's no reason to refuse: the pipeline's settings, not known here, may hold it.
+    if problems and not (given.api_key or stack.orchestrator.config.api_key or os.environ.get("LIGHTNING_API_KEY")):
+        problems.append("there is no Lightning API key, unless the pipeline's settings hold one: set LIGHTNING_API_KEY")
+    if not problems:
+        return True, ""
+    return False, f"The pipeline can't run on Lightning AI, and nothing was started: {'; '.join(problems)}."
+
+
+def _stack_problems(stack: Stack) -> list[str]:
     problems = []
     if stack.artifact_store.config.is_local:
         problems.append(
@@ -406,9 +421,7 @@ def _check_stack(stack: Stack) -> tuple[bool, str]:
         for component in stack.all_components
         if component.local_path is not None and component is not stack.artifact_store
     ]
-    if not problems:
-        return True, ""
-    return False, "The stack can't run on Lightning AI: " + "; ".join(problems) + "."
+    return problems
 
 
 def _settings_from_environment() -> Mapping[str, Any]:

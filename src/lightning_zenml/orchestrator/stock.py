@@ -46,6 +46,14 @@ class _StockFinder:
 
 def _overlay(stock: ModuleType) -> None:
     try:
+        from zenml import __version__
+
+        from lightning_zenml.zenml_server import SUPPORTED_VERSIONS
+
+        if ".".join(__version__.split(".")[:2]) not in SUPPORTED_VERSIONS:
+            _warn(f"it supports ZenML {SUPPORTED_VERSIONS[0]} to {SUPPORTED_VERSIONS[-1]}, and this is {__version__}")
+            return
+
         from lightning_zenml.orchestrator import flavor as ours
 
         # The flavor's class stays: the server's database names it, and it must load without our package, too.
@@ -55,10 +63,15 @@ def _overlay(stock: ModuleType) -> None:
         for name in ("LightningOrchestratorSettings", "LightningOrchestratorConfig"):
             setattr(stock, name, getattr(ours, name))
     except Exception as error:
-        import warnings
+        _warn(repr(error))
 
-        warnings.warn(
-            f"lightning-zenml can't replace ZenML's own Lightning orchestrator, which stays in use: {error!r}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+
+def _warn(reason: str) -> None:
+    import warnings
+
+    warnings.warn(
+        f"lightning-zenml can't replace ZenML's own Lightning orchestrator, which stays in use: {reason}. Install "
+        f"versions that go together, or set {SWITCH}=1 to use ZenML's own.",
+        RuntimeWarning,
+        stacklevel=2,
+    )

@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zenml import __version__ as zenml_version
-from zenml.client import Client
-from zenml.enums import ExecutionStatus
 from zenml.integrations.registry import integration_registry
 from zenml.logger import get_logger
-from zenml.orchestrators.publish_utils import publish_failed_pipeline_run
 from zenml.utils import source_utils
 
 from lightning_zenml.launch.caller import Caller
@@ -25,13 +22,13 @@ from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.machines import Catalog
-from lightning_zenml.launch.spec import FailureRequest, LaunchSpec, Phase, Status
+from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator.context import SETTINGS
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.placement import Placement
 from lightning_zenml.orchestrator.provenance import GITHUB
-from lightning_zenml.orchestrator.submitted import settings_credentials
+from lightning_zenml.orchestrator.submitted import fail, settings_credentials
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
 from lightning_zenml.settings import CREDENTIALS
@@ -75,8 +72,8 @@ class Submission:
                 print(update.log, end="", flush=True)
                 self._caller.update(self.launch, update)
                 status = update.status
-        except StudioLostError:
-            self._give_up()
+        except StudioLostError as error:
+            self._give_up(error)
             raise
         except BaseException:
             self._let_go()
@@ -97,8 +94,8 @@ class Submission:
                 status = update.status
                 if update.runs or status.phase is Phase.FINISHED:
                     break
-        except StudioLostError:
-            self._give_up()
+        except StudioLostError as error:
+            self._give_up(error)
             raise
         except BaseException:
             self._let_go()
@@ -118,11 +115,9 @@ class Submission:
         self.launch.release()
         self._caller.released(self.launch)
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: StudioLostError) -> None:
         """The studio is lost: nobody else is left who could tell ZenML and release what there is."""
-        run = Client().get_pipeline_run(self.run.id, hydrate=False)
-        if not run.status.is_finished:
-            publish_failed_pipeline_run(self.run.id)
+        fail(self.run, str(error))
         self._release()
 
 
@@ -203,7 +198,7 @@ def launch_spec(
         owner=f"ZenML run {run.name}",
         command=shlex.join(command),
     )
-    return replace(spec, failure_request=failure_request(run.id, environment), restarts=_RESTARTS)
+    return replace(spec, on_failure=("-m", "lightning_zenml.run_end", str(run.id)), restarts=_RESTARTS)
 
 
 def base_spec(
@@ -260,27 +255,6 @@ def base_spec(
         keep_studio=settings.keep_studio,
         interruptible=settings.interruptible,
         cloud=settings.cloud,
-    )
-
-
-def failure_request(run_id: object, environment: Mapping[str, str]) -> FailureRequest:
-    """Builds the request that marks a run as failed when its controller can't.
-
-    Args:
-        run_id: of the run.
-        environment: variables that connect to the ZenML server; holds the run's token.
-
-    Returns:
-        The request.
-    """
-    return FailureRequest(
-        method="PUT",
-        url=f"{environment['ZENML_STORE_URL'].rstrip('/')}/api/v1/runs/{run_id}",
-        headers={"Authorization": f"Bearer {environment['ZENML_STORE_API_TOKEN']}"},
-        body={
-            "status": ExecutionStatus.FAILED.value,
-            "status_reason": "The controller on Lightning AI was never started or was killed.",
-        },
     )
 
 

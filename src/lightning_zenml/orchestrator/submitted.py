@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from zenml.client import Client
+from zenml.constants import METADATA_ORCHESTRATOR_URL
 from zenml.enums import ExecutionStatus
+from zenml.logger import get_logger
 from zenml.orchestrators import publish_utils
 from zenml.utils.pagination_utils import depaginate
 
-from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
+from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning import Lightning
@@ -19,9 +21,12 @@ from lightning_zenml.launch.pipeline import ID_PREFIX, Execution
 from lightning_zenml.launch.spec import Phase
 from lightning_zenml.orchestrator.context import launch_id_of
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.run_end import REASON_LIMIT
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse
+
+logger = get_logger(__name__)
 
 _FORCED_GRACE = 5.0
 
@@ -40,13 +45,39 @@ def fetch_status(
         Status of the run, and by name of its unfinished steps; None where ZenML knows better.
     """
     # Without that id its client is still at the launch, and fails the run itself if that comes to nothing.
-    if run.status.is_finished or not run.orchestrator_run_id or _is_alive(run, lightning):
+    if run.status.is_finished or not run.orchestrator_run_id:
+        return None, None
+    if elsewhere := _elsewhere(run, lightning):
+        logger.warning("What became of the run `%s` can't be told: %s", run.name, elsewhere)
+        return None, None
+    lost = _why_lost(run, lightning)
+    if lost is None:
         return None, None
     # Whoever could have told ZenML of the end is gone.
-    stopping = run.status is ExecutionStatus.STOPPING
-    ended = ExecutionStatus.STOPPED if stopping else ExecutionStatus.FAILED
-    steps = {step.name: ended for step in _unfinished(run)} if include_steps else None
-    return ended, steps
+    if run.status is ExecutionStatus.STOPPING:
+        steps = {step.name: ExecutionStatus.STOPPED for step in _unfinished(run)} if include_steps else None
+        return ExecutionStatus.STOPPED, steps
+    # Recorded here, as ZenML itself would neither keep the reason nor end a step that has tries left.
+    fail(run, lost)
+    return ExecutionStatus.FAILED, None
+
+
+def fail(run: PipelineRunResponse, reason: str) -> None:
+    """Records a run and its steps as failed whose controller is gone; a finished run stays as it is.
+
+    Args:
+        run: the run.
+        reason: shown with the run.
+    """
+    if Client().get_pipeline_run(run.id, hydrate=False).status.is_finished:
+        return
+    publish_utils.publish_pipeline_run_status_update(
+        run.id, ExecutionStatus.FAILED, status_reason=reason[:REASON_LIMIT]
+    )
+    for step in _unfinished(run):
+        if not publish_utils.publish_failed_step_run(step.id).status.is_finished:
+            # It has tries left, and nobody is there to try.
+            publish_utils.publish_stopped_step_run(step.id)
 
 
 def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
@@ -55,7 +86,12 @@ def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
     Args:
         run: the run.
         lightning: where it was launched.
+
+    Raises:
+        LaunchError: if the run is in another teamspace.
     """
+    if elsewhere := _elsewhere(run, lightning):
+        raise LaunchError(f"{elsewhere} Until then its controller stops it, if that still runs.")
     if _is_scheduled(run):
         if execution := _execution(run, lightning):
             execution.stop()
@@ -75,14 +111,28 @@ def settings_credentials(settings: LightningOrchestratorSettings) -> dict[str, s
     return {name: getattr(settings, name) for name in names}
 
 
-def _is_alive(run: PipelineRunResponse, lightning: Lightning) -> bool:
+def _why_lost(run: PipelineRunResponse, lightning: Lightning) -> str | None:
     if _is_scheduled(run):
         execution = _execution(run, lightning)
-        return execution is None or not execution.ended
+        gone = execution is not None and execution.ended
+        return "Its job on Lightning AI ended without a word." if gone else None
     try:
-        return _attach(run, lightning, follow=False).status().phase is not Phase.FINISHED
-    except (StudioLostError, UnknownLaunchError):
-        return False
+        if _attach(run, lightning, follow=False).status().phase is not Phase.FINISHED:
+            return None
+    except (StudioLostError, UnknownLaunchError) as error:
+        return str(error)
+    return "Its launch on Lightning AI ended without a word."
+
+
+def _elsewhere(run: PipelineRunResponse, lightning: Lightning) -> str | None:
+    """Where to look for the run, if that isn't the teamspace of the credentials at hand."""
+    url = str(run.run_metadata.get(METADATA_ORCHESTRATOR_URL) or "")
+    if not url or url.startswith(f"{lightning.url}/{lightning.owner}/{lightning.teamspace}/"):
+        return None
+    return (
+        f"It runs at {url}, and the credentials at hand are for the teamspace "
+        f"{lightning.owner}/{lightning.teamspace}. Set LIGHTNING_TEAMSPACE, and LIGHTNING_ORG or LIGHTNING_USERNAME."
+    )
 
 
 def _is_scheduled(run: PipelineRunResponse) -> bool:

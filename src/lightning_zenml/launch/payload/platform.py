@@ -58,8 +58,17 @@ class Platform:
         send(method, self.url + path, headers={"Authorization": self.authorization}, body=body)
 
 
-def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any] | None = None) -> None:
+def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any] | bytes | None = None) -> bytes:
     """Sends a request, again when it fails for a passing reason.
+
+    Args:
+        method: of HTTP.
+        url: of the resource.
+        headers: besides `Content-Type`, which is JSON unless given.
+        body: JSON, or bytes that are sent as they are.
+
+    Returns:
+        The body of the answer.
 
     Raises:
         OSError: no success within the tries (an `urllib.error.HTTPError` is one).
@@ -68,16 +77,18 @@ def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str
         url,
         method=method,
         headers={"Content-Type": "application/json", **headers},
-        data=None if body is None else json.dumps(body).encode(),
+        data=body if body is None or isinstance(body, bytes) else json.dumps(body).encode(),
     )
     for attempt in range(_TRIES):
         try:
-            urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
-            return
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                content: bytes = answer.read()
+                return content
         except OSError as error:
             if _is_refused(error) or attempt == _TRIES - 1:
                 raise
             time.sleep(0.5 * 2**attempt)
+    raise AssertionError("unreachable")
 
 
 def insist(call: Callable[[], None], *, pause: float = 60, times: int = 30) -> None:

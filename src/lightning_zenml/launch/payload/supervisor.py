@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import tarfile
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 
 from lightning_zenml.launch.payload import install, lease
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
-from lightning_zenml.launch.payload.platform import Heartbeat, Platform, insist, send
+from lightning_zenml.launch.payload.platform import Heartbeat, Platform, insist
 from lightning_zenml.launch.payload.session import Ended, Session, kill
 
 _HEARTBEAT = 30.0
@@ -22,9 +23,9 @@ _FOLLOWED_WITHIN = 90.0
 """Seconds since the last read in which a client still counts as following."""
 _FOLLOWER_PATIENCE = 120.0
 """Seconds that a client which follows has for releasing the studio itself."""
-_KILLED = 128
-"""Exit codes above it are bash's for a command that a signal has ended."""
 _CRASHES = frozenset({128 + signal.SIGABRT, 128 + signal.SIGBUS, 128 + signal.SIGKILL, 128 + signal.SIGSEGV})
+_ON_FAILURE = 600.0
+"""Seconds that the launch's `on_failure` may take."""
 _OUTPUT = 4000
 """Characters of output that a failure carries."""
 
@@ -52,8 +53,9 @@ def _guard(folder: LaunchFolder) -> None:
         os._exit(0)
     folder.pid.write_text(str(pid))
     _, wait_status = os.waitpid(pid, 0)
-    folder.pid.unlink(missing_ok=True)
     if wait_status != 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        folder.pid.write_text(str(os.getpid()))
         if folder.session.exists():
             kill(int(folder.session.read_text()))
         supervisor.finish(
@@ -63,6 +65,7 @@ def _guard(folder: LaunchFolder) -> None:
             },
             report=True,
         )
+    folder.pid.unlink(missing_ok=True)
     supervisor.release()
 
 
@@ -123,15 +126,12 @@ class Supervisor:
             exit_code: of the command; None when it never ran.
             failure: what went wrong.
             stopped: ended on request.
-            report: whether to send the launch's failure request: the command could not tell of its end itself.
+            report: whether to run the launch's `on_failure`: the command may not have told of its end itself.
         """
+        if report and failure and self._do["on_failure"]:
+            # Before the record: a client that reads it may delete the studio at once.
+            self._report(failure["message"])
         self._folder.write_status({"phase": "finished", "exit_code": exit_code, "failure": failure, "stopped": stopped})
-        request = self._do["failure_request"]
-        if report and request:
-            try:
-                send(request["method"], request["url"], headers=request["headers"], body=request["body"])
-            except OSError as error:
-                print(f"The failure could not be reported: {error}", file=sys.stderr)
 
     def release(self) -> None:
         """Gives back lease and studio, unless a client that follows does it within its patience."""
@@ -213,8 +213,7 @@ class Supervisor:
             command = self._do["command"]
             message = f"The run failed with exit code {ended.exit_code}: {command}"
             failure |= {"phase": "running", "message": message, "command": command}
-            # Killed, so it could not tell anybody.
-            return self.finish(exit_code=ended.exit_code, failure=failure, report=ended.exit_code > _KILLED)
+            return self.finish(exit_code=ended.exit_code, failure=failure, report=True)
         command = self._do["commands"][ended.at]
         what = (
             f"failed with exit code {ended.exit_code}"
@@ -224,6 +223,19 @@ class Supervisor:
         message = f"Command {ended.at + 1} of {len(self._do['commands'])} {what}: {command}"
         failure |= {"phase": "commands", "message": message, "command": command}
         return self.finish(failure=failure, report=True)
+
+    def _report(self, reason: str) -> None:
+        own = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), "LIGHTNING_ZENML_FAILURE": reason}
+        try:
+            subprocess.run(
+                [sys.executable, *self._do["on_failure"]],
+                env=self._environment() | own,
+                stdin=subprocess.DEVNULL,
+                timeout=_ON_FAILURE,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            print(f"The failure could not be reported: {error}", file=sys.stderr)
 
     def _environment(self) -> dict[str, str]:
         studio = self._do["studio"]

@@ -1,0 +1,157 @@
+"""Renders Markdown as GitHub shows it, Mermaid drawn, to PNGs: the pictures of README, and a look at the golden files.
+
+    .venv/bin/python docs/images/render.py [--dark] [--out FOLDER] FILE.md [FILE.md ...]
+
+Needs npm, for Mermaid and GitHub's style sheet, and Chromium; neither is needed by anything else in this repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+PACKAGES = {"mermaid": "11.17.2", "github-markdown-css": "5.9.0"}
+"""GitHub doesn't tell its version of Mermaid; this one is of the major version that it draws with."""
+WIDTH = 900
+PAGE = """<!doctype html><html data-theme="{theme}"><head><meta charset="utf-8">
+<style>{css}</style>
+<style>
+  body {{ margin: 0; padding: 16px 24px; width: {inner}px; background: {background}; }}
+  .mermaid {{ background: transparent !important; text-align: center; }}
+</style></head>
+<body><article class="markdown-body">{body}</article>
+<script>{mermaid}</script>
+<script>
+  mermaid.initialize({{ startOnLoad: false, theme: "{mermaid_theme}", securityLevel: "strict" }});
+  mermaid.run().then(() => {{ document.title = "drawn"; }}, error => {{ document.title = "failed: " + error.message; }})
+    .then(() => {{ document.body.dataset.height = document.documentElement.scrollHeight; }});
+</script></body></html>"""
+
+
+def main() -> None:
+    """Renders the files that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--dark", action="store_true", help="GitHub's dark theme")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        assets = fetch(Path(scratch))
+        for file in options.files:
+            page = Path(scratch) / f"{file.stem}.html"
+            page.write_text(as_page(file.read_text(), assets, dark=options.dark))
+            picture = options.out / f"{file.stem}.png"
+            take(page, picture)
+            print(f"{picture} ({picture.stat().st_size / 1000:.0f} kB)")
+
+
+def fetch(folder: Path) -> dict[str, str]:
+    """Gets the scripts and style sheets from npm.
+
+    Args:
+        folder: for the packages.
+
+    Returns:
+        Their texts by file name.
+    """
+    specs = [f"{name}@{version}" for name, version in PACKAGES.items()]
+    subprocess.run(["npm", "pack", "--silent", *specs], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    wanted = {"mermaid.min.js", "github-markdown-light.css", "github-markdown-dark.css"}
+    found = {}
+    for archive in folder.glob("*.tgz"):
+        with tarfile.open(archive) as files:
+            for member in files:
+                content = files.extractfile(member) if Path(member.name).name in wanted else None
+                if content is not None:
+                    found[Path(member.name).name] = content.read().decode()
+    return found
+
+
+def as_page(markdown: str, assets: dict[str, str], *, dark: bool) -> str:
+    """Makes a page of Markdown.
+
+    Args:
+        markdown: GitHub's flavour.
+        assets: as `fetch` gives them.
+        dark: GitHub's dark theme.
+
+    Returns:
+        HTML that draws its diagrams by itself and then has the attribute `data-height` on its body.
+    """
+    body = MarkdownIt("gfm-like", {"linkify": False, "html": True}).render(markdown)
+    body = re.sub(
+        r'<pre><code class="language-mermaid">(.*?)</code></pre>',
+        r'<pre class="mermaid">\1</pre>',
+        body,
+        flags=re.DOTALL,
+    )
+    theme = "dark" if dark else "light"
+    return PAGE.format(
+        theme=theme,
+        css=assets[f"github-markdown-{theme}.css"],
+        background="#0d1117" if dark else "#ffffff",
+        inner=WIDTH - 48,
+        body=body,
+        mermaid=assets["mermaid.min.js"].replace("</script", "<\\/script"),
+        mermaid_theme="dark" if dark else "default",
+    )
+
+
+def take(page: Path, picture: Path) -> None:
+    """Takes a picture of a whole page.
+
+    Args:
+        page: the HTML file.
+        picture: the PNG file to write.
+
+    Raises:
+        SystemExit: Mermaid can't draw a diagram of it.
+    """
+    dom = chromium(page, "--window-size=900,600", "--dump-dom")
+    title = re.search(r"<title>(.*?)</title>", dom)
+    height = re.search(r'data-height="(\d+)"', dom)
+    if not title or title[1] != "drawn" or not height:
+        raise SystemExit(f"{page.name}: {html.unescape(title[1]) if title else 'not drawn in time'}")
+    chromium(page, f"--window-size={WIDTH},{height[1]}", f"--screenshot={picture.resolve()}", "--hide-scrollbars")
+
+
+def chromium(page: Path, *arguments: str) -> str:
+    """Runs Chromium without a window.
+
+    Args:
+        page: to open.
+        *arguments: more of the command line.
+
+    Returns:
+        What it printed.
+    """
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome") or "chromium"
+    command = [
+        program,
+        "--headless",
+        "--disable-gpu",
+        "--disable-lcd-text",
+        "--virtual-time-budget=30000",
+        *arguments,
+        page.as_uri(),
+    ]
+    if os.geteuid() == 0:
+        command.insert(1, "--no-sandbox")
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=300
+    )
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""Metrics: the numbers that a pipeline logged to ZenML, beside those of the base branch.
+
+`log_metadata` takes them for a run, a step, a version of an artifact or of a model. The input `report` says what is
+better when it is higher, and what is left out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+from lightning_zenml.action.report import MetricReport, Verdict
+from lightning_zenml.zenml_records import Artifact, Run, Step
+
+_MOST_METRICS = 500
+
+
+class Direction(StrEnum):
+    """Which value of a metric is the better one; `neutral`: neither."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """The input `report`.
+
+    Patterns are those of a shell (`val_*`) and stand for a metric's name, or place and name (`train.loss`).
+
+    Args:
+        directions: by pattern; the first that matches counts.
+        exclude: patterns of metrics that are not shown, unless `directions` names them.
+        base: branch to compare with; None: the pull request's base, else the repository's default branch.
+    """
+
+    directions: Mapping[str, Direction] = field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    base: str | None = None
+
+    @classmethod
+    def from_yaml(cls, value: Mapping[str, Any]) -> tuple[ReportSettings, list[str]]:
+        """Reads the parsed input.
+
+        Args:
+            value: with the keys `metrics`, `exclude` and `base`.
+
+        Returns:
+            The settings, and what is wrong with the input, each in words for the user.
+        """
+        problems = [_unknown_key(key) for key in value if key not in ("metrics", "exclude", "base")]
+        metrics, exclude, base = value.get("metrics"), value.get("exclude"), value.get("base")
+        directions: dict[str, Direction] = {}
+        if isinstance(metrics, dict):
+            for pattern, direction in metrics.items():
+                if direction in tuple(Direction):
+                    directions[str(pattern)] = Direction(direction)
+                else:
+                    problems.append(f"`metrics: {pattern}: {direction}` is not allowed: must be {_DIRECTIONS}")
+        elif metrics is not None:
+            problems.append(f"`metrics` must be a mapping of metric names to {_DIRECTIONS}")
+        patterns = [exclude] if isinstance(exclude, str) else exclude or []
+        if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+            problems.append('`exclude` must be a list of metric names, e.g. `["*_seconds"]`')
+            patterns = []
+        if base is not None and not (isinstance(base, str) and base.strip()):
+            problems.append("`base` must be the name of a branch")
+            base = None
+        return cls(directions=directions, exclude=tuple(patterns), base=base), problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A number that a pipeline logged.
+
+    Args:
+        name: as logged; of nested metadata the path, with dots.
+        kind: what it was logged for: `run`, `step`, `artifact` or `model`.
+        place: name of the step, artifact or model; empty for a run.
+        value: finite.
+        is_automatic: found out by the artifact's materializer, not logged.
+    """
+
+    name: str
+    kind: str
+    place: str
+    value: float
+    is_automatic: bool = False
+
+    def matches(self, pattern: str) -> bool:
+        """Whether a pattern of the input `report` stands for it."""
+        return fnmatchcase(self.name, pattern) or fnmatchcase(f"{self.place}.{self.name}", pattern)
+
+
+def collect(
+    run: Run, steps: Iterable[Step], artifacts: Iterable[Artifact], models: Mapping[str, Mapping[str, Any]]
+) -> tuple[Metric, ...]:
+    """Finds the numbers in what a run logged.
+
+    Args:
+        run: the run.
+        steps: of it.
+        artifacts: that it made.
+        models: metadata by name of model.
+    """
+    logged = {key: value for key, value in run.metadata.items() if key != _PROVENANCE}
+    found = [Metric(name=name, kind="run", place="", value=value) for name, value in _numbers(logged)]
+    for kind, places in (
+        ("model", models.items()),
+        ("step", ((step.name, step.metadata) for step in steps)),
+        ("artifact", ((artifact.name, artifact.metadata) for artifact in artifacts)),
+    ):
+        for place, metadata in places:
+            found += [
+                Metric(
+                    name=name,
+                    kind=kind,
+                    place=place,
+                    value=value,
+                    is_automatic=kind == "artifact" and name.split(".")[0] in _OF_MATERIALIZERS,
+                )
+                for name, value in _numbers(metadata)
+            ]
+    # A step that runs twice may make the same artifact twice: the last value counts.
+    return tuple({(metric.kind, metric.place, metric.name): metric for metric in found}.values())[:_MOST_METRICS]
+
+
+def compare(
+    metrics: Sequence[Metric], base: Sequence[Metric] | None, settings: ReportSettings
+) -> tuple[MetricReport, ...]:
+    """Sets metrics beside those of the base branch.
+
+    Args:
+        metrics: of this run.
+        base: of the base branch's run; None: there is none.
+        settings: what is better, what is left out.
+
+    Returns:
+        First what the settings name, in their order, then what is judged by its name, then the rest.
+    """
+    rows: list[tuple[int, MetricReport]] = []
+    order = list(settings.directions)
+    counterparts = _Counterparts(metrics, base or ())
+    for metric in metrics:
+        named = next((pattern for pattern in order if metric.matches(pattern)), None)
+        if named is None and (metric.is_automatic or any(map(metric.matches, settings.exclude))):
+            continue
+        direction = settings.directions[named] if named is not None else direction_by_name(metric.name)
+        before = counterparts.of(metric)
+        rank = order.index(named) if named is not None else len(order) + (direction is Direction.NEUTRAL)
+        row = MetricReport(
+            name=metric.name,
+            source=f"{metric.kind} {metric.place}".strip(),
+            value=metric.value,
+            base=before,
+            verdict=_verdict(metric.value, before, direction),
+        )
+        rows.append((rank, row))
+    return tuple(row for _, row in sorted(rows, key=lambda ranked: ranked[0]))
+
+
+def direction_by_name(name: str) -> Direction:
+    """Which value is the better one of a metric that the settings don't name; `neutral` where it is not plain.
+
+    Args:
+        name: of the metric, e.g. `val_loss`.
+    """
+    words = set(re.findall(r"[a-z]+\d*", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()))
+    higher, lower = bool(words & _HIGHER), bool(words & _LOWER)
+    if higher == lower:
+        return Direction.NEUTRAL
+    return Direction.HIGHER if higher else Direction.LOWER
+
+
+_DIRECTIONS = "`higher`, `lower` or `neutral`"
+_HIGHER = frozenset(
+    {"accuracy", "acc", "auc", "auroc", "auprc", "f1", "precision", "recall", "sensitivity", "specificity"}
+    | {"r2", "iou", "dice", "bleu"}
+)
+_LOWER = frozenset(
+    {"loss", "logloss", "error", "err", "mse", "rmse", "mae", "mape", "perplexity", "ppl", "wer", "cer", "fid"}
+)
+# What ZenML 0.98's own materializers say of an artifact (`extract_metadata` in zenml/materializers and
+# zenml/integrations): properties of data, not results.
+_OF_MATERIALIZERS = frozenset(
+    {"storage_size", "length", "shape", "dtype", "mean", "std", "min", "max", "nnz", "width", "height"}
+    | {"num_layers", "num_params", "num_trainable_params", "num_samples", "num_batches", "batch_size"}
+)
+_PROVENANCE = "github"
+"""What our orchestrator notes on a run, the number of a pull request among it."""
+
+
+def _numbers(metadata: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for key, value in metadata.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
+            yield name, value
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+class _Counterparts:
+    """Finds a metric of this run in the base branch's, also where its step has another name by now."""
+
+    def __init__(self, metrics: Sequence[Metric], base: Sequence[Metric]) -> None:
+        self._base = {(metric.kind, metric.place, metric.name): metric.value for metric in base}
+        once = Counter(metric.name for metric in metrics)
+        once_in_base = Counter(metric.name for metric in base)
+        self._by_name = {
+            metric.name: metric.value for metric in base if once[metric.name] == once_in_base[metric.name] == 1
+        }
+
+    def of(self, metric: Metric) -> float | None:
+        key = (metric.kind, metric.place, metric.name)
+        return self._base.get(key, self._by_name.get(metric.name))
+
+
+def _verdict(value: float, base: float | None, direction: Direction) -> Verdict | None:
+    if base is None or direction is Direction.NEUTRAL:
+        return None
+    if value == base:
+        return Verdict.SAME
+    return Verdict.BETTER if (value > base) == (direction is Direction.HIGHER) else Verdict.WORSE
+
+
+def _unknown_key(key: Any) -> str:
+    keys = ("metrics", "exclude", "base")
+    near = get_close_matches(str(key), keys, n=1)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    return f"has no key `{key}`: must be " + ", ".join(f"`{name}`" for name in keys[:-1]) + f" or `{keys[-1]}`.{hint}"

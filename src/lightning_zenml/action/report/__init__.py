@@ -1,0 +1,36 @@
+"""What is told of a run, as Markdown: briefly in the pull request's comment, in full in the job summary.
+
+Most of it was written by others (branch names, commands, log lines, names of steps and metrics), so the templates
+escape whatever they are given: nothing of it is taken for Markdown, HTML or Mermaid, and nobody is mentioned.
+"""
+
+from lightning_zenml.action.report.model import (
+    ArtifactReport,
+    BaseReport,
+    JobReport,
+    MetricReport,
+    Report,
+    RunReport,
+    State,
+    StepReport,
+    Verdict,
+    redacted,
+)
+from lightning_zenml.action.report.render import COMMENT_LIMIT, comment, marker, summary
+
+__all__ = [
+    "COMMENT_LIMIT",
+    "ArtifactReport",
+    "BaseReport",
+    "JobReport",
+    "MetricReport",
+    "Report",
+    "RunReport",
+    "State",
+    "StepReport",
+    "Verdict",
+    "comment",
+    "marker",
+    "redacted",
+    "summary",
+]

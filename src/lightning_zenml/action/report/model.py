@@ -1,0 +1,209 @@
+"""What a report tells: plain records, made by the Action, rendered by the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import cast
+
+from lightning_zenml.launch.spec import Failure
+
+
+class State(StrEnum):
+    """Where a run stands, as far as a reader cares."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+
+class Verdict(StrEnum):
+    """How a metric compares with the base branch's."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "same"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """A step of a pipeline run.
+
+    Args:
+        name: of its invocation.
+        status: ZenML's, or `waiting` for a step that has not begun.
+        duration: seconds; of a running step so far.
+        machine: that it runs on.
+        job_url: page of the job that it runs as, if it is one.
+        start: when it began.
+        log: the end of what it printed, where it failed.
+    """
+
+    name: str
+    status: str
+    duration: float | None = None
+    machine: str | None = None
+    job_url: str | None = None
+    start: datetime | None = None
+    log: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricReport:
+    """A metric; `source` is what it was logged for, `base` its value on the base branch."""
+
+    name: str
+    source: str
+    value: float
+    base: float | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseReport:
+    """The run that metrics are compared with; without a name there was none yet.
+
+    Args:
+        branch: name of the base branch.
+        run_name: of its last completed run.
+        run_url: its page in ZenML.
+        commit_sha: that it ran.
+    """
+
+    branch: str
+    run_name: str | None = None
+    run_url: str | None = None
+    commit_sha: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactReport:
+    """A version of an artifact; `type` is ZenML's, `url` the page that shows it."""
+
+    name: str
+    version: str
+    type: str
+    url: str | None = None
+    uri: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobReport:
+    """A job at Lightning that a step runs as; `cost` is in US dollars so far, None where the price isn't known."""
+
+    step: str
+    machine: str
+    url: str | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """A pipeline run; `status` is ZenML's, `run_url` its page in ZenML, `orchestrator_url` its page at Lightning.
+
+    Args:
+        run_name: of the run.
+        pipeline: its name.
+        run_url: see above.
+        orchestrator_url: see above.
+        status: see above.
+        steps: those that have not begun last.
+        edges: (name of a step, name of a step that waits for it).
+        metrics: in the order in which they are shown.
+        base: what the metrics are compared with; None: nothing.
+        artifacts: that the run has made.
+    """
+
+    run_name: str
+    pipeline: str | None = None
+    run_url: str | None = None
+    orchestrator_url: str | None = None
+    status: str | None = None
+    steps: tuple[StepReport, ...] = ()
+    edges: tuple[tuple[str, str], ...] = ()
+    metrics: tuple[MetricReport, ...] = ()
+    base: BaseReport | None = None
+    artifacts: tuple[ArtifactReport, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that can be told at one time; None and empty: not known yet.
+
+    Args:
+        state: where the run stands.
+        pipeline: its name, or the command as long as no run has begun.
+        studio_name: at Lightning.
+        studio_url: page of the studio.
+        machine: that the studio is on.
+        commit_sha: that runs.
+        commit_url: page of the commit.
+        branch: that the commit is on.
+        leg: of the matrix.
+        runs: pipeline runs that the command started.
+        jobs: that steps run as.
+        workflow_run_url: page of the workflow run.
+        elapsed: seconds since the start.
+        cost: US dollars so far, jobs among it.
+        failure: why it failed.
+        launch_id: of the launch.
+        is_async: the workflow doesn't wait for the end.
+        updated: when this was so.
+    """
+
+    state: State
+    pipeline: str
+    studio_name: str | None = None
+    studio_url: str | None = None
+    machine: str | None = None
+    commit_sha: str | None = None
+    commit_url: str | None = None
+    branch: str | None = None
+    leg: str | None = None
+    runs: tuple[RunReport, ...] = ()
+    jobs: tuple[JobReport, ...] = ()
+    workflow_run_url: str | None = None
+    elapsed: float | None = None
+    cost: float | None = None
+    failure: Failure | None = None
+    launch_id: str | None = None
+    is_async: bool = False
+    updated: datetime | None = None
+
+    @property
+    def orchestrator_url(self) -> str | None:
+        """Page of the first run that has one."""
+        return next((run.orchestrator_url for run in self.runs if run.orchestrator_url), None)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state not in {State.STARTING, State.RUNNING}
+
+    @property
+    def studio_cost(self) -> float | None:
+        """US dollars for the studio's machine alone; None where that can't be told."""
+        costs = [job.cost for job in self.jobs]
+        if self.cost is None or None in costs:
+            return None
+        return max(self.cost - sum(cost for cost in costs if cost is not None), 0.0)
+
+
+def redacted(report: Report, redact: Callable[[str], str]) -> Report:
+    """The report with `redact` applied to every text in it; later is too late, escaping changes secrets too."""
+    return cast(Report, _redacted(report, redact))
+
+
+def _redacted(value: object, redact: Callable[[str], str]) -> object:
+    if isinstance(value, str) and not isinstance(value, StrEnum):
+        return redact(value)
+    if isinstance(value, tuple):
+        return tuple(_redacted(item, redact) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: _redacted(getattr(value, field.name), redact) for field in fields(value)})
+    return value

@@ -1,0 +1,227 @@
+"""Comment and job summary, made from a report by the templates, within GitHub's limits."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from lightning_zenml.action.report import markdown, mermaid
+from lightning_zenml.action.report.model import MetricReport, Report, RunReport, StepReport
+from lightning_zenml.action.workflow import SUMMARY_LIMIT
+
+COMMENT_LIMIT = 65_536
+"""Characters of a comment that GitHub takes; it refuses more (422)."""
+
+_IN_A_COMMENT = {"rows": 30, "log_lines": 20}
+_IN_A_SUMMARY = {"rows": 500, "log_lines": 1_000}
+"""Most metrics of a run, and most lines of a step's log."""
+_STEPS_WHEN_SHORT = 50
+
+
+def marker(key: str) -> str:
+    """Hidden first line of a comment, by which it is found again.
+
+    Args:
+        key: tells several comments on one pull request apart.
+    """
+    return f"<!-- lightning-zenml: {re.sub(r'[^A-Za-z0-9_./ =,:()-]|(?<=-)-', '_', key)} -->"
+
+
+def comment(report: Report, marker: str) -> str:
+    """The comment: begins with the marker and fits GitHub's limit; what is too long is left out, logs first.
+
+    Args:
+        report: all that is known.
+        marker: its first line, see `marker`.
+    """
+    first_line = Markup(marker)  # noqa: S704
+    return _first_that_fits(
+        report,
+        lambda candidate, shortened: _render(
+            "comment.md.j2", candidate, marker=first_line, shortened=shortened, **_IN_A_COMMENT
+        ),
+        lambda body: len(body) <= COMMENT_LIMIT,
+    )
+
+
+def summary(report: Report) -> str:
+    """The job summary: everything there is, within the runner's limit.
+
+    Args:
+        report: all that is known.
+    """
+    return _first_that_fits(
+        report,
+        lambda candidate, shortened: _render("summary.md.j2", candidate, shortened=shortened, **_IN_A_SUMMARY),
+        lambda body: len(body.encode(errors="replace")) <= SUMMARY_LIMIT,
+    )
+
+
+def _first_that_fits(report: Report, render: Callable[[Report, bool], str], fits: Callable[[str], bool]) -> str:
+    for step, candidate in enumerate(_ever_shorter(report)):
+        body = render(candidate, step > 0)
+        if fits(body):
+            return body
+    # Each text is of limited length, and this report holds but a few.
+    return render(Report(state=report.state, pipeline=report.pipeline[:100], launch_id=report.launch_id), True)
+
+
+def _ever_shorter(report: Report) -> Iterator[Report]:
+    yield report
+    report = _with_logs(report, 4_000)
+    yield report
+    report = _with_logs(report, 0)
+    yield report
+    report = _for_each_run(
+        report, lambda run: replace(run, artifacts=run.artifacts[:20], edges=(), steps=_most_telling(run.steps))
+    )
+    yield report
+    report = _for_each_run(report, lambda run: replace(run, artifacts=(), steps=(), metrics=run.metrics[:10]))
+    yield report
+    report = replace(report, runs=report.runs[:10], jobs=())
+    yield report
+    yield _for_each_run(report, lambda run: replace(run, metrics=(), base=None))
+
+
+def _with_logs(report: Report, characters: int) -> Report:
+    def end(log: str) -> str:
+        return log[-characters:] if characters else ""
+
+    if report.failure:
+        report = replace(report, failure=replace(report.failure, output=end(report.failure.output)))
+    return _for_each_run(
+        report, lambda run: replace(run, steps=tuple(replace(step, log=end(step.log)) for step in run.steps))
+    )
+
+
+def _most_telling(steps: tuple[StepReport, ...]) -> tuple[StepReport, ...]:
+    """As many as fit, in their order: rather those that failed or run."""
+    quiet = {"completed", "cached", "skipped", "waiting"}
+    ranked = sorted(range(len(steps)), key=lambda number: steps[number].status in quiet)
+    kept = set(ranked[:_STEPS_WHEN_SHORT])
+    return tuple(step for number, step in enumerate(steps) if number in kept)
+
+
+def _for_each_run(report: Report, change: Callable[[RunReport], RunReport]) -> Report:
+    return replace(report, runs=tuple(change(run) for run in report.runs))
+
+
+def _render(template: str, report: Report, **context: object) -> str:
+    text = _ENVIRONMENT.get_template(template).render(report=report, **context)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _duration(seconds: float) -> str:
+    if 0 < seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(max(seconds, 0))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
+
+
+def _dollars(amount: float) -> str:
+    return "less than $0.01" if 0 < amount < 0.01 else f"${amount:.2f}"
+
+
+def _moment(moment: datetime) -> Markup:
+    return Markup(moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))  # noqa: S704
+
+
+def _number(value: float, digits: int = 5) -> Markup:
+    """A number, as short as it can be read; whole ones in full."""
+    size = abs(value)
+    if isinstance(value, int) and size < 1e15:
+        shown = f"{value:,}"
+    elif 10_000 <= size < 1e7:
+        shown = f"{value:,.1f}"
+    else:
+        shown = f"{value:.{digits}g}"
+    return Markup(shown)  # noqa: S704
+
+
+def _difference(metric: MetricReport) -> Markup:
+    """How far a metric is from the base branch's, e.g. `↑ 0.0124 (1.3 %) 🟢 better`."""
+    if metric.base is None:
+        return Markup("new")
+    difference = metric.value - metric.base
+    if difference == 0:
+        return Markup("= no change")
+    share = f" ({abs(difference / metric.base):.1%})" if metric.base else ""
+    shown = f"{'↑' if difference > 0 else '↓'} {_number(abs(difference), digits=3)}{share.replace('%', ' %')}"
+    verdict = {"better": " 🟢 better", "worse": " 🔴 worse"}.get(metric.verdict or "", "")
+    return Markup(shown + verdict)  # noqa: S704
+
+
+_EMOJIS = {
+    "waiting": "🕒",
+    "starting": "🚀",
+    "initializing": "🚀",
+    "provisioning": "🚀",
+    "running": "🏃",
+    "retrying": "🔁",
+    "completed": "✅",
+    "cached": "♻️",
+    "skipped": "⏭️",
+    "failed": "❌",
+    "stopping": "⏹️",
+    "stopped": "⏹️",
+    "cancelled": "🚫",
+}
+
+
+def _emoji(status: str | None) -> str:
+    return _EMOJIS.get(str(status), "•")
+
+
+def _status(status: str | None) -> Markup:
+    return Markup(f"{_emoji(status)} {markdown.text(status or 'unknown')}")  # noqa: S704
+
+
+def _graph(run: RunReport) -> Markup:
+    drawn = mermaid.graph(run, _emoji)
+    return markdown.block(drawn, "mermaid") if drawn else Markup("")
+
+
+def _timeline(run: RunReport) -> Markup:
+    drawn = mermaid.timeline(run, _emoji)
+    return markdown.block(drawn, "mermaid") if drawn else Markup("")
+
+
+def _escape_unless_marked(value: object) -> Markup:
+    return value if isinstance(value, Markup) else markdown.text("" if value is None else value)
+
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    finalize=_escape_unless_marked,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+_ENVIRONMENT.filters.update(
+    block=markdown.block,
+    code=markdown.code,
+    difference=_difference,
+    dollars=_dollars,
+    duration=_duration,
+    emoji=_emoji,
+    graph=_graph,
+    last_lines=lambda text, lines: "\n".join(text.splitlines()[-lines:]),
+    message=markdown.message,
+    moment=_moment,
+    number=_number,
+    shell=shlex.quote,
+    status=_status,
+    timeline=_timeline,
+)
+_ENVIRONMENT.globals.update(link=markdown.link)

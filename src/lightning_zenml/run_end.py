@@ -1,0 +1,124 @@
+"""Records a run's end in ZenML in place of a controller that can't: it was never started, or was killed.
+
+`python -m lightning_zenml.run_end [RUN_ID ...]` does so from within the studio, for these runs and those that the
+launch has recorded. It may run before anything is installed there, so it needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning_zenml.launch.payload.platform import insist, send
+
+FAILURE = "LIGHTNING_ZENML_FAILURE"
+"""Variable with the reason of the failure."""
+FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
+"""ZenML's final statuses."""
+REASON_LIMIT = 250
+"""Characters of a reason that every ZenML server can store."""
+
+
+def end_run(
+    run_id: str, *, status: str, reason: str, get: Callable[..., Any], put: Callable[[str, dict[str, Any]], Any]
+) -> None:
+    """Records a run and its steps as ended; a finished run stays as it is.
+
+    Args:
+        run_id: of the run.
+        status: `failed`, or `stopped`, which also a run becomes that is about to stop.
+        reason: shown with the run.
+        get: gets a path below `/api/v1/`; further keywords are the query.
+        put: changes a path below `/api/v1/`.
+    """
+    before = get(f"runs/{run_id}")["body"]["status"]
+    if before in FINISHED:
+        return
+    status = "stopped" if before == "stopping" else status
+    # First the run: a step that may be retried ends only in a run that does. `stopped` it becomes with its last step.
+    under_way = "stopping" if status == "stopped" else status
+    put(f"runs/{run_id}", {"status": under_way, "status_reason": reason[:REASON_LIMIT]})
+    for step in _steps(run_id, get):
+        if step["body"]["status"] not in FINISHED:
+            _end_step(step["id"], status, put)
+    if get(f"runs/{run_id}")["body"]["status"] not in FINISHED:
+        put(f"runs/{run_id}", {"status": status, "status_reason": reason[:REASON_LIMIT]})
+
+
+def _steps(run_id: str, get: Callable[..., Any]) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = []
+    number = total = 1
+    while number <= total:
+        page = get("steps", pipeline_run_id=run_id, exclude_retried=True, page=number, size=100)
+        steps += page["items"]
+        number, total = number + 1, page["total_pages"]
+    return steps
+
+
+def _end_step(step_id: str, status: str, put: Callable[[str, dict[str, Any]], Any]) -> None:
+    end = {"end_time": datetime.now(UTC).replace(tzinfo=None).isoformat()}
+    step = put(f"steps/{step_id}", {"status": status, **end})
+    if step["body"]["status"] not in FINISHED:
+        # A step with tries left that fails is `retrying`, and nobody is there to do that.
+        put(f"steps/{step_id}", {"status": "stopped", **end})
+
+
+def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
+    """Records runs as failed.
+
+    Args:
+        run_ids: runs besides those in the `runs.jsonl` of the launch.
+        environ: the variables of the launch, with ZenML's address and token or key.
+
+    Returns:
+        The exit code.
+    """
+    server = _Server(environ)
+    reason = environ.get(FAILURE) or "The controller on Lightning AI was never started or was killed."
+    for run_id in dict.fromkeys([*run_ids, *_recorded(environ)]):
+        fail = partial(end_run, run_id, status="failed", reason=reason, get=server.get, put=server.put)
+        insist(fail, pause=5, times=24)
+    return 0
+
+
+class _Server:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._url = f"{environ['ZENML_STORE_URL'].rstrip('/')}/api/v1"
+        self._token = environ.get("ZENML_STORE_API_TOKEN", "")
+        self._key = environ.get("ZENML_STORE_API_KEY", "")
+
+    def get(self, path: str, **query: object) -> Any:
+        return self._call("GET", f"{path}?{urllib.parse.urlencode(query)}" if query else path, None)
+
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        return self._call("PUT", path, body)
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        if not self._token:
+            form = urllib.parse.urlencode({"grant_type": "zenml-api-key", "password": self._key}).encode()
+            kind = {"Content-Type": "application/x-www-form-urlencoded"}
+            self._token = json.loads(send("POST", f"{self._url}/login", headers=kind, body=form))["access_token"]
+        headers = {"Authorization": f"Bearer {self._token}"}
+        return json.loads(send(method, f"{self._url}/{path}", headers=headers, body=body))
+
+
+def _recorded(environ: Mapping[str, str]) -> list[str]:
+    found = []
+    with contextlib.suppress(OSError):
+        for line in (Path(environ.get("LIGHTNING_ZENML_LAUNCH_DIR", "/nowhere")) / "runs.jsonl").open():
+            # The last line may be cut.
+            with contextlib.suppress(ValueError):
+                found.append(str(json.loads(line)["run_id"]))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""What a pipeline run has made, read from a ZenML server over REST: graph, artifacts, metadata, logs.
+
+Endpoints and fields are those of ZenML 0.98 (`zenml/zen_server/routers`, `zenml/models/v2`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from lightning_zenml.zenml_records import Artifact, Graph, Run, Step
+from lightning_zenml.zenml_server import ZenMLServer
+
+_MOST_ARTIFACTS = 200
+_CANDIDATES = 20
+"""How many runs of a branch are looked at before none is taken for its last one."""
+_EXCEPTION = "An exception has occurred."
+"""How ZenML begins the log entry that repeats the traceback, with its own frames."""
+
+
+class ZenMLResults:
+    """Reads what runs have made. Every method raises `ZenMLServerError`.
+
+    Args:
+        server: that knows the runs.
+    """
+
+    def __init__(self, server: ZenMLServer) -> None:
+        self._server = server
+        self._rest = server.rest
+
+    def graph(self, run_id: str) -> Graph:
+        """Gets the steps of a run and what each of them waits for.
+
+        Args:
+            run_id: of the run.
+
+        Returns:
+            The graph, without the artifacts between the steps.
+        """
+        dag = self._rest.get(f"runs/{run_id}/dag")
+        steps = {node["node_id"]: node["name"] for node in dag["nodes"] if node["type"] == "step"}
+        after: dict[str, list[str]] = defaultdict(list)
+        for edge in dag["edges"]:
+            after[edge["source"]].append(edge["target"])
+        edges = [(name, steps[node]) for start, name in steps.items() for node in _next_steps(start, after, steps)]
+        return Graph(steps=tuple(steps.values()), edges=tuple(dict.fromkeys(edges)))
+
+    def artifacts(self, run: Run) -> list[Artifact]:
+        """Gets the versions of artifacts that a run has made, oldest first; of a great many the first ones.
+
+        Args:
+            run: the run.
+        """
+        found = self._rest.pages("artifact_versions", pipeline_run=run.id, hydrate=True, sort_by="asc:created")
+        artifacts: list[Artifact] = []
+        for data in found:
+            body = data["body"]
+            artifacts.append(
+                Artifact(
+                    name=body["artifact"]["name"],
+                    version=str(body["version"]),
+                    type=body["type"],
+                    uri=body["uri"],
+                    url=self._artifact_url(run, data["id"], body["project_id"]),
+                    metadata=data["metadata"]["run_metadata"],
+                )
+            )
+            if len(artifacts) == _MOST_ARTIFACTS:
+                break
+        return artifacts
+
+    def models(self, run: Run, steps: Iterable[Step]) -> dict[str, Mapping[str, Any]]:
+        """Gets all metadata of the versions of models that a run and its steps are configured with.
+
+        Args:
+            run: the run.
+            steps: of it.
+
+        Returns:
+            By name of the model.
+        """
+        versions = {
+            version.id: version for version in (run.model_version, *(s.model_version for s in steps)) if version
+        }
+        return {
+            version.model: self._rest.get(f"model_versions/{version.id}", hydrate=True)["metadata"]["run_metadata"]
+            for version in versions.values()
+        }
+
+    def log(self, log_id: str, lines: int) -> str:
+        """Gets the end of what a step has printed, without the traceback that it may have died with.
+
+        Args:
+            log_id: as in `Step.log_id`.
+            lines: how many.
+        """
+        # An artifact store gives a log from its start only, so it can't be asked for the end.
+        entries = self._rest.get(f"logs/{log_id}/entries")["items"]
+        told = (entry["message"] for entry in entries if not entry["message"].startswith(_EXCEPTION))
+        return "\n".join("\n".join(told).splitlines()[-lines:])
+
+    def last_completed(self, run: Run, *, repository: str, branch: str, earlier: bool = False) -> Run | None:
+        """Finds what a branch has last completed of a run's pipeline, by what our orchestrator notes on runs.
+
+        A pull request's runs don't count, even where its branch has the same name in a fork.
+
+        Args:
+            run: to be compared with it.
+            repository: `owner/name`.
+            branch: name of the branch.
+            earlier: only what began before the run counts.
+        """
+        filters: dict[str, Any] = {
+            "tags": [repository, f"branch:{branch}"],
+            "pipeline_id": run.pipeline_id,
+            "status": "completed",
+            "sort_by": "desc:created",
+        }
+        if earlier and run.index is not None:
+            filters["index"] = f"lt:{run.index}"
+        for data in self._rest.get("runs", page=1, size=_CANDIDATES, **filters)["items"]:
+            if data["id"] == run.id:
+                continue
+            candidate = self._server.run(data["id"])
+            github = candidate.metadata.get("github")
+            if isinstance(github, dict) and github.get("ref") == f"refs/heads/{branch}":
+                return candidate
+        return None
+
+    def _artifact_url(self, run: Run, version_id: str, project_id: str) -> str:
+        # Only ZenML Pro has pages of artifacts; the open dashboard shows them in the graph of their run.
+        info = self._server.info()
+        return f"{info.dashboard_url}/projects/{project_id}/artifact-versions/{version_id}" if info.pro else run.url
+
+
+def _next_steps(start: str, after: Mapping[str, list[str]], steps: Mapping[str, str]) -> Iterator[str]:
+    """The nodes of the steps that come next, beyond the artifacts in between."""
+    seen = {start}
+    to_see = list(after.get(start, ()))
+    while to_see:
+        node = to_see.pop(0)
+        if node in seen:
+            continue
+        seen.add(node)
+        if node in steps:
+            yield node
+        else:
+            to_see += after.get(node, ())

@@ -1,0 +1,177 @@
+"""A run from a laptop: what is refused before it costs, how it is followed, found again and stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from localcloud.lightning import LightningCloud
+from localcloud.stack import Stack
+from localcloud.zenml import database
+from scene import Laptop, wait_for
+
+RUN = """
+import sys, time
+
+from zenml import pipeline, step
+
+
+@step(enable_cache=False)
+def hang() -> None:
+    time.sleep(600)
+
+
+@pipeline(settings={"orchestrator.lightning": {"main_studio_name": "lasting", "async_mode": "async" in sys.argv}})
+def lasting():
+    hang()
+
+
+if __name__ == "__main__":
+    lasting()
+"""
+
+
+@pytest.fixture
+def laptop(laptop: Laptop) -> Laptop:
+    (laptop.folder / "run.py").write_text(RUN)
+    return laptop
+
+
+def last_run(stack: Stack) -> dict[str, Any]:
+    (run,) = stack.zenml.request("GET", "runs?sort_by=desc:created&size=1")["items"]
+    return {"id": run["id"], **run["body"]}
+
+
+@contextmanager
+def lasting_run(laptop: Laptop) -> Iterator[str]:
+    """A run that goes on in its studio, followed by nobody; stopped at the end."""
+    laptop.run(sys.executable, "run.py", "async")
+    run_id = last_run(laptop.stack)["id"]
+    wait_for(lambda: last_run(laptop.stack)["status"] == "running", 180)
+    yield run_id
+    laptop.run("zenml", "pipeline", "runs", "stop", run_id, "--yes")
+    assert last_run(laptop.stack)["status"] == "stopped"
+
+
+def words(completed: subprocess.CompletedProcess[str]) -> str:
+    return " ".join((completed.stdout + completed.stderr).split())
+
+
+def test_ctrl_c_leaves_the_run_and_says_how_to_stop_it(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    before = stack.zenml.request("GET", "runs?size=1")["total"]
+    with subprocess.Popen(
+        [sys.executable, "run.py"],
+        cwd=laptop.folder,
+        env=laptop.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            wait_for(lambda: stack.zenml.request("GET", "runs?size=1")["total"] > before, 180)
+            wait_for(lambda: last_run(stack)["status"] == "running", 180)
+            process.send_signal(signal.SIGINT)
+            log, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+
+    run = last_run(stack)
+    assert process.returncode != 0
+    assert f"zenml pipeline runs stop {run['id']}" in " ".join(log.split())
+    assert run["status"] == "running"
+    assert cloud.running() == ["lasting"]
+    laptop.run("zenml", "pipeline", "runs", "stop", run["id"], "--yes")
+    assert last_run(stack)["status"] == "stopped"
+
+
+def test_credentials_of_another_teamspace_leave_a_healthy_run_alone(cloud: LightningCloud, laptop: Laptop) -> None:
+    elsewhere = {"LIGHTNING_ZENML_SETTINGS": json.dumps({"teamspace": "ada/sandbox", "organization": None})}
+    with lasting_run(laptop) as run_id:
+        refreshed = laptop.run("zenml", "pipeline", "runs", "refresh", "--include-steps", run_id, **elsewhere)
+
+        assert last_run(laptop.stack)["status"] == "running"
+        assert "can't be told" in words(refreshed)
+        assert "the teamspace ada/sandbox" in words(refreshed)
+        assert cloud.running() == ["lasting"]
+
+
+def test_all_that_is_wrong_with_a_stack_is_told_at_once(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    name = f"bad-{uuid4().hex[:6]}"
+    laptop.run("zenml", "artifact-store", "register", name, "--flavor=local", f"--path={laptop.folder}/store")
+    laptop.run("zenml", "orchestrator", "register", name, "--flavor=lightning")
+    laptop.run("zenml", "stack", "register", name, "-o", name, "-a", name)
+    studios, settings = len(cloud.studios), json.dumps({"machinetype": "cpu"})
+
+    failed = laptop.run(
+        sys.executable,
+        "run.py",
+        check=False,
+        ZENML_ACTIVE_STACK_ID=stack.zenml.request("GET", f"stacks?name={name}")["items"][0]["id"],
+        LIGHTNING_ZENML_SETTINGS=settings,
+    )
+
+    assert failed.returncode == 1
+    message = words(failed)
+    assert f"the artifact store `{name}` is local" in message
+    assert "no setting `machinetype`; did you mean `machine_type`" in message
+    assert "no Lightning API key" in message
+    assert len(cloud.studios) == studios
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ('{"machine_type": "cpu", "machinetyp": "cpu", "asynch_mode": True}', ["`machinetyp`", "`asynch_mode`"]),
+        ('{"async_mode": True, "synchronous": True}', ["contradict each other"]),
+    ],
+)
+def test_settings_that_make_no_sense_start_nothing(
+    cloud: LightningCloud, laptop: Laptop, settings: str, told: list[str]
+) -> None:
+    script = laptop.folder / "run.py"
+    given = '{"main_studio_name": "lasting", "async_mode": "async" in sys.argv}'
+    script.write_text(script.read_text().replace(given, settings))
+    studios = len(cloud.studios)
+
+    failed = laptop.run(sys.executable, "run.py", check=False)
+
+    assert failed.returncode == 1
+    for text in told:
+        assert text in words(failed)
+    assert len(cloud.studios) == studios
+
+
+def test_a_zenml_server_of_its_own_is_needed(cloud: LightningCloud, laptop: Laptop, tmp_path: Path) -> None:
+    """ZenML's local database is out of a studio's reach."""
+    shutil.copyfile(database(), tmp_path / "zenml.db")
+    foreign = ("ZENML_STORE", "ZENML_ACTIVE")
+    environment = {k: v for k, v in laptop.environment().items() if not k.startswith(foreign)}
+    environment |= {"ZENML_STORE_TYPE": "sql", "ZENML_STORE_URL": f"sqlite:///{tmp_path}/zenml.db"}
+    environment["ZENML_STORE_BACKUP_STRATEGY"] = "disabled"
+
+    def zenml(*command: str) -> None:
+        subprocess.run(["zenml", *command], cwd=laptop.folder, env=environment, check=True, capture_output=True)
+
+    zenml("orchestrator", "register", "remote", "--flavor=lightning", "--api_key=some-key")
+    zenml("artifact-store", "register", "remote", "--flavor=s3", "--path=s3://bucket")
+    zenml("stack", "register", "remote", "-o", "remote", "-a", "remote", "--set")
+    studios = len(cloud.studios)
+
+    failed = subprocess.run(
+        [sys.executable, "run.py"], cwd=laptop.folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert failed.returncode == 1
+    assert "require a remote ZenML server" in words(failed)
+    assert len(cloud.studios) == studios

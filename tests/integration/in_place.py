@@ -1,0 +1,93 @@
+"""This machine, set up as a launch's payload sets up a studio: where the controller's tests run pipelines in place."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from lightning_zenml.zenml_server import Run, ZenMLServer
+from localcloud.stack import Stack, client_environment
+
+STUDIO_URL = "https://lightning.example/acme/teamspaces/vision/studios/main"
+DEADLINE = 150
+
+
+class Studio:
+    """This machine, set up as a launch's payload sets up a studio."""
+
+    def __init__(self, stack: Stack, root: Path, project: str) -> None:
+        self.server = ZenMLServer(stack.zenml_url, stack.zenml_api_key)
+        self.code = root / "code"
+        self.launch = root / "launch"
+        self.facts = root / "facts"
+        for folder in (self.code, self.launch, self.facts):
+            folder.mkdir()
+        # Other code than in other tests: nothing that they have run is cached here.
+        (self.code / "run.py").write_text(project.replace("SALT", uuid4().hex))
+        self.environment = client_environment(
+            stack,
+            ZENML_CONFIG_PATH=str(root / "client"),
+            TEST_FOLDER=str(self.facts),
+            LIGHTNING_ZENML_LAUNCH_ID="launch-1",
+            LIGHTNING_ZENML_LAUNCH_DIR=str(self.launch),
+            LIGHTNING_ZENML_CODE=str(self.code),
+            LIGHTNING_ZENML_STUDIO_NAME="main",
+            LIGHTNING_ZENML_STUDIO_URL=STUDIO_URL,
+            LIGHTNING_ZENML_MACHINE="CPU",
+        )
+
+    @contextmanager
+    def started(self, *command: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+        with subprocess.Popen(
+            [sys.executable, *command],
+            cwd=self.code,
+            env=self.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def run(self, *command: str, **environment: str) -> tuple[int, str]:
+        with self.started(*command, **environment) as process:
+            output, _ = process.communicate(timeout=DEADLINE)
+            return process.returncode, output
+
+    def runs(self) -> list[dict[str, Any]]:
+        path = self.launch / "runs.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def last_run(self) -> Run:
+        return self.server.run(self.runs()[-1]["run_id"])
+
+    def steps(self) -> dict[str, str]:
+        return {step.name: step.status for step in self.server.steps(self.runs()[-1]["run_id"])}
+
+    def hanging_process(self) -> int:
+        return int(next(self.facts.glob("hang-*")).name.removeprefix("hang-"))
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} never came"
+        time.sleep(0.05)
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

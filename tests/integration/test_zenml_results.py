@@ -1,0 +1,243 @@
+"""What runs have made and what they are compared with, read from a real ZenML server."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import boto3
+import pytest
+
+from lightning_zenml.action.baseline import Baseline
+from lightning_zenml.action.event import Event
+from lightning_zenml.action.github import GitHub
+from lightning_zenml.action.metrics import ReportSettings
+from lightning_zenml.action.report import RunReport
+from lightning_zenml.action.runs import Runs
+from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.zenml_records import Run
+from lightning_zenml.zenml_results import ZenMLResults
+from lightning_zenml.zenml_server import ZenMLServer
+from localcloud.github import GitHub as LocalGitHub
+from localcloud.stack import Stack, client_environment, register_stack
+
+SHA = "a" * 40
+PROGRAM = """
+import contextlib
+from typing import Annotated
+
+from zenml import Model, add_tags, get_step_context, log_metadata, pipeline, step
+from zenml.client import Client
+
+
+@step
+def prepare() -> None:
+    pass
+
+
+@step
+def load() -> Annotated[int, "rows"]:
+    return 40
+
+
+@step
+def train(rows: int) -> Annotated[float, "weights"]:
+    print("epoch 1 of 1")
+    log_metadata({"layers": 3}, infer_artifact=True)
+    return 0.5
+
+
+@step
+def evaluate(weights: float, accuracy: float) -> None:
+    print("evaluating")
+    log_metadata({"accuracy": accuracy}, infer_model=True)
+    if accuracy < 0:
+        raise ValueError("the accuracy is negative")
+
+
+@pipeline(enable_cache=False, model=Model(name="digits"))
+def measured(accuracy: float):
+    prepare()
+    evaluate(train(load(after="prepare")), accuracy)
+
+
+@pipeline(enable_cache=False)
+def another():
+    load()
+
+
+def note(run_name, ref):
+    # As our orchestrator does.
+    run = Client().get_pipeline_run(run_name)
+    add_tags(tags=["octo/model", "branch:main"], run=run.id)
+    log_metadata({"github": {"ref": ref, "sha": "a" * 40, "pull_request": 7}}, run_id_name_or_prefix=str(run.id))
+
+
+for name, accuracy, ref in (
+    ("first", 0.8, "refs/heads/main"),
+    ("second", 0.9, "refs/heads/main"),
+    ("of_a_fork", 1.0, "refs/pull/7/merge"),
+    ("failed", -1.0, "refs/heads/main"),
+    ("failed_too", -2.0, "refs/heads/main"),
+):
+    with contextlib.suppress(ValueError, RuntimeError):
+        measured.with_options(run_name=name)(accuracy)
+    note(name, ref)
+another.with_options(run_name="another")()
+another.with_options(run_name="plain")()
+note("another", "refs/heads/main")
+"""
+
+
+@pytest.fixture(scope="module")
+def ids(zenml_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Ids of the program's runs by name; they ran on ZenML's own local orchestrator and the S3 server."""
+    folder = tmp_path_factory.mktemp("program")
+    (folder / "program.py").write_text(PROGRAM)
+    zenml = zenml_stack.zenml
+    components = {one["name"] + one["body"]["type"]: one["id"] for one in zenml.request("GET", "components")["items"]}
+    stack = register_stack(zenml, "local", components["s3_storeartifact_store"], components["defaultorchestrator"])
+    environment = client_environment(zenml_stack, ZENML_ACTIVE_STACK_ID=stack, ZENML_CONFIG_PATH=str(folder / "config"))
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {item["name"]: item["id"] for item in zenml.request("GET", "runs?size=50")["items"]}
+
+
+@pytest.fixture
+def server(zenml_stack: Stack) -> ZenMLServer:
+    return ZenMLServer(zenml_stack.zenml_url, zenml_stack.zenml_api_key)
+
+
+def test_graph_leads_from_step_to_step(server: ZenMLServer, ids: dict[str, str]) -> None:
+    graph = ZenMLResults(server).graph(ids["first"])
+    assert set(graph.steps) == {"prepare", "load", "train", "evaluate"}
+    assert set(graph.edges) == {("prepare", "load"), ("load", "train"), ("train", "evaluate")}
+
+
+def test_artifacts_and_models(server: ZenMLServer, ids: dict[str, str]) -> None:
+    run = server.run(ids["first"])
+    results = ZenMLResults(server)
+    by_name = {artifact.name: artifact for artifact in results.artifacts(run)}
+    assert set(by_name) == {"rows", "weights"}
+    assert by_name["weights"].metadata["layers"] == 3
+    assert by_name["weights"].type == "DataArtifact"
+    assert by_name["weights"].uri.startswith("s3://")
+    assert by_name["weights"].url == run.url
+    assert results.models(run, server.steps(run.id)) == {"digits": {"accuracy": 0.8}}
+
+
+def test_last_completed_is_the_branch_s_own_of_the_same_pipeline(server: ZenMLServer, ids: dict[str, str]) -> None:
+    results = ZenMLResults(server)
+
+    def found(name: str, **options: bool) -> str | None:
+        base = results.last_completed(server.run(ids[name]), repository="octo/model", branch="main", **options)
+        return base.name if base else None
+
+    assert found("failed") == "second"
+    assert found("of_a_fork") == "second"
+    assert found("second", earlier=True) == "first"
+    assert found("first", earlier=True) is None
+    assert found("another") is None
+    run = server.run(ids["failed"])
+    assert results.last_completed(run, repository="octo/other", branch="main") is None
+    assert results.last_completed(run, repository="octo/model", branch="develop") is None
+
+
+def event(**changes: str) -> Event:
+    variables = {
+        "GITHUB_REPOSITORY": "octo/model",
+        "GITHUB_REF": "refs/heads/better",
+        "GITHUB_SHA": SHA,
+        "GITHUB_EVENT_PATH": "event",
+        **changes,
+    }
+    return Event.from_environ(variables, read=lambda path: '{"repository": {"default_branch": "trunk"}}')
+
+
+def base_of(
+    run: Run, server: ZenMLServer, event: Event, github: GitHub | None = None, base: str | None = None
+) -> object:
+    found = Baseline(server, event, github, ReportSettings(base=base)).of(run)
+    return found and (found[0].branch, found[0].run_name, found[0].commit_sha)
+
+
+def test_the_base_branch_is_the_pull_request_s(server: ZenMLServer, ids: dict[str, str]) -> None:
+    run = server.run(ids["failed"])
+    with LocalGitHub() as hub:
+        hub.add_pull_request("octo/model", 5, head_sha=SHA, head_ref="better", base_ref="main")
+        github = GitHub(hub.url, hub.token)
+        assert base_of(run, server, event(), github) == ("main", "second", SHA)
+        assert base_of(run, server, event(GITHUB_SHA="b" * 40), github) == ("main", "second", SHA)
+        assert base_of(server.run(ids["plain"]), server, event(GITHUB_SHA="b" * 40), github) == ("trunk", None, None)
+        assert base_of(run, server, event(), GitHub(hub.url, "wrong")) == ("trunk", None, None)
+    assert base_of(run, server, event()) == ("trunk", None, None)
+    assert base_of(run, server, event(), base="main") == ("main", "second", SHA)
+    assert base_of(server.run(ids["second"]), server, event(), base="main") == ("main", "first", SHA)
+    nowhere = Event.from_environ({}, read=lambda path: "{}")
+    assert base_of(run, server, nowhere) is None
+
+
+def read(server: ZenMLServer, run_id: str, jobs: Sequence[Mapping[str, Any]] = ()) -> RunReport:
+    """What is told of a run that has ended, on a studio with a CPU."""
+    settings = ReportSettings(base="main")
+    baseline = Baseline(server, event(), None, settings)
+    runs = Runs(server, Workflow({}, io.StringIO()), baseline=baseline, settings=settings)
+    runs.add({"run_id": run_id, "run_name": "r", "pipeline": "p", "run_url": "u", "orchestrator_url": None})
+    runs.set_jobs(jobs)
+    runs.refresh("CPU", ended=True)
+    (report,) = runs.reports
+    return report
+
+
+def test_a_failed_run_is_told_with_its_log(server: ZenMLServer, ids: dict[str, str]) -> None:
+    report = read(server, ids["failed"])
+    statuses = {step.name: step.status for step in report.steps}
+    assert statuses == {"prepare": "completed", "load": "completed", "train": "completed", "evaluate": "failed"}
+    (log,) = [step.log for step in report.steps if step.log]
+    assert "evaluating" in log
+    assert "Traceback" not in log
+    told = {metric.name: (metric.source, metric.value, metric.base, metric.verdict) for metric in report.metrics}
+    assert told == {
+        "accuracy": ("model digits", -1.0, 0.9, "worse"),
+        "layers": ("artifact weights", 3, 3, None),
+    }
+    assert {artifact.name for artifact in report.artifacts} == {"rows", "weights"}
+
+
+def test_without_the_log_the_traceback_is_told(server: ZenMLServer, zenml_stack: Stack, ids: dict[str, str]) -> None:
+    (log_id,) = [step.log_id for step in server.steps(ids["failed_too"]) if step.status == "failed"]
+    s3 = zenml_stack.s3
+    keys = {"aws_access_key_id": s3.key, "aws_secret_access_key": s3.secret, "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=s3.url, **keys).delete_object(Bucket=s3.bucket, Key=f"logs/{log_id}.log")
+    report = read(server, ids["failed_too"])
+    (log,) = [step.log for step in report.steps if step.log]
+    assert "evaluating" not in log
+    assert log.endswith("ValueError: the accuracy is negative")
+
+
+def test_steps_that_are_jobs_are_told_with_their_machines_and_costs(server: ZenMLServer, ids: dict[str, str]) -> None:
+    def job(run_id: str, **changes: Any) -> dict[str, Any]:
+        # As `lightning_zenml.orchestrator.step_job` records them: an hour from second 1,000 on.
+        times = {"started": 1_000.0, "ended": 4_600.0}
+        return {"run_id": run_id, "url": "u", "machine": "A100", "num_machines": 1, "price": 2.5, **times, **changes}
+
+    jobs = [
+        job(ids["first"], step="train", machine="L4"),
+        job(ids["first"], step="train", num_machines=2),
+        job(ids["second"], step="load"),
+        job(ids["first"], step="evaluate", price=None),
+        job(ids["first"], step="prepare", started=None, ended=None),
+    ]
+    machines = {step.name: step.machine for step in read(server, ids["first"], jobs).steps}
+    assert machines == {"prepare": "A100", "load": "CPU", "train": "2 x A100", "evaluate": "A100"}
+    settings = ReportSettings()
+    runs = Runs(
+        server, Workflow({}, io.StringIO()), baseline=Baseline(server, event(), None, settings), settings=settings
+    )
+    runs.set_jobs(jobs)
+    assert [job.cost for job in runs.jobs] == [2.5, 5.0, 2.5, None, 0.0]

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightning_zenml.action.event import Event
+from lightning_zenml.action.inputs import Inputs, InputsError
+from lightning_zenml.action.metrics import Direction, Metric, ReportSettings, collect, compare, direction_by_name
+from lightning_zenml.action.report import Verdict
+from lightning_zenml.zenml_records import Artifact, Run, Step
+
+
+def run(**metadata: Any) -> Run:
+    return Run(id="1", name="r", status="completed", pipeline="p", url="u", metadata=metadata)
+
+
+def artifact(name: str, **metadata: Any) -> Artifact:
+    return Artifact(name=name, version="1", type="DataArtifact", uri="s3://x", url="u", metadata=metadata)
+
+
+def metric(name: str, value: float, place: str = "evaluate") -> Metric:
+    return Metric(name=name, kind="step", place=place, value=value)
+
+
+def test_numbers_are_found_wherever_they_were_logged() -> None:
+    step = Step(name="train", status="completed", metadata={"loss": 0.5, "text": "x", "flag": True, "list": [1]})
+    found = collect(
+        run(epochs=3, nested={"a": {"b": 2.5}}, github={"pull_request": 7}),
+        [step],
+        [artifact("data", storage_size=12, rows=40)],
+        {"digits": {"auc": 0.9, "infinite": float("inf"), "huge": 10**400}},
+    )
+    told = {(one.kind, one.place, one.name): one.value for one in found}
+    assert told == {
+        ("run", "", "epochs"): 3,
+        ("run", "", "nested.a.b"): 2.5,
+        ("model", "digits", "auc"): 0.9,
+        ("step", "train", "loss"): 0.5,
+        ("artifact", "data", "storage_size"): 12,
+        ("artifact", "data", "rows"): 40,
+    }
+
+
+def test_what_zenml_says_of_an_artifact_is_shown_only_when_it_is_named() -> None:
+    found = collect(run(), [], [artifact("data", storage_size=12, rows=40)], {})
+    assert [row.name for row in compare(found, None, ReportSettings())] == ["rows"]
+    settings = ReportSettings(directions={"storage_size": Direction.LOWER})
+    assert [row.name for row in compare(found, None, settings)] == ["storage_size", "rows"]
+
+
+def test_better_and_worse_follow_the_direction() -> None:
+    rows = compare(
+        [metric("accuracy", 0.9), metric("loss", 0.5), metric("rows", 7), metric("speed", 2), metric("f1", 1)],
+        [metric("accuracy", 0.8), metric("loss", 0.4), metric("rows", 6), metric("speed", 3), metric("f1", 1)],
+        ReportSettings(directions={"speed": Direction.LOWER, "f?": Direction.HIGHER}),
+    )
+    assert [(row.name, row.verdict) for row in rows] == [
+        ("speed", Verdict.BETTER),
+        ("f1", Verdict.SAME),
+        ("accuracy", Verdict.BETTER),
+        ("loss", Verdict.WORSE),
+        ("rows", None),
+    ]
+
+
+def test_what_is_named_stays_where_all_else_is_left_out() -> None:
+    settings = ReportSettings(directions={"evaluate.*": Direction.NEUTRAL}, exclude=("*",))
+    rows = compare([metric("accuracy", 1, "train"), metric("accuracy", 2)], None, settings)
+    assert [(row.source, row.verdict) for row in rows] == [("step evaluate", None)]
+
+
+def test_a_step_that_was_renamed_is_still_compared() -> None:
+    (row,) = compare([metric("loss", 2, "fit")], [metric("loss", 1, "train")], ReportSettings())
+    assert row.base == 1
+    ambiguous = [metric("loss", 1, "a"), metric("loss", 2, "b")]
+    (row,) = compare([metric("loss", 2, "fit")], ambiguous, ReportSettings())
+    assert row.base is None
+    assert row.verdict is None
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        ("val_accuracy", Direction.HIGHER),
+        ("valLoss", Direction.LOWER),
+        ("test/f1-macro", Direction.HIGHER),
+        ("train.rmse", Direction.LOWER),
+        ("accuracy_loss", Direction.NEUTRAL),
+        ("mapping", Direction.NEUTRAL),
+        ("glossary", Direction.NEUTRAL),
+        ("", Direction.NEUTRAL),
+    ],
+)
+def test_direction_by_name(name: str, direction: Direction) -> None:
+    assert direction_by_name(name) is direction
+
+
+def test_settings() -> None:
+    settings, problems = ReportSettings.from_yaml(
+        {"metrics": {"accuracy": "higher", "loss": "lower"}, "exclude": "*_s", "base": "develop"}
+    )
+    assert problems == []
+    assert settings == ReportSettings(
+        directions={"accuracy": Direction.HIGHER, "loss": Direction.LOWER}, exclude=("*_s",), base="develop"
+    )
+
+
+def test_all_that_is_wrong_with_settings_is_told() -> None:
+    _, problems = ReportSettings.from_yaml(
+        {"metric": {}, "metrics": {"a": "up", "b": "lower", "c": ["x"]}, "exclude": [1], "base": 7}
+    )
+    assert problems == [
+        "has no key `metric`: must be `metrics`, `exclude` or `base`. Did you mean `metrics`?",
+        "`metrics: a: up` is not allowed: must be `higher`, `lower` or `neutral`",
+        "`metrics: c: ['x']` is not allowed: must be `higher`, `lower` or `neutral`",
+        '`exclude` must be a list of metric names, e.g. `["*_seconds"]`',
+        "`base` must be the name of a branch",
+    ]
+    assert ReportSettings.from_yaml({"metrics": ["accuracy"]})[1] == [
+        "`metrics` must be a mapping of metric names to `higher`, `lower` or `neutral`"
+    ]
+
+
+def test_the_input_is_read_and_its_problems_are_told() -> None:
+    required = {
+        "INPUT_RUN": "python run.py",
+        "INPUT_LIGHTNING-API-KEY": "key",
+        "INPUT_ZENML-STORE-URL": "https://zenml.example",
+        "INPUT_ZENML-STORE-API-KEY": "key",
+    }
+    given = Inputs.from_environ({**required, "INPUT_REPORT": "metrics: {loss: lower}\nexclude: [rows]"})
+    assert given.report == ReportSettings(directions={"loss": Direction.LOWER}, exclude=("rows",))
+    with pytest.raises(InputsError) as refused:
+        Inputs.from_environ({**required, "INPUT_REPORT": "metrics: {loss: down}\nexcluded: [rows]"})
+    assert refused.value.problems == [
+        ("report", "has no key `excluded`: must be `metrics`, `exclude` or `base`. Did you mean `exclude`?"),
+        ("report", "`metrics: loss: down` is not allowed: must be `higher`, `lower` or `neutral`"),
+    ]
+    with pytest.raises(InputsError, match="report: is not valid YAML"):
+        Inputs.from_environ({**required, "INPUT_REPORT": "[1"})
+
+
+@pytest.mark.parametrize(
+    ("payload", "branches"),
+    [
+        ({"pull_request": {"base": {"ref": "develop"}}, "repository": {}}, ("develop", "")),
+        ({"repository": {"default_branch": "trunk"}}, ("", "trunk")),
+        ({"repository": "x", "pull_request": {"base": []}}, ("", "")),
+    ],
+)
+def test_the_event_names_branches_to_compare_with(payload: dict[str, Any], branches: tuple[str, str]) -> None:
+    event = Event.from_environ({"GITHUB_EVENT_PATH": "x"}, read=lambda path: json.dumps(payload))
+    assert (event.base_branch, event.default_branch) == branches
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["metrics", "exclude", "base", "other"]) | st.text(max_size=5), PLAIN))
+def test_whatever_yaml_holds_is_settings_or_told(value: dict[str, Any]) -> None:
+    settings, problems = ReportSettings.from_yaml(value)
+    assert all(isinstance(problem, str) for problem in problems)
+    compare([metric("loss", 1)], [metric("loss", 2)], settings)
+
+
+@given(st.dictionaries(st.text(max_size=5), PLAIN))
+def test_whatever_was_logged_is_numbers_or_nothing(metadata: dict[str, Any]) -> None:
+    found = collect(run(x=metadata), [], [], {})
+    assert all(isinstance(one.value, int | float) for one in found)
