@@ -71,6 +71,7 @@ class Report:
         commit_sha: that runs.
         commit_url: page of the commit.
         branch: that the commit is on.
+        leg: of the matrix.
         runs: pipeline runs that the command started.
         workflow_run_url: page of the workflow run.
         elapsed: seconds since the start.
@@ -89,6 +90,7 @@ class Report:
     commit_sha: str | None = None
     commit_url: str | None = None
     branch: str | None = None
+    leg: str | None = None
     runs: tuple[RunReport, ...] = ()
     workflow_run_url: str | None = None
     elapsed: float | None = None
@@ -107,15 +109,6 @@ class Report:
     def is_final(self) -> bool:
         """Whether nothing more will happen."""
         return self.state not in {State.STARTING, State.RUNNING}
-
-
-def marker(key: str) -> str:
-    """Hidden first line of a comment, by which it is found again.
-
-    Args:
-        key: tells several comments on one pull request apart.
-    """
-    return f"<!-- lightning-zenml: {re.sub(r'[^A-Za-z0-9_./ =,:()-]|(?<=-)-', '_', key)} -->"
 
 
 def redacted(report: Report, redact: Callable[[str], str]) -> Report:
