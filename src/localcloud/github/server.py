@@ -69,7 +69,7 @@ class GitHub(Store):
         self.url = self.server_url + path
         self._faults = Faults()
         self._meetings: list[_Meeting] = []
-        self._server = uvicorn.Server(
+        self._server = _Server(
             uvicorn.Config(
                 self._app(path),
                 log_level="critical",
@@ -172,6 +172,14 @@ class GitHub(Store):
     def _refuse(self, request: Request, _: Any) -> Response:
         self.refused.append(self.requests[-1])
         raise RefusedError(404, "Not Found")
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Under TLS a connection that is closed politely outlives the loop: it waits for the client's farewell.
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
 
 
 class _Meeting:
