@@ -10,8 +10,8 @@ from types import FrameType
 # Before anything imports the SDK: a keep-alive thread of its would hold up every stop by this many seconds.
 os.environ.setdefault("LIGHTNING_KEEPALIVE_FREQUENCY", "1")
 # OpenSSL's variable for certificate authorities, which requests doesn't know.
-if "SSL_CERT_FILE" in os.environ:
-    os.environ.setdefault("REQUESTS_CA_BUNDLE", os.environ["SSL_CERT_FILE"])
+if os.environ.get("SSL_CERT_FILE") and not os.environ.get("REQUESTS_CA_BUNDLE"):
+    os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"]
 
 from lightning_zenml import calls
 from lightning_zenml.action.main import Cancelled, main
