@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -106,14 +105,18 @@ def test_what_goes_wrong_for_a_moment_is_overcome(actions: Actions, github: GitH
     assert [level for level, _ in finished.annotations] == ["error"]
 
 
-def test_a_rate_limit_of_an_hour_holds_nobody_up(actions: Actions, github: GitHub) -> None:
+def test_an_hours_rate_limit_holds_nobody_up_and_post_tells_what_main_could_not(
+    actions: Actions, github: GitHub
+) -> None:
     step = ending(actions)
-    github.fail("POST", f"/issues/{actions.number}/comments", 429, times=9, headers={"Retry-After": "3600"})
-    finished = step.run(post=False)
-    assert finished.exit_code == 1
-    assert any("Too many requests to GitHub" in text for level, text in finished.annotations if level == "warning")
-    assert github.comments(REPOSITORY, actions.number) == []
-    github.fail("POST", f"/issues/{actions.number}/comments", 429, times=0)
+    # At the start and at the end of main.
+    github.fail("POST", f"/issues/{actions.number}/comments", 429, times=2, headers={"Retry-After": "3600"})
+    finished = step.run()
+    assert (finished.exit_code, finished.post_exit_code) == (1, 0)
+    assert [level for level, text in finished.annotations if "Too many requests to GitHub" in text] == ["warning"]
+    (comment,) = github.comments(REPOSITORY, actions.number)
+    assert "failed" in comment.history[0]
+    assert "nope" in comment.history[0]
 
 
 def test_a_token_that_may_only_read(actions: Actions, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -315,8 +315,7 @@ class _Main:
         return 1
 
     def _end(self, *, released: bool) -> None:
-        """Tells `post` what is left to do: never the comment, and the studio only when it could not be released."""
-        self._workflow.save_state("reported", "true")
+        """Tells `post` what is left to do: the studio only when it could not be released."""
         if released:
             self._workflow.save_state("finished", "true")
 

@@ -17,7 +17,7 @@ from lightning_zenml.action.runs import Runs, end_runs
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import LaunchError, StudioError
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher
-from lightning_zenml.launch.spec import Phase
+from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_rest import ZenMLServerError
 from lightning_zenml.zenml_server import ZenMLServer
 
@@ -34,7 +34,8 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     Returns:
         The exit code: 1 when something may still be running.
     """
-    if environ.get("STATE_finished") or not (environ.get("STATE_hold") or environ.get("STATE_report")):
+    done, told = environ.get("STATE_finished"), environ.get("STATE_reported")
+    if (done and told) or not (environ.get("STATE_hold") or environ.get("STATE_report")):
         return 0
     try:
         inputs = Inputs.from_environ(environ)
@@ -45,17 +46,18 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
         workflow.mask(secret)
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
     records = json.loads(environ.get("STATE_runs") or "[]")
-    fate = _release(environ, inputs, zenml, [record["run_id"] for record in records], workflow)
+    run_ids = [record["run_id"] for record in records]
+    fate = None if done else _release(environ, inputs, zenml, run_ids, workflow)
     if fate is not _Fate.UNKNOWN:
         # Before the comment: whatever GitHub says to that, nothing is left to release.
         workflow.save_state("finished", "true")
-    if environ.get("STATE_report") and not environ.get("STATE_reported"):
+    if environ.get("STATE_report") and not told:
         _report(environ, inputs, zenml, records, fate, workflow)
     return 1 if fate is _Fate.UNKNOWN else 0
 
 
 class _Fate(Enum):
-    """What became of the launch."""
+    """What became of a launch that main did not finish."""
 
     ENDED = auto()
     GOES_ON = auto()
@@ -94,7 +96,7 @@ def _report(
     inputs: Inputs,
     zenml: ZenMLServer,
     records: list[dict[str, Any]],
-    fate: _Fate,
+    fate: _Fate | None,
     workflow: Workflow,
 ) -> None:
     """Tells how it ended, with all that main knew and what ZenML knows by now."""
@@ -106,9 +108,16 @@ def _report(
     for record in records:
         runs.add(record)
     runs.refresh(reporter.report.machine)
-    left = fate is _Fate.GOES_ON
-    state = State.RUNNING if left else State.CANCELLED
-    reporter.update(at_once=True, state=state, is_async=left, runs=runs.reports)
+    changes: dict[str, Any] = {"runs": runs.reports}
+    if fate is _Fate.GOES_ON:
+        changes |= {"state": State.RUNNING, "is_async": True}
+    elif fate and not reporter.report.is_final:
+        changes |= {"state": State.CANCELLED}
+    if fate is _Fate.UNKNOWN:
+        studio = reporter.report.studio_name or json.loads(environ["STATE_hold"])["studio_name"]
+        message = f"The studio {studio} could not be released and may cost money. Stop it on Lightning AI."
+        changes |= {"failure": Failure(phase=Phase.RUNNING, message=message)}
+    reporter.update(at_once=True, **changes)
 
 
 def _is_under_way(launch: Launch) -> bool:

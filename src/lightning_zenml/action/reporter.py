@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from lightning_zenml.action.github_rest import PATIENCE
 from lightning_zenml.action.origin import Origin
 from lightning_zenml.action.report import Report, State
 from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.launch.spec import Failure, Phase
 
 _INTERVAL = 15.0
 """Seconds between two edits of a comment while a run is young."""
@@ -32,7 +33,7 @@ _STATUSES = {
     State.STOPPED: ("error", "was stopped"),
     State.CANCELLED: ("error", "was cancelled"),
 }
-_KEPT = ("pipeline", "studio_name", "studio_url", "machine", "launch_id", "cost")
+_KEPT = ("pipeline", "studio_name", "studio_url", "machine", "launch_id", "is_async", "cost")
 
 
 class Reporter:
@@ -85,7 +86,7 @@ class Reporter:
     def resumed(
         cls, workflow: Workflow, github: GitHub | None, event: Event, state: str, *, comments: bool = True
     ) -> Reporter:
-        """The reporter of a process that was killed.
+        """The reporter of an earlier process, which was killed or could not reach GitHub.
 
         Args:
             workflow: of this process.
@@ -99,7 +100,10 @@ class Reporter:
         reporter = cls(workflow, github, event, origin, comments=comments)
         reporter._started = saved["started"]
         reporter._comments = {int(number): comment for number, comment in saved["comments"].items()}
-        reporter.report = replace(reporter.report, **saved["facts"])
+        failure = saved["failure"] and Failure(**{**saved["failure"], "phase": Phase(saved["failure"]["phase"])})
+        reporter.report = replace(
+            reporter.report, state=State(saved["state"]), failure=failure or None, **saved["facts"]
+        )
         return reporter
 
     def set_origin(self, origin: Origin) -> None:
@@ -134,18 +138,26 @@ class Reporter:
         # Before it is rendered: what is escaped is no longer recognised as a secret.
         shown = reports.redacted(self.report, self._workflow.redact)
         self._workflow.summary(reports.summary(shown))
-        self._save()
-        if self._github is None or self._origin is None:
-            return
+        self._save(shown)
         is_last = at_once or self.report.is_final
-        self._github.rest.patience = PATIENCE if is_last else _PATIENCE_MEANWHILE
-        if self._wants_comments:
-            self._comment(self._github, self._origin, shown, is_last=is_last)
-        if self._wants_status and self._origin.sha:
-            self._set_status(self._github, self._origin, shown, is_last=is_last)
-        self._save()
+        is_up_to_date = self._tell(shown, is_last=is_last)
+        self._save(shown)
+        if is_last and is_up_to_date:
+            self._workflow.save_state("reported", "true")
 
-    def _comment(self, github: GitHub, origin: Origin, shown: Report, *, is_last: bool) -> None:
+    def _tell(self, shown: Report, *, is_last: bool) -> bool:
+        """Tells GitHub; False where only a later try can do so."""
+        if self._github is None or self._origin is None:
+            return True
+        self._github.rest.patience = PATIENCE if is_last else _PATIENCE_MEANWHILE
+        told = True
+        if self._wants_comments:
+            told = self._comment(self._github, self._origin, shown, is_last=is_last)
+        if self._wants_status and self._origin.sha:
+            told = self._set_status(self._github, self._origin, shown, is_last=is_last) and told
+        return told
+
+    def _comment(self, github: GitHub, origin: Origin, shown: Report, *, is_last: bool) -> bool:
         comments = Comments(github, self._event.repository, origin.marker)
         body = reports.comment(shown, str(origin.marker))
         try:
@@ -158,9 +170,11 @@ class Reporter:
             else:
                 self._pause = error.retry_after if isinstance(error, RateLimitedError) else 0.0
                 self._workflow.log(f"The comment on the pull request has to wait: {error}\n")
+            return False
         except GitHubError as error:
             self._workflow.warning(str(error), title="No comment on the pull request")
             self._wants_comments = False
+        return True
 
     def _numbers(self, github: GitHub, origin: Origin) -> tuple[int, ...]:
         """The pull requests to comment on; a push event does not name them."""
@@ -183,12 +197,12 @@ class Reporter:
             self._workflow.set_output("comment-url", comment.url)
         self._comments[number] = comment.id
 
-    def _set_status(self, github: GitHub, origin: Origin, shown: Report, *, is_last: bool) -> None:
+    def _set_status(self, github: GitHub, origin: Origin, shown: Report, *, is_last: bool) -> bool:
         run_url = next((run.run_url for run in shown.runs if run.run_url), None)
         target_url = shown.orchestrator_url or run_url or shown.workflow_run_url
         state, words = _STATUSES[shown.state]
         if (state, target_url) == self._status:
-            return
+            return True
         description = shown.failure.message if shown.failure else f"{shown.pipeline} {words} on Lightning AI"
         try:
             github.set_status(
@@ -203,18 +217,21 @@ class Reporter:
         except TryLaterError as error:
             if is_last and self._status:
                 self._workflow.warning(str(error), title="The commit status is not up to date")
+            return False
         except GitHubError as error:
             self._workflow.debug(f"No commit status: {error}")
             self._wants_status = False
+        return True
 
-    def _save(self) -> None:
-        """What `post` needs to go on, should this process be killed."""
-        facts: Mapping[str, Any] = {name: getattr(self.report, name) for name in _KEPT}
+    def _save(self, shown: Report) -> None:
+        """What `post` needs to go on, should this process be killed or GitHub not be there."""
         saved = {
             "origin": self._origin.as_json() if self._origin else None,
             "started": self._started,
             "comments": self._comments,
-            "facts": facts,
+            "state": shown.state,
+            "failure": asdict(shown.failure) if shown.failure else None,
+            "facts": {name: getattr(shown, name) for name in _KEPT},
         }
         text = json.dumps(saved)
         if text != self._saved:
