@@ -209,9 +209,9 @@ def test_a_comment_on_a_forks_pull_request_runs_nothing(
     assert len(cloud.studios) == studios
 
 
-def test_whose_code_it_is_must_be_known(actions: Actions, github: GitHub) -> None:
-    step = ending(actions)
-    github.fail("GET", f"/pulls/{actions.number}$", 403, message="Resource not accessible by integration")
+@pytest.mark.parametrize("token", ["", "ghs_not_ours"])
+def test_whose_code_it_is_must_be_known(actions: Actions, token: str) -> None:
+    step = replace(ending(actions), token=token)
     finished = comment_event(step, actions.number).run()
     assert finished.exit_code == 1
     assert [level for level, text in finished.annotations if "can't be found out" in text] == ["error"]

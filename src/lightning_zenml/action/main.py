@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning_zenml.action import failure as failures
+from lightning_zenml.action.admission import github_of, with_head
+from lightning_zenml.action.cost import CostLimit
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.github import GitHub, GitHubError
 from lightning_zenml.action.inputs import Inputs, InputsError
@@ -32,8 +34,6 @@ from lightning_zenml.zenml_server import Run, ZenMLServer
 
 _CANCEL_GRACE = 3.0
 """Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""
-_COST_WARNING = 0.8
-"""Part of `max-cost` from which on there is a warning."""
 
 
 class Cancelled(BaseException):
@@ -71,22 +71,14 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
     for name in inputs.unknown:
         workflow.warning(f"This action has no input `{name}`; it is ignored.", title="Unknown input")
     github = github_of(inputs, event)
-    if event.name == "issue_comment" and event.pull_requests and github:
-        try:
-            event = _with_head(event, github)
-        except GitHubError as error:
-            workflow.error(f"Whose code this pull request brings can't be found out, so nothing runs. {error}")
-            return 1
-        if reason := _nothing_to_do(event, environ):
-            return _do_nothing(reason, workflow)
+    try:
+        event = with_head(event, github)
+    except GitHubError as error:
+        workflow.error(f"Whose code this pull request brings can't be found out, so nothing runs. {error}")
+        return 1
+    if reason := _nothing_to_do(event, environ):
+        return _do_nothing(reason, workflow)
     return _Main(environ, inputs, event, github, workflow).run()
-
-
-def github_of(inputs: Inputs, event: Event) -> GitHub | None:
-    """GitHub, where there is a token for it."""
-    if not (inputs.github_token and event.repository):
-        return None
-    return GitHub(event.api_url, inputs.github_token)
 
 
 class _Main:
@@ -108,7 +100,7 @@ class _Main:
         self._runs = Runs(self._zenml, workflow)
         self._records: list[dict[str, Any]] = []
         self._held = False
-        self._warned_of_cost = False
+        self._cost_limit = CostLimit(inputs.max_cost, workflow)
 
     def run(self) -> int:
         self._reporter.update(pipeline=first_line(self._inputs.run) or self._inputs.attach)
@@ -205,7 +197,7 @@ class _Main:
                 self._add_run(record)
             if self._inputs.is_async and self._runs and status.phase is not Phase.FINISHED:
                 return self._leave(launch)
-            if status.phase is not Phase.FINISHED and self._costs_too_much(launch):
+            if status.phase is not Phase.FINISHED and self._cost_limit.is_reached(launch.cost, launch.machine):
                 return self._stop_for_cost(launch)
             if self._reporter.is_due:
                 self._runs.refresh(launch.machine)
@@ -214,21 +206,6 @@ class _Main:
         launch.release()
         self._log.line(_released(launch))
         return self._conclude(status, cost=launch.cost)
-
-    def _costs_too_much(self, launch: Launch) -> bool:
-        """Whether `max-cost` is reached; warns once when most of it is, or when nobody knows the price."""
-        limit, cost = self._inputs.max_cost, launch.cost
-        if limit is None:
-            return False
-        if not self._warned_of_cost and (cost is None or cost >= _COST_WARNING * limit):
-            self._warned_of_cost = True
-            told = (
-                f"The price of {launch.machine or 'the machine'} isn't known, so `max-cost` can't be kept."
-                if cost is None
-                else f"The run has cost ${cost:.2f} of the ${limit:g} that `max-cost` allows."
-            )
-            self._workflow.warning(told, title="Cost")
-        return cost is not None and cost >= limit
 
     def _stop_for_cost(self, launch: Launch) -> int:
         launch.stop()
@@ -361,12 +338,6 @@ def _nothing_to_do(event: Event, environ: Mapping[str, str]) -> str | None:
 def _do_nothing(reason: str, workflow: Workflow) -> int:
     workflow.notice(reason, title="Nothing was started")
     return 0
-
-
-def _with_head(event: Event, github: GitHub) -> Event:
-    """A comment on a pull request doesn't say whose code that brings."""
-    head = github.pull_request(event.repository, event.pull_requests[0])
-    return replace(event, head_sha=head.head_sha, branch=head.head_ref, is_fork=head.is_fork)
 
 
 def goes_on(launch_id: str, studio_url: str) -> str:

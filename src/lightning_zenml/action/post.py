@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
 
+from lightning_zenml.action.admission import github_of
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.inputs import Inputs, InputsError
-from lightning_zenml.action.main import github_of, goes_on
+from lightning_zenml.action.main import goes_on
 from lightning_zenml.action.prepare import connect
 from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
