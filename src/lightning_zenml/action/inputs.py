@@ -36,6 +36,7 @@ DEFAULTS: Mapping[str, str] = {
     "stop-on-cancel": "true",
     "comment": "auto",
     "comment-key": "",
+    "matrix": "",
     "report": "",
     "github-token": "",
     "lightning-user-id": "",
@@ -101,6 +102,7 @@ class Inputs:
         stop_on_cancel: stop the remote run when the workflow is cancelled.
         comment: whether to comment on pull requests.
         comment_key: tells several comments apart; None: derived from the workflow.
+        matrix: GitHub's context of that name, by default: the leg of the matrix that this job is.
         report: which metrics the report shows, and what is better.
         github_token: None: no comment possible.
         lightning_user_id: None: the API key alone is used, as bearer token.
@@ -131,6 +133,7 @@ class Inputs:
     stop_on_cancel: bool
     comment: bool
     comment_key: str | None
+    matrix: Mapping[str, Any]
     report: ReportSettings = field(default_factory=ReportSettings)
     github_token: str | None = field(repr=False)
     lightning_user_id: str | None
@@ -174,6 +177,7 @@ class Inputs:
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
             comment_key=reader.optional("comment-key"),
+            matrix=reader.matrix("matrix"),
             report=reader.report("report"),
             github_token=reader.optional("github-token"),
             lightning_user_id=reader.optional("lightning-user-id"),
@@ -274,6 +278,18 @@ class _Reader:
         if value is not None and (_BOOLEANS.get(self.text("async")) or self.text("attach")):
             self._note(name, "goes with a run that is waited for; with `async` or `attach` use `timeout-minutes`")
         return value
+
+    def matrix(self, name: str) -> dict[str, Any]:
+        """GitHub's context, as JSON; `null` where the job has no matrix."""
+        value = self.text(name)
+        try:
+            context = json.loads(value or "null") or {}
+        except (ValueError, RecursionError):
+            context = None
+        if isinstance(context, dict):
+            return context
+        self._refuse(name, value, "left alone: it is GitHub's own `${{ toJSON(matrix) }}`")
+        return {}
 
     def url(self, name: str, meaning: str) -> str:
         value = self.required(name, meaning)

@@ -10,6 +10,7 @@ from typing import Any
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
+from lightning_zenml.action.origin import Origin
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.spec import LaunchSpec
@@ -160,6 +161,7 @@ class Preparation:
             "pull_request": event.pull_requests[0] if event.pull_requests else None,
             "workflow_run_url": event.run_url,
             "actor": event.actor,
+            "origin": Origin.of(event, self._inputs).as_json(),
         }
         return {
             "LIGHTNING_ZENML_SETTINGS": json.dumps(dict(self._inputs.settings)),
