@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint format bench bench-image lock clean
+.PHONY: demo test compat lint format bench bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
@@ -13,6 +13,18 @@ test: $(VENV)/installed ## all tests, with coverage over all processes
 	@# Coverage's data files come and go; a docker build of this tree must not meet them.
 	folder=$$(mktemp -d); COVERAGE_FILE=$$folder/coverage $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 \
 	  --dist=worksteal --cov --cov-report=term:skip-covered $(PYTEST_ARGS); code=$$?; rm -r $$folder; exit $$code
+
+# Of ZenML as pyproject.toml has it.
+OLDEST_ZENML = $(shell sed -n 's/.*"zenml>=\([0-9.]*\),.*/\1/p' pyproject.toml).0
+COMPAT := .cache/compat
+
+compat: $(VENV)/installed ## overlay and controller with the oldest ZenML that is supported, in a throw-away environment
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(COMPAT)
+	$(BIN)/uv pip sync --quiet --python $(COMPAT)/bin/python --require-hashes requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(COMPAT)/bin/python 'zenml[server]==$(OLDEST_ZENML)'
+	$(BIN)/uv pip install --quiet --python $(COMPAT)/bin/python --no-deps --no-build-isolation --editable .
+	$(COMPAT)/bin/python -m pytest --numprocesses=2 tests/unit/test_stock.py tests/unit/test_flavor.py \
+	  tests/integration/test_controller.py tests/integration/test_controller_modes.py $(PYTEST_ARGS)
 
 lint: $(VENV)/installed ## format, lint, types; workflows, image, shell
 	$(BIN)/ruff format --check .

@@ -9,6 +9,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from lightning_zenml import calls
+
 
 class ZenMLServerError(Exception):
     """The ZenML server can't be reached or refuses. The message is meant for the user and holds no secret.
@@ -38,7 +40,7 @@ class ZenMLRest:
         self._api_key = api_key
         self._timeout = timeout
         self._token = ""
-        self._session = requests.Session()
+        session = requests.Session()
         retry = Retry(
             total=retries,
             backoff_factor=0.5,
@@ -47,8 +49,9 @@ class ZenMLRest:
             allowed_methods=None,
             raise_on_status=False,
         )
-        self._session.mount("http://", HTTPAdapter(max_retries=retry))
-        self._session.mount("https://", HTTPAdapter(max_retries=retry))
+        session.mount("http://", HTTPAdapter(max_retries=retry))
+        session.mount("https://", HTTPAdapter(max_retries=retry))
+        self._request = calls.logged("ZenML", session.request)
 
     def login(self) -> None:
         """Gets an access token for the API key; done by itself when needed."""
@@ -126,7 +129,7 @@ class ZenMLRest:
     def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
-            return self._session.request(
+            answer: requests.Response = self._request(
                 method, f"{self._url}/api/v1/{path}", headers=headers, timeout=self._timeout, **arguments
             )
         except requests.RequestException as error:
@@ -134,6 +137,7 @@ class ZenMLRest:
                 f"The ZenML server {self._url} can't be reached ({type(error).__name__}). Check ZENML_STORE_URL, "
                 "and that the server can be reached from here."
             ) from error
+        return answer
 
     def _json(self, answer: requests.Response) -> Any:
         if not answer.ok:

@@ -24,7 +24,7 @@ _PASSED_ON = re.compile(
     r"(?i)(SSL_CERT_|REQUESTS_CA_|CURL_CA_|PIP_|UV_|COVERAGE_|COV_CORE_|(https?|no)_proxy$|LANG$|LC_)"
 )
 """Of this machine's environment: what the network and the measuring of coverage need. A runner passes nothing on."""
-_DEFAULT_EXPRESSION = re.compile(r"\$\{\{\s*github\.token\s*\}\}")
+_EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
 _KILL_AFTER = 60.0
 
 
@@ -71,6 +71,7 @@ class Step:
         event: its payload.
         sha: GITHUB_SHA.
         ref: GITHUB_REF.
+        matrix: the leg of the matrix that the job is; None: there is no matrix.
         env: further variables, as under `env:`.
         stream: where the log is shown while it is written.
     """
@@ -86,6 +87,7 @@ class Step:
     event: Mapping[str, Any]
     sha: str
     ref: str
+    matrix: Mapping[str, Any] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     stream: TextIO | None = None
     _masks: set[str] = field(default_factory=set)
@@ -175,7 +177,11 @@ class Step:
         if unknown:
             raise ValueError(f"action.yml declares no inputs {sorted(unknown)}")
         defaults = {name: str(one.get("default", "")) for name, one in declared.items()}
-        return {name: _DEFAULT_EXPRESSION.sub(self.token, value) for name, value in {**defaults, **self.inputs}.items()}
+        return {**{name: _EXPRESSION.sub(self._evaluate, value) for name, value in defaults.items()}, **self.inputs}
+
+    def _evaluate(self, expression: re.Match[str]) -> str:
+        """The expressions that action.yml uses in defaults."""
+        return {"github.token": self.token, "toJSON(matrix)": json.dumps(self.matrix, indent=2)}[expression[1]]
 
     def _entrypoint(
         self, name: str, variables: Mapping[str, str], interrupt: Callable[[str], signal.Signals | None]

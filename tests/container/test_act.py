@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from localcloud.docker import BASE, IMAGE, Docker
+from localcloud.github import GitHub
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import BRANCH, REPOSITORY, TINY, check_out, lightning_of, wait_for
@@ -35,12 +36,19 @@ class Run:
 
     Args:
         log: what act printed.
-        comments: on the pull request of the commit.
+        github: where the pull request of its commit is.
+        number: of that pull request.
     """
 
-    def __init__(self, log: str, comments: list[str]) -> None:
+    def __init__(self, log: str, github: GitHub, number: int) -> None:
         self.log = log
-        self.comments = comments
+        self._github = github
+        self._number = number
+
+    @property
+    def comments(self) -> list[str]:
+        """On the pull request of the commit, as they are now."""
+        return [comment.body for comment in self._github.comments(REPOSITORY, self._number)]
 
     @property
     def told(self) -> list[list[str]]:
@@ -52,8 +60,8 @@ class Run:
 def act(stack: Stack, cloud: LightningCloud, docker: Docker, tmp_path: Path) -> Act:
     """Runs one of our workflows on a checkout of the action that holds a pipeline too."""
 
-    def run(workflow: str, event_name: str = "push") -> Run:
-        workspace = tmp_path / "workspace"
+    def run(workflow: str, event_name: str = "push", inputs: dict[str, str] | None = None) -> Run:
+        workspace = tmp_path / workflow.removesuffix(".yml")
         workspace.mkdir()
         for name in ("action.yml", "Dockerfile"):
             shutil.copy(ROOT / name, workspace / name)
@@ -69,7 +77,7 @@ def act(stack: Stack, cloud: LightningCloud, docker: Docker, tmp_path: Path) -> 
         assert stack.github is not None
         stack.github.add_pull_request(REPOSITORY, number, head_sha=sha, head_ref=BRANCH)
         event = tmp_path / "event.json"
-        event.write_text(json.dumps(payload(event_name, sha, number)))
+        event.write_text(json.dumps(payload(event_name, sha, number, inputs or {})))
         values = {
             "--secret": {
                 "GITHUB_TOKEN": stack.github.token,
@@ -99,12 +107,14 @@ def act(stack: Stack, cloud: LightningCloud, docker: Docker, tmp_path: Path) -> 
             check=False,
         )
         assert done.returncode == 0, done.stdout
-        return Run(done.stdout, [comment.body for comment in stack.github.comments(REPOSITORY, number)])
+        return Run(done.stdout, stack.github, number)
 
     return run
 
 
-def payload(event_name: str, sha: str, number: int) -> dict[str, Any]:
+def payload(event_name: str, sha: str, number: int, inputs: dict[str, str]) -> dict[str, Any]:
+    if event_name == "workflow_dispatch":
+        return {"ref": f"refs/heads/{BRANCH}", "inputs": inputs}
     if event_name == "push":
         return {"ref": f"refs/heads/{BRANCH}", "after": sha}
     head = {"sha": sha, "ref": BRANCH, "repo": {"full_name": REPOSITORY}}
@@ -130,13 +140,35 @@ def test_the_legs_of_a_matrix_have_a_comment_each(act: Act) -> None:
     assert first[1] != second[1]
     assert len(run.comments) == 2
     assert all("completed" in comment for comment in run.comments)
+    assert sorted(leg for comment in run.comments for leg in ("leg=one", "leg=two") if leg in comment) == [
+        "leg=one",
+        "leg=two",
+    ]
 
 
-def test_async(act: Act, stack: Stack, cloud: LightningCloud) -> None:
-    ((status, run_id),) = act("async.yml").told
+def test_a_later_job_follows(act: Act, stack: Stack) -> None:
+    run = act("train_and_follow.yml")
+    ((status, run_id),) = run.told
+    assert status == "completed"
+    assert stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "completed"
+    (comment,) = run.comments
+    assert "completed" in comment
+
+
+def test_another_workflow_follows(act: Act, stack: Stack, cloud: LightningCloud) -> None:
+    first = act("async.yml")
+    ((status, run_id, launch_id),) = first.told
     assert status == "running"
     wait_for(lambda: not cloud.running())
     assert stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "completed"
+    (comment,) = first.comments
+    assert "is running" in comment
+    followed = act("follow.yml", "workflow_dispatch", inputs={"launch-id": launch_id})
+    assert followed.told == [["completed", run_id]]
+    # Where the push was, not where the second workflow stands.
+    assert followed.comments == []
+    (comment,) = first.comments
+    assert "completed" in comment
 
 
 def test_a_failure_is_seen_by_the_steps_after_it(act: Act) -> None:

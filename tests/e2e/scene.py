@@ -146,7 +146,7 @@ class Laptop:
     folder: Path
 
     def environment(self, **more: str) -> dict[str, str]:
-        environment = client_environment(self.stack, ZENML_CONFIG_PATH=str(self.folder / "config"), **more)
+        environment = client_environment(self.stack, ZENML_CONFIG_PATH=str(self.folder.parent / "config"), **more)
         return {**environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
     def run(self, *command: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:

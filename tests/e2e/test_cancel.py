@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from localcloud.lightning import LightningCloud
-from localcloud.runner import Step
+from localcloud.runner import Finished, Step
 from scene import Actions, wait_for
 
 MOMENTS = {
@@ -76,7 +76,7 @@ def test_stop_on_cancel_false_leaves_the_run_and_says_so(cloud: LightningCloud, 
     step = actions.step(run='echo "the run begins"; while ! test -e ~/go; do sleep 0.1; done', stop_on_cancel="false")
     finished = step.run(interrupt=at("running", signal.SIGINT))
     assert finished.exit_code == 130, finished.log
-    assert any("goes on" in text for _, text in finished.annotations)
+    assert_the_way_back_is_told(finished)
     studio = cloud.studio(finished.outputs["studio-name"])
     assert cloud.running() == [studio.name]
     (studio.home / "go").touch()
@@ -103,10 +103,17 @@ def test_stop_on_cancel_false_and_a_kill_leave_the_run_and_say_so(cloud: Lightni
     finished = step.run(interrupt=at("running", signal.SIGKILL))
     assert (finished.exit_code, finished.post_exit_code) == (-signal.SIGKILL, 0), finished.log
     assert "is running" in actions.comment()
+    assert finished.outputs["launch-id"] in actions.comment()
+    assert_the_way_back_is_told(finished)
     studio = cloud.studio(finished.outputs["studio-name"])
     assert cloud.running() == [studio.name]
     (studio.home / "go").touch()
     wait_for(lambda: studio.deleted)
+
+
+def assert_the_way_back_is_told(finished: Finished) -> None:
+    (notice,) = [text for level, text in finished.annotations if level == "notice" and "goes on" in text]
+    assert f"`attach: {finished.outputs['launch-id']}`" in notice
 
 
 def test_a_cancelled_run_is_stopped_in_zenml_too(actions: Actions, cloud: LightningCloud, studio: str) -> None:

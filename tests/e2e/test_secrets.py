@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from uuid import uuid4
@@ -85,3 +86,22 @@ def test_a_run_of_the_action(stack: Stack, cloud: LightningCloud, actions: Actio
     assert finished.exit_code == 0, finished.log
     log = "\n".join(line for line in finished.log.splitlines() if not line.startswith("::add-mask::"))
     assert found(stack, cloud, log + actions.comment() + json.dumps(finished.outputs)) == []
+
+
+def test_zenmls_own_credentials_are_never_packed(cloud: LightningCloud, laptop: Laptop) -> None:
+    (laptop.folder / "run.py").write_text(RUN)
+    studios = len(cloud.studios)
+    inside = {"ZENML_CONFIG_PATH": str(laptop.folder / "config")}
+
+    failed = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=laptop.folder,
+        env=laptop.environment() | inside,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert failed.returncode == 1
+    assert "ZenML keeps its keys in" in failed.stdout + failed.stderr
+    assert len(cloud.studios) == studios

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import certifi
 import pytest
 import requests
 
+from lightning_zenml.action.comments import Comment, Comments, Marker
 from lightning_zenml.action.github import (
-    Comment,
     ForbiddenError,
     GitHub,
+    GitHubError,
     InvalidError,
     NotFoundError,
     PullRequest,
     RateLimitedError,
     UnauthorizedError,
     UnreachableError,
-    new_session,
 )
+from lightning_zenml.action.github_rest import GitHubRest
+from localcloud import tls
 from localcloud.github import GitHub as LocalGitHub
 
 REPOSITORY = "octo/repo"
 HEAD, OLDER, MERGE, OTHER = ("a" * 40, "b" * 40, "c" * 40, "d" * 40)
-MARKER = "<!-- lightning-zenml: CI/train -->"
+RUN = Marker(key="CI/train", run_id=7, run_attempt=1)
+MARKER = str(RUN)
 BODY = f"{MARKER}\nstarting"
 
 
@@ -37,7 +43,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[LocalGitHub]:
 
 @pytest.fixture
 def session() -> Iterator[requests.Session]:
-    with new_session(backoff=0) as session:
+    with requests.Session() as session:
         yield session
 
 
@@ -52,6 +58,16 @@ def github(server: LocalGitHub, session: requests.Session, waits: list[float]) -
     return GitHub(server.url, server.token, session, sleep=waits.append)
 
 
+@pytest.fixture
+def comments(github: GitHub) -> Comments:
+    return Comments(github, REPOSITORY, RUN)
+
+
+def the_id(comment: Comment | None) -> int:
+    assert comment
+    return comment.id
+
+
 def calls(server: LocalGitHub) -> list[str]:
     return [request.method for request in server.requests]
 
@@ -60,7 +76,14 @@ class TestPullRequestsOfCommit:
     @pytest.mark.parametrize("sha", [HEAD, MERGE])
     def test_head_and_merge(self, github: GitHub, server: LocalGitHub, sha: str) -> None:
         assert github.pull_requests_of_commit("Octo/Repo", sha) == (
-            PullRequest(number=5, url=f"{server.server_url}/octo/repo/pull/5", head_sha=HEAD, base_ref="main"),
+            PullRequest(
+                number=5,
+                url=f"{server.server_url}/octo/repo/pull/5",
+                head_sha=HEAD,
+                head_ref="feature/x",
+                base_ref="main",
+                is_fork=False,
+            ),
         )
 
     @pytest.mark.parametrize("sha", [OLDER, OTHER, "not-a-sha"])
@@ -82,107 +105,195 @@ class TestPullRequestsOfCommit:
         assert [found.number for found in github.pull_requests_of_commit(REPOSITORY, OTHER)] == [7]
 
 
-class TestUpsert:
-    def test_creates_then_edits(self, github: GitHub, server: LocalGitHub) -> None:
-        created = github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
-        assert created == Comment(created.id, f"{server.server_url}/octo/repo/pull/5#issuecomment-{created.id}")
-        assert github.upsert_comment(REPOSITORY, 5, MARKER, f"{MARKER}\nrunning") == created
-        assert github.upsert_comment(REPOSITORY, 5, MARKER, f"{MARKER}\ndone", created.id) == created
+class TestPullRequest:
+    def test_its_head_and_whose_it_is(self, github: GitHub, server: LocalGitHub) -> None:
+        server.add_pull_request(REPOSITORY, 8, OTHER, "theirs", head_repo="mallory/repo")
+        theirs, ours = github.pull_request(REPOSITORY, 8), github.pull_request("Octo/Repo", 5)
+        assert (theirs.head_sha, theirs.head_ref, theirs.is_fork) == (OTHER, "theirs", True)
+        assert (ours.head_sha, ours.base_ref, ours.is_fork) == (HEAD, "main", False)
+
+
+class TestComment:
+    def test_creates_then_edits(self, comments: Comments, server: LocalGitHub) -> None:
+        created = comments.put(5, BODY)
+        assert created
+        assert created.url == f"{server.server_url}/octo/repo/pull/5#issuecomment-{created.id}"
+        assert the_id(comments.put(5, f"{MARKER}\nrunning")) == created.id
+        assert the_id(comments.put(5, f"{MARKER}\ndone", created.id)) == created.id
         (comment,) = server.comments(REPOSITORY, 5)
         assert comment.history == [BODY, f"{MARKER}\nrunning", f"{MARKER}\ndone"]
-        assert calls(server) == ["GET", "POST", "GET", "PATCH", "PATCH"]
+        # Created: look, post, look whether somebody did so too. Who it belongs to is asked once, when there is one.
+        asked = ["GET", "POST", "GET", "POST"]
+        assert calls(server) == [*asked, "GET", "PATCH", "GET", "PATCH"]
 
-    def test_finds_it_on_a_later_page(self, github: GitHub, server: LocalGitHub) -> None:
+    def test_finds_it_on_a_later_page(self, comments: Comments, server: LocalGitHub) -> None:
         for number in range(150):
             server.add_comment(REPOSITORY, 5, f"chat {number}", login="alice", association="MEMBER")
         mine = server.add_comment(REPOSITORY, 5, BODY)
-        assert github.upsert_comment(REPOSITORY, 5, MARKER, BODY).id == mine.id
+        assert the_id(comments.put(5, BODY)) == mine.id
 
-    def test_other_markers_are_other_comments(self, github: GitHub, server: LocalGitHub) -> None:
-        server.add_comment(REPOSITORY, 5, "<!-- lightning-zenml: CI/train2 -->\nx")
-        server.add_comment(REPOSITORY, 5, f"> {BODY}", login="alice", association="OWNER")
-        github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
+    def test_other_keys_are_other_comments(self, comments: Comments, server: LocalGitHub) -> None:
+        server.add_comment(REPOSITORY, 5, f"{Marker(key='CI/train2', run_id=7, run_attempt=1)}\nx")
+        server.add_comment(REPOSITORY, 5, f"> {BODY}")
+        comments.put(5, BODY)
         assert len(server.comments(REPOSITORY, 5)) == 3
 
-    def test_outsiders_cannot_offer_a_comment(self, github: GitHub, server: LocalGitHub) -> None:
-        theirs = server.add_comment(REPOSITORY, 5, BODY, login="mallory", association="CONTRIBUTOR")
-        assert github.upsert_comment(REPOSITORY, 5, MARKER, BODY).id != theirs.id
+    @pytest.mark.parametrize(("login", "association"), [("alice", "OWNER"), ("other[bot]", "NONE")])
+    def test_nobody_elses_comment_is_touched(
+        self, comments: Comments, server: LocalGitHub, login: str, association: str
+    ) -> None:
+        theirs = server.add_comment(REPOSITORY, 5, BODY, login=login, association=association)
+        assert the_id(comments.put(5, f"{MARKER}\nours")) != theirs.id
         assert theirs.history == [BODY]
 
-    def test_comment_of_a_person_with_a_token(self, github: GitHub, server: LocalGitHub) -> None:
-        mine = server.add_comment(REPOSITORY, 5, BODY, login="alice", association="COLLABORATOR")
-        assert github.upsert_comment(REPOSITORY, 5, MARKER, BODY).id == mine.id
+    @pytest.mark.parametrize(
+        ("login", "association", "ours"),
+        [("alice", "COLLABORATOR", True), ("some[bot]", "NONE", True), ("mallory", "CONTRIBUTOR", False)],
+    )
+    def test_where_github_does_not_say_who_we_are(
+        self, comments: Comments, server: LocalGitHub, login: str, association: str, ours: bool
+    ) -> None:
+        server.fail("POST", "graphql", 403, message="Resource not accessible")
+        found = server.add_comment(REPOSITORY, 5, BODY, login=login, association=association)
+        assert (the_id(comments.put(5, BODY)) == found.id) is ours
 
-    def test_of_two_the_older_is_edited(self, github: GitHub, server: LocalGitHub) -> None:
+    def test_of_two_the_older_is_edited(self, comments: Comments, server: LocalGitHub) -> None:
         older, newer = (server.add_comment(REPOSITORY, 5, BODY) for _ in range(2))
-        github.upsert_comment(REPOSITORY, 5, MARKER, f"{MARKER}\nx")
+        comments.put(5, f"{MARKER}\nx")
         assert (len(older.history), len(newer.history)) == (2, 1)
 
-    def test_deleted_meanwhile(self, github: GitHub, server: LocalGitHub) -> None:
-        created = github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
-        server.delete_comment(created.id)
-        again = github.upsert_comment(REPOSITORY, 5, MARKER, BODY, created.id)
-        assert [comment.id for comment in server.comments(REPOSITORY, 5)] == [again.id]
-        assert again.id != created.id
+    def test_deleted_meanwhile(self, comments: Comments, server: LocalGitHub) -> None:
+        created = the_id(comments.put(5, BODY))
+        server.delete_comment(created)
+        again = the_id(comments.put(5, BODY, created))
+        assert [comment.id for comment in server.comments(REPOSITORY, 5)] == [again]
+        assert again != created
 
-    def test_comment_that_may_not_be_edited(self, github: GitHub, server: LocalGitHub) -> None:
-        theirs = server.add_comment(REPOSITORY, 5, BODY, login="other[bot]")
-        server.fail("PATCH", f"comments/{theirs.id}$", 403, message="Must have admin rights to Repository.")
-        assert github.upsert_comment(REPOSITORY, 5, MARKER, BODY).id != theirs.id
+    def test_comment_that_may_not_be_edited(self, comments: Comments, server: LocalGitHub) -> None:
+        found = server.add_comment(REPOSITORY, 5, BODY)
+        server.fail("PATCH", f"comments/{found.id}$", 403, times=99, message="Must have admin rights to Repository.")
+        assert the_id(comments.put(5, f"{MARKER}\nx")) != found.id
+        assert [comment.body for comment in server.comments(REPOSITORY, 5)] == [BODY, f"{MARKER}\nx"]
+
+
+class TestSeveralRuns:
+    @pytest.mark.parametrize(("run_id", "run_attempt"), [(8, 1), (7, 2), (10, 1)])
+    def test_an_older_run_leaves_a_newer_ones_comment(
+        self, github: GitHub, comments: Comments, server: LocalGitHub, run_id: int, run_attempt: int
+    ) -> None:
+        newer = Marker(key=RUN.key, run_id=run_id, run_attempt=run_attempt)
+        mine = the_id(comments.put(5, BODY))
+        assert the_id(Comments(github, REPOSITORY, newer).put(5, f"{newer}\nnewer")) == mine
+        assert comments.put(5, f"{MARKER}\nlate", mine) is None
+        assert comments.put(5, f"{MARKER}\nlate") is None
+        assert server.comments(REPOSITORY, 5)[0].history == [BODY, f"{newer}\nnewer"]
+
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_two_at_once_leave_one_comment(self, server: LocalGitHub, session: requests.Session, first: int) -> None:
+        server.meet("GET", "issues/5/comments")
+        markers = [Marker(key=RUN.key, run_id=run_id, run_attempt=1) for run_id in (7, 8)]
+        if first:
+            server.meet("POST", "issues/5/comments")
+        with requests.Session() as other, ThreadPoolExecutor() as pool:
+            clients = [GitHub(server.url, server.token, one, sleep=lambda _: None) for one in (session, other)]
+            list(
+                pool.map(
+                    lambda client, marker: Comments(client, REPOSITORY, marker).put(5, f"{marker}\nx"), clients, markers
+                )
+            )
+        assert sum(request.method == "POST" and "issues" in request.path for request in server.requests) == 2
+        (comment,) = server.comments(REPOSITORY, 5)
+        assert comment.body == f"{markers[1]}\nx"
 
 
 class TestLostAnswers:
-    def test_creation_is_not_repeated(self, github: GitHub, server: LocalGitHub, waits: list[float]) -> None:
+    def test_creation_is_not_repeated(self, comments: Comments, server: LocalGitHub, waits: list[float]) -> None:
         server.lose_answers("POST", "comments")
-        created = github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
-        assert [comment.id for comment in server.comments(REPOSITORY, 5)] == [created.id]
-        assert calls(server) == ["GET", "POST", "GET", "PATCH"]
+        created = the_id(comments.put(5, BODY))
+        assert [comment.id for comment in server.comments(REPOSITORY, 5)] == [created]
         assert waits == [2.0]
 
     @pytest.mark.parametrize("status", [None, 500, 502])
     def test_creation_that_never_happened_is_repeated(
-        self, github: GitHub, server: LocalGitHub, status: int | None
+        self, comments: Comments, server: LocalGitHub, status: int | None
     ) -> None:
         server.fail("POST", "comments", status)
-        created = github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
-        assert [comment.id for comment in server.comments(REPOSITORY, 5)] == [created.id]
-        assert calls(server) == ["GET", "POST", "GET", "POST"]
+        created = the_id(comments.put(5, BODY))
+        assert [comment.id for comment in server.comments(REPOSITORY, 5)] == [created]
+        assert calls(server)[:4] == ["GET", "POST", "GET", "POST"]
 
-    def test_creation_is_given_up_in_the_end(self, github: GitHub, server: LocalGitHub, waits: list[float]) -> None:
+    def test_creation_is_given_up_in_the_end(self, comments: Comments, server: LocalGitHub, waits: list[float]) -> None:
         server.fail("POST", "comments", None, times=99)
         with pytest.raises(UnreachableError, match="doesn't answer"):
-            github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
+            comments.put(5, BODY)
         assert calls(server).count("POST") == 4
         assert waits == [2.0, 4.0, 8.0]
 
-    def test_edit_is_repeated(self, github: GitHub, server: LocalGitHub) -> None:
-        created = github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
+    def test_edit_is_repeated(self, comments: Comments, server: LocalGitHub) -> None:
+        created = the_id(comments.put(5, BODY))
         server.lose_answers("PATCH", "comments")
-        assert github.upsert_comment(REPOSITORY, 5, MARKER, "x", created.id) == created
+        assert the_id(comments.put(5, "x", created)) == created
         assert server.comments(REPOSITORY, 5)[0].history == [BODY, "x", "x"]
+
+    def test_deletion_of_the_second_comment_is_repeated(
+        self, server: LocalGitHub, session: requests.Session, github: GitHub, comments: Comments
+    ) -> None:
+        server.meet("GET", "issues/5/comments")
+        server.lose_answers("DELETE", "comments")
+        with requests.Session() as other, ThreadPoolExecutor() as pool:
+            twin = Comments(GitHub(server.url, server.token, other, sleep=lambda _: None), REPOSITORY, RUN)
+            list(pool.map(lambda one: one.put(5, BODY), [comments, twin]))
+        assert len(server.comments(REPOSITORY, 5)) == 1
 
 
 class TestRetries:
-    @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-    def test_reads_and_edits_are_repeated(self, github: GitHub, server: LocalGitHub, status: int) -> None:
+    @pytest.mark.parametrize("status", [None, 500, 502, 503, 504])
+    def test_reads_and_edits_are_repeated(
+        self, comments: Comments, server: LocalGitHub, waits: list[float], status: int | None
+    ) -> None:
         mine = server.add_comment(REPOSITORY, 5, BODY)
-        server.fail("GET", "comments", status, times=2, headers={"Retry-After": "0"})
+        server.fail("GET", "comments", status, times=2)
         server.fail("PATCH", "comments", status, times=2)
-        assert github.upsert_comment(REPOSITORY, 5, MARKER, BODY).id == mine.id
-        assert calls(server) == ["GET"] * 3 + ["PATCH"] * 3
+        assert the_id(comments.put(5, BODY)) == mine.id
+        assert calls(server) == ["GET"] * 3 + ["POST"] + ["PATCH"] * 3
+        assert waits == [1, 2, 1, 2]
 
-    def test_secondary_rate_limit_is_waited_for(self, github: GitHub, server: LocalGitHub, waits: list[float]) -> None:
-        limit = {"headers": {"Retry-After": "0"}, "message": "You have exceeded a secondary rate limit."}
-        server.fail("GET", "comments", 403, **limit)
+    def test_secondary_rate_limits_are_waited_for(
+        self, comments: Comments, server: LocalGitHub, waits: list[float]
+    ) -> None:
+        server.fail("GET", "comments", 403, message="You have exceeded a secondary rate limit.")
         server.fail("POST", "comments", 403, headers={"Retry-After": "7"}, message="Slow down")
-        github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
-        assert calls(server) == ["GET", "GET", "POST", "GET", "POST"]
-        assert waits == [7]
+        comments.put(5, BODY)
+        assert waits == [60, 7]
+        assert len(server.comments(REPOSITORY, 5)) == 1
 
-    def test_an_hours_wait_is_cut(self, github: GitHub, server: LocalGitHub, waits: list[float]) -> None:
-        server.fail("POST", "comments", 429, headers={"Retry-After": "3600"})
-        github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
-        assert waits == [60]
+    def test_the_primary_rate_limit_is_waited_for_until_its_reset(
+        self, server: LocalGitHub, session: requests.Session, waits: list[float]
+    ) -> None:
+        rest = GitHubRest(server.url, server.token, session, sleep=waits.append, clock=lambda: 1_000_000.0)
+        headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1000030"}
+        server.fail("GET", "pulls/5", 403, headers=headers, message="API rate limit exceeded for installation.")
+        assert rest.get(f"/repos/{REPOSITORY}/pulls/5")["number"] == 5
+        assert waits == [31]
+
+    @pytest.mark.parametrize(("status", "headers"), [(429, {"Retry-After": "3600"}), (403, {"Retry-After": "121"})])
+    def test_nobody_waits_for_an_hour(
+        self, comments: Comments, server: LocalGitHub, waits: list[float], status: int, headers: dict[str, str]
+    ) -> None:
+        server.fail("POST", "comments", status, headers=headers)
+        with pytest.raises(RateLimitedError, match="Too many requests") as caught:
+            comments.put(5, BODY)
+        assert caught.value.retry_after == float(headers["Retry-After"])
+        assert waits == []
+
+    def test_who_has_no_time_does_not_wait(
+        self, github: GitHub, server: LocalGitHub, comments: Comments, waits: list[float]
+    ) -> None:
+        github.rest.patience = 5
+        server.fail("GET", "comments", 503, times=99)
+        with pytest.raises(UnreachableError, match="503"):
+            comments.put(5, BODY)
+        assert waits == [1, 2]
 
     def test_reads_are_given_up_in_the_end(self, github: GitHub, server: LocalGitHub) -> None:
         server.fail("GET", "pulls", 503, times=99)
@@ -190,10 +301,26 @@ class TestRetries:
             github.pull_requests_of_commit(REPOSITORY, HEAD)
         assert calls(server) == ["GET"] * 4
 
-    def test_rate_limit_is_not_taken_for_a_missing_permission(self, github: GitHub, server: LocalGitHub) -> None:
-        server.fail("GET", "pulls", 403, message="API rate limit exceeded for installation.")
-        with pytest.raises(RateLimitedError, match="Too many requests"):
-            github.pull_requests_of_commit(REPOSITORY, HEAD)
+
+class TestStatus:
+    def test_is_set(self, github: GitHub, server: LocalGitHub) -> None:
+        for state in ("pending", "success"):
+            github.set_status(
+                REPOSITORY, HEAD, context="CI/train", state=state, target_url="https://x.org", description="w" * 200
+            )
+        pending, done = server.statuses(REPOSITORY, HEAD)
+        assert (pending.state, done.state, done.context, done.target_url) == (
+            "pending",
+            "success",
+            "CI/train",
+            "https://x.org",
+        )
+        assert done.description == "w" * 139 + "…"
+
+    def test_missing_permission_is_named(self, github: GitHub, server: LocalGitHub) -> None:
+        server.grants_statuses = False
+        with pytest.raises(ForbiddenError, match="`statuses: write`"):
+            github.set_status(REPOSITORY, HEAD, context="x", state="pending", target_url=None, description="x")
 
 
 class TestErrors:
@@ -201,45 +328,56 @@ class TestErrors:
         with pytest.raises(UnauthorizedError, match=r"not valid.*401: Bad credentials"):
             GitHub(server.url, "wrong", session).pull_requests_of_commit(REPOSITORY, HEAD)
 
-    def test_missing_permission_is_named(self, github: GitHub, server: LocalGitHub) -> None:
+    def test_missing_permission_is_named(self, comments: Comments, server: LocalGitHub) -> None:
         server.read_only = True
         with pytest.raises(ForbiddenError, match="`pull-requests: write`"):
-            github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
+            comments.put(5, BODY)
         server.add_comment(REPOSITORY, 5, BODY)
         with pytest.raises(ForbiddenError, match="`pull-requests: write`"):
-            github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
+            comments.put(5, BODY)
 
-    def test_locked_conversation_is_not_a_missing_permission(self, github: GitHub, server: LocalGitHub) -> None:
+    def test_locked_conversation_is_not_a_missing_permission(self, comments: Comments, server: LocalGitHub) -> None:
         server.fail("POST", "comments", 403, message="Unable to create comment because issue is locked.")
         with pytest.raises(ForbiddenError, match="issue is locked") as caught:
-            github.upsert_comment(REPOSITORY, 5, MARKER, BODY)
+            comments.put(5, BODY)
         assert "permissions" not in str(caught.value)
 
-    def test_unknown_pull_request(self, github: GitHub) -> None:
+    def test_unknown_pull_request(self, comments: Comments) -> None:
         with pytest.raises(NotFoundError, match="repos/octo/repo/issues/99/comments"):
-            github.upsert_comment(REPOSITORY, 99, MARKER, BODY)
+            comments.put(99, BODY)
 
     def test_unknown_repository(self, github: GitHub) -> None:
         with pytest.raises(NotFoundError, match="`contents: read`"):
             github.pull_requests_of_commit("octo/other", HEAD)
 
     @pytest.mark.parametrize(("body", "reason"), [("x" * 65_537, "too long"), (" ", "cannot be blank")])
-    def test_body_that_github_refuses(self, github: GitHub, body: str, reason: str) -> None:
+    def test_body_that_github_refuses(self, comments: Comments, body: str, reason: str) -> None:
         with pytest.raises(InvalidError, match=f"Validation Failed; .*{reason}"):
-            github.upsert_comment(REPOSITORY, 5, MARKER, body)
+            comments.put(5, body)
 
-    def test_longest_body_is_taken(self, github: GitHub) -> None:
-        github.upsert_comment(REPOSITORY, 5, MARKER, "x" * 65_536)
+    def test_longest_body_is_taken(self, comments: Comments) -> None:
+        comments.put(5, "x" * 65_536)
 
-    def test_nobody_listens(self, session: requests.Session) -> None:
+    def test_nobody_listens(self, session: requests.Session, waits: list[float]) -> None:
         with LocalGitHub() as server:
             pass
         with pytest.raises(UnreachableError, match="doesn't answer"):
-            GitHub(server.url, "t", session).pull_requests_of_commit(REPOSITORY, HEAD)
+            GitHub(server.url, "t", session, sleep=waits.append).pull_requests_of_commit(REPOSITORY, HEAD)
 
-    def test_token_is_in_no_error(self, session: requests.Session) -> None:
+    def test_an_authority_of_ones_own(self, session: requests.Session, tmp_path: Path) -> None:
+        trusted, served = tls.certify(tmp_path)
+        with LocalGitHub(path="/api/v3", certificate=served) as server:
+            server.add_repository(REPOSITORY)
+            github = GitHub(server.url, server.token, session)
+            session.trust_env, session.verify = False, str(trusted)
+            assert github.pull_requests_of_commit(REPOSITORY, HEAD) == ()
+            session.verify = certifi.where()
+            with pytest.raises(GitHubError, match="REQUESTS_CA_BUNDLE"):
+                github.pull_requests_of_commit(REPOSITORY, HEAD)
+
+    def test_token_is_in_no_error(self, session: requests.Session, waits: list[float]) -> None:
         with LocalGitHub(token="ghs_very_secret") as server:
-            github = GitHub(server.url, server.token, session, sleep=lambda _: None)
+            github = GitHub(server.url, server.token, session, sleep=waits.append)
             server.fail("GET", "", None, times=4)
             with pytest.raises(UnreachableError) as caught:
                 github.pull_requests_of_commit(REPOSITORY, HEAD)

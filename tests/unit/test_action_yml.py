@@ -20,8 +20,8 @@ def action() -> dict[str, Any]:
 
 def test_inputs_and_defaults(action: dict[str, Any]) -> None:
     declared = {name: entry.get("default", "") for name, entry in action["inputs"].items()}
-    assert declared.pop("github-token") == "${{ github.token }}"
-    assert declared == {name: default for name, default in inputs.DEFAULTS.items() if name != "github-token"}
+    by_github = {"github-token": "${{ github.token }}", "matrix": "${{ toJSON(matrix) }}"}
+    assert declared == {**inputs.DEFAULTS, **by_github}
 
 
 def test_everything_is_described(action: dict[str, Any]) -> None:

@@ -62,6 +62,7 @@ def test_defaults() -> None:
         stop_on_cancel=True,
         comment=True,
         comment_key=None,
+        matrix={},
         github_token=None,
         lightning_user_id=None,
         lightning_api_key="lightning-key",

@@ -31,7 +31,6 @@ from lightning_zenml.action.report import (
     StepReport,
     Verdict,
     comment,
-    marker,
     redacted,
     summary,
 )
@@ -40,7 +39,7 @@ from lightning_zenml.action.workflow import SUMMARY_LIMIT
 from lightning_zenml.launch.spec import Failure, Phase
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-MARKER = marker("CI / train")
+MARKER = "<!-- lightning-zenml: CI / train -->"
 STUDIO_URL = "https://lightning.ai/octo/research/studios/ci"
 JOB_URL = f"{STUDIO_URL}/app?app_id=jobs&job_name=train_cnn-1"
 RUN_URL = f"{STUDIO_URL}/app?app_id=jobs&job_name=training-1"
@@ -392,24 +391,6 @@ def test_github_finds_no_address_to_link(text: str) -> None:
     # GitHub's Markdown links bare addresses, which the parser of these tests doesn't.
     told = replace(STARTING, branch=text, failure=Failure(phase=Phase.RUNNING, message=text, command=text))
     assert not re.search(r"(?i)www\.|\w://evil", summary(told))
-
-
-@settings(deadline=None)
-@given(HOSTILE)
-@example("a--b")
-@example("-->")
-def test_marker_can_be_found_again(key: str) -> None:
-    found = marker(key)
-    body = comment(replace(STARTING, pipeline=MARKER), found)
-    assert body.startswith(found + "\n")
-    assert re.fullmatch(r"<!-- lightning-zenml: [^\n]* -->", found)
-    assert "--" not in found[4:-3]
-    assert Page(body).text.count("lightning-zenml") == 1
-
-
-@pytest.mark.parametrize("name", ["CI / train", "CI / train (3.11, T4)", "a-b_c=d"])
-def test_marker_keeps_ordinary_keys(name: str) -> None:
-    assert marker(name) == f"<!-- lightning-zenml: {name} -->"
 
 
 def test_redacted_reaches_every_text_before_it_is_escaped() -> None:

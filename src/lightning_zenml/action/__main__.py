@@ -9,7 +9,11 @@ from types import FrameType
 
 # Before anything imports the SDK: a keep-alive thread of its would hold up every stop by this many seconds.
 os.environ.setdefault("LIGHTNING_KEEPALIVE_FREQUENCY", "1")
+# OpenSSL's variable for certificate authorities, which requests doesn't know.
+if os.environ.get("SSL_CERT_FILE") and not os.environ.get("REQUESTS_CA_BUNDLE"):
+    os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"]
 
+from lightning_zenml import calls
 from lightning_zenml.action.main import Cancelled, main
 from lightning_zenml.action.post import post
 from lightning_zenml.action.workflow import Workflow
@@ -25,6 +29,8 @@ def _cancel(number: int, frame: FrameType | None) -> None:
 def run() -> int:
     """Runs the entrypoint that the command line names; returns the exit code."""
     workflow = Workflow(os.environ, sys.stdout)
+    if os.environ.get("RUNNER_DEBUG") == "1":
+        calls.log_to(lambda line: workflow.debug(workflow.redact(line)))
     if sys.argv[1:] == ["post"]:
         return post(os.environ, workflow)
     for number in (signal.SIGINT, signal.SIGTERM):

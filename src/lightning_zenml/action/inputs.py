@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import difflib
+import json
 import posixpath
 import re
 import shlex
@@ -42,6 +43,7 @@ DEFAULTS: Mapping[str, str] = {
     "stop-on-cancel": "true",
     "comment": "auto",
     "comment-key": "",
+    "matrix": "",
     "report": "",
     "github-token": "",
     "lightning-user-id": "",
@@ -124,6 +126,7 @@ class Inputs:
         stop_on_cancel: stop the remote run when the workflow is cancelled.
         comment: whether to comment on pull requests.
         comment_key: tells several comments apart; None: derived from the workflow.
+        matrix: GitHub's context of that name, by default: the leg of the matrix that this job is.
         report: which metrics the report shows, and what is better.
         github_token: None: no comment possible.
         lightning_user_id: None: the API key alone is used, as bearer token.
@@ -157,6 +160,7 @@ class Inputs:
     stop_on_cancel: bool
     comment: bool
     comment_key: str | None
+    matrix: Mapping[str, Any]
     report: ReportSettings = field(default_factory=ReportSettings)
     github_token: str | None = field(repr=False)
     lightning_user_id: str | None
@@ -209,6 +213,7 @@ class Inputs:
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
             comment_key=reader.line("comment-key"),
+            matrix=_matrix(reader),
             report=_report(reader),
             github_token=reader.line("github-token"),
             lightning_user_id=reader.line("lightning-user-id"),
@@ -275,6 +280,19 @@ def _settings(reader: Reader) -> dict[str, Any]:
     for problem in orchestrator_settings.problems(others):
         reader.note("settings", f"can't be used: {problem}")
     return settings
+
+
+def _matrix(reader: Reader) -> dict[str, Any]:
+    """GitHub's context, as JSON; `null` where the job has no matrix."""
+    value = reader.text("matrix")
+    try:
+        context = json.loads(value or "null") or {}
+    except (ValueError, RecursionError):
+        context = None
+    if isinstance(context, dict):
+        return context
+    reader.refuse("matrix", value, "left alone: it is GitHub's own `${{ toJSON(matrix) }}`")
+    return {}
 
 
 def _report(reader: Reader) -> ReportSettings:

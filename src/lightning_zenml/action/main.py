@@ -13,28 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from lightning_zenml.action import failure as failures
+from lightning_zenml.action.admission import github_of, with_head
 from lightning_zenml.action.baseline import Baseline
+from lightning_zenml.action.cost import CostLimit
 from lightning_zenml.action.event import Event
-from lightning_zenml.action.github import GitHub
+from lightning_zenml.action.github import GitHub, GitHubError
 from lightning_zenml.action.inputs import Inputs, InputsError, SubmitFrom
 from lightning_zenml.action.log import Log
+from lightning_zenml.action.origin import Origin
 from lightning_zenml.action.prepare import Preparation, connect
 from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
 from lightning_zenml.action.runner_launch import RunnerLaunch
 from lightning_zenml.action.runs import Runs, end_runs
 from lightning_zenml.action.workflow import Workflow
-from lightning_zenml.launch.errors import LaunchError, StudioLostError
+from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher
 from lightning_zenml.launch.spec import Failure, Phase, Status
 from lightning_zenml.package.errors import PackageError
+from lightning_zenml.zenml_records import Run
 from lightning_zenml.zenml_rest import ZenMLServerError
 from lightning_zenml.zenml_server import ZenMLServer
 
 _CANCEL_GRACE = 3.0
 """Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""
-_COST_WARNING = 0.8
-"""Part of `max-cost` from which on there is a warning."""
 
 
 class Cancelled(BaseException):
@@ -61,8 +63,7 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
     event = Event.from_environ(environ)
     has_secrets = any(environ.get(name) for name in ("INPUT_LIGHTNING-API-KEY", "LIGHTNING_API_KEY"))
     if reason := event.reason_to_leave(has_secrets=has_secrets):
-        workflow.notice(reason, title="Nothing was started")
-        return 0
+        return _do_nothing(reason, workflow)
     try:
         inputs = Inputs.from_environ(environ, workspace_of(environ))
     except InputsError as error:
@@ -73,7 +74,15 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
         workflow.mask(secret)
     for name, message in inputs.warnings:
         workflow.warning(f"`{name}` {message}", title=f"Input {name}")
-    return _Main(environ, inputs, event, workflow).run()
+    github = github_of(inputs, event)
+    try:
+        event = with_head(event, github)
+    except GitHubError as error:
+        workflow.error(f"Whose code this pull request brings can't be found out, so nothing runs. {error}")
+        return 1
+    if reason := event.reason_to_leave(has_secrets=has_secrets):
+        return _do_nothing(reason, workflow)
+    return _Main(environ, inputs, event, github, workflow).run()
 
 
 def workspace_of(environ: Mapping[str, str]) -> Path:
@@ -81,36 +90,30 @@ def workspace_of(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("GITHUB_WORKSPACE") or ".").resolve()
 
 
-def comment_key(inputs: Inputs, event: Event) -> str:
-    """Tells the comments of several workflows and jobs on one pull request apart."""
-    return inputs.comment_key or f"{event.workflow}/{event.job}"
-
-
-def github_of(inputs: Inputs, event: Event) -> GitHub | None:
-    """GitHub, where comments are wanted and possible."""
-    if not (inputs.comment and inputs.github_token and event.repository):
-        return None
-    return GitHub(event.api_url, inputs.github_token)
-
-
 class _Main:
     """One run; its methods are the chapters."""
 
-    def __init__(self, environ: Mapping[str, str], inputs: Inputs, event: Event, workflow: Workflow) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], inputs: Inputs, event: Event, github: GitHub | None, workflow: Workflow
+    ) -> None:
         self._inputs = inputs
         self._event = event
         self._workflow = workflow
         self._root = workspace_of(environ)
         self._log = Log(workflow)
-        self._reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event))
+        # Where an earlier launch comes from tells its run.
+        origin = None if inputs.attach else Origin.of(event, inputs)
+        self._reporter = Reporter(workflow, github, event, origin, comments=inputs.comment)
         self._zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
         self._preparation = Preparation(
             inputs, event, self._root, environ, zenml=self._zenml, workflow=workflow, log=self._log
         )
-        baseline = Baseline(self._zenml, event, github_of(inputs, event), inputs.report)
+        baseline = Baseline(self._zenml, event, github, inputs.report)
         self._runs = Runs(self._zenml, workflow, baseline=baseline, settings=inputs.report)
+        self._records: list[dict[str, Any]] = []
         self._held = False
-        self._warned_of_cost = False
+        self._shown = ""
+        self._cost_limit = CostLimit(inputs.max_cost, workflow)
 
     def run(self) -> int:
         self._reporter.update(pipeline=first_line(self._inputs.command) or self._inputs.attach)
@@ -121,8 +124,9 @@ class _Main:
         launch: Launch | RunnerLaunch | None = None
         try:
             if self._inputs.attach:
+                runs = self._take_over(self._inputs.attach)
                 launch = self._attach(self._inputs.attach)
-                return self._follow(launch) if launch else self._report_ended(self._inputs.attach)
+                return self._follow(launch) if launch else self._report_ended(self._inputs.attach, runs)
             if self._inputs.submit_from is SubmitFrom.RUNNER:
                 launch = self._preparation.submission(scratch, self._hold)
             else:
@@ -141,22 +145,30 @@ class _Main:
         finally:
             self._log.end()
 
+    def _take_over(self, launch_id: str) -> list[Run]:
+        """The runs that an earlier launch has made so far; its comment is ours from now on."""
+        self._log.title("Attach")
+        runs = self._zenml.runs_of_launch(launch_id)
+        origins = (Origin.of_run(run.metadata, self._event.repository) for run in runs)
+        self._reporter.set_origin(next(filter(None, origins), None) or Origin.of(self._event, self._inputs))
+        names = [run.pipeline or run.name for run in runs]
+        self._reporter.report = replace(self._reporter.report, launch_id=launch_id, pipeline=[launch_id, *names][-1])
+        return runs
+
     def _attach(self, launch_id: str) -> Launch | None:
         """An earlier launch; None when it has ended."""
-        self._log.title("Attach")
         stack = self._zenml.stack(self._inputs.stack)
         lightning = connect(self._inputs, stack.settings)
         try:
             launch = Launcher(lightning).attach(launch_id)
-        except StudioLostError as error:
+        except (StudioLostError, UnknownLaunchError) as error:
             self._log.line(str(error))
             return None
         self._hold(launch.hold)
         return launch
 
-    def _report_ended(self, launch_id: str) -> int:
+    def _report_ended(self, launch_id: str, runs: list[Run]) -> int:
         """Reports a launch that has ended before anybody attached to it, by what ZenML knows of its runs."""
-        runs = self._zenml.runs_of_launch(launch_id)
         if not runs:
             return self._give_up(None, f"The launch {launch_id} has ended, and ZenML knows no run of it.")
         for run in runs:
@@ -169,8 +181,15 @@ class _Main:
                     "orchestrator_url": run.orchestrator_url,
                 }
             )
-        self._reporter.update(launch_id=launch_id)
-        return self._conclude(Status(phase=Phase.FINISHED, exit_code=0), cost=None)
+        if any(not run.finished for run in runs):
+            self._runs.refresh(self._reporter.report.machine)
+            message = (
+                f"The launch {launch_id} has ended in the middle of its run: its studio was stopped, deleted or "
+                "preempted. Look at it on Lightning AI and run again."
+            )
+            return self._fail(Failure(phase=Phase.RUNNING, message=message), runs=self._runs.reports)
+        self._log.line("How the command itself ended is not known any more; its pipeline runs tell how they ended.")
+        return self._conclude(Status(phase=Phase.FINISHED), cost=None)
 
     def _hold(self, hold: Hold) -> None:
         """Notes for `post` what must be released, before it costs anything."""
@@ -191,7 +210,7 @@ class _Main:
             self._runs.set_jobs(update.jobs)
             if self._inputs.is_async and self._runs and status.phase is not Phase.FINISHED:
                 return self._leave(launch)
-            if status.phase is not Phase.FINISHED and self._costs_too_much(launch):
+            if status.phase is not Phase.FINISHED and self._cost_limit.is_reached(launch.cost, launch.machine):
                 return self._stop_for_cost(launch)
             if self._reporter.is_due:
                 self._runs.refresh(launch.machine)
@@ -203,8 +222,9 @@ class _Main:
 
     def _show(self, launch: Launch | RunnerLaunch) -> None:
         """Tells of the launch, once it is there; a command on the runner may make several."""
-        if not launch.id or launch.id == self._reporter.report.launch_id:
+        if launch.id == self._shown:
             return
+        self._shown = launch.id
         self._workflow.set_output("studio-url", launch.studio_url)
         self._reporter.update(
             state=State.RUNNING,
@@ -214,21 +234,6 @@ class _Main:
             launch_id=launch.id,
             is_async=self._inputs.is_async,
         )
-
-    def _costs_too_much(self, launch: Launch | RunnerLaunch) -> bool:
-        """Whether `max-cost` is reached; warns once when most of it is, or when nobody knows the price."""
-        limit, cost = self._inputs.max_cost, launch.cost
-        if limit is None:
-            return False
-        if not self._warned_of_cost and (cost is None or cost >= _COST_WARNING * limit):
-            self._warned_of_cost = True
-            told = (
-                f"The price of {launch.machine or 'the machine'} isn't known, so `max-cost` can't be kept."
-                if cost is None
-                else f"The run has cost ${cost:.2f} of the ${limit:g} that `max-cost` allows."
-            )
-            self._workflow.warning(told, title="Cost")
-        return cost is not None and cost >= limit
 
     def _stop_for_cost(self, launch: Launch | RunnerLaunch) -> int:
         launch.stop()
@@ -243,7 +248,8 @@ class _Main:
     def _add_run(self, record: Mapping[str, Any]) -> None:
         self._runs.add(record)
         # For `post`, should this process be killed.
-        self._workflow.save_state("runs", json.dumps(self._runs.ids))
+        self._records.append(dict(record))
+        self._workflow.save_state("runs", json.dumps(self._records))
         self._reporter.report = replace(self._reporter.report, pipeline=record["pipeline"] or record["run_name"])
 
     def _leave(self, launch: Launch | RunnerLaunch) -> int:
@@ -251,15 +257,17 @@ class _Main:
         self._log.title("Leave")
         self._log.line(f"The run goes on in {launch.studio_url}; the studio is released when it ends.")
         self._workflow.set_output("status", "running")
-        self._workflow.save_state("finished", "true")
         self._runs.refresh(launch.machine)
-        self._reporter.update(state=State.RUNNING, runs=self._runs.reports, cost=launch.cost)
+        self._reporter.update(at_once=True, state=State.RUNNING, runs=self._runs.reports, cost=launch.cost)
+        self._workflow.save_state("finished", "true")
         return 0
 
     def _conclude(self, status: Status, *, cost: float | None) -> int:
         self._runs.refresh(self._reporter.report.machine, ended=True)
         runs, bad = self._runs.reports, self._runs.bad_status
-        if status.succeeded and bad is None:
+        # A launch that ended long ago has no exit code any more; its runs, of which there are some then, tell.
+        went_well = status.succeeded or (status.exit_code is None and not status.failure and not status.stopped)
+        if went_well and bad is None:
             if not runs:
                 self._workflow.warning(
                     "The command ended well, but no pipeline ran on the stack's Lightning orchestrator.",
@@ -317,8 +325,7 @@ class _Main:
         return 1
 
     def _end(self, *, released: bool) -> None:
-        """Tells `post` what is left to do: never the comment, and the studio only when it could not be released."""
-        self._workflow.save_state("reported", "true")
+        """Tells `post` what is left to do: the studio only when it could not be released."""
         if released:
             self._workflow.save_state("finished", "true")
 
@@ -328,11 +335,9 @@ class _Main:
             # An end that came just before the signal is as good, and unheard the payload finds out by itself.
             with contextlib.suppress(LaunchError):
                 launch.leave()
-            self._workflow.notice(
-                f"The workflow is cancelled; the run goes on in {launch.studio_url}, as `stop-on-cancel: false` says."
-            )
+            self._workflow.notice(goes_on(launch.id, launch.studio_url), title="The run goes on")
             self._workflow.save_state("finished", "true")
-            self._reporter.update(is_async=True)
+            self._reporter.update(at_once=True, is_async=True, runs=self._runs.reports)
             return
         if launch is not None:
             try:
@@ -346,6 +351,19 @@ class _Main:
         self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
         self._reporter.update(state=State.CANCELLED, runs=self._runs.reports)
         self._end(released=launch is not None or not self._held)
+
+
+def _do_nothing(reason: str, workflow: Workflow) -> int:
+    workflow.notice(reason, title="Nothing was started")
+    return 0
+
+
+def goes_on(launch_id: str, studio_url: str) -> str:
+    """What a user reads who cancelled a workflow whose run is not to be stopped."""
+    return (
+        f"The workflow is cancelled; the run goes on in {studio_url}, as `stop-on-cancel: false` says. "
+        f"To follow it, run this action with `attach: {launch_id}`."
+    )
 
 
 def _released(launch: Launch | RunnerLaunch) -> str:

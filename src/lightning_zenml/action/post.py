@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import Enum, auto
+from typing import Any
 
+from lightning_zenml.action.admission import github_of
+from lightning_zenml.action.baseline import Baseline
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.inputs import Inputs, InputsError
-from lightning_zenml.action.main import comment_key, first_line, github_of
+from lightning_zenml.action.main import goes_on
 from lightning_zenml.action.prepare import connect
 from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
-from lightning_zenml.action.runs import end_runs
+from lightning_zenml.action.runs import Runs, end_runs
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import LaunchError, StudioError
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher
-from lightning_zenml.launch.spec import Phase
+from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_rest import ZenMLServerError
 from lightning_zenml.zenml_server import ZenMLServer
 
@@ -33,7 +36,8 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     Returns:
         The exit code: 1 when something may still be running.
     """
-    if environ.get("STATE_finished") or not (environ.get("STATE_hold") or environ.get("STATE_comments")):
+    done, told = environ.get("STATE_finished"), environ.get("STATE_reported")
+    if (done and told) or not (environ.get("STATE_hold") or environ.get("STATE_report")):
         return 0
     try:
         inputs = Inputs.from_environ(environ)
@@ -42,48 +46,43 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
         return 0
     for secret in inputs.secrets:
         workflow.mask(secret)
-    event = Event.from_environ(environ)
-    fate = _release(environ, inputs, workflow)
+    zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
+    records = json.loads(environ.get("STATE_runs") or "[]")
+    run_ids = [record["run_id"] for record in records]
+    fate = None if done else _release(environ, inputs, zenml, run_ids, workflow)
     if fate is not _Fate.UNKNOWN:
         # Before the comment: whatever GitHub says to that, nothing is left to release.
         workflow.save_state("finished", "true")
-    comments = {
-        int(number): int(comment) for number, comment in json.loads(environ.get("STATE_comments") or "{}").items()
-    }
-    if comments and not environ.get("STATE_reported"):
-        reporter = Reporter(workflow, github_of(inputs, event), event, comment_key(inputs, event), comments=comments)
-        goes_on = fate is _Fate.GOES_ON
-        reporter.update(
-            state=State.RUNNING if goes_on else State.CANCELLED,
-            is_async=goes_on,
-            pipeline=first_line(inputs.command) or inputs.attach,
-        )
+    if environ.get("STATE_report") and not told:
+        _report(environ, inputs, zenml, records, fate, workflow)
     return 1 if fate is _Fate.UNKNOWN else 0
 
 
 class _Fate(Enum):
-    """What became of the launch."""
+    """What became of a launch that main did not finish."""
 
     ENDED = auto()
     GOES_ON = auto()
     UNKNOWN = auto()
 
 
-def _release(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow) -> _Fate:
+def _release(
+    environ: Mapping[str, str], inputs: Inputs, zenml: ZenMLServer, run_ids: list[str], workflow: Workflow
+) -> _Fate:
     if not environ.get("STATE_hold"):
         return _Fate.ENDED
     hold = Hold(**json.loads(environ["STATE_hold"]))
     if hold.is_over:
         return _Fate.ENDED
     try:
-        zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
         lightning = connect(inputs, zenml.stack(inputs.stack).settings)
         launch = Launcher(lightning).resume(hold)
         if not inputs.stop_on_cancel and _is_under_way(launch):
             launch.leave()
+            workflow.notice(goes_on(launch.id, launch.studio_url), title="The run goes on")
             return _Fate.GOES_ON
         launch.stop(grace=_GRACE)
-        end_runs(zenml, json.loads(environ.get("STATE_runs") or "[]"), workflow)
+        end_runs(zenml, run_ids, workflow)
         workflow.notice(f"The studio {hold.studio_name} was still held; the run is stopped, the studio released.")
     except (LaunchError, ZenMLServerError) as error:
         workflow.error(
@@ -92,6 +91,35 @@ def _release(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow) -> 
         )
         return _Fate.UNKNOWN
     return _Fate.ENDED
+
+
+def _report(
+    environ: Mapping[str, str],
+    inputs: Inputs,
+    zenml: ZenMLServer,
+    records: list[dict[str, Any]],
+    fate: _Fate | None,
+    workflow: Workflow,
+) -> None:
+    """Tells how it ended, with all that main knew and what ZenML knows by now."""
+    event = Event.from_environ(environ)
+    github = github_of(inputs, event)
+    reporter = Reporter.resumed(workflow, github, event, environ["STATE_report"], comments=inputs.comment)
+    baseline = Baseline(zenml, event, github, inputs.report)
+    runs = Runs(zenml, workflow, baseline=baseline, settings=inputs.report)
+    for record in records:
+        runs.add(record)
+    runs.refresh(reporter.report.machine)
+    changes: dict[str, Any] = {"runs": runs.reports}
+    if fate is _Fate.GOES_ON:
+        changes |= {"state": State.RUNNING, "is_async": True}
+    elif fate and not reporter.report.is_final:
+        changes |= {"state": State.CANCELLED}
+    if fate is _Fate.UNKNOWN:
+        studio = reporter.report.studio_name or json.loads(environ["STATE_hold"])["studio_name"]
+        message = f"The studio {studio} could not be released and may cost money. Stop it on Lightning AI."
+        changes |= {"failure": Failure(phase=Phase.RUNNING, message=message)}
+    reporter.update(at_once=True, **changes)
 
 
 def _is_under_way(launch: Launch) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
+from lightning_zenml.action.origin import Origin
 from lightning_zenml.action.runner_launch import Command, RunnerLaunch
 from lightning_zenml.action.throwaway import Throwaway
 from lightning_zenml.action.workflow import Workflow
@@ -219,6 +220,7 @@ class Preparation:
             "pull_request": event.pull_requests[0] if event.pull_requests else None,
             "workflow_run_url": event.run_url,
             "actor": event.actor,
+            "origin": Origin.of(event, self._inputs).as_json(),
         }
 
 

@@ -1,34 +1,51 @@
-"""Keeps the pull request's comment and the job summary up to date. A report that can't be posted never fails a run."""
+"""Keeps comment, commit status and job summary up to date. A report that can't be posted never fails a run."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from lightning_zenml.action import report as reports
+from lightning_zenml.action.comments import Comment, Comments
 from lightning_zenml.action.event import Event
-from lightning_zenml.action.github import Comment, GitHub, GitHubError
+from lightning_zenml.action.github import GitHub, GitHubError, RateLimitedError, TryLaterError
+from lightning_zenml.action.github_rest import PATIENCE
+from lightning_zenml.action.origin import Origin
 from lightning_zenml.action.report import Report, State
 from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.launch.spec import Failure, Phase
 
 _INTERVAL = 15.0
-"""Seconds between two edits of a comment while nothing but time has changed."""
+"""Seconds between two edits of a comment while a run is young."""
+_LONGEST_INTERVAL = 60.0
+"""Ditto when it is old: a workflow's token has 1,000 requests an hour for all jobs of a repository."""
+_PATIENCE_MEANWHILE = 5.0
+"""Seconds that GitHub may keep us waiting while there is a run to follow."""
+_STATUSES = {
+    State.STARTING: ("pending", "is starting"),
+    State.RUNNING: ("pending", "is running"),
+    State.COMPLETED: ("success", "completed"),
+    State.FAILED: ("failure", "failed"),
+    State.STOPPED: ("error", "was stopped"),
+    State.CANCELLED: ("error", "was cancelled"),
+}
+_KEPT = ("pipeline", "studio_name", "studio_url", "machine", "launch_id", "is_async", "cost")
 
 
 class Reporter:
     """Reports one run.
 
     Args:
-        workflow: for the summary, warnings and the output `comment-url`.
-        github: None: no comments.
-        event: tells the repository and its pull requests.
-        key: tells several comments on one pull request apart.
-        comments: id of our comment by pull request, as an earlier process left them.
-        clock: seconds.
+        workflow: for the summary, warnings, the output `comment-url`, and what `post` must know.
+        github: None: neither comment nor commit status.
+        event: tells the repository and the workflow run.
+        origin: of the launch; None: not known yet, so there is only a summary until `set_origin`.
+        comments: whether comments are wanted.
+        clock: seconds since 1970; goes on in `post`.
     """
 
     def __init__(
@@ -36,77 +53,187 @@ class Reporter:
         workflow: Workflow,
         github: GitHub | None,
         event: Event,
-        key: str,
+        origin: Origin | None,
         *,
-        comments: dict[int, int] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        comments: bool = True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._workflow = workflow
         self._github = github
         self._event = event
-        self._marker = reports.marker(key)
+        self._wants_comments = comments
+        self._wants_status = True
         self._clock = clock
         self._started = clock()
-        self._comments = dict(comments or {})
-        self._pull_requests: tuple[int, ...] | None = tuple(self._comments) or None
-        self._told: tuple[object, ...] | None = None
+        self._comments: dict[int, int] = {}
+        self._overtaken: set[int] = set()
+        self._pull_requests: tuple[int, ...] | None = None
+        self._told: State | None = None
         self._told_at = float("-inf")
+        self._pause = 0.0
+        self._status: tuple[str, str | None] | None = None
+        self._saved = ""
+        self._origin: Origin | None = None
         self.report = Report(
             state=State.STARTING,
             pipeline="",
-            commit_sha=event.head_sha or None,
-            commit_url=event.commit_url if event.head_sha else None,
-            branch=event.branch or None,
             workflow_run_url=event.run_url if event.run_id else None,
+        )
+        if origin:
+            self.set_origin(origin)
+
+    @classmethod
+    def resumed(
+        cls, workflow: Workflow, github: GitHub | None, event: Event, state: str, *, comments: bool = True
+    ) -> Reporter:
+        """The reporter of an earlier process, which was killed or could not reach GitHub.
+
+        Args:
+            workflow: of this process.
+            github: of this process.
+            event: the same.
+            state: what the other one saved as `report`.
+            comments: the same.
+        """
+        saved = json.loads(state)
+        origin = Origin.from_json(saved["origin"]) if saved["origin"] else None
+        reporter = cls(workflow, github, event, origin, comments=comments)
+        reporter._started = saved["started"]
+        reporter._comments = {int(number): comment for number, comment in saved["comments"].items()}
+        failure = saved["failure"] and Failure(**{**saved["failure"], "phase": Phase(saved["failure"]["phase"])})
+        reporter.report = replace(
+            reporter.report, state=State(saved["state"]), failure=failure or None, **saved["facts"]
+        )
+        return reporter
+
+    def set_origin(self, origin: Origin) -> None:
+        """Reports on the commit and the comment of that launch."""
+        self._origin = origin
+        self.report = replace(
+            self.report,
+            commit_sha=origin.sha or None,
+            commit_url=f"{self._event.server_url}/{self._event.repository}/commit/{origin.sha}" if origin.sha else None,
+            branch=origin.branch or None,
+            leg=origin.leg or None,
         )
 
     @property
     def is_due(self) -> bool:
-        """Whether the next update will edit the comment though only time has passed."""
-        return self._clock() - self._told_at >= _INTERVAL
+        """Whether the next update will edit the comment though the state is the same."""
+        now = self._clock()
+        interval = min(max(_INTERVAL, (now - self._started) / 20), _LONGEST_INTERVAL)
+        return now - self._told_at >= max(interval, self._pause)
 
-    def update(self, **changes: Any) -> None:
-        """Takes what is new; edits the comment at once when the state or the runs changed, else now and then.
+    def update(self, *, at_once: bool = False, **changes: Any) -> None:
+        """Takes what is new; tells it when the state changed, else now and then.
 
         Args:
+            at_once: tells it in any case, as nobody will later.
             changes: fields of `Report`.
         """
         self.report = replace(self.report, elapsed=self._clock() - self._started, updated=datetime.now(UTC), **changes)
-        told = (self.report.state, tuple(run.run_name for run in self.report.runs), self.report.studio_url)
-        if told == self._told and not self.is_due:
+        if self.report.state is self._told and not self.is_due and not at_once:
             return
-        self._told, self._told_at = told, self._clock()
+        self._told, self._told_at, self._pause = self.report.state, self._clock(), 0.0
         # Before it is rendered: what is escaped is no longer recognised as a secret.
         shown = reports.redacted(self.report, self._workflow.redact)
-        self._comment(shown)
         self._workflow.summary(reports.summary(shown))
+        self._save(shown)
+        is_last = at_once or self.report.is_final
+        is_up_to_date = self._tell(shown, is_last=is_last)
+        self._save(shown)
+        if is_last and is_up_to_date:
+            self._workflow.save_state("reported", "true")
 
-    def _comment(self, shown: Report) -> None:
-        if self._github is None:
-            return
+    def _tell(self, shown: Report, *, is_last: bool) -> bool:
+        """Tells GitHub; False where only a later try can do so."""
+        if self._github is None or self._origin is None:
+            return True
+        self._github.rest.patience = PATIENCE if is_last else _PATIENCE_MEANWHILE
+        told = True
+        if self._wants_comments:
+            told = self._comment(self._github, self._origin, shown, is_last=is_last)
+        if self._wants_status and self._origin.sha:
+            told = self._set_status(self._github, self._origin, shown, is_last=is_last) and told
+        return told
+
+    def _comment(self, github: GitHub, origin: Origin, shown: Report, *, is_last: bool) -> bool:
+        comments = Comments(github, self._event.repository, origin.marker)
+        body = reports.comment(shown, str(origin.marker))
         try:
-            body = reports.comment(shown, self._marker)
-            for number in self._numbers(self._github):
-                comment = self._github.upsert_comment(
-                    self._event.repository, number, self._marker, body, self._comments.get(number)
-                )
-                self._keep(number, comment)
+            for number in self._numbers(github, origin):
+                if number not in self._overtaken:
+                    self._keep(number, comments.put(number, body, self._comments.get(number)))
+        except TryLaterError as error:
+            if is_last:
+                self._workflow.warning(str(error), title="The comment on the pull request is not up to date")
+            else:
+                self._pause = error.retry_after if isinstance(error, RateLimitedError) else 0.0
+                self._workflow.log(f"The comment on the pull request has to wait: {error}\n")
+            return False
         except GitHubError as error:
             self._workflow.warning(str(error), title="No comment on the pull request")
-            self._github = None
+            self._wants_comments = False
+        return True
 
-    def _numbers(self, github: GitHub) -> tuple[int, ...]:
+    def _numbers(self, github: GitHub, origin: Origin) -> tuple[int, ...]:
         """The pull requests to comment on; a push event does not name them."""
         if self._pull_requests is None:
-            event = self._event
-            self._pull_requests = event.pull_requests or tuple(
-                pull_request.number for pull_request in github.pull_requests_of_commit(event.repository, event.head_sha)
+            self._pull_requests = origin.pull_requests or tuple(
+                pull_request.number
+                for pull_request in github.pull_requests_of_commit(self._event.repository, origin.sha)
             )
         return self._pull_requests
 
-    def _keep(self, number: int, comment: Comment) -> None:
-        if number not in self._comments:
+    def _keep(self, number: int, comment: Comment | None) -> None:
+        if comment is None:
+            self._overtaken.add(number)
+            self._workflow.log(
+                f"The comment on pull request #{number} tells of a newer workflow run by now and stays so; "
+                "the report of this one is in the job summary.\n"
+            )
+            return
+        if self._comments.get(number) != comment.id and number == next(iter(self._comments), number):
             self._workflow.set_output("comment-url", comment.url)
-        if self._comments.get(number) != comment.id:
-            self._comments[number] = comment.id
-            self._workflow.save_state("comments", json.dumps(self._comments))
+        self._comments[number] = comment.id
+
+    def _set_status(self, github: GitHub, origin: Origin, shown: Report, *, is_last: bool) -> bool:
+        run_url = next((run.run_url for run in shown.runs if run.run_url), None)
+        target_url = shown.orchestrator_url or run_url or shown.workflow_run_url
+        state, words = _STATUSES[shown.state]
+        if (state, target_url) == self._status:
+            return True
+        description = shown.failure.message if shown.failure else f"{shown.pipeline} {words} on Lightning AI"
+        try:
+            github.set_status(
+                self._event.repository,
+                origin.sha,
+                context=origin.comment_key,
+                state=state,
+                target_url=target_url,
+                description=" ".join(description.split()),
+            )
+            self._status = (state, target_url)
+        except TryLaterError as error:
+            if is_last and self._status:
+                self._workflow.warning(str(error), title="The commit status is not up to date")
+            return False
+        except GitHubError as error:
+            self._workflow.debug(f"No commit status: {error}")
+            self._wants_status = False
+        return True
+
+    def _save(self, shown: Report) -> None:
+        """What `post` needs to go on, should this process be killed or GitHub not be there."""
+        saved = {
+            "origin": self._origin.as_json() if self._origin else None,
+            "started": self._started,
+            "comments": self._comments,
+            "state": shown.state,
+            "failure": asdict(shown.failure) if shown.failure else None,
+            "facts": {name: getattr(shown, name) for name in _KEPT},
+        }
+        text = json.dumps(saved)
+        if text != self._saved:
+            self._saved = text
+            self._workflow.save_state("report", text)

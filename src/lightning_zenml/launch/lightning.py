@@ -24,6 +24,7 @@ import urllib3
 from lightning_sdk.lightning_cloud.openapi.rest import ApiException
 from lightning_sdk.lightning_cloud.rest_client import LightningClient
 
+from lightning_zenml import calls
 from lightning_zenml.launch.errors import CredentialsError, LaunchError, TeamspaceError
 
 DEFAULT_URL = "https://lightning.ai"
@@ -122,6 +123,8 @@ class Lightning:
         self.client = LightningClient(retry=False, with_auth=False)
         self.client.api_client.configuration.host = url
         self.client.api_client.default_headers["Authorization"] = credentials.authorization
+        sender = self.client.api_client.rest_client
+        sender.request = calls.logged("Lightning", sender.request)
         self.teamspace_id = ""
         self.teamspace = ""
         self.owner = ""

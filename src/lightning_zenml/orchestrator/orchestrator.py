@@ -8,10 +8,9 @@ runs the steps.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from zenml.client import Client
@@ -21,7 +20,7 @@ from zenml.constants import (
     METADATA_ORCHESTRATOR_URL,
 )
 from zenml.enums import ExecutionMode, ExecutionStatus
-from zenml.exceptions import IllegalOperationError, SettingsResolvingError
+from zenml.exceptions import IllegalOperationError
 from zenml.logger import get_logger
 from zenml.metadata.metadata_types import MetadataType, Uri
 from zenml.models import PipelineRunUpdate
@@ -30,9 +29,9 @@ from zenml.stack import StackValidator
 from zenml.utils import settings_utils
 
 from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
 from lightning_zenml.orchestrator.context import (
     ORCHESTRATOR_RUN_ID,
-    SETTINGS,
     LaunchContext,
     orchestrator_run_id,
 )
@@ -82,7 +81,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
     @property
     def requirements(self) -> set[str]:
         """What a step needs on account of this component; the launcher brings our own package itself."""
-        return {"lightning-sdk>=2025.12.9"}
+        return {"lightning-sdk>=2026.10"}
 
     @property
     def supported_execution_modes(self) -> list[ExecutionMode]:
@@ -92,7 +91,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
     @property
     def validator(self) -> StackValidator:
         """Checks that studios can reach every component of the stack, and what else is known by then."""
-        return StackValidator(custom_validation_function=_check_stack)
+        return StackValidator(custom_validation_function=check_stack)
 
     def get_settings(self, container: Any) -> LightningOrchestratorSettings:
         """Gets the settings of a snapshot, a run or a step.
@@ -112,7 +111,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         component = self.config.model_dump(exclude_unset=True)
         stored = stored_settings(self._settings_of(container))
         return LightningOrchestratorSettings.model_validate(
-            overlay(overlay(component, stored), _settings_from_environment())
+            overlay(overlay(component, stored), settings_from_environment())
         )
 
     def get_orchestrator_run_id(self) -> str:
@@ -391,45 +390,3 @@ def run_metadata(run_id: str, studio_url: str | None) -> dict[str, MetadataType]
         metadata[METADATA_ORCHESTRATOR_URL] = Uri(studio_url)
         metadata[METADATA_ORCHESTRATOR_LOGS_URL] = Uri(studio_url)
     return metadata
-
-
-def _check_stack(stack: Stack) -> tuple[bool, str]:
-    problems = _stack_problems(stack)
-    try:
-        given = LightningOrchestratorSettings.model_validate(_settings_from_environment())
-    except (SettingsResolvingError, ValueError) as error:
-        problems.append(str(error).removesuffix("."))
-        given = LightningOrchestratorSettings()
-    # Alone it's no reason to refuse: the pipeline's settings, not known here, may hold it.
-    if problems and not (given.api_key or stack.orchestrator.config.api_key or os.environ.get("LIGHTNING_API_KEY")):
-        problems.append("there is no Lightning API key, unless the pipeline's settings hold one: set LIGHTNING_API_KEY")
-    if not problems:
-        return True, ""
-    return False, f"The pipeline can't run on Lightning AI, and nothing was started: {'; '.join(problems)}."
-
-
-def _stack_problems(stack: Stack) -> list[str]:
-    problems = []
-    if stack.artifact_store.config.is_local:
-        problems.append(
-            f"the artifact store `{stack.artifact_store.name}` is local: steps in a studio can't read or write "
-            "it. Use a remote one (s3, gcp, azure)"
-        )
-    problems += [
-        f"the {component.type.value} `{component.name}` keeps files at `{component.local_path}` on this "
-        "machine, where a studio can't reach them"
-        for component in stack.all_components
-        if component.local_path is not None and component is not stack.artifact_store
-    ]
-    return problems
-
-
-def _settings_from_environment() -> Mapping[str, Any]:
-    text = os.environ.get(SETTINGS) or "{}"
-    try:
-        settings = json.loads(text)
-    except ValueError as error:
-        raise SettingsResolvingError(f"The variable {SETTINGS} isn't valid JSON: {error}.") from None
-    if not isinstance(settings, dict):
-        raise SettingsResolvingError(f"The variable {SETTINGS} must hold a JSON object.")
-    return settings

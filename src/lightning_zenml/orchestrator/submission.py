@@ -16,6 +16,7 @@ from zenml import __version__ as zenml_version
 from zenml.integrations.registry import integration_registry
 from zenml.logger import get_logger
 from zenml.utils import source_utils
+from zenml.utils.io_utils import get_global_config_directory
 
 from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
@@ -150,7 +151,7 @@ def submit(
     machines = studio_machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
         packed = caller.root_to_pack(root)
-        archive = pack(Repository.open(packed), Path(folder) / "code.tar.gz")
+        archive = pack(_repository(packed), Path(folder) / "code.tar.gz")
         spec = launch_spec(snapshot, stack, run, settings, environment, archive, packed, machines)
         launch = Launcher(lightning, notify=logger.info, on_hold=caller.hold).launch(caller.adapt(spec, root))
     caller.launched(launch, archive.sha256)
@@ -291,6 +292,19 @@ def studio_machines(
         }
     )
     return machines
+
+
+def _repository(root: Path) -> Repository:
+    """The source root, without the folder in which ZenML keeps its keys and tokens."""
+    repository = Repository.open(root)
+    folder = Path(get_global_config_directory()).resolve()
+    inside = folder.is_relative_to(root.resolve())
+    if inside and any((root / name).resolve().is_relative_to(folder) for name in repository.files()):
+        raise LaunchError(
+            f"ZenML keeps its keys in {folder}, which lies in the source root {root} and would travel with it. Move "
+            "it (ZENML_CONFIG_PATH), list it in .gitignore, or run `zenml init` in the folder of your code."
+        )
+    return repository
 
 
 def _packages(stack: Stack, docker_settings: Iterable[DockerSettings]) -> list[str]:

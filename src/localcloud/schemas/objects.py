@@ -1,4 +1,4 @@
-"""Comments and pull requests as GitHub sends them: its own examples, filled with what is stored."""
+"""Comments, pull requests and commit statuses as GitHub sends them: its own examples, filled with what is stored."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class PullRequest:
     merge_commit_sha: str | None
     commits: tuple[str, ...]
 
-    def json(self, place: Place) -> dict[str, Any]:
-        """The pull request as in the REST interface's lists."""
-        payload = _example("pull-request-simple", place, self.repository)
-        head = _example("pull-request-simple", place, self.head_repository)["head"]
+    def json(self, place: Place, kind: str = "pull-request-simple") -> dict[str, Any]:
+        """The pull request as in the REST interface: as its lists show it, or as a whole (`pull-request`)."""
+        payload = _example(kind, place, self.repository)
+        head = _example(kind, place, self.head_repository)["head"]
         payload.update(
             number=self.number,
             url=f"{place.url}/repos/{self.repository}/pulls/{self.number}",
@@ -82,6 +82,37 @@ class PullRequest:
             head=head | {"ref": self.head_ref, "sha": self.head_sha},
             base=payload["base"] | {"ref": self.base_ref, "sha": self.base_sha},
         )
+        return payload
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A commit status; of a commit's statuses with the same context the newest counts."""
+
+    id: int
+    repository: str
+    sha: str
+    login: str
+    state: str
+    context: str
+    target_url: str | None
+    description: str | None
+    created: datetime
+
+    def json(self, place: Place) -> dict[str, Any]:
+        """The status as in the REST interface."""
+        payload = _example("status", place, self.repository)
+        payload.update(
+            id=self.id,
+            url=f"{place.url}/repos/{self.repository}/statuses/{self.sha}",
+            state=self.state,
+            context=self.context,
+            target_url=self.target_url,
+            description=self.description,
+            created_at=_timestamp(self.created),
+            updated_at=_timestamp(self.created),
+        )
+        payload["creator"].update(login=self.login, type="Bot" if self.login.endswith("[bot]") else "User")
         return payload
 
 

@@ -19,8 +19,15 @@ OPERATIONS = (
     ("GET", "/repos/{owner}/{repo}/issues/comments/{comment_id}"),
     ("PATCH", "/repos/{owner}/{repo}/issues/comments/{comment_id}"),
     ("DELETE", "/repos/{owner}/{repo}/issues/comments/{comment_id}"),
+    ("GET", "/repos/{owner}/{repo}/pulls/{pull_number}"),
+    ("POST", "/repos/{owner}/{repo}/statuses/{sha}"),
 )
-EXAMPLES = {"issue-comment": "issue-comment", "pull-request-simple": "pull-request-simple-items"}
+EXAMPLES = {
+    "issue-comment": "issue-comment",
+    "pull-request": "pull-request",
+    "pull-request-simple": "pull-request-simple-items",
+    "status": "status",
+}
 ANNOTATIONS = frozenset({"description", "title", "example", "examples", "externalDocs", "deprecated", "default"})
 
 

@@ -16,7 +16,7 @@ from lightning_zenml.action.report.model import (
     Verdict,
     redacted,
 )
-from lightning_zenml.action.report.render import COMMENT_LIMIT, comment, marker, summary
+from lightning_zenml.action.report.render import COMMENT_LIMIT, comment, summary
 
 __all__ = [
     "COMMENT_LIMIT",
@@ -30,7 +30,6 @@ __all__ = [
     "StepReport",
     "Verdict",
     "comment",
-    "marker",
     "redacted",
     "summary",
 ]

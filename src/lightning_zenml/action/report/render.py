@@ -25,21 +25,12 @@ _IN_A_SUMMARY = {"rows": 500, "log_lines": 1_000}
 _STEPS_WHEN_SHORT = 50
 
 
-def marker(key: str) -> str:
-    """Hidden first line of a comment, by which it is found again.
-
-    Args:
-        key: tells several comments on one pull request apart.
-    """
-    return f"<!-- lightning-zenml: {re.sub(r'[^A-Za-z0-9_./ =,:()-]|(?<=-)-', '_', key)} -->"
-
-
 def comment(report: Report, marker: str) -> str:
     """The comment: begins with the marker and fits GitHub's limit; what is too long is left out, logs first.
 
     Args:
         report: all that is known.
-        marker: its first line, see `marker`.
+        marker: its first line.
     """
     first_line = Markup(marker)  # noqa: S704
     return _first_that_fits(

@@ -1,0 +1,172 @@
+"""The one comment of a key on a pull request, whoever writes at the same time, and whatever gets lost on the way.
+
+Source: https://docs.github.com/rest/issues/comments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from lightning_zenml.action.github import ForbiddenError, GitHub, NotFoundError, UnreachableError
+from lightning_zenml.action.github_rest import ATTEMPTS
+
+# Who may have written our comment where GitHub doesn't tell who we are: a bot, or a person who can write to the
+# repository.
+_WRITERS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marker:
+    """The hidden first line of a comment, by which it is found again.
+
+    Args:
+        key: tells several comments on one pull request apart.
+        run_id: of the workflow run that the comment tells of; GitHub counts them upwards.
+        run_attempt: of that run.
+    """
+
+    key: str
+    run_id: int
+    run_attempt: int
+
+    def __str__(self) -> str:
+        return f"{self._beginning}{self.run_id}.{self.run_attempt} -->"
+
+    def is_on(self, body: str) -> bool:
+        """Whether a comment has this key."""
+        return body.startswith(self._beginning)
+
+    def is_older_than(self, body: str) -> bool:
+        """Whether a comment of this key tells of a newer run, or of a later attempt."""
+        found = re.match(r"(\d+)\.(\d+) -->", body.removeprefix(self._beginning)) if self.is_on(body) else None
+        return found is not None and (int(found[1]), int(found[2])) > (self.run_id, self.run_attempt)
+
+    @property
+    def _beginning(self) -> str:
+        return f"<!-- lightning-zenml: {_plain(self.key)} | run "
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A comment on a pull request; `url` is its page."""
+
+    id: int
+    url: str
+    body: str
+
+
+class Comments:
+    """The comments that carry a marker's key.
+
+    Args:
+        github: where they are.
+        repository: `owner/name`.
+        marker: that the bodies begin with.
+    """
+
+    def __init__(self, github: GitHub, repository: str, marker: Marker) -> None:
+        self._github = github
+        self._rest = github.rest
+        self._path = f"/repos/{repository}/issues"
+        self._marker = marker
+        self._refused: set[int] = set()
+
+    def put(self, number: int, body: str, comment_id: int | None = None) -> Comment | None:
+        """Edits the comment on a pull request, or creates it where there is none (any more).
+
+        A creation whose answer is lost isn't simply repeated: the comment may be there already. Two that create at
+        once both look again, and both keep the older one.
+
+        Args:
+            number: of the pull request.
+            body: Markdown, marker included.
+            comment_id: of the comment, if known; saves the search. It may have been deleted.
+
+        Returns:
+            The comment; None where it tells of a newer run by now, and was left so.
+
+        Raises:
+            GitHubError: see its subclasses.
+        """
+        if comment_id is not None and (known := self._get(comment_id)):
+            if self._marker.is_older_than(known.body):
+                return None
+            if comment := self._edit(known.id, body):
+                return comment
+        waited = 0.0
+        for attempt in range(1, ATTEMPTS + 1):
+            for found in self._find(number):
+                if self._marker.is_older_than(found.body):
+                    return None
+                if comment := self._edit(found.id, body):
+                    return comment
+            try:
+                return self._settle(number, self._create(number, body))
+            except UnreachableError:
+                pause = 2.0**attempt
+                waited += pause
+                if attempt == ATTEMPTS or waited > self._rest.patience:
+                    raise
+            self._rest.pause(pause)
+        raise AssertionError("unreachable")
+
+    def _settle(self, number: int, created: Comment) -> Comment | None:
+        """Looks for one who created at the same time; of two comments the older stays, so all come to the same."""
+        older = [found for found in self._find(number) if found.id < created.id]
+        if not older:
+            return created
+        self._delete(created.id)
+        return self.put(number, created.body, older[0].id)
+
+    def _find(self, number: int) -> list[Comment]:
+        """The comments that are ours, oldest first as GitHub lists them: all who look find the same."""
+        return [
+            _comment(item)
+            for item in self._rest.pages(f"{self._path}/{number}/comments")
+            if self._marker.is_on(item.get("body") or "") and self._is_ours(item)
+        ]
+
+    def _is_ours(self, item: dict[str, Any]) -> bool:
+        author = item["user"] or {}
+        if item["id"] in self._refused:
+            return False
+        if self._github.login:
+            return bool(author.get("login") == self._github.login)
+        return author.get("type") == "Bot" or item["author_association"] in _WRITERS
+
+    def _get(self, comment_id: int) -> Comment | None:
+        try:
+            return _comment(self._rest.get(f"{self._path}/comments/{comment_id}"))
+        except NotFoundError:
+            return None
+
+    def _create(self, number: int, body: str) -> Comment:
+        return _comment(self._rest.send("POST", f"{self._path}/{number}/comments", {"body": body}, repeatable=False))
+
+    def _edit(self, comment_id: int, body: str) -> Comment | None:
+        """Edits a comment; None if it is gone or, as GitHub says then too, is not the token's to edit."""
+        try:
+            return _comment(self._rest.send("PATCH", f"{self._path}/comments/{comment_id}", {"body": body}))
+        except (NotFoundError, ForbiddenError):
+            self._refused.add(comment_id)
+            return None
+
+    def _delete(self, comment_id: int) -> None:
+        try:
+            self._rest.send("DELETE", f"{self._path}/comments/{comment_id}")
+        except NotFoundError:
+            # Somebody was faster, or the answer to our first try was lost.
+            return
+
+
+def _comment(answer: dict[str, Any]) -> Comment:
+    return Comment(id=answer["id"], url=answer["html_url"], body=answer.get("body") or "")
+
+
+def _plain(key: str) -> str:
+    """The key in characters that can't end the marker; a digest keeps keys apart that would look the same."""
+    plain = re.sub(r"[^A-Za-z0-9_./ =,:()-]|(?<=-)-", "_", key)
+    return plain if plain == key else f"{plain} {hashlib.sha256(key.encode(errors='replace')).hexdigest()[:8]}"

@@ -1,0 +1,241 @@
+"""Requests to GitHub: authorised, in pages, tried again where that is safe, errors told clearly. For `github`.
+
+Source: https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import requests
+import tenacity
+
+from lightning_zenml import calls
+
+API_VERSION = "2022-11-28"
+TIMEOUT = (10.0, 30.0)
+"""Seconds to connect, and to wait for data."""
+PATIENCE = 120.0
+"""Seconds that one request may wait in all, for a rate limit or for a server that is down."""
+ATTEMPTS = 4
+
+_SECONDARY_LIMIT = 60.0
+"""Seconds to wait for a secondary rate limit that doesn't tell how long, as GitHub asks."""
+
+
+class GitHubError(Exception):
+    """GitHub refuses a request or can't be reached. The message is for the user."""
+
+
+class UnauthorizedError(GitHubError):
+    """The token is not valid (any more)."""
+
+
+class ForbiddenError(GitHubError):
+    """The token lacks a permission."""
+
+
+class NotFoundError(GitHubError):
+    """The repository, pull request or comment doesn't exist, or the token may not see it."""
+
+
+class InvalidError(GitHubError):
+    """GitHub finds the request itself wrong, e.g. a comment too long."""
+
+
+class CertificateError(GitHubError):
+    """The server's certificate comes from an authority that is not trusted here."""
+
+
+class TryLaterError(GitHubError):
+    """It may go well later."""
+
+
+class RateLimitedError(TryLaterError):
+    """Too many requests: this one was not carried out.
+
+    Attributes:
+        retry_after: seconds that GitHub wants us to wait.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UnreachableError(TryLaterError):
+    """No answer, or a server error: whether the request was carried out is unknown."""
+
+
+class GitHubRest:
+    """The REST interface of github.com or of an Enterprise Server.
+
+    Args:
+        api_url: as in `GITHUB_API_URL`.
+        token: that requests are authorised with.
+        session: for the requests; None: a new one.
+        sleep: waits for so many seconds.
+        clock: seconds since 1970; a rate limit ends at such a time.
+
+    Attributes:
+        patience: seconds that one request may wait in all; less where somebody waits for more than GitHub.
+    """
+
+    def __init__(
+        self,
+        api_url: str,
+        token: str,
+        session: requests.Session | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.patience = PATIENCE
+        self._api_url = api_url.rstrip("/")
+        self._token = token
+        self._request = calls.logged("GitHub", (session or requests.Session()).request)
+        self._sleep = sleep
+        self._clock = clock
+
+    def get(self, path: str) -> Any:
+        """Gets something.
+
+        Raises:
+            GitHubError: see its subclasses; so do all the others.
+        """
+        return self._send("GET", self._api_url + path).json()
+
+    def pages(self, path: str) -> Iterator[dict[str, Any]]:
+        """Gets all items of a list."""
+        url: str | None = f"{self._api_url}{path}?per_page=100"
+        while url:
+            response = self._send("GET", url)
+            yield from response.json()
+            url = response.links.get("next", {}).get("url")
+
+    def send(self, method: str, path: str, body: dict[str, Any] | None = None, *, repeatable: bool = True) -> Any:
+        """Changes something.
+
+        Args:
+            method: of HTTP.
+            path: below the base URL.
+            body: JSON.
+            repeatable: it does the same when it is sent twice, so a lost answer is no matter.
+
+        Returns:
+            The JSON answer; None where there is none.
+        """
+        response = self._send(method, self._api_url + path, body, repeatable=repeatable)
+        return response.json() if response.content else None
+
+    def graphql(self, query: str) -> Any:
+        """Asks the GraphQL interface, which knows things that REST tells no workflow's token.
+
+        Returns:
+            `data` of the answer; empty when it was refused.
+        """
+        # `https://<host>/api/v3` on an Enterprise Server, where this is `https://<host>/api/graphql`.
+        answer = self._send("POST", self._api_url.removesuffix("/v3") + "/graphql", {"query": query}).json()
+        return answer.get("data") or {}
+
+    def pause(self, seconds: float) -> None:
+        """Waits."""
+        self._sleep(seconds)
+
+    def _send(
+        self, method: str, url: str, body: dict[str, Any] | None = None, *, repeatable: bool = True
+    ) -> requests.Response:
+        def is_worth_another(error: BaseException) -> bool:
+            return isinstance(error, RateLimitedError) or (repeatable and isinstance(error, UnreachableError))
+
+        def is_enough(state: tenacity.RetryCallState) -> bool:
+            return state.attempt_number >= ATTEMPTS or state.idle_for + state.upcoming_sleep > self.patience
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_worth_another),
+            wait=_pause,
+            stop=is_enough,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        response: requests.Response = retrying(self._send_once, method, url, body)
+        return response
+
+    def _send_once(self, method: str, url: str, body: dict[str, Any] | None) -> requests.Response:
+        headers = {
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {self._token}",
+            "X-GitHub-Api-Version": API_VERSION,
+        }
+        try:
+            response: requests.Response = self._request(method, url, json=body, headers=headers, timeout=TIMEOUT)
+            if response.ok:
+                if response.content:
+                    response.json()
+                return response
+        except requests.exceptions.SSLError as error:
+            raise CertificateError(
+                f"GitHub's certificate at {self._api_url} is not trusted here. If it comes from an authority of your "
+                f"own, name its file in the step's `env` as REQUESTS_CA_BUNDLE or SSL_CERT_FILE. ({error})"
+            ) from error
+        except requests.RequestException as error:
+            raise UnreachableError(f"GitHub doesn't answer at {self._api_url}: {error}") from error
+        raise _error(response, self._clock())
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return error.retry_after if isinstance(error, RateLimitedError) else 2.0 ** (state.attempt_number - 1)
+
+
+def _error(response: requests.Response, now: float) -> GitHubError:
+    status, message = response.status_code, _message(response)
+    method, path = response.request.method, response.request.path_url
+    said = f"GitHub says {status}: {message}"
+    if (wait := _rate_limit(response, message, now)) is not None:
+        return RateLimitedError(f"Too many requests to GitHub for now. ({said})", wait)
+    if status == 401:
+        return UnauthorizedError(f"The github-token is not valid, or no longer. ({said})")
+    if status == 403 and "not accessible" in message.lower():
+        write = "statuses: write" if "/statuses/" in path else "pull-requests: write"
+        needed = "pull-requests: read` and `contents: read" if method == "GET" else write
+        return ForbiddenError(
+            f"The github-token may not do this: give the job `permissions:` with `{needed}`. ({said})"
+        )
+    if status == 403:
+        return ForbiddenError(f"GitHub doesn't allow this. ({said})")
+    if status in {404, 410}:
+        return NotFoundError(
+            f"Not found, or not for this github-token: {path}. In a private repository the job "
+            f"needs `permissions:` with `contents: read` and `pull-requests: write`. ({said})"
+        )
+    if status in {400, 422}:
+        return InvalidError(f"GitHub refuses the request. ({said})")
+    return UnreachableError(f"GitHub can't answer now. ({said})")
+
+
+def _rate_limit(response: requests.Response, message: str, now: float) -> float | None:
+    """Seconds to wait for a primary or secondary rate limit; None where the request failed of something else.
+
+    Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit.
+    """
+    headers = response.headers
+    retry_after, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
+    used_up = headers.get("X-RateLimit-Remaining") == "0"
+    limited = retry_after or used_up or "rate limit" in message.lower()
+    if response.status_code != 429 and not (response.status_code == 403 and limited):
+        return None
+    if retry_after.isdecimal():
+        return float(retry_after)
+    return max(float(reset) - now, 0.0) + 1 if used_up and reset.isdecimal() else _SECONDARY_LIMIT
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        answer = response.json()
+        details = [error.get("message", "") for error in answer.get("errors", [])]
+        return "; ".join(filter(None, [answer["message"], *details]))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return (response.reason or "no message")[:200]

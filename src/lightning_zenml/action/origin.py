@@ -1,0 +1,106 @@
+"""Where a launch comes from: what its comment and commit status hang on, also when a later workflow attaches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lightning_zenml.action.comments import Marker
+from lightning_zenml.action.event import Event
+from lightning_zenml.action.inputs import Inputs
+
+_LEG_LIMIT = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The workflow run, job and matrix leg that started a launch.
+
+    Args:
+        sha: the commit that runs; '' when it isn't known.
+        branch: that holds it; '' for a tag.
+        pull_requests: their numbers, as far as the event named them; else the commit's are looked for.
+        comment_key: tells several comments on one pull request apart, and is the status's context.
+        leg: of the matrix, e.g. `gpu=T4, lr=0.1`; '' without one.
+        run_id: of the workflow run.
+        run_attempt: of that run.
+    """
+
+    sha: str
+    branch: str
+    pull_requests: tuple[int, ...]
+    comment_key: str
+    leg: str
+    run_id: int
+    run_attempt: int
+
+    @classmethod
+    def of(cls, event: Event, inputs: Inputs) -> Origin:
+        """The origin of a launch that this workflow run starts."""
+        leg = leg_of(inputs.matrix)
+        job = f"{event.workflow}/{event.job}" + (f" ({leg})" if leg else "")
+        return cls(
+            sha=event.head_sha,
+            branch=event.branch,
+            pull_requests=event.pull_requests,
+            comment_key=inputs.comment_key or job,
+            leg=leg,
+            run_id=int(event.run_id) if event.run_id.isdecimal() else 0,
+            run_attempt=event.run_attempt,
+        )
+
+    @classmethod
+    def of_run(cls, metadata: Mapping[str, Any], repository: str) -> Origin | None:
+        """The origin of a pipeline run, by the metadata `github` that it got from this action.
+
+        Args:
+            metadata: of the run.
+            repository: `owner/name`; a launch of another repository has nothing to say on this one's pull requests.
+        """
+        github = metadata.get("github")
+        if not isinstance(github, dict) or github.get("repository") != repository:
+            return None
+        try:
+            return cls.from_json(github["origin"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    @classmethod
+    def from_json(cls, text: str) -> Origin:
+        """The way back from `as_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: the text is something else.
+        """
+        found = json.loads(text)
+        numbers = tuple(int(number) for number in found["pull_requests"])
+        return cls(**{**found, "pull_requests": numbers})
+
+    def as_json(self) -> str:
+        """As text, for metadata of a run and for `post`."""
+        return json.dumps(asdict(self))
+
+    @property
+    def marker(self) -> Marker:
+        """Of its comment."""
+        return Marker(key=self.comment_key, run_id=self.run_id, run_attempt=self.run_attempt)
+
+
+def leg_of(matrix: Mapping[str, Any]) -> str:
+    """A matrix leg in a few words, the same for the same leg: `gpu=T4, lr=0.1`; '' without a matrix.
+
+    Args:
+        matrix: the `matrix` context of GitHub.
+    """
+    words = ", ".join(f"{name}={_word(value)}" for name, value in matrix.items())
+    if len(words) <= _LEG_LIMIT:
+        return words
+    digest = hashlib.sha256(words.encode(errors="replace")).hexdigest()[:8]
+    return f"{words[: _LEG_LIMIT - len(digest) - 2].rstrip()}… {digest}"
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,74 @@
+"""What is checked before anything is started, and told at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from zenml.exceptions import SettingsResolvingError
+
+from lightning_zenml.orchestrator.context import SETTINGS
+from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+
+if TYPE_CHECKING:
+    from zenml.stack import Stack
+
+
+def check_stack(stack: Stack) -> tuple[bool, str]:
+    """Checks what is known before a pipeline is submitted, for ZenML's `StackValidator`.
+
+    Args:
+        stack: whose orchestrator is ours.
+
+    Returns:
+        Whether it will do, and all that is wrong with it in one message.
+    """
+    problems = _stack_problems(stack)
+    try:
+        given = LightningOrchestratorSettings.model_validate(settings_from_environment())
+    except (SettingsResolvingError, ValueError) as error:
+        problems.append(str(error).removesuffix("."))
+        given = LightningOrchestratorSettings()
+    # Alone it's no reason to refuse: the pipeline's settings, not known here, may hold it.
+    if problems and not (given.api_key or stack.orchestrator.config.api_key or os.environ.get("LIGHTNING_API_KEY")):
+        problems.append("there is no Lightning API key, unless the pipeline's settings hold one: set LIGHTNING_API_KEY")
+    if not problems:
+        return True, ""
+    return False, f"The pipeline can't run on Lightning AI, and nothing was started: {'; '.join(problems)}."
+
+
+def settings_from_environment() -> Mapping[str, Any]:
+    """Reads the settings that lie over all others: the JSON in the variable `LIGHTNING_ZENML_SETTINGS`.
+
+    Returns:
+        The settings, unchecked.
+
+    Raises:
+        SettingsResolvingError: if it doesn't hold a JSON object.
+    """
+    text = os.environ.get(SETTINGS) or "{}"
+    try:
+        settings = json.loads(text)
+    except ValueError as error:
+        raise SettingsResolvingError(f"The variable {SETTINGS} isn't valid JSON: {error}.") from None
+    if not isinstance(settings, dict):
+        raise SettingsResolvingError(f"The variable {SETTINGS} must hold a JSON object.")
+    return settings
+
+
+def _stack_problems(stack: Stack) -> list[str]:
+    problems = []
+    if stack.artifact_store.config.is_local:
+        problems.append(
+            f"the artifact store `{stack.artifact_store.name}` is local: steps in a studio can't read or write "
+            "it. Use a remote one (s3, gcp, azure)"
+        )
+    problems += [
+        f"the {component.type.value} `{component.name}` keeps files at `{component.local_path}` on this "
+        "machine, where a studio can't reach them"
+        for component in stack.all_components
+        if component.local_path is not None and component is not stack.artifact_store
+    ]
+    return problems

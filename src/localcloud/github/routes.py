@@ -1,0 +1,135 @@
+"""The operations of the REST interface that are stood in for, and the one GraphQL query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from localcloud.github.store import Store
+from localcloud.github.wire import DESCRIPTION_LIMIT, RefusedError, comment_body, page, refuse_field
+from localcloud.schemas.objects import Comment, Place, PullRequest
+
+Operation = Callable[[Request, Any], Response]
+
+_PULLS_OF_COMMIT = "/repos/{owner}/{repo}/commits/{commit_sha}/pulls"
+_PULL = "/repos/{owner}/{repo}/pulls/{pull_number}"
+_COMMENTS = "/repos/{owner}/{repo}/issues/{issue_number}/comments"
+_COMMENT = "/repos/{owner}/{repo}/issues/comments/{comment_id}"
+_STATUSES = "/repos/{owner}/{repo}/statuses/{sha}"
+
+
+class Routes:
+    """Answers requests from what the store holds.
+
+    Args:
+        store: what GitHub knows.
+        place: where it answers.
+    """
+
+    def __init__(self, store: Store, place: Place) -> None:
+        self._store = store
+        self._place = place
+        self.operations: dict[tuple[str, str], Operation] = {
+            ("GET", _PULLS_OF_COMMIT): self._list_pull_requests,
+            ("GET", _PULL): self._get_pull_request,
+            ("GET", _COMMENTS): self._list_comments,
+            ("POST", _COMMENTS): self._create_comment,
+            ("GET", _COMMENT): self._get_comment,
+            ("PATCH", _COMMENT): self._update_comment,
+            ("DELETE", _COMMENT): self._delete_comment,
+            ("POST", _STATUSES): self._create_status,
+        }
+
+    def graphql(self, request: Request, body: Any) -> Response:
+        """Tells whom the token belongs to, and nothing else."""
+        query = body.get("query", "") if isinstance(body, dict) else ""
+        if re.sub(r"\s+", "", query).removeprefix("query") != "{viewer{login}}":
+            return JSONResponse({"errors": [{"message": "Not stood in for", "type": "undefinedField"}]})
+        return JSONResponse({"data": {"viewer": {"login": self._store.login}}})
+
+    def _list_pull_requests(self, request: Request, _: Any) -> Response:
+        repository, sha = self._repository(request), request.path_params["commit_sha"]
+        _check_sha(sha)
+        found = [
+            pull_request.json(self._place)
+            for pull_request in self._store.pull_requests(repository)
+            if sha in (*pull_request.commits, pull_request.merge_commit_sha)
+        ]
+        return page(self._place.server_url, request, found)
+
+    def _get_pull_request(self, request: Request, _: Any) -> Response:
+        found = self._pull_request(request, "pull_number")
+        return JSONResponse(found.json(self._place, "pull-request"))
+
+    def _list_comments(self, request: Request, _: Any) -> Response:
+        pull_request = self._pull_request(request, "issue_number")
+        found = self._store.comments(pull_request.repository, pull_request.number)
+        return page(self._place.server_url, request, [comment.json(self._place) for comment in found])
+
+    def _create_comment(self, request: Request, body: Any) -> Response:
+        pull_request = self._pull_request(request, "issue_number")
+        comment = self._store.add_comment(pull_request.repository, pull_request.number, comment_body(body))
+        payload = comment.json(self._place)
+        return JSONResponse(payload, 201, {"Location": payload["url"]})
+
+    def _get_comment(self, request: Request, _: Any) -> Response:
+        return JSONResponse(self._comment(request).json(self._place))
+
+    def _update_comment(self, request: Request, body: Any) -> Response:
+        comment = self._comment(request)
+        comment.history.append(comment_body(body))
+        comment.updated = datetime.now(UTC)
+        return JSONResponse(comment.json(self._place))
+
+    def _delete_comment(self, request: Request, _: Any) -> Response:
+        self._store.delete_comment(self._comment(request).id)
+        return Response(status_code=204)
+
+    def _create_status(self, request: Request, body: Any) -> Response:
+        repository, sha = self._repository(request), request.path_params["sha"]
+        _check_sha(sha)
+        description, target_url = body.get("description"), body.get("target_url")
+        if len(description or "") > DESCRIPTION_LIMIT:
+            refuse_field("Status", "description", f"is too long (maximum is {DESCRIPTION_LIMIT} characters)")
+        if target_url and not target_url.startswith(("http://", "https://")):
+            refuse_field("Status", "target_url", "must use http(s) scheme")
+        status = self._store.add_status(
+            repository,
+            sha,
+            state=body["state"],
+            context=body.get("context", "default"),
+            target_url=target_url,
+            description=description,
+        )
+        payload = status.json(self._place)
+        return JSONResponse(payload, 201, {"Location": payload["url"]})
+
+    def _repository(self, request: Request) -> str:
+        known = self._store.repository(f"{request.path_params['owner']}/{request.path_params['repo']}")
+        if known is None:
+            raise RefusedError(404, "Not Found")
+        return known
+
+    def _pull_request(self, request: Request, parameter: str) -> PullRequest:
+        repository, number = self._repository(request), request.path_params[parameter]
+        for pull_request in self._store.pull_requests(repository):
+            if str(pull_request.number) == number:
+                return pull_request
+        raise RefusedError(404, "Not Found")
+
+    def _comment(self, request: Request) -> Comment:
+        number = request.path_params["comment_id"]
+        comment = self._store.comment(int(number) if number.isdecimal() else 0)
+        if comment is None or comment.repository != self._repository(request):
+            raise RefusedError(404, "Not Found")
+        return comment
+
+
+def _check_sha(sha: str) -> None:
+    if not re.fullmatch(r"[0-9a-f]{7,40}", sha):
+        raise RefusedError(422, f"No commit found for SHA: {sha}")

@@ -1,0 +1,132 @@
+"""What GitHub knows: repositories, pull requests, comments, commit statuses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from localcloud.schemas.objects import Comment, PullRequest, Status
+
+
+class Store:
+    """The people's side of GitHub: what they make on its pages, and what they see there.
+
+    Args:
+        login: whom the token belongs to; a name that ends in `[bot]` is a bot's.
+    """
+
+    def __init__(self, login: str) -> None:
+        self.login = login
+        self._repositories: set[str] = set()
+        self._pull_requests: dict[tuple[str, int], PullRequest] = {}
+        self._comments: dict[int, Comment] = {}
+        self._statuses: list[Status] = []
+        self._next_id = 1
+
+    def add_repository(self, repository: str) -> None:
+        """Creates a repository, given as `owner/name`."""
+        self._repositories.add(repository)
+
+    def add_pull_request(
+        self,
+        repository: str,
+        number: int,
+        head_sha: str,
+        head_ref: str = "feature",
+        *,
+        base_ref: str = "main",
+        base_sha: str = "0" * 40,
+        head_repo: str | None = None,
+        state: str = "open",
+        merge_commit_sha: str | None = None,
+        commits: tuple[str, ...] = (),
+    ) -> PullRequest:
+        """Opens a pull request.
+
+        Args:
+            repository: `owner/name` of the base; created if need be.
+            number: of the pull request.
+            head_sha: newest commit of the head branch.
+            head_ref: head branch.
+            base_ref: base branch.
+            base_sha: commit of the base branch.
+            head_repo: `owner/name` of the head; None: the same repository.
+            state: `open` or `closed`.
+            merge_commit_sha: the test merge, or the merge once merged.
+            commits: older commits of the head branch.
+        """
+        self.add_repository(repository)
+        pull_request = PullRequest(
+            repository=repository,
+            number=number,
+            head_sha=head_sha,
+            head_ref=head_ref,
+            base_ref=base_ref,
+            base_sha=base_sha,
+            head_repository=head_repo or repository,
+            state=state,
+            merge_commit_sha=merge_commit_sha,
+            commits=(*commits, head_sha),
+        )
+        self._pull_requests[repository, number] = pull_request
+        return pull_request
+
+    def pull_requests(self, repository: str) -> list[PullRequest]:
+        """Lists the pull requests of a repository."""
+        return [one for (of, _), one in list(self._pull_requests.items()) if of == repository]
+
+    def add_comment(
+        self, repository: str, number: int, body: str, *, login: str | None = None, association: str = "NONE"
+    ) -> Comment:
+        """Comments on a pull request as `login` (None: the token's own), an author of that association."""
+        now = datetime.now(UTC)
+        comment = Comment(
+            id=self._next_id,
+            repository=repository,
+            number=number,
+            login=login or self.login,
+            association=association,
+            history=[body],
+            created=now,
+            updated=now,
+        )
+        self._next_id += 1
+        self._comments[comment.id] = comment
+        return comment
+
+    def delete_comment(self, comment_id: int) -> None:
+        """Deletes a comment, as a person would on the page."""
+        del self._comments[comment_id]
+
+    def comment(self, comment_id: int) -> Comment | None:
+        """A comment, unless it is deleted."""
+        return self._comments.get(comment_id)
+
+    def comments(self, repository: str, number: int) -> list[Comment]:
+        """Lists the comments on a pull request, oldest first."""
+        return [c for c in list(self._comments.values()) if (c.repository, c.number) == (repository, number)]
+
+    def add_status(
+        self, repository: str, sha: str, *, state: str, context: str, target_url: str | None, description: str | None
+    ) -> Status:
+        """Sets a commit status."""
+        status = Status(
+            id=len(self._statuses) + 1,
+            repository=repository,
+            sha=sha,
+            login=self.login,
+            state=state,
+            context=context,
+            target_url=target_url,
+            description=description,
+            created=datetime.now(UTC),
+        )
+        self._statuses.append(status)
+        return status
+
+    def statuses(self, repository: str, sha: str) -> list[Status]:
+        """Lists every status that a commit has had, oldest first; of each context the last one counts."""
+        return [one for one in list(self._statuses) if (one.repository, one.sha) == (repository, sha)]
+
+    def repository(self, name: str) -> str | None:
+        """The name of a repository as it was created, whatever the case it is asked for in; None: there is none."""
+        return next((known for known in self._repositories if known.lower() == name.lower()), None)
