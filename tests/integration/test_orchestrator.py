@@ -110,18 +110,17 @@ def test_failed_command_fails_the_run(cloud: Stack, project: Path) -> None:
     assert is_idle(cloud)
 
 
-def test_a_step_that_wants_its_own_machine_starts_nothing(cloud: Stack, project: Path) -> None:
+def test_a_step_whose_machine_is_unknown_starts_nothing(cloud: Stack, project: Path) -> None:
     assert cloud.lightning is not None
     before = len(cloud.lightning.studios)
     script = project / "run.py"
-    own = 'step(enable_cache=False, settings={"orchestrator": LightningOrchestratorSettings(machine_type="T4")})'
+    own = 'step(enable_cache=False, settings={"orchestrator": LightningOrchestratorSettings(machine_type="T5")})'
     script.write_text(script.read_text().replace("step(enable_cache=False)", own))
 
     code, log = run(cloud, project)
 
     assert code == 1
-    assert "ask for machines of their own" in " ".join(log.split())
-    assert "`look` (T4)" in log
+    assert "Not every step can have its machine. step `look`: Unknown machine 'T5'." in " ".join(log.split())
     assert len(cloud.lightning.studios) == before
 
 

@@ -105,6 +105,7 @@ class Preparation:
             machines=inputs.machine_type,
             commands=inputs.commands,
             packages=services.packages,
+            late_packages=lambda: of_integrations(services.integrations),
             requirements=tuple(f"-r {file}" for file in inputs.requirements),
             environment={
                 **_READABLE,
@@ -137,7 +138,8 @@ class Preparation:
         Repository.open(self._root).files()
         self._log.title("Install on the runner")
         environment = Throwaway(scratch / "python", self._environ, self._log.feed)
-        environment.install(services.packages, inputs.requirements, self._root)
+        packages = [*services.packages, *of_integrations(services.integrations)]
+        environment.install(packages, inputs.requirements, self._root)
         record = scratch / "record.jsonl"
         caller = Caller(
             repository=str(self._root), requirements=inputs.requirements, record=str(record), pid=os.getpid()
@@ -174,8 +176,13 @@ class Preparation:
         self._log.line(f"ZenML {version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
         lightning = connect(inputs, stack.settings)
         self._log.line(f"Lightning AI teamspace {lightning.owner}/{lightning.teamspace}")
-        packages = (f"zenml=={version}", *of_integrations(stack.integrations))
-        return _Services(lightning=lightning, stack_id=stack.id, project_id=project.id, packages=packages)
+        return _Services(
+            lightning=lightning,
+            stack_id=stack.id,
+            project_id=project.id,
+            packages=(f"zenml=={version}",),
+            integrations=stack.integrations,
+        )
 
     def _pack(self, scratch: Path) -> Archive:
         packed = archive.pack(Repository.open(self._root), scratch / "repository.tar.gz")
@@ -232,13 +239,15 @@ class _Services:
         lightning: the teamspace.
         stack_id: of the ZenML stack.
         project_id: of the ZenML project.
-        packages: what every client of the stack needs installed.
+        packages: what every client of the server needs installed.
+        integrations: of ZenML, whose requirements clients of the stack need besides.
     """
 
     lightning: Lightning
     stack_id: str
     project_id: str
     packages: tuple[str, ...]
+    integrations: tuple[str, ...]
 
 
 def _settings_of(inputs: Inputs) -> dict[str, Any]:

@@ -9,8 +9,10 @@ import re
 import secrets
 import shlex
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,6 +131,7 @@ class _Attempt:
         self._wheel_target = f"wheels/{digest}/{self._wheel.name}"
         self._hold: Hold | None = None
         self._policy = "none"
+        self._late_packages: Future[Sequence[str]] | None = None
 
     def carry_out(self) -> Launch:
         ready = self._provision()
@@ -179,6 +182,8 @@ class _Attempt:
                 release="none" if was_running else self._policy,
             )
         )
+        if self._late_packages is None:
+            self._late_packages = _in_background(self._spec.late_packages)
 
     @property
     def _held(self) -> Hold:
@@ -234,11 +239,12 @@ class _Attempt:
     def _instructions(self, ready: Ready, spec: LaunchSpec) -> dict[str, object]:
         """What the payload reads; see `lightning_zenml.launch.payload.supervisor`."""
         lightning, studio = self._lightning, ready.studio
+        late_packages = self._late_packages.result() if self._late_packages else ()
         return {
             "owner": spec.owner,
             "archive": spec.archive.sha256,
             "wheel": self._wheel_target,
-            "packages": spec.packages,
+            "packages": [*spec.packages, *late_packages],
             "requirements": spec.requirements,
             "commands": spec.commands,
             "command": spec.command,
@@ -268,6 +274,20 @@ class _Attempt:
 
     def _remote(self, studio: Studio, python: str) -> Remote:
         return Remote(studio, python, self._wheel_target, self._held.launch_id)
+
+
+def _in_background(call: Callable[[], Sequence[str]]) -> Future[Sequence[str]]:
+    """Calls in a thread that no exit waits for."""
+    future: Future[Sequence[str]] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="late-packages", daemon=True).start()
+    return future
 
 
 def _release_policy(spec: LaunchSpec, *, was_running: bool) -> str:

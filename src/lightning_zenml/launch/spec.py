@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -43,6 +43,7 @@ class LaunchSpec:
         machines: machine names in order of preference; empty: the machine the studio is on, or a CPU.
         commands: bash lines run before `command`, in one session; the first failure ends the launch.
         packages: requirement specifiers that every launch needs (zenml as on the server, ...).
+        late_packages: finds out further ones, in a thread of its own while the studio starts: it may take its time.
         requirements: requirement specifiers of the user, or `-r <file>` relative to the repository.
         environment: variables of commands and command; secrets among them are fine (0600 file, never a command line).
         working_directory: where `command` runs, relative to the repository.
@@ -65,6 +66,7 @@ class LaunchSpec:
     machines: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    late_packages: Callable[[], Sequence[str]] = tuple
     requirements: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     working_directory: str = "."

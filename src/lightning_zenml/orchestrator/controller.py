@@ -1,4 +1,4 @@
-"""Runs the steps of a pipeline in the studio, on ZenML's `DagRunner`.
+"""Runs a pipeline in the studio: a static one (`static`) or a dynamic one (`dynamic`).
 
 `python -m lightning_zenml.orchestrator.controller --snapshot-id ID --run-id ID` where a client has launched it,
 or `control` in the process that compiled the pipeline, when that stands in the studio itself.
@@ -9,53 +9,29 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import sys
-import threading
-import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from types import FrameType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from zenml.client import Client
-from zenml.enums import ExecutionMode, ExecutionStatus
-from zenml.exceptions import AuthorizationException, IllegalOperationError
+from zenml.exceptions import IllegalOperationError
 from zenml.logger import get_logger
 from zenml.models import PipelineRunUpdate
-from zenml.orchestrators import publish_utils
-from zenml.orchestrators.dag_runner import DagRunner, InterruptMode, Node, NodeStatus
 from zenml.stack import Stack
 from zenml.utils import dashboard_utils, source_utils
 
 from lightning_zenml.orchestrator import provenance
 from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.records import StepRecords
+from lightning_zenml.orchestrator.pipeline_errors import PipelineFailedError, PipelineStoppedError
+from lightning_zenml.orchestrator.static import StaticController
 from lightning_zenml.orchestrator.step_starter import StepStarter
-from lightning_zenml.orchestrator.steps import RunningStep
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
 
 logger = get_logger(__name__)
-
-POLL_INTERVAL = 0.3
-SERVER_POLL_INTERVAL = 5.0
-HEARTBEAT_POLL_INTERVAL = 20.0
-STOP_GRACE = 15.0
-IMPORT_SECONDS = 2.5
-"""About what a step's process needs for its imports: preparing the next one before that would slow it down."""
-STOPPED_EXIT_CODE = 128 + signal.SIGTERM
-
-
-class PipelineFailedError(Exception):
-    """Steps of the run failed. The message names them."""
-
-
-class PipelineStoppedError(Exception):
-    """The run was stopped on request."""
 
 
 def control(
@@ -95,7 +71,7 @@ def control(
     if snapshot.is_dynamic:
         _control_dynamic(snapshot, run, stack, settings, context)
     else:
-        Controller(snapshot, run, stack, settings, context).run()
+        StaticController(snapshot, run, stack, settings, context).run()
 
 
 def _control_dynamic(
@@ -141,249 +117,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logger.error("%s", error)
         return 1
     return 0
-
-
-class Controller:
-    """Starts, watches and stops the steps of one run. Its methods are called from several threads.
-
-    Args:
-        snapshot: the compiled pipeline.
-        pipeline_run: the run.
-        stack: it runs on.
-        settings: of the pipeline.
-        context: the launch that this process is part of.
-    """
-
-    def __init__(
-        self,
-        snapshot: PipelineSnapshotResponse,
-        pipeline_run: PipelineRunResponse,
-        stack: Stack,
-        settings: LightningOrchestratorSettings,
-        context: LaunchContext,
-    ) -> None:
-        self._snapshot = snapshot
-        self._run = pipeline_run
-        self._stack = stack
-        self._settings = settings
-        self._context = context
-        self._mode = snapshot.pipeline_configuration.execution_mode
-        self._records = StepRecords(snapshot, pipeline_run, stack)
-        self._starter = StepStarter(snapshot, pipeline_run, stack, settings, context)
-        done = self._records.done() if context.restarted else frozenset()
-        self._nodes = [
-            Node(
-                id=name,
-                upstream_nodes=step.spec.upstream_steps,
-                status=NodeStatus.COMPLETED if name in done else NodeStatus.NOT_READY,
-            )
-            for name, step in snapshot.step_configurations.items()
-        ]
-        self._steps: dict[str, RunningStep] = {}
-        self._attempts: Counter[str] = Counter()
-        if context.restarted:
-            # The last job of each step is found again.
-            self._attempts.update({name: last - 1 for name, last in context.attempts(pipeline_run.id).items()})
-        self._asked_for_heartbeats: dict[str, float] = {}
-        self._terminated = threading.Event()
-        self._interrupt: InterruptMode | None = None
-        self._asked_server = time.monotonic()
-
-    def run(self) -> None:
-        """Runs the steps, see `control`."""
-        self._starter.check()
-        self._starter.prepare()
-        runner = DagRunner(
-            self._nodes,
-            node_startup_function=self._start,
-            node_monitoring_function=self._check,
-            node_stop_function=lambda node: self._steps[node.id].terminate(),
-            interrupt_function=self._find_interrupt,
-            monitoring_interval=POLL_INTERVAL,
-            interrupt_check_interval=0,
-            max_parallelism=self._settings.max_parallel_steps,
-        )
-        with _on_sigterm(self._terminated):
-            try:
-                runner.run()
-            except BaseException:
-                # Whatever went wrong, no step may be left running.
-                self._terminated.set()
-                self._find_interrupt()
-                raise
-            finally:
-                self._drain()
-                self._finish()
-        if self._terminated.is_set():
-            raise SystemExit(STOPPED_EXIT_CODE)
-
-    def _start(self, node: Node) -> NodeStatus:
-        if self._records.use_cache(node.id):
-            return NodeStatus.COMPLETED
-        return self._begin(node)
-
-    def _begin(self, node: Node) -> NodeStatus:
-        self._attempts[node.id] += 1
-        attempt = self._attempts[node.id]
-        # Only what was interrupted has a record that its program would find taken.
-        interrupted = attempt > 1 or self._context.restarted
-        step = self._starter.start(
-            node.id,
-            self._snapshot.step_configurations[node.id],
-            attempt=attempt,
-            step_run_id=self._records.interrupted(node.id) if interrupted else None,
-        )
-        if step is None:
-            return NodeStatus.CANCELLED
-        self._steps[node.id] = step
-        return NodeStatus.RUNNING
-
-    def _check(self, node: Node) -> NodeStatus:
-        exit_code = self._steps[node.id].poll()
-        if exit_code is None:
-            self._prepare_next(self._steps[node.id])
-            self._watch_heartbeat(node.id)
-            return NodeStatus.RUNNING
-        if exit_code == 0:
-            return NodeStatus.COMPLETED
-        logger.error("Step `%s` ended with exit code %s.", node.id, exit_code)
-        with _run_may_be_over():
-            if self._interrupt is None and self._records.may_retry(node.id, self._attempts[node.id]):
-                # Its own process would have: so that, or its machine, was lost.
-                logger.info("Step `%s` is started again.", node.id)
-                return self._begin(node)
-            return self._records.settle_failed(node.id, stopped=self._interrupt is InterruptMode.FORCE)
-        return NodeStatus.FAILED
-
-    def _prepare_next(self, running: RunningStep) -> None:
-        """Starts the process of a step to come, once the imports of the running ones are done."""
-        if running.age > IMPORT_SECONDS and any(node.status is NodeStatus.NOT_READY for node in self._nodes):
-            self._starter.prepare()
-
-    def _watch_heartbeat(self, name: str) -> None:
-        """Ends a step whose process is there and says nothing: it is stuck, and costs."""
-        last = self._asked_for_heartbeats.setdefault(name, time.monotonic())
-        if time.monotonic() - last < HEARTBEAT_POLL_INTERVAL:
-            return
-        self._asked_for_heartbeats[name] = time.monotonic()
-        with _run_may_be_over():
-            if self._records.is_silent(name):
-                logger.error("Step `%s` has sent no heartbeat for too long; it is ended.", name)
-                self._steps[name].kill()
-
-    def _find_interrupt(self) -> InterruptMode | None:
-        self._interrupt = self._wanted_interrupt()
-        return self._interrupt
-
-    def _wanted_interrupt(self) -> InterruptMode | None:
-        if self._terminated.is_set():
-            self._announce_stop()
-            return InterruptMode.FORCE
-        failed = any(node.status is NodeStatus.FAILED for node in self._nodes)
-        if failed and (interrupt := self._interrupt_after_failure()):
-            return interrupt
-        if time.monotonic() - self._asked_server < SERVER_POLL_INTERVAL:
-            return None
-        self._asked_server = time.monotonic()
-        try:
-            status = Client().get_pipeline_run(self._run.id, hydrate=False).status
-        except Exception as error:
-            logger.warning("Can't ask the ZenML server whether to stop: %s", error)
-            return None
-        if status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}:
-            return InterruptMode.FORCE
-        return self._interrupt_after_failure() if status is ExecutionStatus.FAILED else None
-
-    def _interrupt_after_failure(self) -> InterruptMode | None:
-        return {
-            ExecutionMode.FAIL_FAST: InterruptMode.FORCE,
-            ExecutionMode.STOP_ON_FAILURE: InterruptMode.GRACEFUL,
-        }.get(self._mode)
-
-    def _announce_stop(self) -> None:
-        # Told before the steps end, so that they and the server see a stop rather than a failure.
-        try:
-            publish_utils.publish_pipeline_run_status_update(
-                self._run.id, ExecutionStatus.STOPPING, status_reason="The controller was told to stop."
-            )
-        except Exception as error:
-            logger.warning("Can't tell the ZenML server of the stop: %s", error)
-
-    def _drain(self) -> None:
-        """Sees every step to its end after an interrupt; `DagRunner` leaves them running."""
-        self._starter.close()
-        running = {name: step for name, step in self._steps.items() if step.poll() is None}
-        while running and self._interrupt is not InterruptMode.FORCE:
-            time.sleep(POLL_INTERVAL)
-            running = {name: step for name, step in running.items() if step.poll() is None}
-            self._find_interrupt()
-        for step in running.values():
-            step.terminate()
-        deadline = time.monotonic() + STOP_GRACE
-        for name, step in running.items():
-            if not step.wait(max(0.0, deadline - time.monotonic())):
-                logger.warning("Step `%s` doesn't end when asked to; it is killed.", name)
-            step.kill()
-        for node in self._nodes:
-            # `DagRunner` takes what it has stopped for cancelled, even a step that had failed just before.
-            if node.id in self._steps and node.status not in {NodeStatus.COMPLETED, NodeStatus.FAILED}:
-                node.status = self._check(node)
-
-    def _finish(self) -> None:
-        """Publishes how the run ended.
-
-        The run's own token dies with the run, which the server may have ended with the last step.
-        """
-        failed = [node.id for node in self._nodes if node.status is NodeStatus.FAILED]
-        unfinished = [node.id for node in self._nodes if node.status not in {NodeStatus.COMPLETED, NodeStatus.FAILED}]
-        stopped = self._terminated.is_set()
-        with _run_may_be_over():
-            status = Client().get_pipeline_run(self._run.id, hydrate=False).status
-            stopped = stopped or status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}
-            self._records.close(self._steps)
-            if not status.is_finished:
-                self._publish_end(stopped=stopped, failed=bool(failed or unfinished))
-        if unfinished:
-            logger.warning("Steps that didn't run to their end: %s.", ", ".join(unfinished))
-        if self._terminated.is_set():
-            return
-        if stopped:
-            raise PipelineStoppedError("The run was stopped.")
-        if failed or unfinished:
-            raise PipelineFailedError(f"Steps failed: {', '.join(failed or unfinished)}.")
-
-    def _publish_end(self, *, stopped: bool, failed: bool) -> None:
-        status = ExecutionStatus.FAILED if failed else ExecutionStatus.COMPLETED
-        # The server ends a run by itself when its last step ends.
-        with contextlib.suppress(IllegalOperationError):
-            publish_utils.publish_pipeline_run_status_update(
-                self._run.id, ExecutionStatus.STOPPED if stopped else status
-            )
-
-
-@contextlib.contextmanager
-def _on_sigterm(event: threading.Event) -> Iterator[None]:
-    # Only the main thread may handle signals; elsewhere a SIGTERM ends the process as it would without us.
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        event.set()
-
-    previous = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-@contextlib.contextmanager
-def _run_may_be_over() -> Iterator[None]:
-    try:
-        yield
-    except AuthorizationException:
-        logger.debug("The run is over, and its token with it.")
 
 
 if __name__ == "__main__":

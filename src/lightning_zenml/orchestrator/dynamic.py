@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -188,6 +189,10 @@ def _stopped_by_sigterm(run_id: UUID, steps: IsolatedSteps) -> Iterator[None]:
         steps.stop_all()
         raise SystemExit(_STOPPED_EXIT_CODE)
 
+    # Only the main thread may handle signals; elsewhere a SIGTERM ends the process as it would without us.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     previous = signal.signal(signal.SIGTERM, stop)
     try:
         yield

@@ -29,8 +29,9 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.pipeline import ID_PREFIX, PIPELINE_ID, Execution
 from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
-from lightning_zenml.orchestrator.controller import PipelineFailedError, PipelineStoppedError, control
+from lightning_zenml.orchestrator.controller import control
 from lightning_zenml.orchestrator.orchestrator import run_metadata
+from lightning_zenml.orchestrator.pipeline_errors import PipelineFailedError, PipelineStoppedError
 from lightning_zenml.orchestrator.submitted import settings_credentials
 
 if TYPE_CHECKING:
