@@ -76,6 +76,7 @@ class Server:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.database = root / "zenml.db"
         self._port = free_port()
         self._running = ExitStack()
         self.url = f"http://127.0.0.1:{self._port}"

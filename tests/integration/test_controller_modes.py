@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from in_place import Studio, wait_for
+from in_place import DEADLINE, Studio, wait_for
 from localcloud.stack import Stack
 
 PROJECT = """
-import json, os, sys, time
+import json, os, signal, sys, time
 from pathlib import Path
 
 from zenml import pipeline, step
@@ -45,6 +47,17 @@ def breaks() -> int:
     (FOLDER / "breaks").touch()
     wait_for("slow")
     raise RuntimeError("it went wrong")
+
+
+@step(enable_cache=False)
+def falls_silent() -> None:
+    (FOLDER / "silent").touch()
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@pipeline
+def silent():
+    falls_silent()
 
 
 @step(enable_cache=False)
@@ -266,6 +279,21 @@ def test_max_parallel_steps(studio: Studio, settings: dict[str, Any], hold: floa
     done, log = studio.run("run.py", "narrow", LIGHTNING_ZENML_SETTINGS=json.dumps(settings), HOLD=str(hold))
 
     assert done == code, log
+
+
+def test_a_step_that_falls_silent_is_ended(studio: Studio, zenml_stack: Stack) -> None:
+    with studio.started("run.py", "silent") as process:
+        wait_for(lambda: (studio.facts / "silent").exists(), "the step")
+        # ZenML waits at least five minutes for a heartbeat; here it has waited for years.
+        with contextlib.closing(sqlite3.connect(zenml_stack.zenml.server.database, timeout=30)) as database, database:
+            database.execute(
+                "UPDATE step_run SET latest_heartbeat = '2020-01-01 00:00:00.000000' WHERE name = 'falls_silent'"
+            )
+        log, _ = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 1, log
+    assert "has sent no heartbeat for too long" in " ".join(log.split())
+    assert studio.steps() == {"falls_silent": "failed"}
 
 
 @pytest.mark.parametrize(("fails", "code", "status"), [(2, 0, "completed"), (3, 1, "failed")])
