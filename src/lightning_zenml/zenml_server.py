@@ -1,6 +1,6 @@
 """Reads runs, steps, stacks and versions from a ZenML server over REST.
 
-For the Action, which runs where importing ZenML would cost seconds. Endpoints and fields are those of ZenML 0.95 to
+For the Action, which runs where importing ZenML would cost seconds. Endpoints and fields are those of ZenML 0.97 and
 0.98 (`zenml/zen_server/routers`, `zenml/models/v2`).
 """
 
@@ -13,7 +13,7 @@ from lightning_zenml.run_end import end_run
 from lightning_zenml.zenml_records import Project, Run, ServerInfo, Stack, Step
 from lightning_zenml.zenml_rest import ZenMLRest, ZenMLServerError
 
-SUPPORTED_VERSIONS = ("0.95", "0.96", "0.97", "0.98")
+SUPPORTED_VERSIONS = ("0.97", "0.98")
 """Of ZenML, as in pyproject.toml; `make compat` tries the oldest."""
 
 

@@ -111,7 +111,7 @@ def zenml_server(root: Path) -> Iterator[ZenML]:
         The server.
     """
     root.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(database(), root / "zenml.db")
+    shutil.copyfile(_database(), root / "zenml.db")
     with Server(root) as server:
         url = server.url
         token = _login(url)
@@ -126,7 +126,7 @@ def zenml_server(root: Path) -> Iterator[ZenML]:
         yield ZenML(url=url, api_key=key["body"]["key"], token=token, server=server)
 
 
-def database() -> Path:
+def _database() -> Path:
     """The database of a ZenML server on which nobody has done anything yet; a file to copy.
 
     The migrations that make it take several seconds, so it is kept in the user's cache folder, per version of ZenML.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +15,6 @@ import pytest
 
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
-from localcloud.zenml import database
 from scene import Laptop, wait_for
 
 RUN = """
@@ -152,13 +149,10 @@ def test_settings_that_make_no_sense_start_nothing(
     assert len(cloud.studios) == studios
 
 
-def test_a_zenml_server_of_its_own_is_needed(cloud: LightningCloud, laptop: Laptop, tmp_path: Path) -> None:
+def test_a_zenml_server_of_its_own_is_needed(cloud: LightningCloud, laptop: Laptop) -> None:
     """ZenML's local database is out of a studio's reach."""
-    shutil.copyfile(database(), tmp_path / "zenml.db")
     foreign = ("ZENML_STORE", "ZENML_ACTIVE")
     environment = {k: v for k, v in laptop.environment().items() if not k.startswith(foreign)}
-    environment |= {"ZENML_STORE_TYPE": "sql", "ZENML_STORE_URL": f"sqlite:///{tmp_path}/zenml.db"}
-    environment["ZENML_STORE_BACKUP_STRATEGY"] = "disabled"
 
     def zenml(*command: str) -> None:
         subprocess.run(["zenml", *command], cwd=laptop.folder, env=environment, check=True, capture_output=True)

@@ -83,7 +83,7 @@ def test_another_version_of_zenml_is_told_and_has_the_stock_flavor(tmp_path: Pat
     *log, module = run(code, ZENML_CONFIG_PATH=str(tmp_path)).splitlines()
 
     assert module == STOCK_MODULE
-    assert "it supports ZenML 0.95 to 0.98, and this is 0.99.1" in "".join(log)
+    assert "it supports ZenML 0.97 to 0.98, and this is 0.99.1" in "".join(log)
 
 
 def test_broken_overlay_warns_and_leaves_the_stock_flavor(tmp_path: Path) -> None:
