@@ -4,15 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test compat lint format bench bench-image lock clean
+.PHONY: demo test coverage compat lint format bench bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
 
-test: $(VENV)/installed ## all tests, with coverage over all processes
+# Most tests wait for other processes, so there are two workers for each core.
+WORKERS = $(shell expr 2 \* $$($(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))'))
+
+test: $(VENV)/installed ## all tests
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+
+coverage: $(VENV)/installed ## all tests, with coverage over all processes, which takes half as long again
 	@# Coverage's data files come and go; a docker build of this tree must not meet them.
-	folder=$$(mktemp -d); COVERAGE_FILE=$$folder/coverage $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 \
-	  --dist=worksteal --cov --cov-report=term:skip-covered $(PYTEST_ARGS); code=$$?; rm -r $$folder; exit $$code
+	folder=$$(mktemp -d); COVERAGE_FILE=$$folder/coverage $(BIN)/python -m pytest --numprocesses=$(WORKERS) \
+	  --dist=worksteal --cov --cov-report=term:skip-covered; code=$$?; rm -r $$folder; exit $$code
 
 # Of ZenML as pyproject.toml has it.
 OLDEST_ZENML = $(shell sed -n 's/.*"zenml>=\([0-9.]*\),.*/\1/p' pyproject.toml).0
