@@ -114,7 +114,7 @@ def test_a_killed_controller_finds_its_job_again_and_repeats_what_died_with_it(
     (controller,) = controllers(run_id)
     os.kill(controller, signal.SIGKILL)
     wait_for(lambda: status_of(stack, run_id) == "completed", 180)
-    assert len(cloud.jobs) == jobs + 1
+    assert len([job for job in cloud.jobs[jobs:] if job.name.endswith("-job")]) == 1
     steps = stack.zenml.request("GET", f"steps?pipeline_run_id={run_id}&size=100")["items"]
     assert {step["name"]: step["body"]["status"] for step in steps} == dict.fromkeys(
         ("before", "beside", "job", "after"), "completed"
@@ -130,7 +130,7 @@ def test_a_step_of_the_action_runs_as_a_job_and_counts_in_the_cost(
     assert done.exit_code == 0, done.log
     assert "[job] " in done.log
     assert "[after] SUM 4 hello there" in done.log
-    assert {job.offer.machine.name for job in cloud.jobs if job.name.startswith("hanging")} == {"T4"}
+    assert {job.offer.machine.name for job in cloud.jobs if job.name.endswith("-job")} == {"T4"}
     wait_for(lambda: not cloud.running())
 
 

@@ -67,7 +67,8 @@ def words(completed: subprocess.CompletedProcess[str]) -> str:
 def test_ctrl_c_leaves_the_run_and_says_how_to_stop_it(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
     before = stack.zenml.request("GET", "runs?size=1")["total"]
     with subprocess.Popen(
-        [sys.executable, "run.py"],
+        # Tests that run in the background of a shell ignore Ctrl-C, and so would what they start.
+        ["env", "--default-signal=INT", sys.executable, "run.py"],
         cwd=laptop.folder,
         env=laptop.environment(),
         stdin=subprocess.DEVNULL,
