@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import shlex
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from lightning_zenml.launch.payload.folder import TITLE
+
+_EXPORTED = "exported "
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Session:
         log: IO[bytes],
         on_command: Callable[[int | None], None],
     ) -> None:
+        self.environment = dict(environment)
+        """Of the command: that of the session, and what the commands have exported."""
         self._on_command = on_command
         self._at: int | None = None
         self._whole = False
@@ -119,6 +124,9 @@ class Session:
                 if line.strip() == "end":
                     self._whole = True
                     continue
+                if line.startswith(_EXPORTED):
+                    self.environment = _variables(line.removeprefix(_EXPORTED))
+                    continue
                 self._at = None if line.strip() == "run" else int(line)
                 self._on_command(self._at)
 
@@ -148,8 +156,17 @@ def _script(commands: Sequence[str], command: str, working_directory: Path, prog
         for index, text in enumerate(commands)
         for line in part(str(index), f"Command {index + 1} of {len(commands)}: {_first_line(text)}", text)
     ]
+    if commands:
+        lines.append(f'echo "{_EXPORTED}$(env -0 | base64 --wrap=0)" >&{progress}')
     lines += part("run", f"Run: {_first_line(command)}", command, directory=working_directory)
     return "\n".join([*lines, f"echo end >&{progress}"])
+
+
+def _variables(encoded: str) -> dict[str, str]:
+    """What `env -0` has printed, less what the shell keeps for itself."""
+    items = base64.b64decode(encoded).decode(errors="surrogateescape").split("\0")
+    variables = dict(item.split("=", 1) for item in items if "=" in item)
+    return {name: value for name, value in variables.items() if name not in ("PWD", "OLDPWD", "SHLVL", "_")}
 
 
 def _first_line(text: str) -> str:

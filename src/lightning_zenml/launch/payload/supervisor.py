@@ -162,7 +162,9 @@ class Supervisor:
             if ended is None or ended.at is not None or ended.exit_code not in _CRASHES:
                 break
             _say(log, f"The command was killed (exit code {ended.exit_code}); it is started again ({restart + 1})")
-            ended = self._run_session([], {**environment, "LIGHTNING_ZENML_RESTARTED": "1"}, log, deadline)
+            # With what the commands have exported: they are not run again.
+            exported = self._session.environment if self._session else environment
+            ended = self._run_session([], {**exported, "LIGHTNING_ZENML_RESTARTED": "1"}, log, deadline)
         if ended is None:
             self._end_session()
             message = f"Stopped: it ran longer than its timeout of {self._do['timeout'] / 60:g} minutes."
