@@ -100,6 +100,7 @@ class IsolatedSteps:
             self._starter.close()
             for step in self._running.values():
                 step.kill()
+            self._starter.clean_up()
 
     def submit(self, info: StepRunInfo) -> None:
         """Starts a step that ZenML has recorded already.

@@ -69,7 +69,7 @@ class Placement:
         if not names_one and not asks_for_resources and settings.num_machines == 1:
             return None
         machine = self._resources(resources) if asks_for_resources else self._named(settings, own=names_one)
-        if machine is None or (settings.num_machines == 1 and machine.name == self._studio_machine):
+        if machine is None or (settings.num_machines == 1 and self._is_the_studios(machine)):
             return None
         return OwnMachines(machine=machine, count=settings.num_machines)
 
@@ -95,6 +95,16 @@ class Placement:
         if problems:
             raise SettingsResolvingError(f"Not every step can have its machine. {' '.join(problems)}")
         return own
+
+    def _is_the_studios(self, machine: Machine) -> bool:
+        # lightning-sdk has several names for some machines: what counts is what Lightning is asked for.
+        if not self._studio_machine:
+            return False
+        try:
+            return self._catalog.machine(self._studio_machine).compute_name == machine.compute_name
+        except MachineError:
+            # The studio stands on what the catalog doesn't name.
+            return machine.name == self._studio_machine
 
     def _named(self, settings: LightningOrchestratorSettings, *, own: bool) -> Machine:
         like_studio = (self._studio_machine,) if self._studio_machine else ()

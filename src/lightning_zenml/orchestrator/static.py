@@ -221,6 +221,7 @@ class StaticController:
             if not step.wait(max(0.0, deadline - time.monotonic())):
                 logger.warning("Step `%s` doesn't end when asked to; it is killed.", name)
             step.kill()
+        self._starter.clean_up()
         for node in self._nodes:
             # `DagRunner` takes what it has stopped for cancelled, even a step that had failed just before.
             if node.id in self._steps and node.status not in {NodeStatus.COMPLETED, NodeStatus.FAILED}:

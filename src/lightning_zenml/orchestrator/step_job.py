@@ -122,10 +122,11 @@ class StepJob:
             self._try(self.job.stop)
 
     def kill(self) -> None:
-        """Makes sure that nothing of the job runs on."""
+        """Makes sure that nothing of the job runs on; where Lightning refuses, whoever ends the launch tries again."""
         if self._exit_code is None:
-            self._try(self.job.delete)
-            self._end(LOST)
+            self._exit_code = LOST
+            if self._try(self.job.delete):
+                self._write(started=self._started, ended=time.time())
 
     def _look(self) -> None:
         try:
@@ -188,11 +189,13 @@ class StepJob:
     def _write(self, *, started: float | None, ended: float | None = None) -> None:
         self._record({**self._described, "started": started, "ended": ended})
 
-    def _try(self, call: Callable[[], None]) -> None:
+    def _try(self, call: Callable[[], None]) -> bool:
         try:
             call()
         except LaunchError as error:
             logger.warning("The job %s of step `%s` may still be there: %s", self.job.name, self.name, error)
+            return False
+        return True
 
 
 class StepJobs:
@@ -256,18 +259,8 @@ class StepJobs:
             LaunchError: the job can't be started.
         """
         token = f"{self._orchestrator_run_id}-{hashlib.sha256(step.encode()).hexdigest()[:8]}-{attempt:02}"
-        described = {
-            "token": token,
-            "step": step,
-            "attempt": attempt,
-            "run_id": self._run_id,
-            "machine": own.machine.name,
-            "num_machines": own.count,
-            "price": own.machine.cost,
-        }
         known = self._context.restarted and self._context.attempts(self._run_id).get(step) == attempt
-        # Before it is asked for: whoever must end it looks whether there is anything of the kind.
-        self._context.record_job({**described, "name": "", "url": "", "started": None, "ended": None})
+        described = self._described(token, step, attempt, own)
         job = Job.find(self._lightning, self._studio, token, num_machines=own.count) if known else None
         job = job or Job.run(
             self._lightning,
@@ -295,7 +288,7 @@ class StepJobs:
             output=self._output,
         )
 
-    def take_snapshot(self, machine: Machine) -> Job:
+    def take_snapshot(self, machine: Machine) -> StepJob:
         """Takes the snapshot that the jobs of the run share, by a job that does nothing.
 
         Taking it lasts minutes, for which the first job would wait.
@@ -304,13 +297,15 @@ class StepJobs:
             machine: the cheapest that there is.
 
         Returns:
-            The job, to be deleted when it is needed no more.
+            The job, to be killed when it is needed no more.
 
         Raises:
             LaunchError: it can't be started.
         """
         token = f"{self._orchestrator_run_id}-snapshot"
-        return Job.run(
+        # No step can have that name.
+        described = self._described(token, "(snapshot)", 1, OwnMachines(machine=machine))
+        job = Job.run(
             self._lightning,
             self._studio,
             name=f"{self._run_name}-snapshot",
@@ -319,6 +314,22 @@ class StepJobs:
             snapshot=self._orchestrator_run_id,
             token=token,
         )
+        record = self._context.record_job
+        return StepJob(job, "(snapshot)", record=record, described=described, keep=False, output=self._output)
+
+    def _described(self, token: str, step: str, attempt: int, own: OwnMachines) -> dict[str, Any]:
+        """What is told of a job, for the first time before it is asked for: whoever must end it looks for it then."""
+        described = {
+            "token": token,
+            "step": step,
+            "attempt": attempt,
+            "run_id": self._run_id,
+            "machine": own.machine.name,
+            "num_machines": own.count,
+            "price": own.machine.cost,
+        }
+        self._context.record_job({**described, "name": "", "url": "", "started": None, "ended": None})
+        return described
 
 
 def _command(context: LaunchContext, commands: Sequence[str], program: Sequence[str]) -> str:

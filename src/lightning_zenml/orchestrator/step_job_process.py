@@ -28,8 +28,8 @@ from lightning_zenml.orchestrator.step_entrypoint import (
 if TYPE_CHECKING:
     from zenml.models import StepRunResponse
 
-_FIRST_RANK_PATIENCE = 1800.0
-"""Seconds that rank 0 may take to begin: it may wait for a machine."""
+_FIRST_RANK_PATIENCE = 600.0
+"""Seconds that rank 0 may take to begin; the machines of a job come together."""
 _POLL = 2.0
 
 
@@ -85,6 +85,9 @@ def _await_first_rank(run_id: UUID, name: str) -> StepRunResponse:
         step_run = _find(run_id, name)
         if step_run is not None and step_run.status is ExecutionStatus.RUNNING:
             return step_run
+        if step_run is not None and step_run.status.is_finished:
+            # Done without us; a machine that waits on costs as much as one that works.
+            raise SystemExit(0 if step_run.status.is_successful else 1)
         if time.monotonic() > deadline:
             raise TimeoutError(f"Rank 0 of step `{name}` did not begin within {_FIRST_RANK_PATIENCE:.0f} s.")
         time.sleep(_POLL)

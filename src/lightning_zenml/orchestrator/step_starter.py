@@ -34,13 +34,15 @@ if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
     from zenml.stack import Stack
 
-    from lightning_zenml.launch.job import Job
     from lightning_zenml.launch.lightning import Lightning
     from lightning_zenml.launch.machines import Catalog
     from lightning_zenml.launch.studio import Studio
-    from lightning_zenml.orchestrator.step_job import StepJobs
+    from lightning_zenml.orchestrator.step_job import StepJob, StepJobs
 
 logger = get_logger(__name__)
+
+_SNAPSHOT_PATIENCE = 10.0
+"""Seconds that a request for the snapshot may still take; whoever ends the launch looks for its job, too."""
 
 _DROPPED = frozenset(
     {"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS, provenance.GITHUB}
@@ -74,10 +76,11 @@ class StepStarter:
         self._environment = self._make_environment()
         self._placement = Placement(settings, context.machine, self._catalog)
         self._processes = StepProcesses(self._with_studio(self._environment), context.code, sys.stdout)
-        self._starting = threading.Lock()
+        # Reentrant: a signal's handler may close while its own thread starts a step.
+        self._starting = threading.RLock()
         self._closed = False
         self._snapshot_taker: threading.Thread | None = None
-        self._snapshot_job: Job | None = None
+        self._snapshot_job: StepJob | None = None
 
     def check(self) -> None:
         """Checks that every step can have the machine that it asks for.
@@ -168,11 +171,13 @@ class StepStarter:
         with self._starting:
             self._closed = True
             self._processes.close()
+
+    def clean_up(self) -> None:
+        """Deletes the job that has taken the snapshot; last, for the steps must not wait for that to be ended."""
         if self._snapshot_taker is not None:
-            self._snapshot_taker.join()
+            self._snapshot_taker.join(_SNAPSHOT_PATIENCE)
         if self._snapshot_job is not None:
-            job, self._snapshot_job = self._snapshot_job, None
-            job.delete()
+            self._snapshot_job.kill()
 
     def _upstream(self, name: str) -> list[str]:
         upstream: list[str] = self._snapshot.step_configurations[name].spec.upstream_steps

@@ -42,10 +42,13 @@ class Platform:
     def end_jobs(self, launch_id: str) -> None:
         """Deletes the Lightning jobs of a launch that have not ended; see `lightning_zenml.launch.job.Job.end_all`."""
         project = self.url.rpartition("/cloudspaces/")[0]
-        for listing, kind in (("jobs?standalone=true", "jobs"), ("multi-machine-jobs", "multi-machine-jobs")):
-            for job in next(iter(self._get(f"{project}/{listing}").values()), None) or ():
-                ended = job.get("state", "").rpartition("_STATE_")[2].lower() in _ENDED
-                if not ended and f"/jobs/{launch_id}" in job["spec"].get("command", ""):
+        for kind, query, field in (
+            ("jobs", "?standalone=true", "jobs"),
+            ("multi-machine-jobs", "", "multiMachineJobs"),
+        ):
+            for job in self._get(f"{project}/{kind}{query}").get(field) or ():
+                ended = (job.get("state") or "").rpartition("_STATE_")[2].lower() in _ENDED
+                if not ended and f"/jobs/{launch_id}" in (job["spec"].get("command") or ""):
                     send("DELETE", f"{project}/{kind}/{job['id']}", headers={"Authorization": self.authorization})
 
     def _get(self, url: str) -> dict[str, Any]:
