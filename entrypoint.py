@@ -18,4 +18,4 @@ if not os.access("/tmp", os.W_OK):  # noqa: S108
 from lightning_zenml.action.__main__ import run
 
 sys.argv[1:] = [sys.argv[0].rpartition("-")[2]]
-sys.exit(run())
+run()

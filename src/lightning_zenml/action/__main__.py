@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 # Before anything imports the SDK: a keep-alive thread of its would hold up every stop by this many seconds.
 os.environ.setdefault("LIGHTNING_KEEPALIVE_FREQUENCY", "1")
@@ -26,8 +27,19 @@ def _cancel(number: int, frame: FrameType | None) -> None:
     raise Cancelled(128 + number)
 
 
-def run() -> int:
-    """Runs the entrypoint that the command line names; returns the exit code."""
+def run() -> NoReturn:
+    """Runs the entrypoint that the command line names, and ends the process with its exit code.
+
+    The process ends at once, whatever other threads do: one that is still importing (the stack's requirements are read
+    beside the start of the studio) makes the interpreter's own end abort with "FATAL: exception not rethrown".
+    """
+    exit_code = _exit_code()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
+def _exit_code() -> int:
     workflow = Workflow(os.environ, sys.stdout)
     if os.environ.get("RUNNER_DEBUG") == "1":
         calls.log_to(lambda line: workflow.debug(workflow.redact(line)))
@@ -42,4 +54,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    run()
