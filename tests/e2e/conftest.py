@@ -10,7 +10,7 @@ import pytest
 from localcloud.github import GitHub
 from localcloud.lightning import Knobs, LightningCloud
 from localcloud.stack import ZENML_PACKAGES, Stack, services
-from scene import Actions, Laptop, lightning_of, wait_for
+from scene import Actions, Laptop, github_of, lightning_of, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +38,7 @@ def cloud(stack: Stack) -> LightningCloud:
 
 @pytest.fixture
 def github(stack: Stack) -> GitHub:
-    assert stack.github is not None
-    return stack.github
+    return github_of(stack)
 
 
 @pytest.fixture

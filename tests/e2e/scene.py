@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcloud.github import GitHub
 from localcloud.lightning import LightningCloud
 from localcloud.runner import Step
 from localcloud.stack import Stack, client_environment
@@ -54,6 +55,11 @@ def lightning_of(stack: Stack) -> LightningCloud:
     return stack.lightning
 
 
+def github_of(stack: Stack) -> GitHub:
+    assert stack.github is not None
+    return stack.github
+
+
 def wait_for(condition: Callable[[], object], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -92,13 +98,12 @@ class Actions:
     ) -> Step:
         """A step on a fresh checkout; inputs are given with underscores for hyphens."""
         self._number += 1
-        assert self.stack.github is not None
-        cloud = lightning_of(self.stack)
+        cloud, github = lightning_of(self.stack), github_of(self.stack)
         workspace = self.folder / f"workspace-{self._number}"
         workspace.mkdir()
         sha = check_out(files or {"run.py": TINY.replace("ARGUMENT", "None")}, workspace)
         self.number = int.from_bytes(os.urandom(3)) + 1
-        self.stack.github.add_pull_request(REPOSITORY, self.number, head_sha=sha, head_ref=BRANCH)
+        github.add_pull_request(REPOSITORY, self.number, head_sha=sha, head_ref=BRANCH)
         given = {
             "run": "python run.py",
             "lightning-user-id": cloud.user_id,
@@ -122,8 +127,8 @@ class Actions:
             workspace=workspace,
             repository=REPOSITORY,
             inputs=given,
-            api_url=self.stack.github.url,
-            token=self.stack.github.token,
+            api_url=github.url,
+            token=github.token,
             event_name=event_name,
             event={"ref": f"refs/heads/{BRANCH}", "after": sha} if is_push else {"pull_request": pull_request},
             sha=sha if is_push else "f" * 40,
@@ -133,8 +138,7 @@ class Actions:
 
     def comment(self) -> str:
         """The one comment on the pull request of the step made last."""
-        assert self.stack.github is not None
-        (comment,) = self.stack.github.comments(REPOSITORY, self.number)
+        (comment,) = github_of(self.stack).comments(REPOSITORY, self.number)
         return comment.body
 
 

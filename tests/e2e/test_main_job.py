@@ -93,7 +93,11 @@ def test_a_later_step_attaches_and_finishes_the_same_comment(cloud: LightningClo
     (cloud.studio("warm").home / "go").unlink()
     assert (attached.exit_code, attached.outputs["status"]) == (0, "completed"), attached.log
     assert attached.outputs["run-id"] == left.outputs["run-id"]
-    assert "completed" in actions.comment()
+    comment = actions.comment()
+    assert "completed" in comment
+    assert "**Machine**" in comment
+    assert "**Cost**" in comment
+    assert re.search(r"cost \$0\.\d+", attached.log), attached.log
     wait_for(lambda: not cloud.running())
 
     again = replace(step, root=step.root.with_name("again"), inputs=attaching(step, left)).run()

@@ -125,6 +125,8 @@ class Studio:
                 "name": "zenml-x",
                 "url": "https://lightning/x",
                 "machine": "CPU",
+                "price": 0.1,
+                "since": 0.0,
                 "cloud_url": "https://lightning",
                 "teamspace": "acme/vision",
             },

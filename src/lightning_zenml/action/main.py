@@ -182,7 +182,7 @@ class _Main:
                 }
             )
         if any(not run.finished for run in runs):
-            self._runs.refresh(self._reporter.report.machine)
+            self._runs.refresh(self._reporter.report.machine, ended=True)
             message = (
                 f"The launch {launch_id} has ended in the middle of its run: its studio was stopped, deleted or "
                 "preempted. Look at it on Lightning AI and run again."
@@ -299,7 +299,7 @@ class _Main:
                 message = f"{message} And the studio could not be released yet: {error}"
             if lost:
                 end_runs(self._zenml, self._runs.ids, self._workflow, lost=message)
-                self._runs.refresh(launch.machine)
+                self._runs.refresh(launch.machine, ended=True)
         failure = Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message)
         return self._fail(failure, released=released, runs=self._runs.reports)
 

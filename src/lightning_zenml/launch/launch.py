@@ -11,7 +11,6 @@ from typing import Any
 from lightning_zenml.launch.errors import LaunchError, StudioError, StudioLostError
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.machines import Machine
 from lightning_zenml.launch.remote import Remote
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 from lightning_zenml.launch.studio import Studio
@@ -60,22 +59,35 @@ class Hold:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Meter:
+    """What a launch's studio costs.
+
+    Args:
+        machine: name of the studio's machine.
+        price: US dollars per hour; None when the catalog doesn't say.
+        since: when the machine began to cost the launch, `time.time()`.
+    """
+
+    machine: str
+    price: float | None
+    since: float
+
+
 class Launch:
     """A launch whose payload runs on the studio.
 
     Args:
         lightning: the teamspace.
         hold: what to release.
-        machine: what the studio runs on; None after a hold was picked up by another process.
-        since: when the machine began to cost, `time.time()`.
+        meter: what the studio costs; None where a hold was picked up that does not tell.
     """
 
-    def __init__(self, lightning: Lightning, hold: Hold, *, machine: Machine | None, since: float) -> None:
+    def __init__(self, lightning: Lightning, hold: Hold, meter: Meter | None = None) -> None:
         self._lightning = lightning
         self.hold = hold
         self.id = hold.launch_id
-        self._machine = machine
-        self._since = since
+        self._meter = meter
         self._ended: float | None = None
         self._jobs: list[dict[str, Any]] | None = None
         self._studio = Studio(lightning, id=hold.studio_id, name=hold.studio_name, cluster=hold.cluster)
@@ -94,14 +106,14 @@ class Launch:
     @property
     def machine(self) -> str:
         """Name of the studio's machine; '' when it isn't known."""
-        return self._machine.name if self._machine else ""
+        return self._meter.machine if self._meter else ""
 
     @property
     def cost(self) -> float | None:
         """US dollars that the studio's machine and the jobs have cost so far; None when a price isn't known."""
-        if self._machine is None or self._machine.cost is None:
+        if self._meter is None or self._meter.price is None:
             return None
-        costs = [_cost(self._machine.cost, self._since, self._ended)]
+        costs = [_cost(self._meter.price, self._meter.since, self._ended)]
         for job in self._jobs or ():
             if job["started"] is not None:
                 if job["price"] is None:

@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from lightning_zenml.launch import bundle, wheel
 from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
-from lightning_zenml.launch.launch import Hold, Launch
+from lightning_zenml.launch.launch import Hold, Launch, Meter
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.provision import Limits, Provisioner, Ready, facts
 from lightning_zenml.launch.remote import Remote
@@ -73,7 +73,7 @@ class Launcher:
 
     def resume(self, hold: Hold) -> Launch:
         """A launch as another process left it, to be stopped or released."""
-        return Launch(self._lightning, hold, machine=None, since=time.time())
+        return Launch(self._lightning, hold)
 
     def attach(self, launch_id: str, *, follow: bool = True) -> Launch:
         """A launch that another client started and left, found by its id alone.
@@ -96,15 +96,14 @@ class Launcher:
         if answer.exit_code != 0:
             raise UnknownLaunchError(f"The studio '{name}' knows no launch {launch_id}.")
         described = json.loads(answer.output)
-        return self.resume(
-            Hold(
-                launch_id=launch_id,
-                studio_id=studio.id,
-                studio_name=studio.name,
-                cluster=studio.cluster,
-                **described,
-            )
+        hold = Hold(
+            launch_id=launch_id,
+            studio_id=studio.id,
+            studio_name=studio.name,
+            cluster=studio.cluster,
+            **described["hold"],
         )
+        return Launch(self._lightning, hold, Meter(**described["meter"]))
 
 
 class _Attempt:
@@ -139,13 +138,13 @@ class _Attempt:
         unpack = self._upload(ready)
         self._notify("Starting the launch")
         self._remote(ready.studio, ready.python).call("start", before=unpack, timeout=180)
-        return Launch(self._lightning, self._held, machine=ready.machine, since=ready.since)
+        return Launch(self._lightning, self._held, _meter(ready))
 
     def release(self) -> None:
         """Releases what is held, if anything is."""
         if self._hold is not None:
             self._notify(f"Releasing {self._hold.studio_name}")
-            Launch(self._lightning, self._hold, machine=None, since=time.time()).release()
+            Launch(self._lightning, self._hold).release()
             self._take(replace(self._hold, release="none", leased=False, python=""))
 
     def _provision(self) -> Ready:
@@ -258,7 +257,7 @@ class _Attempt:
             "studio": {
                 "name": studio.name,
                 "url": studio.url,
-                "machine": ready.machine.name,
+                **asdict(_meter(ready)),
                 "cloud_url": lightning.url,
                 "teamspace": f"{lightning.owner}/{lightning.teamspace}",
             },
@@ -274,6 +273,10 @@ class _Attempt:
 
     def _remote(self, studio: Studio, python: str) -> Remote:
         return Remote(studio, python, self._wheel_target, self._held.launch_id)
+
+
+def _meter(ready: Ready) -> Meter:
+    return Meter(machine=ready.machine.name, price=ready.machine.cost, since=ready.since)
 
 
 def _in_background(call: Callable[[], Sequence[str]]) -> Future[Sequence[str]]:

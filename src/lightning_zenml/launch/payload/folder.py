@@ -43,7 +43,7 @@ class LaunchFolder:
 
     @property
     def description(self) -> Path:
-        """What another client must know to take over the launch, see `launch.Hold`; no secret."""
+        """What another client must know to take over the launch, see `Hold` and `Meter` of a launch; no secret."""
         return self.path / "launch.json"
 
     @property

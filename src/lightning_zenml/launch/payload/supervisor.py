@@ -110,7 +110,10 @@ class Supervisor:
 
     def description(self) -> dict[str, Any]:
         """What another client must know to take over the launch."""
-        return {"python": sys.executable, **{key: self._do[key] for key in ("wheel", "release", "leased")}}
+        return {
+            "hold": {"python": sys.executable, **{key: self._do[key] for key in ("wheel", "release", "leased")}},
+            "meter": {key: self._do["studio"][key] for key in ("machine", "price", "since")},
+        }
 
     def finish(
         self,
