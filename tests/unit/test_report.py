@@ -349,6 +349,15 @@ def test_names_in_diagrams_mean_nothing_to_mermaid(name: str, other: str) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("seconds", "ticks"),
+    [(3, "1second"), (15, "2second"), (100, "15second"), (3600, "10minute"), (86_400, "3hour"), (2_000_000, "1week")],
+)
+def test_the_times_below_a_timeline_stand_beside_each_other(seconds: float, ticks: str) -> None:
+    steps = tuple(StepReport(name=n, status="completed", start=BEGUN, duration=seconds) for n in "ab")
+    assert f"\n  tickInterval {ticks}\n" in (timeline(RunReport(run_name="x", steps=steps), lambda _: "I") or "")
+
+
 def test_a_long_chain_is_drawn_from_top_to_bottom_and_a_huge_one_not_at_all() -> None:
     names = [f"step_{number}" for number in range(101)]
     steps = tuple(StepReport(name=name, status="waiting") for name in names)

@@ -16,8 +16,15 @@ _MOST_STEPS = 100
 _MOST_EDGES = 400
 """Mermaid draws no more than 500 edges and 50,000 characters, and nobody reads such a graph."""
 _LONGEST_NAME = 60
-_SHORT = 10_000
-"""Milliseconds."""
+_TICKS = {
+    **{f"{number}second": number for number in (1, 2, 5, 10, 15, 30)},
+    **{f"{number}minute": number * 60 for number in (1, 2, 5, 10, 15, 30)},
+    **{f"{number}hour": number * 3600 for number in (1, 2, 3, 6, 12)},
+    "1day": 86_400,
+}
+"""Mermaid's intervals between the ticks of an axis, in seconds."""
+_MOST_TICKS = 8
+"""Their labels, times of day, still stand beside each other."""
 _COLORS = {
     "completed": ("#1a7f37", "#dafbe1", "#0f5323"),
     "cached": ("#0969da", "#ddf4ff", "#0a3069"),
@@ -79,10 +86,10 @@ def timeline(run: RunReport, icon: Callable[[str], str]) -> str | None:
     if len(bars) < 2 or len(bars) > _MOST_STEPS:
         return None
     lines = ["gantt", "  title Timeline, in your time zone", "  dateFormat x", "  axisFormat %H:%M:%S"]
-    first, last = min(map(_start, bars)), max(_start(step) + _length(step) for step in bars)
-    if last - first < _SHORT:
-        # Mermaid's own choice would be parts of a second.
-        lines.append("  tickInterval 1second")
+    seconds = (max(_start(step) + _length(step) for step in bars) - min(map(_start, bars))) / 1000
+    # Mermaid's own choice may be parts of a second, and its labels may overlap.
+    ticks = next((name for name, interval in _TICKS.items() if seconds <= interval * _MOST_TICKS), "1week")
+    lines.append(f"  tickInterval {ticks}")
     lines += [_bar(step, icon) for step in sorted(bars, key=_start)]
     return "\n".join(lines)
 
