@@ -118,6 +118,21 @@ def test_a_cancel_leaves_nothing(
         assert run["body"]["status"] == "stopped", finished.log
 
 
+def test_a_kill_leaves_nothing_of_several_runs(
+    cloud: LightningCloud, actions: Actions, variables: dict[str, str]
+) -> None:
+    both = "python run.py; python run.py; echo both are submitted; sleep 60"
+    step = actions.step(SLOW, submit_from="runner", run=both, variables=variables, **{"async": "true"})
+    finished = step.run(
+        interrupt=lambda line: signal.SIGKILL if "both are submitted" in line and "echo" not in line else None
+    )
+    assert (finished.exit_code, finished.post_exit_code) == (-signal.SIGKILL, 0), finished.log
+    made = [studio for studio in cloud.studios if f"Studio {studio.name} created" in finished.log]
+    assert len(made) == 2
+    assert all(studio.deleted for studio in made)
+    assert "was cancelled" in actions.comment()
+
+
 def test_stop_on_cancel_false_leaves_the_run_alone(
     cloud: LightningCloud, actions: Actions, laptop: Laptop, variables: dict[str, str]
 ) -> None:

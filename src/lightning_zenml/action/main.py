@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning_zenml.action import failure as failures
 from lightning_zenml.action.admission import github_of, with_head
 from lightning_zenml.action.baseline import Baseline
 from lightning_zenml.action.cost import CostLimit
+from lightning_zenml.action.ending import Ending, goes_on
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.github import GitHub, GitHubError
+from lightning_zenml.action.holds import Holds
 from lightning_zenml.action.inputs import Inputs, InputsError, SubmitFrom
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.origin import Origin
@@ -28,7 +29,7 @@ from lightning_zenml.action.runner_launch import RunnerLaunch
 from lightning_zenml.action.runs import Runs, end_runs
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
-from lightning_zenml.launch.launcher import Hold, Launch, Launcher
+from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.spec import Failure, Phase, Status
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.zenml_records import Run
@@ -110,8 +111,9 @@ class _Main:
         )
         baseline = Baseline(self._zenml, event, github, inputs.report)
         self._runs = Runs(self._zenml, workflow, baseline=baseline, settings=inputs.report)
+        self._ending = Ending(workflow, self._log, self._reporter, self._runs, self._root)
+        self._holds = Holds(workflow)
         self._records: list[dict[str, Any]] = []
-        self._held = False
         self._shown = ""
         self._cost_limit = CostLimit(inputs.max_cost, workflow)
 
@@ -128,11 +130,11 @@ class _Main:
                 launch = self._attach(self._inputs.attach)
                 return self._follow(launch) if launch else self._report_ended(self._inputs.attach, runs)
             if self._inputs.submit_from is SubmitFrom.RUNNER:
-                launch = self._preparation.submission(scratch, self._hold)
+                launch = self._preparation.submission(scratch, self._holds.take)
             else:
                 lightning, spec = self._preparation.carry_out(scratch)
                 self._log.title("Start the studio")
-                launch = Launcher(lightning, notify=self._log.line, on_hold=self._hold).launch(spec)
+                launch = Launcher(lightning, notify=self._log.line, on_hold=self._holds.take).launch(spec)
             return self._follow(launch)
         except (LaunchError, PackageError, ZenMLServerError) as error:
             return self._give_up(launch, str(error), lost=isinstance(error, StudioLostError))
@@ -164,7 +166,7 @@ class _Main:
         except (StudioLostError, UnknownLaunchError) as error:
             self._log.line(str(error))
             return None
-        self._hold(launch.hold)
+        self._holds.take(launch.hold)
         return launch
 
     def _report_ended(self, launch_id: str, runs: list[Run]) -> int:
@@ -187,16 +189,9 @@ class _Main:
                 f"The launch {launch_id} has ended in the middle of its run: its studio was stopped, deleted or "
                 "preempted. Look at it on Lightning AI and run again."
             )
-            return self._fail(Failure(phase=Phase.RUNNING, message=message), runs=self._runs.reports)
+            return self._ending.fail(Failure(phase=Phase.RUNNING, message=message))
         self._log.line("How the command itself ended is not known any more; its pipeline runs tell how they ended.")
-        return self._conclude(Status(phase=Phase.FINISHED), cost=None)
-
-    def _hold(self, hold: Hold) -> None:
-        """Notes for `post` what must be released, before it costs anything."""
-        self._held = not hold.is_over
-        self._workflow.save_state("hold", json.dumps(hold.as_dict()))
-        self._workflow.set_output("studio-name", hold.studio_name)
-        self._workflow.set_output("launch-id", hold.launch_id)
+        return self._ending.conclude(Status(phase=Phase.FINISHED), cost=None)
 
     def _follow(self, launch: Launch | RunnerLaunch) -> int:
         status = Status(phase=Phase.STARTING)
@@ -217,8 +212,8 @@ class _Main:
             self._reporter.update(cost=launch.cost, runs=self._runs.reports, jobs=self._runs.jobs)
         self._log.title("Release the studio")
         launch.release()
-        self._log.line(_released(launch))
-        return self._conclude(status, cost=launch.cost)
+        self._log.line(launch.told_when_released)
+        return self._ending.conclude(status, cost=launch.cost)
 
     def _show(self, launch: Launch | RunnerLaunch) -> None:
         """Tells of the launch, once it is there; a command on the runner may make several."""
@@ -243,7 +238,7 @@ class _Main:
             f"Stopped: the run has cost ${launch.cost or 0:.2f}, and `max-cost` allows ${self._inputs.max_cost:g}."
         )
         failure = Failure(phase=Phase.RUNNING, message=message)
-        return self._fail(failure, runs=self._runs.reports, cost=launch.cost)
+        return self._ending.fail(failure, cost=launch.cost)
 
     def _add_run(self, record: Mapping[str, Any]) -> None:
         self._runs.add(record)
@@ -259,37 +254,12 @@ class _Main:
         self._workflow.set_output("status", "running")
         self._runs.refresh(launch.machine)
         self._reporter.update(at_once=True, state=State.RUNNING, runs=self._runs.reports, cost=launch.cost)
-        self._workflow.save_state("finished", "true")
+        self._ending.leave_nothing()
         return 0
-
-    def _conclude(self, status: Status, *, cost: float | None) -> int:
-        self._runs.refresh(self._reporter.report.machine, ended=True)
-        runs, bad = self._runs.reports, self._runs.bad_status
-        # A launch that ended long ago has no exit code any more; its runs, of which there are some then, tell.
-        went_well = status.succeeded or (status.exit_code is None and not status.failure and not status.stopped)
-        if went_well and bad is None:
-            if not runs:
-                self._workflow.warning(
-                    "The command ended well, but no pipeline ran on the stack's Lightning orchestrator.",
-                    title="No pipeline run",
-                )
-            self._workflow.set_output("status", "completed")
-            self._reporter.update(state=State.COMPLETED, runs=runs, cost=cost)
-            self._workflow.save_state("finished", "true")
-            return 0
-        if status.stopped or (bad in ("stopped", "stopping") and status.failure is None):
-            message = "The run was stopped."
-            failure = status.failure or Failure(phase=Phase.RUNNING, message=message)
-            return self._fail(failure, state=State.STOPPED, runs=runs, cost=cost)
-        if step_failure := failures.of_steps(self._runs.steps, self._root):
-            return self._fail(step_failure.failure, place=step_failure.place, runs=runs, cost=cost)
-        failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
-        failed = failures.of_output(failure, self._root)
-        return self._fail(failed.failure, place=failed.place, runs=runs, cost=cost)
 
     def _give_up(self, launch: Launch | RunnerLaunch | None, message: str, *, lost: bool = False) -> int:
         """Fails for a reason that the launch's own record does not tell."""
-        released = not self._held
+        released = not self._holds
         if launch is not None:
             try:
                 launch.release()
@@ -301,33 +271,7 @@ class _Main:
                 end_runs(self._zenml, self._runs.ids, self._workflow, lost=message)
                 self._runs.refresh(launch.machine, ended=True)
         failure = Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message)
-        return self._fail(failure, released=released, runs=self._runs.reports)
-
-    def _fail(
-        self,
-        failure: Failure,
-        *,
-        state: State = State.FAILED,
-        place: failures.Place | None = None,
-        released: bool = True,
-        **changes: Any,
-    ) -> int:
-        self._log.end()
-        self._workflow.error(
-            failure.message,
-            title=f"The run {'was ' if state is State.STOPPED else ''}{state.value}",
-            file=place.file if place else None,
-            line=place.line if place else None,
-        )
-        self._workflow.set_output("status", state.value)
-        self._reporter.update(state=state, failure=failure, **changes)
-        self._end(released=released)
-        return 1
-
-    def _end(self, *, released: bool) -> None:
-        """Tells `post` what is left to do: the studio only when it could not be released."""
-        if released:
-            self._workflow.save_state("finished", "true")
+        return self._ending.fail(failure, released=released)
 
     def _cancel(self, launch: Launch | RunnerLaunch | None) -> None:
         self._log.end()
@@ -336,7 +280,7 @@ class _Main:
             with contextlib.suppress(LaunchError):
                 launch.leave()
             self._workflow.notice(goes_on(launch.id, launch.studio_url), title="The run goes on")
-            self._workflow.save_state("finished", "true")
+            self._ending.leave_nothing()
             self._reporter.update(at_once=True, is_async=True, runs=self._runs.reports)
             return
         if launch is not None:
@@ -350,28 +294,13 @@ class _Main:
         self._workflow.set_output("status", "stopped")
         self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
         self._reporter.update(state=State.CANCELLED, runs=self._runs.reports)
-        self._end(released=launch is not None or not self._held)
+        if launch is not None or not self._holds:
+            self._ending.leave_nothing()
 
 
 def _do_nothing(reason: str, workflow: Workflow) -> int:
     workflow.notice(reason, title="Nothing was started")
     return 0
-
-
-def goes_on(launch_id: str, studio_url: str) -> str:
-    """What a user reads who cancelled a workflow whose run is not to be stopped."""
-    return (
-        f"The workflow is cancelled; the run goes on in {studio_url}, as `stop-on-cancel: false` says. "
-        f"To follow it, run this action with `attach: {launch_id}`."
-    )
-
-
-def _released(launch: Launch | RunnerLaunch) -> str:
-    if isinstance(launch, RunnerLaunch):
-        return launch.told_when_released
-    done = {"delete": "deleted", "stop": "stopped", "none": "left running"}[launch.hold.release]
-    cost = f", cost ${launch.cost:.4f}" if launch.cost is not None else ""
-    return f"Studio {launch.studio_name} {done}{cost}"
 
 
 def first_line(text: str) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 
 from lightning_zenml.action.admission import github_of
 from lightning_zenml.action.baseline import Baseline
+from lightning_zenml.action.ending import goes_on
 from lightning_zenml.action.event import Event
+from lightning_zenml.action.holds import left_by_main
 from lightning_zenml.action.inputs import Inputs, InputsError
-from lightning_zenml.action.main import goes_on
 from lightning_zenml.action.prepare import connect
 from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
@@ -19,6 +20,7 @@ from lightning_zenml.action.runs import Runs, end_runs
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import LaunchError, StudioError
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher
+from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_rest import ZenMLServerError
 from lightning_zenml.zenml_server import ZenMLServer
@@ -37,7 +39,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
         The exit code: 1 when something may still be running.
     """
     done, told = environ.get("STATE_finished"), environ.get("STATE_reported")
-    if (done and told) or not (environ.get("STATE_hold") or environ.get("STATE_report")):
+    if (done and told) or not (environ.get("STATE_holds") or environ.get("STATE_report")):
         return 0
     try:
         inputs = Inputs.from_environ(environ)
@@ -49,7 +51,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
     records = json.loads(environ.get("STATE_runs") or "[]")
     run_ids = [record["run_id"] for record in records]
-    fate = None if done else _release(environ, inputs, zenml, run_ids, workflow)
+    fate = None if done else _release_all(environ, inputs, zenml, run_ids, workflow)
     if fate is not _Fate.UNKNOWN:
         # Before the comment: whatever GitHub says to that, nothing is left to release.
         workflow.save_state("finished", "true")
@@ -66,31 +68,44 @@ class _Fate(Enum):
     UNKNOWN = auto()
 
 
-def _release(
+def _release_all(
     environ: Mapping[str, str], inputs: Inputs, zenml: ZenMLServer, run_ids: list[str], workflow: Workflow
 ) -> _Fate:
-    if not environ.get("STATE_hold"):
-        return _Fate.ENDED
-    hold = Hold(**json.loads(environ["STATE_hold"]))
-    if hold.is_over:
+    """Releases all that main held; one that can't be released doesn't keep the others."""
+    holds = left_by_main(environ)
+    if not holds:
         return _Fate.ENDED
     try:
         lightning = connect(inputs, zenml.stack(inputs.stack).settings)
+    except (LaunchError, ZenMLServerError) as error:
+        _warn(", ".join(hold.studio_name for hold in holds), error, workflow)
+        return _Fate.UNKNOWN
+    fates = {_release(lightning, hold, inputs, workflow) for hold in holds}
+    if fates == {_Fate.ENDED}:
+        end_runs(zenml, run_ids, workflow)
+    return next(fate for fate in (_Fate.UNKNOWN, _Fate.GOES_ON, _Fate.ENDED) if fate in fates)
+
+
+def _release(lightning: Lightning, hold: Hold, inputs: Inputs, workflow: Workflow) -> _Fate:
+    try:
         launch = Launcher(lightning).resume(hold)
         if not inputs.stop_on_cancel and _is_under_way(launch):
             launch.leave()
             workflow.notice(goes_on(launch.id, launch.studio_url), title="The run goes on")
             return _Fate.GOES_ON
         launch.stop(grace=_GRACE)
-        end_runs(zenml, run_ids, workflow)
-        workflow.notice(f"The studio {hold.studio_name} was still held; the run is stopped, the studio released.")
-    except (LaunchError, ZenMLServerError) as error:
-        workflow.error(
-            f"The studio {hold.studio_name} could not be released and may cost money: {error} Stop it on Lightning AI.",
-            title="A studio may still be running",
-        )
+    except LaunchError as error:
+        _warn(hold.studio_name, error, workflow)
         return _Fate.UNKNOWN
+    workflow.notice(f"The studio {hold.studio_name} was still held; the run is stopped, the studio released.")
     return _Fate.ENDED
+
+
+def _warn(studio_name: str, error: Exception, workflow: Workflow) -> None:
+    workflow.error(
+        f"The studio {studio_name} could not be released and may cost money: {error} Stop it on Lightning AI.",
+        title="A studio may still be running",
+    )
 
 
 def _report(
@@ -116,7 +131,7 @@ def _report(
     elif fate and not reporter.report.is_final:
         changes |= {"state": State.CANCELLED}
     if fate is _Fate.UNKNOWN:
-        studio = reporter.report.studio_name or json.loads(environ["STATE_hold"])["studio_name"]
+        studio = reporter.report.studio_name or left_by_main(environ)[-1].studio_name
         message = f"The studio {studio} could not be released and may cost money. Stop it on Lightning AI."
         changes |= {"failure": Failure(phase=Phase.RUNNING, message=message)}
     reporter.update(at_once=True, **changes)

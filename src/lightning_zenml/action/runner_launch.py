@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +253,7 @@ class RunnerLaunch:
 
     def _stop_one(self, hold: Hold, grace: float) -> None:
         Launcher(self._lightning).resume(hold).stop(grace=grace)
-        over = replace(hold, release="none", leased=False, python="")
+        over = hold.over()
         self._holds[hold.launch_id] = over
         self._on_hold(over)
 

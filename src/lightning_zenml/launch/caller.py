@@ -102,7 +102,7 @@ class Caller:
 
     def released(self, launch: Launch) -> None:
         """Tells that nothing of the launch is left to release."""
-        self.hold(replace(launch.hold, release="none", leased=False, python=""))
+        self.hold(launch.hold.over())
 
     def _tell(self, **event: Any) -> int:
         """Appends a line; returns where the record ends with it."""

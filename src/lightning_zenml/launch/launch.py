@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lightning_zenml.launch.errors import LaunchError, StudioError, StudioLostError
@@ -53,6 +53,10 @@ class Hold:
     def is_over(self) -> bool:
         """Whether nothing is left to release or to stop."""
         return self.release == "none" and not self.leased and not self.python
+
+    def over(self) -> Hold:
+        """The same once everything is released."""
+        return replace(self, release="none", leased=False, python="")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `Hold(**...)` is the way back."""
@@ -120,6 +124,13 @@ class Launch:
                     return None
                 costs.append(_cost(job["price"] * job["num_machines"], job["started"], job["ended"]))
         return sum(costs)
+
+    @property
+    def told_when_released(self) -> str:
+        """What became of the studio, in words."""
+        done = {"delete": "deleted", "stop": "stopped", "none": "left running"}[self.hold.release]
+        cost = "" if self.cost is None else f", cost ${self.cost:.4f}"
+        return f"Studio {self.studio_name} {done}{cost}"
 
     def follow(self) -> Iterator[Update]:
         """Yields what is new until the launch is finished; the last update's phase is FINISHED.

@@ -145,7 +145,7 @@ class _Attempt:
         if self._hold is not None:
             self._notify(f"Releasing {self._hold.studio_name}")
             Launch(self._lightning, self._hold).release()
-            self._take(replace(self._hold, release="none", leased=False, python=""))
+            self._take(self._hold.over())
 
     def _provision(self) -> Ready:
         spec = self._spec
@@ -171,6 +171,9 @@ class _Attempt:
 
     def _on_studio(self, studio: Studio, fresh: bool, was_running: bool) -> None:
         self._policy = _release_policy(self._spec, was_running=was_running)
+        if self._hold is not None and self._hold.studio_id != studio.id:
+            # A fresh one that was stuck has been deleted, and this one takes its place.
+            self._take(self._hold.over())
         self._take(
             Hold(
                 launch_id=f"{studio.name}-{self._suffix}",

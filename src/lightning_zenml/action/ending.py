@@ -1,0 +1,113 @@
+"""How a run ends: outputs, one annotation, comment and summary, and what is left to `post`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning_zenml.action import failure as failures
+from lightning_zenml.action.log import Log
+from lightning_zenml.action.report import State
+from lightning_zenml.action.reporter import Reporter
+from lightning_zenml.action.runs import Runs
+from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.launch.spec import Failure, Phase, Status
+
+
+class Ending:
+    """Tells of the end, in all the places where somebody may look.
+
+    Args:
+        workflow: the runner.
+        log: what is shown meanwhile.
+        reporter: comment, summary and commit status.
+        runs: the pipeline runs.
+        root: of the repository, for annotations in its files.
+    """
+
+    def __init__(self, workflow: Workflow, log: Log, reporter: Reporter, runs: Runs, root: Path) -> None:
+        self._workflow = workflow
+        self._log = log
+        self._reporter = reporter
+        self._runs = runs
+        self._root = root
+
+    def conclude(self, status: Status, *, cost: float | None) -> int:
+        """Tells how a launch and its runs went.
+
+        Args:
+            status: the launch's last; without an exit code where nobody knows any more how the command ended.
+            cost: US dollars; None: not known.
+
+        Returns:
+            The exit code.
+        """
+        self._runs.refresh(self._reporter.report.machine, ended=True)
+        runs, bad = self._runs.reports, self._runs.bad_status
+        # A launch that ended long ago has no exit code any more; its runs, of which there are some then, tell.
+        went_well = status.succeeded or (status.exit_code is None and not status.failure and not status.stopped)
+        if went_well and bad is None:
+            if not runs:
+                self._workflow.warning(
+                    "The command ended well, but no pipeline ran on the stack's Lightning orchestrator.",
+                    title="No pipeline run",
+                )
+            self._workflow.set_output("status", "completed")
+            self._reporter.update(state=State.COMPLETED, runs=runs, cost=cost)
+            self.leave_nothing()
+            return 0
+        if status.stopped or (bad in ("stopped", "stopping") and status.failure is None):
+            message = "The run was stopped."
+            failure = status.failure or Failure(phase=Phase.RUNNING, message=message)
+            return self.fail(failure, state=State.STOPPED, cost=cost)
+        if step_failure := failures.of_steps(self._runs.steps, self._root):
+            return self.fail(step_failure.failure, place=step_failure.place, cost=cost)
+        failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
+        failed = failures.of_output(failure, self._root)
+        return self.fail(failed.failure, place=failed.place, cost=cost)
+
+    def fail(
+        self,
+        failure: Failure,
+        *,
+        state: State = State.FAILED,
+        place: failures.Place | None = None,
+        released: bool = True,
+        **changes: Any,
+    ) -> int:
+        """Tells of a run that did not complete.
+
+        Args:
+            failure: why.
+            state: `FAILED` or `STOPPED`.
+            place: in the repository, where one is known.
+            released: whether nothing is left for `post` to release.
+            changes: of the report.
+
+        Returns:
+            The exit code, 1.
+        """
+        self._log.end()
+        self._workflow.error(
+            failure.message,
+            title=f"The run {'was ' if state is State.STOPPED else ''}{state.value}",
+            file=place.file if place else None,
+            line=place.line if place else None,
+        )
+        self._workflow.set_output("status", state.value)
+        self._reporter.update(state=state, failure=failure, runs=self._runs.reports, **changes)
+        if released:
+            self.leave_nothing()
+        return 1
+
+    def leave_nothing(self) -> None:
+        """Tells `post` that nothing is left to release."""
+        self._workflow.save_state("finished", "true")
+
+
+def goes_on(launch_id: str, studio_url: str) -> str:
+    """What a user reads who cancelled a workflow whose run is not to be stopped."""
+    return (
+        f"The workflow is cancelled; the run goes on in {studio_url}, as `stop-on-cancel: false` says. "
+        f"To follow it, run this action with `attach: {launch_id}`."
+    )
