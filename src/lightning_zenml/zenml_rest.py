@@ -48,6 +48,8 @@ class ZenMLRest:
             # What is sent with POST or PUT here does the same when it is sent twice.
             allowed_methods=None,
             raise_on_status=False,
+            # A server could name any time; the waits here are bounded.
+            respect_retry_after_header=False,
         )
         session.mount("http://", HTTPAdapter(max_retries=retry))
         session.mount("https://", HTTPAdapter(max_retries=retry))

@@ -23,8 +23,10 @@ from lightning_zenml.launch.errors import (
     StudioLostError,
     TeamspaceError,
 )
+from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher, Limits
 from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.machines import Catalog
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec, Phase, Status, Update
 from lightning_zenml.launch.studio import Studio
 from lightning_zenml.package.archive import Archive, pack
@@ -272,6 +274,33 @@ def test_a_studio_that_somebody_else_made_a_moment_before_is_not_deleted(
     assert not cloud.studio("raced").deleted
 
 
+@pytest.mark.parametrize("by", ["a launch", "a person"])
+def test_a_launch_that_has_ended_leaves_its_studio_to_whoever_started_it_again(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, by: str
+) -> None:
+    name = f"again-by-{by[2:]}"
+    ended = launch(lightning, replace(spec, studio_name=name))
+    ended.leave()
+    wait_for(lambda: not cloud.running())
+    if by == "a launch":
+        other = launch(lightning, replace(spec, studio_name=name, command="sleep 300"))
+    else:
+        studio = Studio.find(lightning, name)
+        assert studio is not None
+        studio.start(Catalog(lightning, None).machine("CPU"))
+        wait_for(lambda: studio.state().running)
+    asked = len(cloud.requests)
+    late = Launcher(lightning).attach(ended.id)
+    assert follow(late)[0].succeeded
+    late.release()
+    assert not [request.path for request in cloud.requests[asked:] if request.path.endswith("/stop")]
+    assert cloud.running() == [name]
+    if by == "a launch":
+        other.stop(grace=1)
+    else:
+        stop_by_hand(lightning, ended.hold)
+
+
 # What goes wrong before anything costs
 
 
@@ -447,6 +476,42 @@ def test_passing_errors_are_waited_out(cloud: LightningCloud, lightning: Lightni
     started = launch(lightning, spec)
     assert follow(started)[0].succeeded
     started.release()
+
+
+def test_an_outage_is_waited_out_while_the_run_goes_on(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    started = launch(lightning, replace(spec, command="while ! test -e ~/go; do sleep 0.1; done; echo went"))
+    # More than one call tries.
+    cloud.knobs.fail = [("POST", r"/execute$", 503, 8)]
+    log = ""
+    for update in started.follow():
+        log += update.log
+        if "can't be followed for now" in log:
+            (cloud.studio(started.studio_name).home / "go").touch()
+    started.release()
+    assert update.status.succeeded
+    assert log.count("can't be followed for now") == 1
+    assert log.endswith("went\n")
+
+
+def test_a_job_that_was_started_after_the_last_news_is_ended_too(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    started = launch(lightning, replace(spec, command="sleep 300"))
+    assert next(started.follow()).jobs == ()
+    studio = Studio.find(lightning, started.studio_name)
+    assert studio is not None
+    Job.run(
+        lightning,
+        studio,
+        name="late",
+        command="sleep 300",
+        machine=Catalog(lightning, None).machine("CPU"),
+        token=f"{started.id}-late",
+    )
+    started.release()
+    assert all(job.deleted is not None for job in cloud.jobs)
 
 
 # Ending it early

@@ -46,7 +46,12 @@ class Ending:
         runs, bad = self._runs.reports, self._runs.bad_status
         # A launch that ended long ago has no exit code any more; its runs, of which there are some then, tell.
         went_well = status.succeeded or (status.exit_code is None and not status.failure and not status.stopped)
-        if went_well and bad is None:
+        if went_well and (bad is None or (status.succeeded and not self._runs.is_up_to_date)):
+            if bad is not None:
+                self._workflow.warning(
+                    "ZenML can't be asked how the pipeline runs ended; the command that waited for them ended well.",
+                    title="ZenML could not be asked",
+                )
             if not runs:
                 self._workflow.warning(
                     "The command ended well, but no pipeline ran on the stack's Lightning orchestrator.",

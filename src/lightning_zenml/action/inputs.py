@@ -89,7 +89,9 @@ _OF_A_LAUNCH = frozenset(
 """Inputs that mean nothing where an earlier launch is followed."""
 # Inputs that GitHub gives every Docker action.
 _OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)(PASS|PWD|AUTH|DSN)(_|$)", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"\w+://[^\s/@]*:[^\s/@]+@")
+"""A URL that holds a password."""
 _SHORTEST_SECRET = 6
 
 
@@ -248,7 +250,7 @@ class Inputs:
         named = [
             str(value)
             for name, value in (*self.env.items(), *self.settings.get("environment", {}).items())
-            if _SECRET_NAME.search(name) and len(str(value)) >= _SHORTEST_SECRET
+            if (_SECRET_NAME.search(name) or _SECRET_VALUE.search(str(value))) and len(str(value)) >= _SHORTEST_SECRET
         ]
         login = f"{self.lightning_user_id}:{self.lightning_api_key}" if self.lightning_user_id else ""
         values = [

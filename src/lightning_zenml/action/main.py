@@ -22,7 +22,7 @@ from lightning_zenml.action.holds import Holds
 from lightning_zenml.action.inputs import Inputs, InputsError, SubmitFrom
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.origin import Origin
-from lightning_zenml.action.prepare import Preparation, connect
+from lightning_zenml.action.prepare import Preparation, connect, keep_teamspace
 from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
 from lightning_zenml.action.runner_launch import RunnerLaunch
@@ -114,6 +114,7 @@ class _Main:
         self._ending = Ending(workflow, self._log, self._reporter, self._runs, self._root)
         self._holds = Holds(workflow)
         self._records: list[dict[str, Any]] = []
+        self._has_finished = False
         self._shown = ""
         self._cost_limit = CostLimit(inputs.max_cost, workflow)
 
@@ -161,6 +162,7 @@ class _Main:
         """An earlier launch; None when it has ended."""
         stack = self._zenml.stack(self._inputs.stack)
         lightning = connect(self._inputs, stack.settings)
+        keep_teamspace(lightning, self._workflow)
         try:
             launch = Launcher(lightning).attach(launch_id)
         except (StudioLostError, UnknownLaunchError) as error:
@@ -203,9 +205,10 @@ class _Main:
             for record in update.runs:
                 self._add_run(record)
             self._runs.set_jobs(update.jobs)
-            if self._inputs.is_async and self._runs and status.phase is not Phase.FINISHED:
+            self._has_finished = status.phase is Phase.FINISHED
+            if self._inputs.is_async and not self._inputs.attach and self._runs and not self._has_finished:
                 return self._leave(launch)
-            if status.phase is not Phase.FINISHED and self._cost_limit.is_reached(launch.cost, launch.machine):
+            if not self._has_finished and self._cost_limit.is_reached(launch.cost, launch.machine):
                 return self._stop_for_cost(launch)
             if self._reporter.is_due:
                 self._runs.refresh(launch.machine)
@@ -248,7 +251,9 @@ class _Main:
         self._reporter.report = replace(self._reporter.report, pipeline=record["pipeline"] or record["run_name"])
 
     def _leave(self, launch: Launch | RunnerLaunch) -> int:
-        launch.leave()
+        # Unheard, the payload finds out by itself.
+        with contextlib.suppress(LaunchError):
+            launch.leave()
         self._log.title("Leave")
         self._log.line(f"The run goes on in {launch.studio_url}; the studio is released when it ends.")
         self._workflow.set_output("status", "running")
@@ -262,9 +267,8 @@ class _Main:
         released = not self._holds
         if launch is not None:
             try:
-                launch.release()
-                released = True
-                lost = lost or isinstance(launch, RunnerLaunch) or launch.hold.release != "none"
+                launch.stop()
+                released = lost = True
             except LaunchError as error:
                 message = f"{message} And the studio could not be released yet: {error}"
             if lost:
@@ -275,7 +279,7 @@ class _Main:
 
     def _cancel(self, launch: Launch | RunnerLaunch | None) -> None:
         self._log.end()
-        if launch is not None and launch.id and not self._inputs.stop_on_cancel:
+        if launch is not None and launch.id and not self._inputs.stop_on_cancel and not self._has_finished:
             # An end that came just before the signal is as good, and unheard the payload finds out by itself.
             with contextlib.suppress(LaunchError):
                 launch.leave()

@@ -22,7 +22,6 @@ from lightning_zenml.launch.errors import LaunchError, StudioError
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.spec import Failure, Phase
-from lightning_zenml.zenml_rest import ZenMLServerError
 from lightning_zenml.zenml_server import ZenMLServer
 
 _GRACE = 20.0
@@ -76,8 +75,8 @@ def _release_all(
     if not holds:
         return _Fate.ENDED
     try:
-        lightning = connect(inputs, zenml.stack(inputs.stack).settings)
-    except (LaunchError, ZenMLServerError) as error:
+        lightning = connect(inputs, {"teamspace": environ.get("STATE_teamspace")})
+    except LaunchError as error:
         _warn(", ".join(hold.studio_name for hold in holds), error, workflow)
         return _Fate.UNKNOWN
     fates = {_release(lightning, hold, inputs, workflow) for hold in holds}

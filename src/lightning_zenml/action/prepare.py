@@ -51,6 +51,11 @@ def connect(inputs: Inputs, stack_settings: Mapping[str, Any]) -> Lightning:
     )
 
 
+def keep_teamspace(lightning: Lightning, workflow: Workflow) -> None:
+    """Notes the teamspace for `post`, which then needs no ZenML server to release what is in it."""
+    workflow.save_state("teamspace", f"{lightning.owner}/{lightning.teamspace}")
+
+
 class Preparation:
     """Turns the inputs into a launch.
 
@@ -175,6 +180,7 @@ class Preparation:
         project = self._zenml.project(inputs.project)
         self._log.line(f"ZenML {version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
         lightning = connect(inputs, stack.settings)
+        keep_teamspace(lightning, self._workflow)
         self._log.line(f"Lightning AI teamspace {lightning.owner}/{lightning.teamspace}")
         return _Services(
             lightning=lightning,

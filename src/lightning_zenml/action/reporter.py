@@ -67,6 +67,7 @@ class Reporter:
         self._started = clock()
         self._comments: dict[int, int] = {}
         self._overtaken: set[int] = set()
+        self._refused: set[int] = set()
         self._pull_requests: tuple[int, ...] | None = None
         self._told: State | None = None
         self._told_at = float("-inf")
@@ -162,8 +163,8 @@ class Reporter:
         body = reports.comment(shown, str(origin.marker))
         try:
             for number in self._numbers(github, origin):
-                if number not in self._overtaken:
-                    self._keep(number, comments.put(number, body, self._comments.get(number)))
+                if number not in self._overtaken | self._refused:
+                    self._put(number, comments, body)
         except TryLaterError as error:
             if is_last:
                 self._workflow.warning(str(error), title="The comment on the pull request is not up to date")
@@ -175,6 +176,16 @@ class Reporter:
             self._workflow.warning(str(error), title="No comment on the pull request")
             self._wants_comments = False
         return True
+
+    def _put(self, number: int, comments: Comments, body: str) -> None:
+        try:
+            self._keep(number, comments.put(number, body, self._comments.get(number)))
+        except TryLaterError:
+            raise
+        except GitHubError as error:
+            # Of several pull requests one may be locked.
+            self._refused.add(number)
+            self._workflow.warning(str(error), title=f"No comment on pull request #{number}")
 
     def _numbers(self, github: GitHub, origin: Origin) -> tuple[int, ...]:
         """The pull requests to comment on; a push event does not name them."""

@@ -42,6 +42,7 @@ class Runs:
         self._reports: dict[str, RunReport] = {}
         self._jobs: tuple[Mapping[str, Any], ...] = ()
         self.steps: list[Step] = []
+        self.is_up_to_date = True
 
     def __bool__(self) -> bool:
         return bool(self._reports)
@@ -90,11 +91,13 @@ class Runs:
             ended: asks for all that the runs have made, too.
         """
         steps: list[Step] = []
+        self.is_up_to_date = True
         for run_id, known in self._reports.items():
             try:
                 run, of_run = self._zenml.run(run_id), self._zenml.steps(run_id)
             except ZenMLServerError as error:
                 self._workflow.log(f"{error}\n")
+                self.is_up_to_date = False
                 continue
             steps += of_run
             self._reports[run_id] = self._read(known, run, of_run, machine, ended=ended)

@@ -198,14 +198,19 @@ class Job:
         """Deletes the jobs of a launch that have not ended: of those whose token begins with its id.
 
         Raises:
-            LaunchError: the platform refuses, or can't be reached.
+            LaunchError: the platform refuses, or can't be reached; all have had their turn.
         """
+        failure: LaunchError | None = None
         for num_machines in (1, 2):
             for raw in job_request.find(lightning, launch_id, num_machines):
                 if not _phase(raw.state).ended:
-                    Job(
-                        lightning, id=raw.id, name=raw.name, token="", studio_name="", num_machines=num_machines
-                    ).delete()
+                    job = Job(lightning, id=raw.id, name=raw.name, token="", studio_name="", num_machines=num_machines)
+                    try:
+                        job.delete()
+                    except LaunchError as error:
+                        failure = failure or error
+        if failure is not None:
+            raise failure
 
     @property
     def url(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from lightning_zenml.launch.errors import LaunchError, StudioError, StudioLostError
+from lightning_zenml.launch.errors import CredentialsError, LaunchError, StudioError, StudioLostError
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.remote import Remote
@@ -23,6 +23,8 @@ _STOP_POLL = 0.7
 """Seconds between two polls while a command is being stopped."""
 _DEAD_AFTER = 60.0
 """Seconds without a supervisor and without a final record after which the launch is given up."""
+_PATIENCE = 600.0
+"""Seconds for which the platform may fail while a launch is followed: the payload needs neither it nor us."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,7 @@ class Launch:
         self._meter = meter
         self._ended: float | None = None
         self._jobs: list[dict[str, Any]] | None = None
+        self._has_finished = False
         self._studio = Studio(lightning, id=hold.studio_id, name=hold.studio_name, cluster=hold.cluster)
         self._remote = Remote(self._studio, hold.python, hold.wheel, hold.launch_id)
 
@@ -137,14 +140,27 @@ class Launch:
 
         Raises:
             StudioLostError: the studio stopped, slept, was preempted or deleted meanwhile.
+            LaunchError: the key is refused, or the platform fails for ten minutes.
         """
         log_offset = runs_offset = 0
         pause, last_alive = _POLL[0], time.monotonic()
+        unheard_since: float | None = None
         time.sleep(_FIRST_POLL)
         while True:
-            answer = self._remote.call("read", "--log-offset", str(log_offset), "--runs-offset", str(runs_offset))
-            status = _status(answer["status"])
-            self._jobs = answer["jobs"]
+            try:
+                answer, status = self._read("--log-offset", str(log_offset), "--runs-offset", str(runs_offset))
+            except (StudioLostError, CredentialsError):
+                raise
+            except LaunchError as error:
+                told = "" if unheard_since else f"The run goes on, but can't be followed for now: {error}\n"
+                last_alive = time.monotonic()
+                unheard_since = unheard_since or last_alive
+                if last_alive - unheard_since > _PATIENCE:
+                    raise
+                yield Update(status=Status(phase=Phase.RUNNING), log=told, jobs=tuple(self._jobs or ()))
+                time.sleep(_POLL[1])
+                continue
+            unheard_since = None
             if answer["alive"] or status.phase is Phase.FINISHED:
                 last_alive = time.monotonic()
             elif time.monotonic() - last_alive > _DEAD_AFTER:
@@ -198,32 +214,45 @@ class Launch:
         if self.hold.python and self._remote.call("stop", "--grace", str(grace))["stopping"]:
             deadline = time.monotonic() + grace + 10
             while time.monotonic() < deadline:
-                answer = self._remote.call("read")
-                self._jobs = answer["jobs"]
-                if _status(answer["status"]).phase is Phase.FINISHED:
+                if self._read()[1].phase is Phase.FINISHED:
                     break
                 time.sleep(_STOP_POLL)
+
+    def _read(self, *options: str) -> tuple[dict[str, Any], Status]:
+        answer = self._remote.call("read", *options)
+        self._jobs = answer["jobs"]
+        status = _status(answer["status"])
+        self._has_finished = status.phase is Phase.FINISHED
+        return answer, status
 
     def release(self) -> None:
         """Ends the launch's jobs, gives back lease and studio. Harmless when done before."""
         try:
-            # A client that hasn't heard of the payload can't know whether there are jobs.
-            if self.hold.python and (self._jobs is None or any(job["ended"] is None for job in self._jobs)):
+            if self.hold.python and self._may_have_jobs():
                 Job.end_all(self._lightning, self.id)
         finally:
             self._release_studio()
 
+    def _may_have_jobs(self) -> bool:
+        """Only the last word of the payload tells that there will be none."""
+        return not self._has_finished or any(job["ended"] is None for job in self._jobs or ())
+
     def _release_studio(self) -> None:
-        if self.hold.leased and self.hold.release != "delete":
-            closing = ["--closing"] if self.hold.release == "stop" else []
-            # The lease ends by itself; the studio must be released all the same.
-            with contextlib.suppress(LaunchError):
-                self._remote.call("unlease", *closing, timeout=20)
-        if self.hold.release == "delete":
-            self._studio.delete()
-        elif self.hold.release == "stop":
-            self._studio.stop()
+        if not self.hold.leased or self._give_lease_back():
+            if self.hold.release == "delete":
+                self._studio.delete()
+            elif self.hold.release == "stop":
+                self._studio.stop()
         self._ended = self._ended or time.time()
+
+    def _give_lease_back(self) -> bool:
+        """Whether the studio was still ours: after us it may have been started again, for somebody else."""
+        closing = [] if self.hold.release == "none" else ["--closing"]
+        try:
+            return bool(self._remote.call("unlease", *closing, timeout=20)["released"])
+        except LaunchError:
+            # The lease ends by itself; the studio must be released all the same.
+            return True
 
 
 def _cost(price: float, start: float, end: float | None) -> float:

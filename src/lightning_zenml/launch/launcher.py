@@ -21,7 +21,7 @@ from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launch import Hold, Launch, Meter
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.provision import Limits, Provisioner, Ready, facts
-from lightning_zenml.launch.remote import Remote
+from lightning_zenml.launch.remote import Remote, last_object
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import Completed, Studio
 from lightning_zenml.launch.waiting import Waiting
@@ -30,6 +30,8 @@ __all__ = ["Hold", "Launch", "Launcher", "Limits"]
 
 _HOME = ".lightning_zenml"
 _LEASE_POLL = (2.0, 15.0)
+_STOP_GRACE = 1.0
+"""Seconds that a command has which was started a moment ago."""
 _RESTARTS = 5
 """How often a named studio may be stopped under a launch that waits for it."""
 
@@ -93,9 +95,9 @@ class Launcher:
         folder = f"{_HOME}/launches/{shlex.quote(launch_id)}"
         takes_over = "touch follower && rm -f left && " if follow else ""
         answer = studio.run(f"cd {folder} && {takes_over}cat launch.json")
-        if answer.exit_code != 0:
+        described = last_object(answer.output)
+        if answer.exit_code != 0 or described is None:
             raise UnknownLaunchError(f"The studio '{name}' knows no launch {launch_id}.")
-        described = json.loads(answer.output)
         hold = Hold(
             launch_id=launch_id,
             studio_id=studio.id,
@@ -141,10 +143,15 @@ class _Attempt:
         return Launch(self._lightning, self._held, _meter(ready))
 
     def release(self) -> None:
-        """Releases what is held, if anything is."""
+        """Releases what is held, if anything is, and sees to it that a start under way comes to nothing."""
         if self._hold is not None:
             self._notify(f"Releasing {self._hold.studio_name}")
-            Launch(self._lightning, self._hold).release()
+            launch = Launch(self._lightning, self._hold)
+            if self._hold.release == "delete" and not self._hold.leased:
+                # With the studio goes all that was started in it.
+                launch.release()
+            else:
+                launch.stop(grace=_STOP_GRACE)
             self._take(self._hold.over())
 
     def _provision(self) -> Ready:

@@ -164,7 +164,10 @@ class Provisioner:
         self._on_studio(studio, fresh, was_running)
         if state.stopped:
             self._say(f"Starting {studio.name} on {machine.name}")
-            studio.start(machine, interruptible=interruptible)
+            if not studio.start(machine, interruptible=interruptible):
+                # Another client was faster: nothing of it is ours before the lease is.
+                was_running = True
+                self._on_studio(studio, fresh, was_running)
         state = self._wait_running(studio, machine, before=state)
         since = time.time()
         probe = self._wait_set_up_of_named(studio)

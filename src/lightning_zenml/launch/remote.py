@@ -44,14 +44,19 @@ class Remote:
         arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, self.launch_id, *options]
         command = f'{before}\ncd "$HOME" && PYTHONPATH="$HOME/.lightning_zenml/{self.wheel}" {shlex.join(arguments)}'
         completed = self.studio.run(command, timeout=timeout)
-        # Whatever the studio's shell prints of its own comes before our one line.
         if completed.exit_code == bundle.NOT_ARRIVED:
             raise StudioError(f"What was uploaded does not show up on the studio '{self.studio.name}'.")
-        lines = [line for line in completed.output.splitlines() if line.startswith("{")]
-        if completed.exit_code != 0 or not lines:
+        answer = last_object(completed.output)
+        if completed.exit_code != 0 or answer is None:
             raise StudioError(
                 f"The launch's own program failed on the studio '{self.studio.name}' ({verb}, "
                 f"exit code {completed.exit_code}): {completed.output[-1000:].strip()}"
             )
-        answer: dict[str, Any] = json.loads(lines[-1])
         return answer
+
+
+def last_object(output: str) -> dict[str, Any] | None:
+    """The JSON object on a line of its own; whatever the studio's shell prints of its own comes before."""
+    lines = [line for line in output.splitlines() if line.startswith("{")]
+    answer: dict[str, Any] | None = json.loads(lines[-1]) if lines else None
+    return answer

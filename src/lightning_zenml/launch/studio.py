@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -169,18 +170,24 @@ class Studio:
         status = self._call(self._lightning.client.cloud_space_service_get_cloud_space_instance_status)
         return State(in_use=_instance(status.in_use), requested=_instance(status.requested))
 
-    def start(self, machine: Machine, *, interruptible: bool = False) -> None:
-        """Asks for a machine; `state` tells when it is there."""
+    def start(self, machine: Machine, *, interruptible: bool = False) -> bool:
+        """Asks for a machine; `state` tells when it is there.
+
+        Returns:
+            Whether it comes up for us, as far as one can tell; another client may have been faster.
+        """
         body = CloudSpaceServiceStartCloudSpaceInstanceBody(
             compute_config=V1UserRequestedComputeConfig(name=machine.compute_name, spot=interruptible)
         )
         start = self._lightning.client.cloud_space_service_start_cloud_space_instance
         try:
             self._call(start, body=body, idempotent=False)
-        except (UnreachableError, ApiError):
+        except (UnreachableError, ApiError) as error:
             # A lost answer, or another client was faster: what counts is whether a machine is on its way.
-            if self.state().stopped:
-                self._call(start, body=body, idempotent=False)
+            if not self.state().stopped:
+                return isinstance(error, UnreachableError)
+            self._call(start, body=body, idempotent=False)
+        return True
 
     def request_switch(self, machine: Machine, *, interruptible: bool = False) -> None:
         """Asks for another machine under a running studio; `confirm_switch` follows once it is restored.
@@ -259,21 +266,18 @@ class Studio:
 
     def stop(self) -> None:
         """Asks the platform to stop the machine. Harmless when it is stopped or gone."""
-        self._end(self._lightning.client.cloud_space_service_stop_cloud_space_instance)
+        with contextlib.suppress(StudioLostError):
+            try:
+                self._call(self._lightning.client.cloud_space_service_stop_cloud_space_instance)
+            except ApiError as error:
+                # Refused since there is nothing to stop: the end we want.
+                if error.status >= 500 or not self.state().stopped:
+                    raise
 
     def delete(self) -> None:
         """Deletes the studio, running or not. Harmless when it is gone."""
-        self._end(self._lightning.client.cloud_space_service_delete_cloud_space)
-
-    def _end(self, operation: Callable[..., Any]) -> None:
-        try:
-            self._call(operation)
-        except StudioLostError:
-            return
-        except ApiError as error:
-            # Refused since there is nothing to stop: the end we want.
-            if error.status >= 500 or not self.state().stopped:
-                raise
+        with contextlib.suppress(StudioLostError):
+            self._call(self._lightning.client.cloud_space_service_delete_cloud_space)
 
     def _call(self, operation: Callable[..., T], *, idempotent: bool = True, **kwargs: Any) -> T:
         try:
