@@ -106,6 +106,20 @@ def test_no_job_outlives_its_run(stack: Stack, cloud: LightningCloud, laptop: La
         wait_for(lambda: status_of(stack, run_id) == "stopped")
 
 
+@pytest.mark.parametrize(("verb", "status"), [("refresh", "failed"), ("stop", "stopped")])
+def test_a_job_whose_studio_is_lost_is_ended_by_whoever_looks(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop, verb: str, status: str
+) -> None:
+    run_id = submit(stack, laptop)
+    (studio,) = [one for one in cloud.running() if one.startswith("zenml-hanging")]
+    cloud.knobs.vanish.add(studio)
+    wait_for(lambda: studio not in cloud.running())
+    assert cloud.running()
+    laptop.run("zenml", "pipeline", "runs", verb, run_id, *(["--yes"] if verb == "stop" else []))
+    assert not cloud.running()
+    assert status_of(stack, run_id) == status
+
+
 def test_a_killed_controller_finds_its_job_again_and_repeats_what_died_with_it(
     stack: Stack, cloud: LightningCloud, laptop: Laptop
 ) -> None:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from zenml.config import ResourceSettings
 
 from lightning_zenml.launch.errors import MachineError
 from lightning_zenml.launch.job import TIMED_OUT, Job, JobError, JobLostError, JobPhase, JobState
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.machines import Catalog, Machine
 from lightning_zenml.launch.studio import Studio
+from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.placement import Placement
 from localcloud.lightning import Knobs, LightningCloud
 
 QUICK: dict[str, Any] = {"start_seconds": 0.02, "setup_seconds": 0.02, "stop_seconds": 0.02, "collect_seconds": 0.02}
@@ -263,3 +266,10 @@ def test_the_cheapest_machine_that_holds_the_resources(cloud: LightningCloud, li
     assert cheapest(gpus=1) == "T4"
     with pytest.raises(MachineError, match="no machine with capacity now that holds 9 GPUs"):
         cheapest(gpus=9)
+
+
+def test_several_machines_are_several_also_where_the_studios_holds_what_is_asked_for(lightning: Lightning) -> None:
+    placement = Placement(LightningOrchestratorSettings(), "CPU", lambda: Catalog(lightning, None))
+    own = placement.place(LightningOrchestratorSettings(num_machines=2), ResourceSettings(cpu_count=1))
+    assert own is not None
+    assert (own.machine.name, own.count) == ("CPU", 2)

@@ -115,6 +115,12 @@ def test_either_name_of_the_switch_wins_over_both_below() -> None:
     assert overlay({"async_mode": True}, {"cloud": "b"}) == {"async_mode": True, "cloud": "b"}
 
 
+def test_of_the_environment_each_variable_wins_for_itself() -> None:
+    below = {"environment": {"A": "below", "B": "below"}}
+    assert overlay(below, {"environment": {"B": "above"}}) == {"environment": {"A": "below", "B": "above"}}
+    assert overlay(below, {"cloud": "a"}) == {**below, "cloud": "a"}
+
+
 def test_plain_credentials_are_not_stored_and_come_back_in_this_process() -> None:
     settings = LightningOrchestratorSettings(api_key="sk-plain", user_id="user-plain", teamspace="vision")
     merged = pydantic_utils.update_model(settings, {"machine_type": "T4"})

@@ -100,7 +100,10 @@ class Preparation:
         inputs = self._inputs
         services = self._check()
         packed = self._pack(scratch)
-        settings = inputs.settings
+        settings = dict(inputs.settings)
+        if inputs.machine_type:
+            # The steps of a pipeline that names another machine stay in the studio, but those with one of their own.
+            settings["machine_type"] = list(inputs.machine_type)
         spec = LaunchSpec(
             name=self._event.repository.rpartition("/")[2] or "run",
             owner=f"{self._event.repository} {self._event.run_url}".strip(),
@@ -116,7 +119,7 @@ class Preparation:
                 **_READABLE,
                 **inputs.env,
                 **self._zenml_environment(services),
-                "LIGHTNING_ZENML_SETTINGS": json.dumps(dict(settings)),
+                "LIGHTNING_ZENML_SETTINGS": json.dumps(settings),
             },
             working_directory=inputs.working_directory,
             timeout=inputs.timeout_minutes * 60 if inputs.timeout_minutes else None,

@@ -8,12 +8,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zenml.exceptions import SettingsResolvingError
+from zenml.logger import get_logger
 
 from lightning_zenml.orchestrator.context import SETTINGS
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 
 if TYPE_CHECKING:
     from zenml.stack import Stack
+
+
+_OF_THE_LAUNCH = ("main_studio_name", "keep_studio", "cloud", "timeout")
+logger = get_logger(__name__)
 
 
 def check_stack(stack: Stack) -> tuple[bool, str]:
@@ -56,6 +61,21 @@ def settings_from_environment() -> Mapping[str, Any]:
     if not isinstance(settings, dict):
         raise SettingsResolvingError(f"The variable {SETTINGS} must hold a JSON object.")
     return settings
+
+
+def warn_of_the_ineffective(settings: LightningOrchestratorSettings) -> None:
+    """Tells of a pipeline's settings that come too late where its command runs in the studio already.
+
+    Args:
+        settings: of the pipeline.
+    """
+    given = settings_from_environment()
+    late = [name for name in _OF_THE_LAUNCH if name in settings.model_fields_set and name not in given]
+    if late:
+        logger.warning(
+            "The pipeline's settings %s have no effect: its studio is up already. The action's inputs decide on it.",
+            ", ".join(f"`{name}`" for name in late),
+        )
 
 
 def _stack_problems(stack: Stack) -> list[str]:

@@ -119,6 +119,10 @@ class LightningOrchestratorFlavor(BaseOrchestratorFlavor):  # type: ignore[misc]
         return LightningOrchestrator
 
 
+OWN_OF_STEPS = ("machine_type", "custom_commands", "environment")
+"""Settings that the Action's inputs give to the pipeline, and that a step may have otherwise."""
+
+
 def stored_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Reads settings back as they were before they were stored.
 
@@ -136,14 +140,18 @@ def overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
 
     Args:
         lower: settings that give way.
-        upper: settings that win; either name of the switch `async_mode`/`synchronous` wins over both below.
+        upper: settings that win; either name of the switch `async_mode`/`synchronous` wins over both below, and of
+            `environment` each variable for itself.
 
     Returns:
         All of them.
     """
     switch = {"async_mode", "synchronous"}
     below = lower if switch.isdisjoint(upper) else {k: v for k, v in lower.items() if k not in switch}
-    return {**below, **upper}
+    both = {**below, **upper}
+    if "environment" in lower and "environment" in upper:
+        both["environment"] = {**lower["environment"], **upper["environment"]}
+    return both
 
 
 class _KeptCredentials:

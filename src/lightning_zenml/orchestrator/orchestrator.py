@@ -7,13 +7,13 @@ runs the steps.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from zenml.client import Client
+from zenml.config.step_configurations import Step
 from zenml.constants import (
     METADATA_ORCHESTRATOR_LOGS_URL,
     METADATA_ORCHESTRATOR_RUN_ID,
@@ -24,18 +24,19 @@ from zenml.exceptions import IllegalOperationError
 from zenml.logger import get_logger
 from zenml.metadata.metadata_types import MetadataType, Uri
 from zenml.models import PipelineRunUpdate
-from zenml.orchestrators import BaseOrchestrator, SubmissionResult
+from zenml.orchestrators import BaseOrchestrator, SubmissionResult, publish_utils
 from zenml.stack import StackValidator
 from zenml.utils import settings_utils
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
+from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment, warn_of_the_ineffective
 from lightning_zenml.orchestrator.context import (
     ORCHESTRATOR_RUN_ID,
     LaunchContext,
     orchestrator_run_id,
 )
 from lightning_zenml.orchestrator.flavor import (
+    OWN_OF_STEPS,
     LightningOrchestratorConfig,
     LightningOrchestratorSettings,
     overlay,
@@ -45,6 +46,8 @@ from lightning_zenml.orchestrator.flavor import (
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from zenml.config.pipeline_configurations import PipelineConfiguration
+    from zenml.config.step_configurations import StepConfiguration
     from zenml.config.step_run_info import StepRunInfo
     from zenml.models import (
         PipelineRunResponse,
@@ -97,7 +100,8 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Gets the settings of a snapshot, a run or a step.
 
         They lie over the attributes of the component. The JSON in the variable `LIGHTNING_ZENML_SETTINGS` lies
-        over both: it's how the Action's inputs win.
+        over both: it's how the Action's inputs win. Over that lies only what a step asks for itself, see
+        `OWN_OF_STEPS`.
 
         Args:
             container: a snapshot, a run, a step or its run.
@@ -109,10 +113,12 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             SettingsResolvingError: if the variable doesn't hold settings.
         """
         component = self.config.model_dump(exclude_unset=True)
-        stored = stored_settings(self._settings_of(container))
-        return LightningOrchestratorSettings.model_validate(
-            overlay(overlay(component, stored), settings_from_environment())
-        )
+        stored = self._settings_of(getattr(container, "pipeline_configuration", None) or container.config)
+        settings = overlay(overlay(component, stored), settings_from_environment())
+        if isinstance(container, Step):
+            own = self._settings_of(container.step_config_overrides)
+            settings = overlay(settings, {name: own[name] for name in OWN_OF_STEPS if own.get(name)})
+        return LightningOrchestratorSettings.model_validate(settings)
 
     def get_orchestrator_run_id(self) -> str:
         """Gets the id of the run on Lightning, in the process of one of its steps.
@@ -345,33 +351,39 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         from lightning_zenml.orchestrator.controller import control
 
         settings = self.get_settings(snapshot)
+        warn_of_the_ineffective(settings)
         if settings.custom_commands:
             commands.run(settings.custom_commands, context.code)
+        # The studio is there already, on another machine perhaps than the pipeline's: its steps get that as jobs.
+        on_studio = settings.model_copy(update={"machine_type": settings_from_environment().get("machine_type")})
         # Waits even when asynchronous: the studio would be released with the command that we're part of.
         return self._submitted(
             run,
             context.id,
             context.studio_url,
-            wait=lambda: control(snapshot, run, stack, settings, context),
+            wait=lambda: control(snapshot, run, stack, on_studio, context),
         )
 
     def _submitted(
         self, run: PipelineRunResponse, launch_id: str, studio_url: str, wait: Callable[[], None]
     ) -> SubmissionResult:
         run_id = orchestrator_run_id(launch_id, run.id)
-        # A controller that is quicker than us has published the same id.
-        with contextlib.suppress(IllegalOperationError):
+        metadata = run_metadata(run_id, studio_url)
+        try:
+            # A controller that is quicker than us has published the same id.
             Client().zen_store.update_run(run.id, PipelineRunUpdate(orchestrator_run_id=run_id))
-        return SubmissionResult(wait_for_completion=wait, metadata=run_metadata(run_id, studio_url))
+        except IllegalOperationError:
+            # The server keeps a run's first id; one that was resumed or retried is found by its metadata.
+            publish_utils.publish_pipeline_run_metadata(run.id, {self.id: metadata})
+        return SubmissionResult(wait_for_completion=wait, metadata=metadata)
 
-    def _settings_of(self, container: Any) -> dict[str, Any]:
-        configuration = getattr(container, "pipeline_configuration", None) or container.config
+    def _settings_of(self, configuration: PipelineConfiguration | StepConfiguration) -> dict[str, Any]:
         for key in (
             settings_utils.get_stack_component_name_setting_key(self),
             settings_utils.get_stack_component_setting_key(self),
         ):
             if key in configuration.settings:
-                return dict(configuration.settings[key])
+                return stored_settings(dict(configuration.settings[key]))
         return {}
 
 

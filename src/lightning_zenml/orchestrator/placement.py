@@ -69,6 +69,8 @@ class Placement:
         if not names_one and not asks_for_resources and settings.num_machines == 1:
             return None
         machine = self._resources(resources) if asks_for_resources else self._named(settings, own=names_one)
+        if machine is None and settings.num_machines > 1:
+            machine = self._catalog.machine(self._studio_machine)
         if machine is None or (settings.num_machines == 1 and self._is_the_studios(machine)):
             return None
         return OwnMachines(machine=machine, count=settings.num_machines)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from zenml.client import Client
-from zenml.constants import METADATA_ORCHESTRATOR_URL
+from zenml.constants import METADATA_ORCHESTRATOR_RUN_ID, METADATA_ORCHESTRATOR_URL
 from zenml.enums import ExecutionStatus
 from zenml.logger import get_logger
 from zenml.orchestrators import publish_utils
@@ -53,6 +53,11 @@ def fetch_status(
     lost = _why_lost(run, lightning)
     if lost is None:
         return None, None
+    try:
+        # Whoever would have ended them is gone.
+        Job.end_all(lightning, _launch_id(run))
+    except LaunchError as error:
+        logger.error("Jobs of the run `%s` may still run, and cost: %s Delete them on Lightning AI.", run.name, error)
     # Whoever could have told ZenML of the end is gone.
     if run.status is ExecutionStatus.STOPPING:
         steps = {step.name: ExecutionStatus.STOPPED for step in _unfinished(run)} if include_steps else None
@@ -95,10 +100,11 @@ def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
     if _is_scheduled(run):
         if execution := _execution(run, lightning):
             execution.stop()
-        Job.end_all(lightning, launch_id_of(run.orchestrator_run_id))
     else:
         with contextlib.suppress(StudioLostError, UnknownLaunchError):
             _attach(run, lightning).stop(grace=_FORCED_GRACE)
+    # Also where the studio is gone already.
+    Job.end_all(lightning, _launch_id(run))
     for step in _unfinished(run):
         publish_utils.publish_stopped_step_run(step.id)
     if not Client().get_pipeline_run(run.id, hydrate=False).status.is_finished:
@@ -137,15 +143,21 @@ def _elsewhere(run: PipelineRunResponse, lightning: Lightning) -> str | None:
 
 def _is_scheduled(run: PipelineRunResponse) -> bool:
     """Whether a schedule has started the run: it is an execution of a Lightning pipeline, not a launch."""
-    return bool(launch_id_of(run.orchestrator_run_id or "").startswith(ID_PREFIX))
+    return _launch_id(run).startswith(ID_PREFIX)
 
 
 def _execution(run: PipelineRunResponse, lightning: Lightning) -> Execution | None:
-    return Execution.find(lightning, launch_id_of(run.orchestrator_run_id))
+    return Execution.find(lightning, _launch_id(run))
 
 
 def _attach(run: PipelineRunResponse, lightning: Lightning, *, follow: bool = True) -> Launch:
-    return Launcher(lightning).attach(launch_id_of(run.orchestrator_run_id), follow=follow)
+    return Launcher(lightning).attach(_launch_id(run), follow=follow)
+
+
+def _launch_id(run: PipelineRunResponse) -> str:
+    """Of the newest launch: the server keeps the first `orchestrator_run_id` of a run that is resumed or retried."""
+    newest = run.run_metadata.get(METADATA_ORCHESTRATOR_RUN_ID) or run.orchestrator_run_id or ""
+    return launch_id_of(str(newest))
 
 
 def _unfinished(run: PipelineRunResponse) -> Iterator[StepRunResponse]:
