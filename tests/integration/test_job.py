@@ -10,7 +10,7 @@ import pytest
 from zenml.config import ResourceSettings
 
 from lightning_api import QUICK, eventually, lent
-from lightning_zenml.launch.errors import MachineError
+from lightning_zenml.launch.errors import LaunchError, MachineError
 from lightning_zenml.launch.job import TIMED_OUT, Job, JobError, JobLostError, JobPhase, JobState
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Catalog, Machine
@@ -193,6 +193,30 @@ def test_stop_and_delete_are_harmless_twice(
     job.stop()
     with pytest.raises(JobLostError, match="is gone"):
         job.state()
+    assert present(cloud) == []
+
+
+@pytest.mark.parametrize("num_machines", [1, 2])
+def test_jobs_that_are_refused_keep_none_of_the_others_alive(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine, num_machines: int
+) -> None:
+    jobs = [
+        Job.run(
+            lightning,
+            studio,
+            name=name,
+            command="sleep 60",
+            machine=machine,
+            num_machines=num_machines,
+            token=f"launch-{name}",
+        )
+        for name in ("first", "second")
+    ]
+    cloud.knobs.fail.append(("DELETE", f"jobs/{jobs[0].id}$", 403, 1))
+    with pytest.raises(LaunchError, match="403"):
+        Job.end_all(lightning, "launch")
+    assert present(cloud) == ["first"]
+    Job.end_all(lightning, "launch")
     assert present(cloud) == []
 
 

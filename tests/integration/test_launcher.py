@@ -112,6 +112,20 @@ def test_an_asynchronous_launch_ends_and_cleans_up_without_a_client(
     eventually(lambda: cloud.studio(started.studio_name).deleted)
 
 
+def test_where_lightning_refuses_the_client_the_payload_ends_the_jobs_before_its_studio(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    started = launch(lightning, replace(spec, command="touch ../jobs.jsonl"))
+    studio = Studio(lightning, id=started.hold.studio_id, name=started.studio_name, cluster=started.hold.cluster)
+    machine = Catalog(lightning, None).machine("CPU")
+    Job.run(lightning, studio, name="left", command="sleep 300", machine=machine, token=f"{started.id}-left")
+    cloud.knobs.fail.append(("DELETE", "/jobs/", 503, 8))
+    with pytest.raises(LaunchError, match="503"):
+        started.release()
+    eventually(lambda: cloud.studio(started.studio_name).deleted)
+    assert cloud.job("left").deleted is not None
+
+
 def test_the_archive_is_uploaded_once(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
     told: list[str] = []
     for _ in range(2):

@@ -42,6 +42,12 @@ class Platform:
 
     url: str
     requests: list[tuple[str, str, str | None, bytes]] = field(default_factory=list)
+    answers: dict[str, list[tuple[int, object]]] = field(default_factory=dict)
+    """Status and JSON of the next ones by method and path in the teamspace; without any: 200."""
+
+    def answer(self, method: str, path: str) -> tuple[int, object]:
+        answers = self.answers.get(f"{method} {path.removeprefix('/v1/projects/p')}")
+        return answers.pop(0) if answers else (200, {})
 
     def sent(self, method: str, end: str) -> list[tuple[str, str, str | None, bytes]]:
         return [request for request in self.requests if request[0] == method and request[1].endswith(end)]
@@ -53,10 +59,12 @@ def platform() -> Iterator[Platform]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             record.requests.append((self.command, self.path, self.headers.get("Authorization"), body))
-            self.send_response(200)
+            status, told = record.answer(self.command, self.path)
+            self.send_response(status)
             self.end_headers()
+            self.wfile.write(json.dumps(told).encode())
 
-        do_POST = do_DELETE = do_PUT = answer  # noqa: N815
+        do_GET = do_POST = do_DELETE = do_PUT = answer  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
@@ -283,6 +291,26 @@ def test_a_fresh_studio_deletes_itself_when_nobody_follows(studio: Studio) -> No
     studio.call("leave")
     eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
     assert studio.platform.sent("POST", "/keep-alive")[0][2] == "Basic secret"
+
+
+def test_whichever_job_is_refused_the_others_are_ended_and_the_studio_released(studio: Studio) -> None:
+    def job(name: str, launch: str = "l-1", state: str = "running") -> dict[str, Any]:
+        return {"id": name, "state": state, "spec": {"command": f"echo > .lightning_zenml/jobs/{launch}-{name}"}}
+
+    jobs = [job("gone"), job("refused"), job("busy"), job("other", "l-2"), job("done", state="completed")]
+    multi = [job("multi", state="MultiMachineJob_STATE_RUNNING")]
+    studio.platform.answers = {
+        "GET /jobs?standalone=true": [(503, {}), (200, {"jobs": jobs})],
+        "GET /multi-machine-jobs": [(200, {"multiMachineJobs": multi})],
+        "DELETE /jobs/gone": [(404, {})],
+        "DELETE /jobs/refused": [(403, {})],
+        "DELETE /jobs/busy": [(503, {}), (429, {})],
+    }
+    studio.start(command="touch ../jobs.jsonl", release="delete")
+    studio.call("leave")
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+    deleted = [path.rpartition("/")[2] for method, path, *_ in studio.platform.requests if method == "DELETE"]
+    assert deleted == ["gone", "refused", "busy", "busy", "busy", "multi", "s"]
 
 
 def test_a_client_that_follows_releases_the_studio_itself(studio: Studio) -> None:
