@@ -9,28 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
+from lightning_api import eventually
 from lightning_zenml.launch import wheel
 from lightning_zenml.launch.payload import lease
 from lightning_zenml.package.archive import pack
 from lightning_zenml.package.repository import Repository
-
-T = TypeVar("T")
-
-
-def wait_for(condition: Callable[[], T], seconds: float = 60) -> T:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-    return value
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +42,12 @@ class Platform:
 
     url: str
     requests: list[tuple[str, str, str | None, bytes]] = field(default_factory=list)
+    answers: dict[str, list[tuple[int, object]]] = field(default_factory=dict)
+    """Status and JSON of the next ones by method and path in the teamspace; without any: 200."""
+
+    def answer(self, method: str, path: str) -> tuple[int, object]:
+        answers = self.answers.get(f"{method} {path.removeprefix('/v1/projects/p')}")
+        return answers.pop(0) if answers else (200, {})
 
     def sent(self, method: str, end: str) -> list[tuple[str, str, str | None, bytes]]:
         return [request for request in self.requests if request[0] == method and request[1].endswith(end)]
@@ -62,10 +59,12 @@ def platform() -> Iterator[Platform]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             record.requests.append((self.command, self.path, self.headers.get("Authorization"), body))
-            self.send_response(200)
+            status, told = record.answer(self.command, self.path)
+            self.send_response(status)
             self.end_headers()
+            self.wfile.write(json.dumps(told).encode())
 
-        do_POST = do_DELETE = do_PUT = answer  # noqa: N815
+        do_GET = do_POST = do_DELETE = do_PUT = answer  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
@@ -176,7 +175,7 @@ class Studio:
             finished = answer["status"] and answer["status"]["phase"] == "finished"
             return answer["status"] if finished else None
 
-        status_now = wait_for(status)
+        status_now = eventually(status)
         assert status_now is not None
         self.call("leave", launch_id=launch_id)
         return status_now
@@ -191,7 +190,7 @@ def studio(tmp_path: Path, environment: Path, platform: Platform) -> Iterator[St
     yield studio
     for folder in (studio.root / "launches").glob("*"):
         (folder / "left").touch()
-        wait_for(lambda folder=folder: not _alive(folder / "pid"))
+        eventually(lambda folder=folder: not _alive(folder / "pid"))
 
 
 def _alive(pid_file: Path) -> bool:
@@ -258,12 +257,12 @@ def test_a_timeout_stops_the_command_and_what_it_started(studio: Studio) -> None
     failure = studio.finish()["failure"]
     assert "timeout" in failure["message"]
     child = int((studio.root / "launches/l-1/child").read_text())
-    wait_for(lambda: not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes())
+    eventually(lambda: not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes())
 
 
 def test_stop_gives_the_command_its_grace(studio: Studio) -> None:
     studio.start(command="trap 'echo cleaned > ../cleaned; exit 3' TERM; touch ../up; while true; do sleep 0.1; done")
-    wait_for((studio.root / "launches/l-1/up").exists)
+    eventually((studio.root / "launches/l-1/up").exists)
     assert studio.call("stop", "--grace", "20")["stopping"]
     assert studio.finish()["stopped"]
     assert (studio.root / "launches/l-1/cleaned").exists()
@@ -271,7 +270,7 @@ def test_stop_gives_the_command_its_grace(studio: Studio) -> None:
 
 def test_stop_kills_a_command_that_ignores_it(studio: Studio) -> None:
     studio.start(command="trap '' TERM; touch ../up; while true; do sleep 0.1; done")
-    wait_for((studio.root / "launches/l-1/up").exists)
+    eventually((studio.root / "launches/l-1/up").exists)
     studio.call("stop", "--grace", "0.2")
     assert studio.finish()["stopped"]
 
@@ -290,18 +289,38 @@ def test_requirements_that_cannot_be_installed_end_it(studio: Studio) -> None:
 def test_a_fresh_studio_deletes_itself_when_nobody_follows(studio: Studio) -> None:
     studio.start(release="delete")
     studio.call("leave")
-    wait_for(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
     assert studio.platform.sent("POST", "/keep-alive")[0][2] == "Basic secret"
+
+
+def test_whichever_job_is_refused_the_others_are_ended_and_the_studio_released(studio: Studio) -> None:
+    def job(name: str, launch: str = "l-1", state: str = "running") -> dict[str, Any]:
+        return {"id": name, "state": state, "spec": {"command": f"echo > .lightning_zenml/jobs/{launch}-{name}"}}
+
+    jobs = [job("gone"), job("refused"), job("busy"), job("other", "l-2"), job("done", state="completed")]
+    multi = [job("multi", state="MultiMachineJob_STATE_RUNNING")]
+    studio.platform.answers = {
+        "GET /jobs?standalone=true": [(503, {}), (200, {"jobs": jobs})],
+        "GET /multi-machine-jobs": [(200, {"multiMachineJobs": multi})],
+        "DELETE /jobs/gone": [(404, {})],
+        "DELETE /jobs/refused": [(403, {})],
+        "DELETE /jobs/busy": [(503, {}), (429, {})],
+    }
+    studio.start(command="touch ../jobs.jsonl", release="delete")
+    studio.call("leave")
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+    deleted = [path.rpartition("/")[2] for method, path, *_ in studio.platform.requests if method == "DELETE"]
+    assert deleted == ["gone", "refused", "busy", "busy", "busy", "multi", "s"]
 
 
 def test_a_client_that_follows_releases_the_studio_itself(studio: Studio) -> None:
     studio.upload(release="stop")
     studio.call("start")
     studio.call("read")
-    wait_for(lambda: (studio.call("read")["status"] or {}).get("phase") == "finished")
+    eventually(lambda: (studio.call("read")["status"] or {}).get("phase") == "finished")
     assert not studio.platform.sent("POST", "/stop")
     studio.call("leave")
-    wait_for(lambda: studio.platform.sent("POST", "/stop"))
+    eventually(lambda: studio.platform.sent("POST", "/stop"))
 
 
 TELL = """
@@ -316,11 +335,11 @@ def test_a_killed_supervisor_is_noticed_reported_and_the_studio_released(studio:
     studio.start(command=command, release="delete", on_failure=["-c", TELL])
     studio.call("leave")
     folder = studio.root / "launches/l-1"
-    wait_for((folder / "up").exists)
+    eventually((folder / "up").exists)
     os.kill(int((folder / "pid").read_text()), 9)
-    wait_for(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
     child = Path("/proc") / (folder / "child").read_text().strip() / "cmdline"
-    wait_for(lambda: not child.exists() or not child.read_bytes())
+    eventually(lambda: not child.exists() or not child.read_bytes())
     message = json.loads((folder / "status.json").read_text())["failure"]["message"]
     assert "supervisor" in message
     assert (folder / "told").read_text() == message

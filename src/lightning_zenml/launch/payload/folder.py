@@ -77,6 +77,11 @@ class LaunchFolder:
         return self.path / "pid"
 
     @property
+    def guardian(self) -> Path:
+        """Process id of the supervisor's guardian, which releases what is left in the end."""
+        return self.path / "guardian"
+
+    @property
     def session(self) -> Path:
         """Session id of the bash that runs the commands."""
         return self.path / "session"
@@ -156,12 +161,11 @@ class LaunchFolder:
 
     def supervisor_pid(self) -> int | None:
         """The process id of the supervisor while it lives."""
-        try:
-            pid = int(self.pid.read_text())
-            os.kill(pid, 0)
-        except (OSError, ValueError):
-            return None
-        return pid
+        return _living(self.pid)
+
+    def guardian_pid(self) -> int | None:
+        """The process id of the supervisor's guardian while it lives."""
+        return _living(self.guardian)
 
     def followed(self, within: float) -> bool:
         """Whether a client read the record within the last seconds and has not left."""
@@ -180,6 +184,16 @@ def prune(root: Path, *, keep: str) -> None:
     archives = sorted((root / "archives").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in archives[_KEPT:]:
         path.unlink(missing_ok=True)
+
+
+def _living(path: Path) -> int | None:
+    """The process whose id the file holds; None: it is no more."""
+    try:
+        pid = int(path.read_text())
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return None
+    return pid
 
 
 def _tail(path: Path, offset: int) -> tuple[str, int]:

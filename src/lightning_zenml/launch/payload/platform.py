@@ -40,7 +40,12 @@ class Platform:
         self._send("DELETE", "")
 
     def end_jobs(self, launch_id: str) -> None:
-        """Deletes the Lightning jobs of a launch that have not ended; see `lightning_zenml.launch.job.Job.end_all`."""
+        """Deletes the Lightning jobs of a launch that have not ended; see `lightning_zenml.launch.job.Job.end_all`.
+
+        Raises:
+            OSError: one was refused; a refusal that may pass comes before one that is final.
+        """
+        refusal: OSError | None = None
         project = self.url.rpartition("/cloudspaces/")[0]
         for kind, query, field in (
             ("jobs", "?standalone=true", "jobs"),
@@ -48,14 +53,20 @@ class Platform:
         ):
             for job in self._get(f"{project}/{kind}{query}").get(field) or ():
                 ended = (job.get("state") or "").rpartition("_STATE_")[2].lower() in _ENDED
-                if not ended and f"/jobs/{launch_id}" in (job["spec"].get("command") or ""):
+                if ended or f"/jobs/{launch_id}" not in (job["spec"].get("command") or ""):
+                    continue
+                try:
                     send("DELETE", f"{project}/{kind}/{job['id']}", headers={"Authorization": self.authorization})
+                except OSError as error:
+                    # 404: somebody else has ended it since.
+                    if not _is_refused(error, 404) and (refusal is None or not _is_refused(error)):
+                        refusal = error
+        if refusal is not None:
+            raise refusal
 
     def _get(self, url: str) -> dict[str, Any]:
-        headers = {"Authorization": self.authorization}
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:  # noqa: S310
-            found: dict[str, Any] = json.load(answer)
-            return found
+        found: dict[str, Any] = json.loads(send("GET", url, headers={"Authorization": self.authorization}))
+        return found
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
         send(method, self.url + path, headers={"Authorization": self.authorization}, body=body)
@@ -115,8 +126,11 @@ def insist(call: Callable[[], None], *, pause: float = 60, times: int = 30) -> N
     return None
 
 
-def _is_refused(error: OSError) -> bool:
-    return isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429
+def _is_refused(error: OSError, status: int | None = None) -> bool:
+    """Whether it is refused for good (with that HTTP status)."""
+    if not isinstance(error, urllib.error.HTTPError):
+        return False
+    return error.code == status if status else error.code < 500 and error.code != 429
 
 
 class Heartbeat:

@@ -45,6 +45,7 @@ def detach(folder: LaunchFolder) -> None:
 def _guard(folder: LaunchFolder) -> None:
     """Waits for the supervisor; when that dies of something else than its own end, finishes in its place."""
     supervisor = Supervisor(folder, json.loads(folder.instructions.read_text()))
+    folder.guardian.write_text(str(os.getpid()))
     folder.instructions.unlink()
     folder.description.write_text(json.dumps(supervisor.description()))
     pid = os.fork()
@@ -141,8 +142,22 @@ class Supervisor:
         deadline = time.monotonic() + _FOLLOWER_PATIENCE
         while self._folder.followed(_FOLLOWED_WITHIN) and time.monotonic() < deadline:
             time.sleep(0.5)
-        if self._folder.jobs.exists():
+        try:
+            if self._folder.jobs.exists():
+                self._end_jobs()
+        finally:
+            self._release_studio()
+
+    def _end_jobs(self) -> None:
+        # Lightning may refuse for longer than an idle studio stays awake.
+        heartbeat = Heartbeat(_HEARTBEAT, [self._platform.keep_alive], print)
+        heartbeat.start()
+        try:
             insist(lambda: self._platform.end_jobs(self._folder.path.name))
+        finally:
+            heartbeat.end()
+
+    def _release_studio(self) -> None:
         stops = self._do["release"] == "stop"
         lease.release(self._folder.root, launch_id=self._folder.path.name, closing=stops)
         if self._do["release"] == "delete":
