@@ -119,7 +119,7 @@ def test_post_releases_what_a_killed_main_left(cloud: LightningCloud, actions: A
 
 @pytest.fixture
 def index(docker: Docker) -> dict[str, str]:
-    """What a step sets to reach the package index that this machine uses. uv reads no pip.conf, as the base may have."""
+    """What a step sets to reach the package index of this machine. uv reads no pip.conf, as the base may have."""
     needed = re.compile(r"(?i)(PIP_(EXTRA_)?INDEX_URL|UV_(DEFAULT_|EXTRA_)?INDEX(_URL)?|(https?|no|all)_proxy)")
     found = {name: value for name, value in os.environ.items() if needed.fullmatch(name)}
     if "PIP_INDEX_URL" in found:
