@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import requests
 
 from localcloud.lightning import LightningCloud, Pipeline
+from localcloud.lightning.environment import uv_cache
 from localcloud.stack import Stack
 from scene import Actions, Laptop, wait_for
 
@@ -109,11 +111,8 @@ def _no_schedule_outlives_its_test(cloud: LightningCloud) -> Iterator[None]:
 
 def schedule(laptop: Laptop, name: str, when: str = HOURLY, *, check: bool = True, **settings: Any) -> str:
     """Runs the script, which schedules its pipeline; returns what it printed, on one line."""
-    # In a folder of its own: the client's configuration, which holds its key, is no code.
-    code = laptop.folder / "code"
-    code.mkdir(exist_ok=True)
-    (code / "run.py").write_text(RUN)
-    done = laptop.run(sys.executable, "code/run.py", name, json.dumps(settings), when, check=check)
+    (laptop.folder / "run.py").write_text(RUN)
+    done = laptop.run(sys.executable, "run.py", name, json.dumps(settings), when, check=check)
     assert check or done.returncode != 0
     return " ".join((done.stdout + done.stderr).split())
 
@@ -200,20 +199,22 @@ def test_a_schedule_from_its_making_to_its_deletion(stack: Stack, cloud: Lightni
 
 
 def check_secrets(stack: Stack, cloud: LightningCloud, folders: tuple[Path, ...], sent: int) -> None:
-    """The schedule's own token is a variable of the job and nowhere else; ZenML's key is nowhere at all."""
-    (request,) = [one for one in cloud.requests[sent:] if one.method == "POST" and one.path.endswith("/pipelines")]
+    """The schedule's own token is a variable of the job and nowhere else; ZenML's and Lightning's keys are nowhere."""
+    keys = (stack.zenml_api_key, cloud.api_key)
+    made = [one for one in cloud.requests[sent:] if one.method == "POST" and one.path.endswith(("/pipelines", "/jobs"))]
+    assert not [one.path for one in made for key in keys if key in json.dumps(one.body)]
+    (request,) = [one for one in made if one.path.endswith("/pipelines")]
     spec = request.body["steps"][0]["job"]["spec"]
     environment = {variable["name"]: variable["value"] for variable in spec["env"]}
     token = environment["ZENML_STORE_API_TOKEN"]
     assert token not in spec["command"]
     assert "ZENML_STORE_API_KEY" not in environment
-    assert stack.zenml_api_key not in json.dumps(request.body)
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     assert any(path.name == "runs.jsonl" for path in files)
     for path in files:
         content = path.read_bytes()
         assert token.encode() not in content, path
-        assert stack.zenml_api_key.encode() not in content, path
+        assert not [path for key in keys if key.encode() in content]
 
 
 def test_a_studio_of_the_users_stays_and_a_run_under_way_ends_with_its_schedule(
@@ -228,6 +229,9 @@ def test_a_studio_of_the_users_stays_and_a_run_under_way_ends_with_its_schedule(
     (run,) = runs_of(stack, made["id"])
     laptop.run("zenml", "pipeline", "runs", "refresh", run["id"])
     assert runs_of(stack, made["id"])[0]["body"]["status"] == "running"
+
+    assert f"`zenml pipeline runs stop {run['id']}`" in zenml(laptop, "deactivate", "mine", check=False)
+    assert (len(cloud.schedules), runs_of(stack, made["id"])[0]["body"]["status"]) == (1, "running")
 
     zenml(laptop, "delete", "mine", "--yes")
     assert [run["body"]["status"] for run in runs_of(stack, made["id"])] == ["stopped"]
@@ -295,6 +299,80 @@ def test_lost_answers_make_one_schedule(stack: Stack, cloud: LightningCloud, lap
     made = find(stack, "lossy")
     assert made is not None
     assert pipeline_of(cloud, made["id"]).deleted is None
+
+
+def test_a_scheduled_run_whose_metadata_zenml_refuses_is_failed_and_says_why(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop
+) -> None:
+    schedule(laptop, "mute")
+    made = find(stack, "mute")
+    assert made is not None
+    wait_for(lambda: pipeline_of(cloud, made["id"]).ended)
+    snapshot = stack.zenml.request("GET", f"pipeline_snapshots?named_only=false&schedule_id={made['id']}")["items"][0]
+    # What the schedule's job starts, in what its studio has; but ZenML's metadata takes no half of a character.
+    done = laptop.run(
+        sys.executable,
+        *("-m", "lightning_zenml.orchestrator.scheduled", "--snapshot-id", snapshot["id"]),
+        check=False,
+        LIGHTNING_PIPELINE_ID="pip_mute",
+        LIGHTNING_ZENML_LAUNCH_ID="launch",
+        LIGHTNING_ZENML_LAUNCH_DIR=str(laptop.folder),
+        LIGHTNING_ZENML_CODE=str(laptop.folder),
+        LIGHTNING_ZENML_STUDIO_URL="http://lightning/\udcff",
+    )
+    assert done.returncode == 1, done.stderr
+    (run,) = runs_of(stack, made["id"])
+    assert run["body"]["status"] == "failed", done.stderr
+    assert run["body"]["status_reason"].startswith("Its controller failed: "), done.stderr
+    assert run["metadata"]["orchestrator_run_id"].startswith("pip_mute-")
+
+
+def test_a_schedule_that_is_made_from_the_runner_takes_the_whole_repository_and_no_key_along(
+    stack: Stack, cloud: LightningCloud, actions: Actions
+) -> None:
+    sent = len(cloud.requests)
+    script = RUN.replace("from zenml import", "import iniconfig\nfrom zenml import", 1)
+    script = script.replace('"commanded.txt"', '"../commanded.txt"').replace('"whole"', '"runner"')
+    step = actions.step(
+        {"requirements.txt": "iniconfig\n", "training/run.py": script},
+        submit_from="runner",
+        run=f"python run.py runner '{{}}' \"{HOURLY}\"",
+        working_directory="training",
+        requirements="requirements.txt",
+        commands="printf prepared > commanded.txt",
+        env="GREETING=hello",
+        variables={"UV_CACHE_DIR": str(uv_cache(cloud.knobs.cache_dir))},
+    )
+    finished = step.run()
+    assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
+    made = find(stack, "runner")
+    assert made is not None
+    pipeline = pipeline_of(cloud, made["id"])
+    studio = cloud.studio(pipeline.name)
+    assert (studio.deleted, studio.phase) == (None, "STOPPED")
+    wait_for(lambda: pipeline.ended)
+    let_an_hour_pass(cloud)
+    wait_for(lambda: cloud.pipelines[-1].ended)
+    assert [run["body"]["status"] for run in runs_of(stack, made["id"])] == ["completed"], cloud.pipelines[-1].jobs
+    check_secrets(stack, cloud, (studio.home, cloud.root / "drive"), sent)
+
+
+def test_a_cancel_while_a_schedule_is_being_made_leaves_no_studio(cloud: LightningCloud, actions: Actions) -> None:
+    studios = len(cloud.studios)
+    # Time to be cancelled in.
+    cloud.knobs.setup_seconds = 1
+    step = actions.step(
+        {"run.py": RUN},
+        submit_from="runner",
+        run=f"python run.py cancelled '{{}}' \"{HOURLY}\"",
+        variables={"UV_CACHE_DIR": str(uv_cache(cloud.knobs.cache_dir))},
+    )
+    finished = step.run(interrupt=lambda line: signal.SIGINT if "Starting zenml-nightly" in line else None)
+    assert (finished.exit_code, finished.post_exit_code) == (130, 0), finished.log
+    made = cloud.studios[studios:]
+    assert [studio.name.startswith("zenml-nightly") for studio in made] == [True]
+    wait_for(lambda: all(studio.deleted for studio in made))
+    assert cloud.schedules == []
 
 
 def test_a_schedule_that_the_actions_command_makes_has_a_studio_of_its_own(

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import Actions, Laptop
@@ -17,6 +19,7 @@ import json, os
 from pathlib import Path
 
 from zenml import pipeline, step
+from zenml.config.schedule import Schedule
 
 
 @step(enable_cache=False)
@@ -88,8 +91,11 @@ def test_a_run_of_the_action(stack: Stack, cloud: LightningCloud, actions: Actio
     assert found(stack, cloud, log + actions.comment() + json.dumps(finished.outputs)) == []
 
 
-def test_zenmls_own_credentials_are_never_packed(cloud: LightningCloud, laptop: Laptop) -> None:
-    (laptop.folder / "run.py").write_text(RUN)
+@pytest.mark.parametrize(
+    "call", ["looking()", "looking.with_options(schedule=Schedule(cron_expression='0 6 * * *'))()"]
+)
+def test_zenmls_own_credentials_are_never_packed(cloud: LightningCloud, laptop: Laptop, call: str) -> None:
+    (laptop.folder / "run.py").write_text(RUN.replace("    looking()", f"    {call}"))
     studios = len(cloud.studios)
     inside = {"ZENML_CONFIG_PATH": str(laptop.folder / "config")}
 

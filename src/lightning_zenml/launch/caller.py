@@ -57,9 +57,13 @@ class Caller:
             return Path(self.repository)
         return source_root
 
+    def inside(self, source_root: Path) -> str:
+        """Where the source root lies in what is packed for it; '.': it is packed itself."""
+        return source_root.resolve().relative_to(self.root_to_pack(source_root).resolve()).as_posix()
+
     def adapt(self, spec: LaunchSpec, source_root: Path) -> LaunchSpec:
         """A launch as the caller wants it: with its requirements, and the source root found in what was packed."""
-        inside = source_root.resolve().relative_to(self.root_to_pack(source_root).resolve()).as_posix()
+        inside = self.inside(source_root)
         packs_more = inside != "."
         # Names in bash: the source root may hold any character.
         environment = {**spec.environment, "LIGHTNING_ZENML_SOURCE_ROOT": inside} if packs_more else spec.environment

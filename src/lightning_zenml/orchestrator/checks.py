@@ -12,6 +12,7 @@ from zenml.logger import get_logger
 
 from lightning_zenml.orchestrator.context import SETTINGS
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.settings import CREDENTIALS
 
 if TYPE_CHECKING:
     from zenml.stack import Stack
@@ -76,6 +77,16 @@ def warn_of_the_ineffective(settings: LightningOrchestratorSettings) -> None:
             "The pipeline's settings %s have no effect: its studio is up already. The action's inputs decide on it.",
             ", ".join(f"`{name}`" for name in late),
         )
+
+
+def settings_to_pass_on() -> dict[str, str]:
+    """The variable `LIGHTNING_ZENML_SETTINGS` as a program elsewhere gets it: without credentials; none if it is empty.
+
+    Raises:
+        SettingsResolvingError: if it doesn't hold a JSON object.
+    """
+    told = {name: value for name, value in settings_from_environment().items() if name not in CREDENTIALS}
+    return {SETTINGS: json.dumps(told)} if told else {}
 
 
 def _stack_problems(stack: Stack) -> list[str]:

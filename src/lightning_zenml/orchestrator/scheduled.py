@@ -17,11 +17,8 @@ from uuid import UUID, uuid4
 import tenacity
 from zenml.client import Client
 from zenml.logger import get_logger
-from zenml.orchestrators.publish_utils import (
-    publish_failed_pipeline_run,
-    publish_pipeline_run_metadata,
-    publish_schedule_metadata,
-)
+from zenml.models import PipelineRunUpdate
+from zenml.orchestrators.publish_utils import publish_pipeline_run_metadata, publish_schedule_metadata
 from zenml.pipelines.run_utils import create_placeholder_run
 from zenml.stack import Stack
 from zenml.utils import source_utils
@@ -34,7 +31,7 @@ from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run
 from lightning_zenml.orchestrator.controller import control
 from lightning_zenml.orchestrator.orchestrator import run_metadata
 from lightning_zenml.orchestrator.pipeline_errors import PipelineFailedError, PipelineStoppedError
-from lightning_zenml.orchestrator.submitted import settings_credentials
+from lightning_zenml.orchestrator.submitted import fail, settings_credentials
 
 if TYPE_CHECKING:
     from zenml.models import PipelineSnapshotResponse
@@ -81,15 +78,18 @@ def _run(
     snapshot: PipelineSnapshotResponse, stack: Stack, settings: LightningOrchestratorSettings, context: LaunchContext
 ) -> int:
     run = create_placeholder_run(snapshot)
-    metadata = run_metadata(orchestrator_run_id(context.id, run.id), context.studio_url)
-    publish_pipeline_run_metadata(run.id, {stack.orchestrator.id: metadata})
     try:
+        # The first thing that it gets: without its id, it could neither be refreshed nor stopped.
+        run_id = orchestrator_run_id(context.id, run.id)
+        Client().zen_store.update_run(run.id, PipelineRunUpdate(orchestrator_run_id=run_id))
+        metadata = run_metadata(run_id, context.studio_url)
+        publish_pipeline_run_metadata(run.id, {stack.orchestrator.id: metadata})
         control(snapshot, run, stack, settings, context)
     except (PipelineFailedError, PipelineStoppedError) as error:
         logger.error("%s", error)
         return 1
-    except Exception:
-        publish_failed_pipeline_run(run.id)
+    except Exception as error:
+        fail(run, f"Its controller failed: {type(error).__name__}: {error}")
         raise
     finally:
         if context.has_jobs:

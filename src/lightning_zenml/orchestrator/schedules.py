@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -25,20 +25,21 @@ from zenml.orchestrators import PipelineSubmissionError
 from zenml.utils import source_utils
 from zenml.utils.pagination_utils import depaginate
 
+from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.launch import Launch
+from lightning_zenml.launch.launch import Hold, Launch
 from lightning_zenml.launch.launcher import Launcher
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.machines import Catalog, Machine
 from lightning_zenml.launch.pipeline import Pipeline
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import Studio
+from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.context import (
     CODE,
     LAUNCH_DIR,
     LAUNCH_ID,
     MACHINE,
-    SETTINGS,
     STUDIO_NAME,
     STUDIO_URL,
     TEAMSPACE,
@@ -46,14 +47,18 @@ from lightning_zenml.orchestrator.context import (
 )
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.schedule_checks import cron_problem, problems, refusal, timezone
-from lightning_zenml.orchestrator.submission import base_spec, raise_unless_succeeded, studio_machines
-from lightning_zenml.orchestrator.submitted import settings_credentials, stop_forcefully
+from lightning_zenml.orchestrator.submission import (
+    base_spec,
+    raise_unless_succeeded,
+    repository_at,
+    studio_machines,
+)
+from lightning_zenml.orchestrator.submitted import fetch_status, settings_credentials, stop_forcefully
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.errors import PackageError
-from lightning_zenml.package.repository import Repository
 
 if TYPE_CHECKING:
-    from zenml.models import PipelineSnapshotResponse, ScheduleResponse, ScheduleUpdate
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse, ScheduleResponse, ScheduleUpdate
     from zenml.stack import Stack
 
 logger = get_logger(__name__)
@@ -111,7 +116,7 @@ def update(
         lightning: where it is.
 
     Raises:
-        LaunchError: if the expression is none, or Lightning has no such schedule.
+        LaunchError: if the expression is none, Lightning has no such schedule, or it is to be paused under a run.
     """
     cron = changes.cron_expression or schedule.cron_expression
     if problem := cron_problem(cron):
@@ -122,7 +127,14 @@ def update(
             f"Lightning has no pipeline `{_name(snapshot, schedule)}` of the schedule `{schedule.name}` any more. "
             "Delete the schedule and run the pipeline with a new one."
         )
-    if schedule.active if changes.active is None else changes.active:
+    active = schedule.active if changes.active is None else changes.active
+    if schedule.active and not active and (run := _run_under_way(schedule, lightning)):
+        raise LaunchError(
+            f"The schedule `{schedule.name}` isn't paused: that would take from its run `{run.name}`, which is under "
+            "way, the token for the ZenML server. Wait for the run to end, or stop it with "
+            f"`zenml pipeline runs stop {run.id}`, then pause the schedule."
+        )
+    if active:
         pipeline.schedule(cron, name=schedule.name, timezone=timezone(settings))
     else:
         pipeline.unschedule()
@@ -145,9 +157,8 @@ def delete(schedule: ScheduleResponse, snapshot: PipelineSnapshotResponse, light
         logger.warning("Lightning has no pipeline `%s` of the schedule `%s` any more.", name, schedule.name)
     else:
         pipeline.unschedule()
-    for run in depaginate(Client().list_pipeline_runs, schedule_id=schedule.id, project=schedule.project_id):
-        if not run.status.is_finished:
-            stop_forcefully(run, lightning)
+    for run in _unfinished_runs(schedule):
+        stop_forcefully(run, lightning)
     _remove(lightning, name)
 
 
@@ -174,6 +185,20 @@ def snapshot_of(schedule: ScheduleResponse) -> PipelineSnapshotResponse:
     return page.items[0]
 
 
+def _run_under_way(schedule: ScheduleResponse, lightning: Lightning) -> PipelineRunResponse | None:
+    """A run that goes on; one whose job ended without a word is recorded as failed, and isn't it."""
+    for run in _unfinished_runs(schedule):
+        status, _ = fetch_status(run, lightning, include_steps=False)
+        if status is None:
+            return run
+    return None
+
+
+def _unfinished_runs(schedule: ScheduleResponse) -> Iterator[PipelineRunResponse]:
+    runs = depaginate(Client().list_pipeline_runs, schedule_id=schedule.id, project=schedule.project_id)
+    return (run for run in runs if not run.status.is_finished)
+
+
 class _Creation:
     """A schedule in the making."""
 
@@ -194,6 +219,9 @@ class _Creation:
         self._environment = environment
         self._schedule: ScheduleResponse = snapshot.schedule
         self._name = _name(snapshot, self._schedule)
+        self._caller = Caller.find()
+        self._root = Path(source_utils.get_source_root())
+        self._hold: Hold | None = None
 
     def carry_out(self) -> dict[str, MetadataType]:
         machine = self._machine()
@@ -204,7 +232,9 @@ class _Creation:
             pipeline.schedule(schedule.cron_expression, name=schedule.name, timezone=timezone(self._settings))
         except BaseException:
             _remove(self._lightning, self._name)
+            self._let_go()
             raise
+        self._let_go()
         logger.info("Scheduled on Lightning AI: %s", pipeline.url)
         return {METADATA_ORCHESTRATOR_URL: Uri(pipeline.url)}
 
@@ -217,30 +247,44 @@ class _Creation:
 
     def _prepare(self) -> Launch:
         """Puts code and packages into the studio; on a CPU, or on what the studio runs on already."""
-        root = Path(source_utils.get_source_root())
+        packed = self._caller.root_to_pack(self._root)
         with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
-            archive = pack(Repository.open(root), Path(folder) / "code.tar.gz")
-            launch = Launcher(self._lightning, notify=logger.info).launch(self._spec(archive, root))
+            archive = pack(repository_at(packed), Path(folder) / "code.tar.gz")
+            launcher = Launcher(self._lightning, notify=logger.info, on_hold=self._take)
+            launch = launcher.launch(self._caller.adapt(self._spec(archive, packed), self._root))
         status = None
         try:
             for news in launch.follow():
                 print(news.log, end="", flush=True)
+                self._caller.update(launch, news)
                 status = news.status
         except BaseException:
             launch.stop()
+            self._take(launch.hold.over())
             raise
         launch.release()
+        self._take(launch.hold.over())
         raise_unless_succeeded(status)
         return launch
 
-    def _spec(self, archive: Archive, root: Path) -> LaunchSpec:
+    def _take(self, hold: Hold) -> None:
+        """Tells the caller what to release should we be killed: all of a studio that has no schedule yet."""
+        self._hold = hold if self._main_studio else replace(hold, release="delete")
+        self._caller.hold(self._hold)
+
+    def _let_go(self) -> None:
+        """Tells the caller that the schedule needs its studio, or that this is deleted."""
+        if self._hold is not None and not self._main_studio:
+            self._caller.hold(self._hold.over())
+
+    def _spec(self, archive: Archive, packed: Path) -> LaunchSpec:
         spec = base_spec(
             self._snapshot,
             self._stack,
             self._settings,
             self._environment,
             archive,
-            root,
+            packed,
             machines=(),
             owner=f"ZenML schedule {self._schedule.name}",
             command=_KEEP,
@@ -269,16 +313,15 @@ class _Creation:
             STUDIO_URL: url,
             MACHINE: machine.name,
             TEAMSPACE: f"{self._lightning.owner}/{self._lightning.teamspace}",
+            **settings_to_pass_on(),
         }
-        if SETTINGS in os.environ:
-            environment[SETTINGS] = os.environ[SETTINGS]
         # It would hold for longer than the schedule and open more than its token does.
         environment.pop("ZENML_STORE_API_KEY", None)
         return Pipeline.create(
             self._lightning,
             studio,
             name=self._name,
-            command=_command(launch.id, hold.python, self._snapshot.id),
+            command=_command(launch.id, hold.python, self._snapshot.id, self._caller.inside(self._root)),
             machine=machine,
             environment=environment,
             interruptible=settings.interruptible,
@@ -287,11 +330,12 @@ class _Creation:
         )
 
 
-def _command(launch_id: str, python: str, snapshot_id: object) -> str:
+def _command(launch_id: str, python: str, snapshot_id: object, source_root: str) -> str:
     """Bash that makes of a job's copy of the home what a launch makes of the studio's, and starts `scheduled` there."""
     folder, executables = shlex.quote(f".lightning_zenml/launches/{launch_id}"), PurePosixPath(python).parent
+    code = shlex.quote(str(PurePosixPath("code", source_root)))
     return (
-        f'export {LAUNCH_DIR}="$HOME"/{folder} && export {CODE}="${LAUNCH_DIR}/code" && cd "${CODE}"\n'
+        f'export {LAUNCH_DIR}="$HOME"/{folder} && export {CODE}="${LAUNCH_DIR}"/{code} && cd "${CODE}"\n'
         f'export PATH={shlex.quote(str(executables))}:"$PATH"\n'
         "unset UV_LIGHTNING_VIRTUALENV_ROOT\n"
         f"exec {shlex.quote(python)} -m lightning_zenml.orchestrator.scheduled --snapshot-id {snapshot_id}\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import tempfile
@@ -25,14 +24,13 @@ from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.machines import Catalog
 from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.launch.studio import Studio
-from lightning_zenml.orchestrator.context import SETTINGS
+from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.placement import Placement
 from lightning_zenml.orchestrator.provenance import GITHUB
 from lightning_zenml.orchestrator.submitted import fail, settings_credentials
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
-from lightning_zenml.settings import CREDENTIALS
 
 if TYPE_CHECKING:
     from zenml.config import DockerSettings
@@ -151,7 +149,7 @@ def submit(
     machines = studio_machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
         packed = caller.root_to_pack(root)
-        archive = pack(_repository(packed), Path(folder) / "code.tar.gz")
+        archive = pack(repository_at(packed), Path(folder) / "code.tar.gz")
         spec = launch_spec(snapshot, stack, run, settings, environment, archive, packed, machines)
         launch = Launcher(lightning, notify=logger.info, on_hold=caller.hold).launch(caller.adapt(spec, root))
     caller.launched(launch, archive.sha256)
@@ -235,10 +233,7 @@ def base_spec(
     """
     docker_settings = [snapshot.pipeline_configuration.docker_settings]
     docker_settings += [step.config.docker_settings for step in snapshot.step_configurations.values()]
-    variables = {**environment, **settings.environment}
-    if SETTINGS in os.environ:
-        told = json.loads(os.environ[SETTINGS])
-        variables[SETTINGS] = json.dumps({name: value for name, value in told.items() if name not in CREDENTIALS})
+    variables = {**environment, **settings.environment, **settings_to_pass_on()}
     if GITHUB in os.environ:
         variables[GITHUB] = os.environ[GITHUB]
     return LaunchSpec(
@@ -294,8 +289,19 @@ def studio_machines(
     return machines
 
 
-def _repository(root: Path) -> Repository:
-    """The source root, without the folder in which ZenML keeps its keys and tokens."""
+def repository_at(root: Path) -> Repository:
+    """Opens what is to be packed, unless ZenML's keys and tokens would be packed with it.
+
+    Args:
+        root: of the code.
+
+    Returns:
+        The repository.
+
+    Raises:
+        LaunchError: if ZenML's configuration is among its files.
+        PackageError: if there is no such repository.
+    """
     repository = Repository.open(root)
     folder = Path(get_global_config_directory()).resolve()
     inside = folder.is_relative_to(root.resolve())

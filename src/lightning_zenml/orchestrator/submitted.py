@@ -96,18 +96,9 @@ def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
     """
     if elsewhere := _elsewhere(run, lightning):
         raise LaunchError(f"{elsewhere} Until then its controller stops it, if that still runs.")
-    if _is_scheduled(run):
-        if execution := _execution(run, lightning):
-            execution.stop()
-        Job.end_all(lightning, _launch_id(run))
-    else:
-        try:
-            _attach(run, lightning).stop(grace=_FORCED_GRACE)
-        except (StudioLostError, UnknownLaunchError):
-            # Its jobs may still be there.
-            Job.end_all(lightning, _launch_id(run))
-        except JobsLeftError as error:
-            logger.warning("%s", error)
+    # Without that id nothing has been launched, or its job was gone before it could tell.
+    if run.orchestrator_run_id:
+        _end(run, lightning)
     for step in _unfinished(run):
         publish_utils.publish_stopped_step_run(step.id)
     if not Client().get_pipeline_run(run.id, hydrate=False).status.is_finished:
@@ -118,6 +109,21 @@ def settings_credentials(settings: LightningOrchestratorSettings) -> dict[str, s
     """The settings that say who we are on Lightning AI, as `Credentials.resolve` takes them."""
     names = ("user_id", "api_key", "teamspace", "username", "organization")
     return {name: getattr(settings, name) for name in names}
+
+
+def _end(run: PipelineRunResponse, lightning: Lightning) -> None:
+    if _is_scheduled(run):
+        if execution := _execution(run, lightning):
+            execution.stop()
+        Job.end_all(lightning, _launch_id(run))
+        return
+    try:
+        _attach(run, lightning).stop(grace=_FORCED_GRACE)
+    except (StudioLostError, UnknownLaunchError):
+        # Its jobs may still be there.
+        Job.end_all(lightning, _launch_id(run))
+    except JobsLeftError as error:
+        logger.warning("%s", error)
 
 
 def _why_lost(run: PipelineRunResponse, lightning: Lightning) -> str | None:
