@@ -1,11 +1,13 @@
-"""The real services that integration tests stand on, one set per test worker."""
+"""What integration tests stand on: real services, one set per test worker; a payload's studio, one per test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import payload_studio
 from localcloud.stack import Stack, services
 
 
@@ -14,3 +16,22 @@ def zenml_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A real ZenML server and a real S3 server with the stack `lightning`; nothing of Lightning or GitHub."""
     with services(tmp_path_factory.mktemp("services"), lightning=False, github=False) as stack:
         yield stack
+
+
+@pytest.fixture
+def platform() -> Iterator[payload_studio.Platform]:
+    """Records what a studio sends about itself."""
+    with payload_studio.recorded_platform() as platform:
+        yield platform
+
+
+@pytest.fixture
+def studio(tmp_path: Path, platform: payload_studio.Platform) -> Iterator[payload_studio.Studio]:
+    """A home folder and a Python environment for a payload."""
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    python = payload_studio.make_environment(tmp_path / "venv")
+    studio = payload_studio.Studio(home=home, python=python, platform=platform, scratch=scratch)
+    yield studio
+    studio.end()

@@ -1,0 +1,212 @@
+"""The payload as real processes on this machine: no studio, a recorded platform, a Python environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lightning_zenml.launch import wheel
+from lightning_zenml.package.archive import pack
+from lightning_zenml.package.repository import Repository
+
+T = TypeVar("T")
+
+
+def wait_for(condition: Callable[[], T], seconds: float = 60) -> T:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+    return value
+
+
+def make_environment(venv: Path) -> Path:
+    """A Python environment that sees this one's packages, and installs into its own folder; returns its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    packages = venv / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    ours = next(path for path in sys.path if path.endswith("site-packages"))
+    (packages / "ours.pth").write_text(f"{ours}\nimport coverage; coverage.process_startup()\n")
+    shutil.copy(Path(sys.executable).parent / "uv", venv / "bin" / "uv")
+    return venv / "bin" / "python"
+
+
+@dataclass
+class Platform:
+    """Records what a studio sends about itself.
+
+    Args:
+        url: of the studio's resource.
+        requests: method, path with query, `Authorization` header and body of each.
+        refusals: statuses to answer with before a request succeeds, by method and end of the path.
+        bodies: of the answers, by end of the path.
+    """
+
+    url: str
+    requests: list[tuple[str, str, str | None, bytes]] = field(default_factory=list)
+    refusals: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    bodies: dict[str, bytes] = field(default_factory=dict)
+
+    def sent(self, method: str, end: str) -> list[tuple[str, str, str | None, bytes]]:
+        return [request for request in self.requests if request[0] == method and request[1].endswith(end)]
+
+    def answer(self, method: str, path: str) -> tuple[int, bytes]:
+        statuses = next((left for (of, end), left in self.refusals.items() if of == method and path.endswith(end)), [])
+        body = next((body for end, body in self.bodies.items() if path.endswith(end)), b"{}")
+        return (statuses.pop(0), b"") if statuses else (200, body)
+
+
+@contextmanager
+def recorded_platform() -> Iterator[Platform]:
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            record.requests.append((self.command, self.path, self.headers.get("Authorization"), sent))
+            status, body = record.answer(self.command, self.path)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_DELETE = do_PUT = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        record = Platform(f"http://127.0.0.1:{server.server_port}/v1/projects/p/cloudspaces/s")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield record
+        server.shutdown()
+        thread.join()
+
+
+@dataclass
+class Studio:
+    """A home folder with what the client uploads; calls verbs as the client does."""
+
+    home: Path
+    python: Path
+    platform: Platform
+    scratch: Path
+    log: str = ""
+
+    @property
+    def root(self) -> Path:
+        return self.home / ".lightning_zenml"
+
+    @property
+    def launch(self) -> Path:
+        return self.root / "launches/l-1"
+
+    def upload(self, launch_id: str = "l-1", **changes: Any) -> None:
+        code = self.scratch / "repository"
+        (code / "sub").mkdir(parents=True, exist_ok=True)
+        (code / "hello.txt").write_text("hello")
+        (code / "sub" / "here.txt").touch()
+        archive = pack(Repository.open(code), self.scratch / "archive.tar.gz")
+        wheel_path = wheel.repack(self.scratch)
+        for source, target in (
+            (archive.path, f"archives/{archive.sha256}"),
+            (wheel_path, f"wheels/0/{wheel_path.name}"),
+        ):
+            (self.root / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, self.root / target)
+        instructions: dict[str, Any] = {
+            "owner": "a test",
+            "archive": archive.sha256,
+            "wheel": f"wheels/0/{wheel_path.name}",
+            "packages": [],
+            "requirements": [],
+            "commands": [],
+            "command": "cat hello.txt",
+            "working_directory": ".",
+            "environment": {},
+            "timeout": None,
+            "release": "none",
+            "leased": False,
+            "on_failure": [],
+            "restarts": 0,
+            "studio": {
+                "name": "zenml-x",
+                "url": "https://lightning/x",
+                "machine": "CPU",
+                "price": 0.1,
+                "since": 0.0,
+                "cloud_url": "https://lightning",
+                "teamspace": "acme/vision",
+            },
+            "credentials": {"LIGHTNING_USER_ID": "u", "LIGHTNING_API_KEY": "k"},
+            "platform": {"url": self.platform.url, "authorization": "Basic secret"},
+        }
+        folder = self.root / "launches" / launch_id
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "env").write_text(json.dumps(instructions | changes))
+
+    def call(self, verb: str, *options: str, launch_id: str = "l-1") -> dict[str, Any]:
+        arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, launch_id, *options]
+        wheel_path = next(self.root.glob("wheels/0/*.whl"))
+        measured = {name: value for name, value in os.environ.items() if name.startswith("COV")}
+        completed = subprocess.run(
+            arguments,
+            env={
+                **measured,
+                "HOME": str(self.home),
+                "PATH": "/usr/bin:/bin",
+                # The wheel in a studio; the sources here, where coverage is measured.
+                "PYTHONPATH": str(Path(wheel.__file__).parents[2] if measured else wheel_path),
+                "UV_LIGHTNING_VIRTUALENV_ROOT": "/nowhere",
+                "UV_OFFLINE": "1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert completed.returncode == 0, completed.stderr
+        answer: dict[str, Any] = json.loads(completed.stdout)
+        return answer
+
+    def start(self, **changes: Any) -> None:
+        self.upload(**changes)
+        assert self.call("start")["started"]
+
+    def finish(self, launch_id: str = "l-1") -> dict[str, Any]:
+        """Follows to the end; the final status."""
+        offset = 0
+
+        def status() -> dict[str, Any] | None:
+            nonlocal offset
+            answer = self.call("read", "--log-offset", str(offset), launch_id=launch_id)
+            self.log += answer["log"]
+            offset = answer["log_offset"]
+            finished = answer["status"] and answer["status"]["phase"] == "finished" and not answer["more"]
+            return answer["status"] if finished else None
+
+        status_now = wait_for(status)
+        assert status_now is not None
+        self.call("leave", launch_id=launch_id)
+        return status_now
+
+    def end(self) -> None:
+        """Nobody follows any more; waits until nothing of the payload is left."""
+        for folder in (self.root / "launches").glob("*"):
+            (folder / "left").touch()
+            wait_for(lambda folder=folder: not is_alive(folder / "pid"))
+
+
+def is_alive(pid_file: Path) -> bool:
+    try:
+        os.kill(int(pid_file.read_text()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
