@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import http
+import http.client
 import json
 import threading
 import time
@@ -29,36 +32,54 @@ class Platform:
 
     def keep_alive(self) -> None:
         """Counts as activity: a studio sleeps after ten idle minutes."""
-        self._send("POST", "/keep-alive", {})
+        self._send("POST", f"{self.url}/keep-alive", {})
 
     def stop(self) -> None:
         """Stops the machine, and with it this very program."""
-        self._send("POST", "/stop")
+        self._end("POST", f"{self.url}/stop")
 
     def delete(self) -> None:
         """Deletes the studio, and with it this very program."""
-        self._send("DELETE", "")
+        self._end("DELETE", self.url)
 
     def end_jobs(self, launch_id: str) -> None:
-        """Deletes the Lightning jobs of a launch that have not ended; see `lightning_zenml.launch.job.Job.end_all`."""
+        """Deletes the Lightning jobs of a launch that have not ended; see `lightning_zenml.launch.job.Job.end_all`.
+
+        Raises:
+            Exception: of what failed, once all has been tried; one that may pass rather than a refusal.
+        """
         project = self.url.rpartition("/cloudspaces/")[0]
+        failed: list[Exception] = []
         for kind, query, field in (
             ("jobs", "?standalone=true", "jobs"),
             ("multi-machine-jobs", "", "multiMachineJobs"),
         ):
-            for job in self._get(f"{project}/{kind}{query}").get(field) or ():
+            try:
+                found = json.loads(self._send("GET", f"{project}/{kind}{query}")).get(field) or ()
+            except Exception as error:
+                failed.append(error)
+                continue
+            for job in found:
                 ended = (job.get("state") or "").rpartition("_STATE_")[2].lower() in _ENDED
-                if not ended and f"/jobs/{launch_id}" in (job["spec"].get("command") or ""):
-                    send("DELETE", f"{project}/{kind}/{job['id']}", headers={"Authorization": self.authorization})
+                if ended or f"/jobs/{launch_id}" not in ((job.get("spec") or {}).get("command") or ""):
+                    continue
+                try:
+                    self._end("DELETE", f"{project}/{kind}/{job['id']}")
+                except Exception as error:
+                    failed.append(error)
+        if failed:
+            raise min(failed, key=_is_refused)
 
-    def _get(self, url: str) -> dict[str, Any]:
-        headers = {"Authorization": self.authorization}
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:  # noqa: S310
-            found: dict[str, Any] = json.load(answer)
-            return found
+    def _end(self, method: str, url: str) -> None:
+        try:
+            self._send(method, url)
+        except urllib.error.HTTPError as error:
+            # Somebody was faster: the end we want.
+            if error.code != http.HTTPStatus.NOT_FOUND:
+                raise
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
-        send(method, self.url + path, headers={"Authorization": self.authorization}, body=body)
+    def _send(self, method: str, url: str, body: Mapping[str, Any] | None = None) -> bytes:
+        return send(method, url, headers={"Authorization": self.authorization}, body=body)
 
 
 def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any] | bytes | None = None) -> bytes:
@@ -75,6 +96,7 @@ def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str
 
     Raises:
         OSError: no success within the tries (an `urllib.error.HTTPError` is one).
+        http.client.HTTPException: what came was no whole answer, each time.
     """
     request = urllib.request.Request(  # noqa: S310 - the client gave the URL
         url,
@@ -87,7 +109,7 @@ def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
                 content: bytes = answer.read()
                 return content
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             if _is_refused(error) or attempt == _TRIES - 1:
                 raise
             time.sleep(0.5 * 2**attempt)
@@ -98,24 +120,24 @@ def insist(call: Callable[[], None], *, pause: float = 60, times: int = 30) -> N
     """Makes a call that must not fail for good, through outages far longer than `send` sits out.
 
     Args:
-        call: raises an OSError when it failed.
+        call: raises when it failed; whatever it is but a refusal may pass, answers that make no sense too.
         pause: seconds between two tries.
         times: tries.
 
     Raises:
-        OSError: refused, or failed each time.
+        Exception: refused, or failed each time.
     """
     for left in reversed(range(times)):
         try:
             return call()
-        except OSError as error:
+        except Exception as error:
             if _is_refused(error) or not left:
                 raise
             time.sleep(pause)
     return None
 
 
-def _is_refused(error: OSError) -> bool:
+def _is_refused(error: Exception) -> bool:
     return isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429
 
 
@@ -153,4 +175,6 @@ class Heartbeat:
     def _tell(self, text: str) -> None:
         if text not in self._warned:
             self._warned.add(text)
-            self._warn(f"Keeping the studio awake failed once: {text}")
+            # A full disk takes no warning, and is no reason to fall asleep.
+            with contextlib.suppress(OSError):
+                self._warn(f"Keeping the studio awake failed once: {text}")

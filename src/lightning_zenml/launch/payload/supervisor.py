@@ -141,14 +141,21 @@ class Supervisor:
         deadline = time.monotonic() + _FOLLOWER_PATIENCE
         while self._folder.followed(_FOLLOWED_WITHIN) and time.monotonic() < deadline:
             time.sleep(0.5)
-        if self._folder.jobs.exists():
-            insist(lambda: self._platform.end_jobs(self._folder.path.name))
-        stops = self._do["release"] == "stop"
-        lease.release(self._folder.root, launch_id=self._folder.path.name, closing=stops)
-        if self._do["release"] == "delete":
-            insist(self._platform.delete)
-        elif stops:
-            insist(self._platform.stop)
+        try:
+            if self._folder.jobs.exists():
+                insist(lambda: self._platform.end_jobs(self._folder.path.name))
+        finally:
+            self._release_studio()
+
+    def _release_studio(self) -> None:
+        policy = self._do["release"]
+        try:
+            lease.release(self._folder.root, launch_id=self._folder.path.name, closing=policy == "stop")
+        finally:
+            if policy == "delete":
+                insist(self._platform.delete)
+            elif policy == "stop":
+                insist(self._platform.stop)
 
     def _supervise(self, log: Any) -> None:
         self._record("installing")
