@@ -210,3 +210,16 @@ def is_alive(pid_file: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for doesn't."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
+def parent(pid: int) -> int:
+    """The process that started another."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

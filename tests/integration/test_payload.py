@@ -182,3 +182,20 @@ def test_the_lease_of_a_closing_studio_holds_a_little_longer(tmp_path: Path) -> 
     lease.acquire(tmp_path, launch_id="a", owner="Ada")
     lease.release(tmp_path, launch_id="a", closing=True)
     assert not lease.acquire(tmp_path, launch_id="b", owner="Bob")["acquired"]
+
+
+def test_a_lease_is_not_given_back_on_a_later_start_of_the_machine(tmp_path: Path) -> None:
+    lease.acquire(tmp_path, launch_id="a", owner="Ada")
+    lease.release(tmp_path, launch_id="a", closing=True)
+    held = json.loads((tmp_path / "lease.json").read_text())
+    (tmp_path / "lease.json").write_text(json.dumps(held | {"machine": "an earlier start"}))
+    assert not lease.release(tmp_path, launch_id="a", closing=True)
+
+
+def test_only_who_has_the_lease_renews_it(tmp_path: Path) -> None:
+    assert not lease.renew(tmp_path, launch_id="a")
+    lease.acquire(tmp_path, launch_id="a", owner="Ada")
+    assert lease.renew(tmp_path, launch_id="a")
+    assert not lease.renew(tmp_path, launch_id="b")
+    lease.release(tmp_path, launch_id="a", closing=True)
+    assert not lease.renew(tmp_path, launch_id="a")

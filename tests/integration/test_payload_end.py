@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
-from payload_studio import Studio, wait_for
+from payload_studio import Studio, is_running, parent, wait_for
 
 LEFT_A_JOB = """echo '{"token": "l-1-train"}' > ../jobs.jsonl"""
 
@@ -38,3 +39,35 @@ def test_the_studio_is_released_though_its_jobs_cannot_be_ended(
     studio.start(command=LEFT_A_JOB, release=policy)
     studio.call("leave")
     wait_for(lambda: studio.platform.sent(method, end))
+
+
+def test_another_process_with_the_supervisors_id_is_not_taken_for_it(studio: Studio) -> None:
+    studio.start(command="touch ../up; while test ! -e ../on; do sleep 0.1; done")
+    wait_for((studio.launch / "up").exists)
+    pid = studio.launch / "pid"
+    supervisor = pid.read_text()
+    with subprocess.Popen(["sleep", "300"]) as stranger:
+        pid.write_text(str(stranger.pid))
+        assert studio.call("peek")["alive"] is False
+        assert studio.call("stop") == {"stopping": False}
+        assert stranger.poll() is None
+        stranger.kill()
+    pid.write_text(supervisor)
+    assert studio.call("peek")["alive"] is True
+    (studio.launch / "on").touch()
+    assert studio.finish()["exit_code"] == 0
+
+
+def test_a_studio_that_another_launch_has_by_now_is_left_alone(studio: Studio) -> None:
+    studio.upload(leased=True, release="stop", command="touch ../up; while test ! -e ../on; do sleep 0.1; done")
+    studio.call("lease")
+    studio.call("start")
+    wait_for((studio.launch / "up").exists)
+    guardian = parent(int((studio.launch / "pid").read_text()))
+    assert studio.call("unlease") == {"released": True}
+    assert studio.call("lease", launch_id="l-2") == {"acquired": True}
+    studio.call("leave")
+    (studio.launch / "on").touch()
+    wait_for(lambda: not is_running(guardian))
+    assert not studio.platform.sent("POST", "/stop")
+    assert studio.call("unlease", launch_id="l-2") == {"released": True}

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_zenml.launch.payload.process import identity
+
 ROOT = Path(".lightning_zenml")
 """Relative to the studio's home."""
 TITLE = "==> "
@@ -75,6 +77,11 @@ class LaunchFolder:
     def pid(self) -> Path:
         """Process id of the supervisor."""
         return self.path / "pid"
+
+    @property
+    def identity(self) -> Path:
+        """Tells the supervisor from another process that has its id by now."""
+        return self.path / "identity"
 
     @property
     def session(self) -> Path:
@@ -158,10 +165,14 @@ class LaunchFolder:
         """The process id of the supervisor while it lives."""
         try:
             pid = int(self.pid.read_text())
-            os.kill(pid, 0)
+            return pid if identity(pid) == self.identity.read_text() else None
         except (OSError, ValueError):
             return None
-        return pid
+
+    def write_supervisor(self) -> None:
+        """From now on this process is the supervisor."""
+        self.identity.write_text(identity())
+        self.pid.write_text(str(os.getpid()))
 
     def followed(self, within: float) -> bool:
         """Whether a client read the record within the last seconds and has not left."""

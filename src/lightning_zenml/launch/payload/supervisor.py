@@ -51,11 +51,10 @@ def _guard(folder: LaunchFolder) -> None:
     if pid == 0:
         supervisor.run()
         os._exit(0)
-    folder.pid.write_text(str(pid))
     _, wait_status = os.waitpid(pid, 0)
     if wait_status != 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        folder.pid.write_text(str(os.getpid()))
+        folder.write_supervisor()
         if folder.session.exists():
             kill(int(folder.session.read_text()))
         supervisor.finish(
@@ -95,6 +94,7 @@ class Supervisor:
             heartbeat = Heartbeat(_HEARTBEAT, self._beats(), lambda text: _say(log, text))
             heartbeat.start()
             try:
+                self._folder.write_supervisor()
                 self._supervise(log)
             except _Stop:
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -150,7 +150,10 @@ class Supervisor:
     def _release_studio(self) -> None:
         policy = self._do["release"]
         try:
-            lease.release(self._folder.root, launch_id=self._folder.path.name, closing=policy == "stop")
+            released = lease.release(self._folder.root, launch_id=self._folder.path.name, closing=policy == "stop")
+            if self._do["leased"] and not released:
+                # The client gave it back, or somebody took it when it was not renewed: not ours any more.
+                policy = "none"
         finally:
             if policy == "delete":
                 insist(self._platform.delete)
@@ -275,8 +278,7 @@ class Supervisor:
     def _beats(self) -> list[Any]:
         beats: list[Any] = [self._platform.keep_alive]
         if self._do["leased"]:
-            name, owner = self._folder.path.name, self._do["owner"]
-            beats.append(lambda: lease.acquire(self._folder.root, launch_id=name, owner=owner))
+            beats.append(lambda: lease.renew(self._folder.root, launch_id=self._folder.path.name))
         return beats
 
     def _record(self, phase: str) -> None:
