@@ -176,9 +176,9 @@ class Studio:
         answer: dict[str, Any] = json.loads(completed.stdout)
         return answer
 
-    def start(self, **changes: Any) -> None:
-        self.upload(**changes)
-        assert self.call("start")["started"]
+    def start(self, launch_id: str = "l-1", **changes: Any) -> None:
+        self.upload(launch_id, **changes)
+        assert self.call("start", launch_id=launch_id)["started"]
 
     def finish(self, launch_id: str = "l-1") -> dict[str, Any]:
         """Follows to the end; the final status."""

@@ -44,6 +44,11 @@ class LaunchFolder:
         return self.path / "env"
 
     @property
+    def bundle(self) -> Path:
+        """What the client uploads, instructions among it, until it is unpacked; see `lightning_zenml.launch.bundle`."""
+        return self.path / "bundle.tar"
+
+    @property
     def description(self) -> Path:
         """What another client must know to take over the launch, see `Hold` and `Meter` of a launch; no secret."""
         return self.path / "launch.json"
@@ -70,7 +75,7 @@ class LaunchFolder:
 
     @property
     def lock(self) -> Path:
-        """A folder that exists once the launch was started."""
+        """A folder that exists once the launch was started, or stopped before that."""
         return self.path / "lock"
 
     @property
@@ -95,7 +100,7 @@ class LaunchFolder:
 
     @property
     def grace(self) -> Path:
-        """Seconds between SIGTERM and SIGKILL when the launch is stopped."""
+        """Exists once the launch is to be stopped: seconds between SIGTERM and SIGKILL."""
         return self.path / "grace"
 
     @property
@@ -116,6 +121,19 @@ class LaunchFolder:
     def archive(self, sha256: str) -> Path:
         """Where the archive of that digest lies."""
         return self.root / "archives" / sha256
+
+    def take_lock(self) -> bool:
+        """Whether nobody had it before."""
+        try:
+            self.lock.mkdir()
+        except FileExistsError:
+            return False
+        return True
+
+    def discard_secrets(self) -> None:
+        """Removes what no supervisor is going to read and remove."""
+        self.bundle.unlink(missing_ok=True)
+        self.instructions.unlink(missing_ok=True)
 
     def write_status(self, status: dict[str, Any]) -> None:
         """Replaces `status.json` at once, never half."""
@@ -182,12 +200,15 @@ class LaunchFolder:
 
 
 def prune(root: Path, *, keep: str) -> None:
-    """Removes all but the newest launches and archives; those in use stay."""
-    launches = [path for path in (root / "launches").iterdir() if not LaunchFolder(root, path).kept.exists()]
-    launches = sorted(launches, key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in launches[_KEPT:]:
-        if path.name != keep and LaunchFolder(root, path).supervisor_pid() is None:
-            shutil.rmtree(path, ignore_errors=True)
+    """Removes all but the newest launches and archives, and what was uploaded in vain; those in use stay."""
+    launches = [LaunchFolder(root, path) for path in (root / "launches").iterdir()]
+    launches = sorted(launches, key=lambda folder: folder.path.stat().st_mtime, reverse=True)
+    for folder in launches:
+        if folder.path.name != keep and folder.supervisor_pid() is None:
+            folder.discard_secrets()
+    for folder in [folder for folder in launches if not folder.kept.exists()][_KEPT:]:
+        if folder.path.name != keep and folder.supervisor_pid() is None:
+            shutil.rmtree(folder.path, ignore_errors=True)
     archives = sorted((root / "archives").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in archives[_KEPT:]:
         path.unlink(missing_ok=True)

@@ -24,7 +24,10 @@ def acquire(root: Path, *, launch_id: str, owner: str) -> dict[str, Any]:
         holder = _read(root)
         if holder and holder["launch"] != launch_id and _holds(holder):
             return {"acquired": False, "launch": holder["launch"], "owner": holder["owner"]}
-        _write(root, {"launch": launch_id, "owner": owner, "heartbeat": time.time(), "machine": machine(), "closing": False})
+        _write(
+            root,
+            {"launch": launch_id, "owner": owner, "heartbeat": time.time(), "machine": machine(), "closing": False},
+        )
         return {"acquired": True}
 
 

@@ -44,13 +44,21 @@ def detach(folder: LaunchFolder) -> None:
 
 def _guard(folder: LaunchFolder) -> None:
     """Waits for the supervisor; when that dies of something else than its own end, finishes in its place."""
-    supervisor = Supervisor(folder, json.loads(folder.instructions.read_text()))
-    folder.instructions.unlink()
+    try:
+        instructions = json.loads(folder.instructions.read_text())
+    except FileNotFoundError:
+        # Whoever stops a launch that has not begun takes them away.
+        return
+    supervisor = Supervisor(folder, instructions)
+    folder.instructions.unlink(missing_ok=True)
     folder.description.write_text(json.dumps(supervisor.description()))
+    # Until the supervisor listens, a request to stop waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = os.fork()
     if pid == 0:
         supervisor.run()
         os._exit(0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _, wait_status = os.waitpid(pid, 0)
     if wait_status != 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -95,9 +103,11 @@ class Supervisor:
             heartbeat.start()
             try:
                 self._folder.write_supervisor()
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+                if self._folder.grace.exists():
+                    _raise_stop()
                 self._supervise(log)
             except _Stop:
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
                 self._end_session()
                 self.finish(stopped=True)
             except Exception as error:
@@ -302,4 +312,5 @@ def _say(log: Any, text: str) -> None:
 
 
 def _raise_stop(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Stop
