@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -153,8 +153,8 @@ class Studio:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "env").write_text(json.dumps(instructions | changes))
 
-    def call(self, verb: str, *options: str, launch_id: str = "l-1") -> dict[str, Any]:
-        arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, launch_id, *options]
+    def call(self, verb: str, *options: str, launch_id: str = "l-1", under: Sequence[str] = ()) -> dict[str, Any]:
+        arguments = [*under, str(self.python), "-m", "lightning_zenml.launch.payload", verb, launch_id, *options]
         wheel_path = next(self.root.glob("wheels/0/*.whl"))
         measured = {name: value for name, value in os.environ.items() if name.startswith("COV")}
         completed = subprocess.run(

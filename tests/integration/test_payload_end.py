@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 
 import pytest
+
 from payload_studio import Studio, is_running, parent, wait_for
 
 LEFT_A_JOB = """echo '{"token": "l-1-train"}' > ../jobs.jsonl"""
 
 
-def running_jobs(*ids: str) -> bytes:
+def running_jobs(*names: str) -> bytes:
     command = "bash .lightning_zenml/jobs/l-1-train"
-    jobs = [{"id": id, "state": "JOB_STATE_RUNNING", "spec": {"command": command}} for id in ids]
+    jobs = [{"id": name, "state": "JOB_STATE_RUNNING", "spec": {"command": command}} for name in names]
     return json.dumps({"jobs": [{"id": "somebody's", "state": "JOB_STATE_RUNNING"}, *jobs]}).encode()
 
 
@@ -71,3 +73,18 @@ def test_a_studio_that_another_launch_has_by_now_is_left_alone(studio: Studio) -
     wait_for(lambda: not is_running(guardian))
     assert not studio.platform.sent("POST", "/stop")
     assert studio.call("unlease", launch_id="l-2") == {"released": True}
+
+
+@pytest.mark.parametrize("moment", ["at the start", "at the end"])
+def test_a_full_disk_releases_the_studio(studio: Studio, moment: str) -> None:
+    full = ["prlimit", "--fsize=0"] if moment == "at the start" else []
+    studio.upload(release="delete", command="touch ../up; while test ! -e ../on; do sleep 0.1; done")
+    studio.call("start", under=full)
+    studio.call("leave")
+    if moment == "at the end":
+        wait_for((studio.launch / "up").exists)
+        supervisor = int((studio.launch / "pid").read_text())
+        for pid in (supervisor, parent(supervisor)):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+        (studio.launch / "on").touch()
+    wait_for(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from lightning_zenml.launch.payload import lease, supervisor
+from lightning_zenml.launch.payload import guardian, lease
 from lightning_zenml.launch.payload.folder import LaunchFolder, prune
 
 
@@ -56,7 +56,7 @@ def _start(folder: LaunchFolder) -> dict[str, object]:
     # Whoever starts it follows it, until it says that it leaves or is not heard of for a while.
     folder.follower.touch()
     prune(folder.root, keep=folder.path.name)
-    supervisor.detach(folder)
+    guardian.detach(folder)
     return {"started": True, "again": False}
 
 

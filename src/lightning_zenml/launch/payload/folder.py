@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ TITLE = "==> "
 """Begins a line of the log that opens a new part of it."""
 _KEPT = 20
 _CHUNK = 256 * 1024
+_FOLLOWED_WITHIN = 90.0
+"""Seconds since the last read in which a client still counts as following."""
+_READ_OUT = 4 * 3600.0
+"""Seconds that a client may go on reading after the end: some 4 GB of log."""
 
 
 @dataclass(frozen=True)
@@ -192,11 +197,23 @@ class LaunchFolder:
         self.identity.write_text(identity())
         self.pid.write_text(str(os.getpid()))
 
-    def followed(self, within: float) -> bool:
-        """Whether a client read the record within the last seconds and has not left."""
+    def wait_until_unfollowed(
+        self, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Waits while a client follows: one that reads, however long, releases the studio itself when it has read all.
+
+        Args:
+            clock: seconds since the epoch.
+            sleep: takes seconds.
+        """
+        deadline = clock() + _READ_OUT
+        while self._followed_at(now := clock()) and now < deadline:
+            sleep(0.5)
+
+    def _followed_at(self, now: float) -> bool:
         if self.left.exists() or not self.follower.exists():
             return False
-        return time.time() - self.follower.stat().st_mtime < within
+        return now - self.follower.stat().st_mtime < _FOLLOWED_WITHIN
 
 
 def prune(root: Path, *, keep: str) -> None:

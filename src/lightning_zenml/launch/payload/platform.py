@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _TRIES = 5
+_LAST_BEAT = 5.0
+"""Seconds for a beat that is under way when they end: a lease must not be renewed after it was given back."""
 _ENDED = frozenset({"completed", "failed", "stopped", "deleted"})
 
 
@@ -153,19 +155,23 @@ class Heartbeat:
     def __init__(self, period: float, calls: list[Callable[[], object]], warn: Callable[[str], None]) -> None:
         self._period, self._calls, self._warn = period, calls, warn
         self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
         self._warned: set[str] = set()
 
     def start(self) -> None:
         """Beats for the first time at once."""
-        threading.Thread(target=self._beat, daemon=True).start()
+        self._thread.start()
 
     def end(self) -> None:
-        """No more beats."""
+        """No more beats; one that hangs is not waited for."""
         self._ended.set()
+        self._thread.join(timeout=_LAST_BEAT)
 
     def _beat(self) -> None:
         while not self._ended.is_set():
             for call in self._calls:
+                if self._ended.is_set():
+                    return
                 try:
                     call()
                 except Exception as error:

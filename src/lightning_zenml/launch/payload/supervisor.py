@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,64 +15,14 @@ from typing import Any
 from lightning_zenml.launch.payload import install, lease
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
 from lightning_zenml.launch.payload.platform import Heartbeat, Platform, insist
-from lightning_zenml.launch.payload.session import Ended, Session, kill
+from lightning_zenml.launch.payload.session import Ended, Session
 
 _HEARTBEAT = 30.0
-_FOLLOWED_WITHIN = 90.0
-"""Seconds since the last read in which a client still counts as following."""
-_FOLLOWER_PATIENCE = 120.0
-"""Seconds that a client which follows has for releasing the studio itself."""
 _CRASHES = frozenset({128 + signal.SIGABRT, 128 + signal.SIGBUS, 128 + signal.SIGKILL, 128 + signal.SIGSEGV})
 _ON_FAILURE = 600.0
 """Seconds that the launch's `on_failure` may take."""
 _OUTPUT = 4000
 """Characters of output that a failure carries."""
-
-
-def detach(folder: LaunchFolder) -> None:
-    """Starts the supervisor and a guardian over it, both independent of the calling session."""
-    if os.fork():
-        return
-    os.setsid()
-    own_log = os.open(folder.path / "payload.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for descriptor, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, own_log), (2, own_log)):
-        os.dup2(source, descriptor)
-    _guard(folder)
-    os._exit(0)
-
-
-def _guard(folder: LaunchFolder) -> None:
-    """Waits for the supervisor; when that dies of something else than its own end, finishes in its place."""
-    try:
-        instructions = json.loads(folder.instructions.read_text())
-    except FileNotFoundError:
-        # Whoever stops a launch that has not begun takes them away.
-        return
-    supervisor = Supervisor(folder, instructions)
-    folder.instructions.unlink(missing_ok=True)
-    folder.description.write_text(json.dumps(supervisor.description()))
-    # Until the supervisor listens, a request to stop waits.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    pid = os.fork()
-    if pid == 0:
-        supervisor.run()
-        os._exit(0)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    _, wait_status = os.waitpid(pid, 0)
-    if wait_status != 0:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        folder.write_supervisor()
-        if folder.session.exists():
-            kill(int(folder.session.read_text()))
-        supervisor.finish(
-            failure={
-                "phase": "running",
-                "message": "The supervisor of the launch died; the machine may have run out of memory.",
-            },
-            report=True,
-        )
-    folder.pid.unlink(missing_ok=True)
-    supervisor.release()
 
 
 class _Stop(Exception):  # noqa: N818 - a signal, not an error
@@ -111,6 +60,7 @@ class Supervisor:
                 self._end_session()
                 self.finish(stopped=True)
             except Exception as error:
+                self._end_session()
                 self.finish(
                     failure={"phase": "installing", "message": f"{type(error).__name__}: {error}"},
                     report=True,
@@ -147,14 +97,15 @@ class Supervisor:
         self._folder.write_status({"phase": "finished", "exit_code": exit_code, "failure": failure, "stopped": stopped})
 
     def release(self) -> None:
-        """Gives back lease and studio, unless a client that follows does it within its patience."""
-        deadline = time.monotonic() + _FOLLOWER_PATIENCE
-        while self._folder.followed(_FOLLOWED_WITHIN) and time.monotonic() < deadline:
-            time.sleep(0.5)
+        """Ends the launch's jobs, gives back lease and studio, unless a client that follows does all that."""
+        heartbeat = Heartbeat(_HEARTBEAT, self._beats(), lambda text: print(text, file=sys.stderr))
+        heartbeat.start()
         try:
+            self._folder.wait_until_unfollowed()
             if self._folder.jobs.exists():
                 insist(lambda: self._platform.end_jobs(self._folder.path.name))
         finally:
+            heartbeat.end()
             self._release_studio()
 
     def _release_studio(self) -> None:
@@ -288,7 +239,8 @@ class Supervisor:
     def _beats(self) -> list[Any]:
         beats: list[Any] = [self._platform.keep_alive]
         if self._do["leased"]:
-            beats.append(lambda: lease.renew(self._folder.root, launch_id=self._folder.path.name))
+            # First, as it is quick: over when the beats end, though the platform does not answer.
+            beats.insert(0, lambda: lease.renew(self._folder.root, launch_id=self._folder.path.name))
         return beats
 
     def _record(self, phase: str) -> None:
