@@ -9,9 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
+
+from lightning_zenml.launch.payload.session import kill
 
 _MARKER = Path(sys.prefix) / ".lightning_zenml.json"
 """Lies in the environment itself: whatever resets the environment resets it too."""
@@ -61,13 +64,30 @@ def command(wheel: Path, specifiers: list[str]) -> list[str]:
     return arguments
 
 
-def install(arguments: list[str], *, wanted: str, code: Path, log: IO[bytes], environment: Mapping[str, str]) -> int:
-    """Runs the install in the repository; returns its exit code."""
+def install(
+    arguments: list[str], *, wanted: str, code: Path, log: IO[bytes], environment: Mapping[str, str], timeout: float
+) -> int | None:
+    """Runs the install in the repository; returns its exit code, None when the timeout (seconds) came first."""
+    deadline = time.monotonic() + timeout
 
-    def run(*command: str) -> int:
-        return subprocess.run(
-            command, cwd=code, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, check=False
-        ).returncode
+    def run(*command: str) -> int | None:
+        process = subprocess.Popen(
+            command,
+            cwd=code,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(deadline - time.monotonic())
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            # When the launch is stopped, too: packages are built by processes of their own.
+            kill(process.pid)
+            process.wait()
 
     _MARKER.unlink(missing_ok=True)
     if not _uv():

@@ -19,6 +19,8 @@ from lightning_zenml.launch.payload.session import Ended, Session
 
 _HEARTBEAT = 30.0
 _CRASHES = frozenset({128 + signal.SIGABRT, 128 + signal.SIGBUS, 128 + signal.SIGKILL, 128 + signal.SIGSEGV})
+_INSTALL = 2 * 3600.0
+"""Seconds that installing may take, with or without a timeout of the launch."""
 _ON_FAILURE = 600.0
 """Seconds that the launch's `on_failure` may take."""
 _OUTPUT = 4000
@@ -127,10 +129,10 @@ class Supervisor:
         with tarfile.open(self._folder.archive(self._do["archive"])) as archive:
             archive.extractall(self._folder.code, filter="data")
         environment = self._environment()
-        failure = self._install(log, environment)
+        deadline = time.monotonic() + (self._do["timeout"] or float("inf"))
+        failure = self._install(log, environment, deadline)
         if failure is not None:
             return self.finish(failure=failure, report=True)
-        deadline = time.monotonic() + (self._do["timeout"] or float("inf"))
         ended = self._run_session(self._do["commands"], environment, log, deadline)
         for restart in range(self._do["restarts"]):
             if ended is None or ended.at is not None or ended.exit_code not in _CRASHES:
@@ -141,8 +143,7 @@ class Supervisor:
             ended = self._run_session([], {**exported, "LIGHTNING_ZENML_RESTARTED": "1"}, log, deadline)
         if ended is None:
             self._end_session()
-            message = f"Stopped: it ran longer than its timeout of {self._do['timeout'] / 60:g} minutes."
-            return self.finish(failure={"phase": "running", "message": message}, report=True)
+            return self.finish(failure={"phase": "running", "message": self._timed_out()}, report=True)
         return self._conclude(ended)
 
     def _run_session(self, commands: list[str], environment: dict[str, str], log: Any, deadline: float) -> Ended | None:
@@ -160,7 +161,7 @@ class Supervisor:
         left = deadline - time.monotonic()
         return self._session.wait(left if left < threading.TIMEOUT_MAX else None)
 
-    def _install(self, log: Any, environment: dict[str, str]) -> dict[str, Any] | None:
+    def _install(self, log: Any, environment: dict[str, str], deadline: float) -> dict[str, Any] | None:
         specifiers = [*self._do["packages"], *self._do["requirements"]]
         if not specifiers:
             return None
@@ -170,16 +171,33 @@ class Supervisor:
             return None
         _say(log, f"Install: {' '.join(specifiers)}")
         arguments = install.command(self._wheel, specifiers)
-        exit_code = install.install(arguments, wanted=wanted, code=self._folder.code, log=log, environment=environment)
+        left = deadline - time.monotonic()
+        exit_code = install.install(
+            arguments,
+            wanted=wanted,
+            code=self._folder.code,
+            log=log,
+            environment=environment,
+            timeout=min(left, _INSTALL),
+        )
         if exit_code == 0:
             return None
+        if exit_code is not None:
+            message = f"The requirements can't be installed (exit code {exit_code})."
+        elif left <= _INSTALL:
+            message = self._timed_out()
+        else:
+            message = f"The requirements were not installed within {_INSTALL / 60:g} minutes."
         return {
             "phase": "installing",
-            "message": f"The requirements can't be installed (exit code {exit_code}).",
+            "message": message,
             "command": " ".join(arguments),
             "exit_code": exit_code,
             "output": self._folder.last_output(_OUTPUT),
         }
+
+    def _timed_out(self) -> str:
+        return f"Stopped: it ran longer than its timeout of {self._do['timeout'] / 60:g} minutes."
 
     def _conclude(self, ended: Ended) -> None:
         if ended.exit_code == 0 and (ended.whole or ended.at is None):
