@@ -45,3 +45,25 @@ def test_a_client_that_left_is_not_waited_for(tmp_path: Path) -> None:
     folder.follower.touch()
     folder.left.touch()
     folder.wait_until_unfollowed(sleep=pytest.fail)
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_a_long_log_is_read_to_its_end_wherever_its_parts_are_cut(tmp_path: Path, before: int) -> None:
+    folder = LaunchFolder(root=tmp_path, path=tmp_path)
+    written = "." * before + "\u2588" * 200_000
+    folder.log.write_text(written)
+    told, offset, more = "", 0, True
+    while more:
+        answer = folder.read(log_offset=offset, runs_offset=0)
+        told, offset, more = told + answer["log"], answer["log_offset"], answer["more"]
+    assert told == written
+
+
+def test_a_character_that_is_half_written_waits(tmp_path: Path) -> None:
+    folder = LaunchFolder(root=tmp_path, path=tmp_path)
+    whole = b"garbage \xff and " + "\u2588".encode()
+    folder.log.write_bytes(whole[:-1])
+    answer = folder.read(log_offset=0, runs_offset=0)
+    assert (answer["log"], answer["more"]) == ("garbage \ufffd and ", False)
+    folder.log.write_bytes(whole)
+    assert folder.read(log_offset=answer["log_offset"], runs_offset=0)["log"] == "\u2588"

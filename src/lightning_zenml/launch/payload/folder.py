@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import shutil
@@ -156,15 +157,15 @@ class LaunchFolder:
         alive = self.supervisor_pid() is not None
         # Status before log: a finished status must come with the whole log.
         status = self.read_status()
-        log, log_end = _tail(self.log, log_offset)
-        runs, runs_end = _tail(self.runs, runs_offset)
+        log, log_end, log_goes_on = _tail(self.log, log_offset)
+        runs, runs_end, _ = _tail(self.runs, runs_offset)
         complete = runs[: runs.rfind("\n") + 1]
         return {
             "status": status,
             "alive": alive,
             "log": log,
             "log_offset": log_end,
-            "more": log_end - log_offset >= _CHUNK,
+            "more": log_goes_on,
             "runs": [json.loads(line) for line in complete.splitlines()],
             "runs_offset": runs_end - len(runs[len(complete) :].encode()),
             "jobs": self.read_jobs(),
@@ -231,19 +232,16 @@ def prune(root: Path, *, keep: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _tail(path: Path, offset: int) -> tuple[str, int]:
-    """Text from `offset` on, and the offset behind it; a character cut at the end waits for the next read."""
+def _tail(path: Path, offset: int) -> tuple[str, int, bool]:
+    """Text from `offset` on, the offset behind it, whether there is more; a cut character waits for the next read."""
     try:
         with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
             file.seek(offset)
             data = file.read(_CHUNK)
     except FileNotFoundError:
-        return "", offset
-    for cut in range(min(4, len(data) + 1)):
-        try:
-            whole = data[: len(data) - cut]
-            return whole.decode(), offset + len(whole)
-        except UnicodeDecodeError as error:
-            if error.reason != "unexpected end of data":
-                break
-    return data.decode(errors="replace"), offset + len(data)
+        return "", offset, False
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    text = decoder.decode(data)
+    cut, _ = decoder.getstate()
+    return text, offset + len(data) - len(cut), offset + len(data) < size

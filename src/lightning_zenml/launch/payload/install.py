@@ -18,6 +18,15 @@ from lightning_zenml.launch.payload.session import kill
 
 _MARKER = Path(sys.prefix) / ".lightning_zenml.json"
 """Lies in the environment itself: whatever resets the environment resets it too."""
+_LOCAL = re.compile(
+    r"""^\s*
+    (?: (?:-e|--editable|-f|--find-links) [\s=]* )?
+    (?: [^\s@]+ \s* @ \s* )?  # name @
+    (?: file: | \. | [^-\s:;\#\[] [^\s:;\#\[]* (?: / | \.whl | \.zip | \.tar\.gz ) )
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
+"""A line of requirements that installs from a path; other URLs have a colon before their first slash."""
 
 
 def environment_without_traps(environment: Mapping[str, str]) -> dict[str, str]:
@@ -34,14 +43,21 @@ def environment_without_traps(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def digest(wheel: Path, specifiers: list[str], code: Path) -> str:
-    """Of everything that the install depends on: interpreter, wheel, specifiers, contents of requirements files."""
-    parts = [sys.executable, sys.version, wheel.parent.name, *specifiers]
-    parts += [
+    """Of everything that the install depends on: interpreter, wheel, specifiers, contents of requirements files.
+
+    Where one of them names a local path, each launch's is another: what is installed from there is that launch's code,
+    which is cleared away one day.
+    """
+    wanted = [*specifiers]
+    wanted += [
         content
         for specifier in specifiers
         if specifier.startswith("-r ")
         for content in _contents(code / specifier[3:])
     ]
+    parts = [sys.executable, sys.version, wheel.parent.name, *wanted]
+    if any(_LOCAL.search(text) for text in wanted):
+        parts.append(str(code))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
