@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,10 @@ if __name__ == "__main__":
 """
 
 
+TRIES = 6
+"""Times that the controller asks Lightning for one thing."""
+
+
 def status_of(stack: Stack, run_id: str) -> str:
     found: str = stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"]
     return found
@@ -80,6 +86,20 @@ def submit(stack: Stack, laptop: Laptop, *, seconds: float = 600) -> str:
     return run_id
 
 
+@contextmanager
+def followed(stack: Stack, laptop: Laptop) -> Iterator[str]:
+    """As `submit`, with a client that follows the run and, at its end, releases what there is; waits for the client."""
+    (laptop.folder / "run.py").write_text(HANGING.replace("SECONDS", "600"))
+    newest = "runs?sort_by=desc:created&size=1"
+    before = stack.zenml.request("GET", newest)["items"]
+    with laptop.start(sys.executable, "run.py") as client:
+        wait_for(lambda: stack.zenml.request("GET", newest)["items"] != before, 120)
+        run_id = stack.zenml.request("GET", newest)["items"][0]["id"]
+        wait_for(lambda: began(stack, run_id), 120)
+        yield run_id
+        client.communicate(timeout=120)
+
+
 def controllers(run_id: str) -> list[int]:
     """Process ids of the controllers of a run; studios' processes are this machine's, too."""
     found = []
@@ -93,17 +113,42 @@ def controllers(run_id: str) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("how", ["zenml", "supervisor"])
-def test_no_job_outlives_its_run(stack: Stack, cloud: LightningCloud, laptop: Laptop, how: str) -> None:
-    run_id = submit(stack, laptop)
-    if how == "zenml":
-        laptop.run("zenml", "pipeline", "runs", "stop", run_id, "--yes")
-    else:
-        (controller,) = controllers(run_id)
-        os.kill(parent_of(parent_of(controller)), signal.SIGKILL)
+def refuse_to_end_jobs(cloud: LightningCloud, deletions: int) -> None:
+    """Lightning stops no job, and deletes none so many times."""
+    cloud.knobs.fail += [("PUT", "/jobs/", 503, 1000), ("DELETE", "/jobs/", 503, deletions)]
+
+
+@pytest.mark.parametrize("is_followed", [False, True], ids=["alone", "followed"])
+def test_no_job_outlives_a_run_that_is_stopped(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop, is_followed: bool
+) -> None:
+    with followed(stack, laptop) if is_followed else nullcontext(submit(stack, laptop)) as run_id:
+        # The controller gives up for the step's job and for the snapshot's: whoever ends the launch has to.
+        refuse_to_end_jobs(cloud, 2 * TRIES + 1)
+        laptop.run("zenml", "pipeline", "runs", "stop", run_id, "--graceful", "--yes")
     wait_for(lambda: not cloud.running(), 120)
-    if how == "zenml":
-        wait_for(lambda: status_of(stack, run_id) == "stopped")
+    wait_for(lambda: status_of(stack, run_id) == "stopped")
+    assert ("DELETE", "/jobs/", 503, 0) in cloud.knobs.fail
+
+
+def test_no_job_outlives_a_run_that_is_stopped_by_force(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    run_id = submit(stack, laptop)
+    refuse_to_end_jobs(cloud, 1000)
+    stopped = laptop.run("zenml", "pipeline", "runs", "stop", run_id, "--yes")
+    assert "stays on and tries again" in " ".join((stopped.stdout + stopped.stderr).split())
+    assert status_of(stack, run_id) == "stopped"
+    assert any(name.endswith("-job") for name in cloud.running())
+    cloud.knobs.fail.clear()
+    wait_for(lambda: not cloud.running(), 120)
+
+
+def test_no_job_outlives_a_supervisor_that_is_killed(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    run_id = submit(stack, laptop)
+    refuse_to_end_jobs(cloud, 2)
+    (controller,) = controllers(run_id)
+    os.kill(parent_of(parent_of(controller)), signal.SIGKILL)
+    wait_for(lambda: not cloud.running(), 120)
+    wait_for(lambda: status_of(stack, run_id) == "failed")
 
 
 @pytest.mark.parametrize(("verb", "status"), [("refresh", "failed"), ("stop", "stopped")])
@@ -139,12 +184,15 @@ def test_a_killed_controller_finds_its_job_again_and_repeats_what_died_with_it(
 def test_a_step_of_the_action_runs_as_a_job_and_counts_in_the_cost(
     stack: Stack, cloud: LightningCloud, actions: Actions
 ) -> None:
+    # A job that has ended costs nothing: it spoils nothing either, when it can't be deleted.
+    refuse_to_end_jobs(cloud, 2 * TRIES)
     step = actions.step({"run.py": HANGING.replace("hang_once(600)", "pass").replace("SECONDS", "8")})
     done = step.run()
     assert done.exit_code == 0, done.log
     assert "[job] " in done.log
     assert "[after] SUM 4 hello there" in done.log
     assert {job.offer.machine.name for job in cloud.jobs if job.name.endswith("-job")} == {"T4"}
+    assert ("DELETE", "/jobs/", 503, 0) in cloud.knobs.fail
     wait_for(lambda: not cloud.running())
 
 

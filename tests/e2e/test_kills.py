@@ -81,19 +81,8 @@ class Client:
 @contextmanager
 def started(laptop: Laptop, what: str, mode: str = "sync") -> Iterator[Client]:
     (laptop.folder / "run.py").write_text(RUN)
-    with subprocess.Popen(
-        [sys.executable, "run.py", what, mode],
-        cwd=laptop.folder,
-        env=laptop.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            yield Client(laptop.stack, process)
-        finally:
-            process.kill()
+    with laptop.start(sys.executable, "run.py", what, mode) as process:
+        yield Client(laptop.stack, process)
 
 
 def lose_the_studio(cloud: LightningCloud, how: str) -> None:

@@ -66,23 +66,12 @@ def words(completed: subprocess.CompletedProcess[str]) -> str:
 
 def test_ctrl_c_leaves_the_run_and_says_how_to_stop_it(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
     before = stack.zenml.request("GET", "runs?size=1")["total"]
-    with subprocess.Popen(
-        # Tests that run in the background of a shell ignore Ctrl-C, and so would what they start.
-        ["env", "--default-signal=INT", sys.executable, "run.py"],
-        cwd=laptop.folder,
-        env=laptop.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            wait_for(lambda: stack.zenml.request("GET", "runs?size=1")["total"] > before, 180)
-            wait_for(lambda: last_run(stack)["status"] == "running", 180)
-            process.send_signal(signal.SIGINT)
-            log, _ = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    # Tests that run in the background of a shell ignore Ctrl-C, and so would what they start.
+    with laptop.start("env", "--default-signal=INT", sys.executable, "run.py") as process:
+        wait_for(lambda: stack.zenml.request("GET", "runs?size=1")["total"] > before, 180)
+        wait_for(lambda: last_run(stack)["status"] == "running", 180)
+        process.send_signal(signal.SIGINT)
+        log, _ = process.communicate(timeout=60)
 
     run = last_run(stack)
     assert process.returncode != 0

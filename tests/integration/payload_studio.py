@@ -8,27 +8,17 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from lightning_api import eventually
 from lightning_zenml.launch import wheel
 from lightning_zenml.package.archive import pack
 from lightning_zenml.package.repository import Repository
-
-T = TypeVar("T")
-
-
-def wait_for(condition: Callable[[], T], seconds: float = 60) -> T:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-    return value
 
 
 def make_environment(venv: Path) -> Path:
@@ -48,22 +38,19 @@ class Platform:
     Args:
         url: of the studio's resource.
         requests: method, path with query, `Authorization` header and body of each.
-        refusals: statuses to answer with before a request succeeds, by method and end of the path.
-        bodies: of the answers, by end of the path.
+        answers: status and JSON of the next ones by method and path in the teamspace; without any: 200.
     """
 
     url: str
     requests: list[tuple[str, str, str | None, bytes]] = field(default_factory=list)
-    refusals: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    bodies: dict[str, bytes] = field(default_factory=dict)
+    answers: dict[str, list[tuple[int, object]]] = field(default_factory=dict)
 
     def sent(self, method: str, end: str) -> list[tuple[str, str, str | None, bytes]]:
         return [request for request in self.requests if request[0] == method and request[1].endswith(end)]
 
-    def answer(self, method: str, path: str) -> tuple[int, bytes]:
-        statuses = next((left for (of, end), left in self.refusals.items() if of == method and path.endswith(end)), [])
-        body = next((body for end, body in self.bodies.items() if path.endswith(end)), b"{}")
-        return (statuses.pop(0), b"") if statuses else (200, body)
+    def answer(self, method: str, path: str) -> tuple[int, object]:
+        answers = self.answers.get(f"{method} {path.removeprefix('/v1/projects/p')}")
+        return answers.pop(0) if answers else (200, {})
 
 
 @contextmanager
@@ -72,10 +59,10 @@ def recorded_platform() -> Iterator[Platform]:
         def answer(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             record.requests.append((self.command, self.path, self.headers.get("Authorization"), sent))
-            status, body = record.answer(self.command, self.path)
+            status, told = record.answer(self.command, self.path)
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(json.dumps(told).encode())
 
         do_GET = do_POST = do_DELETE = do_PUT = answer  # noqa: N815
 
@@ -199,7 +186,7 @@ class Studio:
             finished = answer["status"] and answer["status"]["phase"] == "finished" and not answer["more"]
             return answer["status"] if finished else None
 
-        status_now = wait_for(status)
+        status_now = eventually(status)
         assert status_now is not None
         self.call("leave", launch_id=launch_id)
         return status_now
@@ -208,7 +195,7 @@ class Studio:
         """Nobody follows any more; waits until nothing of the payload is left."""
         for folder in (self.root / "launches").glob("*"):
             (folder / "left").touch()
-            wait_for(lambda folder=folder: not is_alive(folder / "pid"))
+            eventually(lambda folder=folder: not is_alive(folder / "pid"))
 
 
 def is_alive(pid_file: Path) -> bool:

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from zenml.config import ResourceSettings
 
-from lightning_zenml.launch.errors import MachineError
+from lightning_api import QUICK, eventually, lent
+from lightning_zenml.launch.errors import LaunchError, MachineError
 from lightning_zenml.launch.job import TIMED_OUT, Job, JobError, JobLostError, JobPhase, JobState
-from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Catalog, Machine
 from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.placement import Placement
-from localcloud.lightning import Knobs, LightningCloud
-
-QUICK: dict[str, Any] = {"start_seconds": 0.02, "setup_seconds": 0.02, "stop_seconds": 0.02, "collect_seconds": 0.02}
-
-
-@pytest.fixture(scope="module")
-def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LightningCloud]:
-    with LightningCloud(tmp_path_factory.mktemp("lightning")) as cloud:
-        yield cloud
+from localcloud.lightning import LightningCloud
 
 
 @pytest.fixture
 def cloud(running_cloud: LightningCloud) -> Iterator[LightningCloud]:
-    """The cloud, quick; every test must leave it with nothing running and no job."""
-    defaults = Knobs(**QUICK)
-    for name in vars(defaults):
-        setattr(running_cloud.knobs, name, getattr(defaults, name))
-    yield running_cloud
-    wait_for(lambda: not running_cloud.running())
-    assert running_cloud.refused == []
-
-
-@pytest.fixture
-def lightning(cloud: LightningCloud) -> Lightning:
-    credentials = Credentials(
-        user_id=cloud.user_id, api_key=cloud.api_key, teamspace=cloud.teamspace, organization=cloud.organization
-    )
-    return Lightning.connect(credentials, url=cloud.url)
+    with lent(running_cloud, **QUICK) as cloud:
+        yield cloud
 
 
 @pytest.fixture
@@ -66,13 +46,6 @@ def studio(cloud: LightningCloud, lightning: Lightning) -> Iterator[Studio]:
 @pytest.fixture
 def machine(lightning: Lightning) -> Machine:
     return Catalog(lightning, None).machine("CPU")
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.02)
 
 
 def end(job: Job) -> JobState:
@@ -197,7 +170,7 @@ def test_jobs_share_a_snapshot_only_where_asked(
 def test_several_machines(cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine) -> None:
     command = "echo $NODE_RANK of $WORLD_SIZE at $MASTER_ADDR; exit $NODE_RANK"
     job = Job.run(lightning, studio, name="pair", command=command, machine=machine, num_machines=2)
-    wait_for(lambda: job.state().phase.ended)
+    eventually(lambda: job.state().phase.ended)
     state = job.state()
     assert state.phase is JobPhase.FAILED
     assert set(messages(job)) <= {"0 of 2 at 127.0.0.1", "1 of 2 at 127.0.0.1"}
@@ -210,7 +183,7 @@ def test_stop_and_delete_are_harmless_twice(
     cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine, num_machines: int
 ) -> None:
     job = Job.run(lightning, studio, name="job", command="sleep 60", machine=machine, num_machines=num_machines)
-    wait_for(lambda: job.state().phase is JobPhase.RUNNING)
+    eventually(lambda: job.state().phase is JobPhase.RUNNING)
     job.stop()
     state = end(job)
     assert (state.phase, state.exit_code) == (JobPhase.STOPPED, None)
@@ -220,6 +193,30 @@ def test_stop_and_delete_are_harmless_twice(
     job.stop()
     with pytest.raises(JobLostError, match="is gone"):
         job.state()
+    assert present(cloud) == []
+
+
+@pytest.mark.parametrize("num_machines", [1, 2])
+def test_jobs_that_are_refused_keep_none_of_the_others_alive(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine, num_machines: int
+) -> None:
+    jobs = [
+        Job.run(
+            lightning,
+            studio,
+            name=name,
+            command="sleep 60",
+            machine=machine,
+            num_machines=num_machines,
+            token=f"launch-{name}",
+        )
+        for name in ("first", "second")
+    ]
+    cloud.knobs.fail.append(("DELETE", f"jobs/{jobs[0].id}$", 403, 1))
+    with pytest.raises(LaunchError, match="403"):
+        Job.end_all(lightning, "launch")
+    assert present(cloud) == ["first"]
+    Job.end_all(lightning, "launch")
     assert present(cloud) == []
 
 
@@ -235,9 +232,9 @@ def test_an_interrupted_job_says_so_and_goes_on(
         interruptible=True,
         max_run_attempts=2,
     )
-    wait_for(lambda: "here" in messages(job))
+    eventually(lambda: "here" in messages(job))
     cloud.knobs.preempt.add("spot")
-    wait_for(lambda: (state := job.state()).phase is JobPhase.RUNNING and state.attempt == 2)
+    eventually(lambda: (state := job.state()).phase is JobPhase.RUNNING and state.attempt == 2)
     assert job.state().interrupted
     job.stop()
     assert end(job).phase is JobPhase.STOPPED

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lightning_api import credentials, eventually, lent
 from lightning_zenml.launch.errors import (
     CredentialsError,
     LaunchError,
@@ -31,31 +31,15 @@ from lightning_zenml.launch.spec import KeepStudio, LaunchSpec, Phase, Status, U
 from lightning_zenml.launch.studio import Studio
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
-from localcloud.lightning import Knobs, LightningCloud
+from localcloud.lightning import LightningCloud
 
 LIMITS = Limits(start=20, setup=3, switch=20, lost_switch=20)
 
 
-@pytest.fixture(scope="module")
-def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LightningCloud]:
-    with LightningCloud(tmp_path_factory.mktemp("lightning")) as cloud:
-        yield cloud
-
-
 @pytest.fixture
 def cloud(running_cloud: LightningCloud) -> Iterator[LightningCloud]:
-    """The cloud with its knobs at their defaults; every test must leave it with nothing running."""
-    yield running_cloud
-    defaults = Knobs()
-    for name in vars(defaults):
-        setattr(running_cloud.knobs, name, getattr(defaults, name))
-    wait_for(lambda: not running_cloud.running())
-    assert running_cloud.refused == []
-
-
-@pytest.fixture
-def lightning(cloud: LightningCloud) -> Lightning:
-    return Lightning.connect(credentials(cloud), url=cloud.url)
+    with lent(running_cloud) as cloud:
+        yield cloud
 
 
 @pytest.fixture
@@ -69,23 +53,6 @@ def archive(tmp_path: Path) -> Archive:
 @pytest.fixture
 def spec(archive: Archive) -> LaunchSpec:
     return LaunchSpec(name="My Model!", owner="a test", archive=archive, command="cat hello.txt")
-
-
-def credentials(cloud: LightningCloud, **changes: Any) -> Credentials:
-    given = {
-        "user_id": cloud.user_id,
-        "api_key": cloud.api_key,
-        "teamspace": cloud.teamspace,
-        "organization": cloud.organization,
-    }
-    return Credentials(**{**given, **changes})
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
 
 
 def follow(launch: Launch) -> tuple[Status, str]:
@@ -142,7 +109,21 @@ def test_an_asynchronous_launch_ends_and_cleans_up_without_a_client(
 ) -> None:
     started = launch(lightning, replace(spec, command="sleep 1"))
     started.leave()
-    wait_for(lambda: cloud.studio(started.studio_name).deleted)
+    eventually(lambda: cloud.studio(started.studio_name).deleted)
+
+
+def test_where_lightning_refuses_the_client_the_payload_ends_the_jobs_before_its_studio(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    started = launch(lightning, replace(spec, command="touch ../jobs.jsonl"))
+    studio = Studio(lightning, id=started.hold.studio_id, name=started.studio_name, cluster=started.hold.cluster)
+    machine = Catalog(lightning, None).machine("CPU")
+    Job.run(lightning, studio, name="left", command="sleep 300", machine=machine, token=f"{started.id}-left")
+    cloud.knobs.fail.append(("DELETE", "/jobs/", 503, 8))
+    with pytest.raises(LaunchError, match="503"):
+        started.release()
+    eventually(lambda: cloud.studio(started.studio_name).deleted)
+    assert cloud.job("left").deleted is not None
 
 
 def test_the_archive_is_uploaded_once(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
@@ -151,7 +132,7 @@ def test_the_archive_is_uploaded_once(cloud: LightningCloud, lightning: Lightnin
         started = launch(lightning, replace(spec, studio_name="reused"), notify=told.append)
         assert follow(started)[0].succeeded
         started.release()
-        wait_for(lambda: not cloud.running())
+        eventually(lambda: not cloud.running())
     assert len([text for text in told if text.startswith("Uploading")]) == 1
     assert len([text for text in told if "is on reused already" in text]) == 1
 
@@ -165,7 +146,7 @@ def test_a_named_studio_is_created_and_left_stopped(
     started = launch(lightning, replace(spec, studio_name="created-here"))
     assert follow(started)[0].succeeded
     started.release()
-    wait_for(lambda: not cloud.running())
+    eventually(lambda: not cloud.running())
     assert not cloud.studio("created-here").deleted
 
 
@@ -220,7 +201,7 @@ def test_keep_studio_overrides(
     started = launch(lightning, replace(spec, studio_name=name, keep_studio=keep))
     follow(started)
     started.release()
-    wait_for(lambda: not cloud.running())
+    eventually(lambda: not cloud.running())
     assert bool(cloud.studio(name).deleted) is deleted
 
 
@@ -238,7 +219,7 @@ def test_a_second_launch_waits_for_the_lease_and_says_for_whom(
 
     thread = threading.Thread(target=second)
     thread.start()
-    wait_for(lambda: any("Ada's laptop" in text for text in told))
+    eventually(lambda: any("Ada's laptop" in text for text in told))
     assert follow(first)[0].succeeded
     first.release()
     thread.join(60)
@@ -281,14 +262,14 @@ def test_a_launch_that_has_ended_leaves_its_studio_to_whoever_started_it_again(
     name = f"again-by-{by[2:]}"
     ended = launch(lightning, replace(spec, studio_name=name))
     ended.leave()
-    wait_for(lambda: not cloud.running())
+    eventually(lambda: not cloud.running())
     if by == "a launch":
         other = launch(lightning, replace(spec, studio_name=name, command="sleep 300"))
     else:
         studio = Studio.find(lightning, name)
         assert studio is not None
         studio.start(Catalog(lightning, None).machine("CPU"))
-        wait_for(lambda: studio.state().running)
+        eventually(lambda: studio.state().running)
     asked = len(cloud.requests)
     late = Launcher(lightning).attach(ended.id)
     assert follow(late)[0].succeeded
@@ -520,7 +501,7 @@ def test_a_job_that_was_started_after_the_last_news_is_ended_too(
 def test_stop_ends_the_command_and_releases(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
     started = launch(lightning, replace(spec, command="sleep 300"))
     started.stop(grace=1)
-    wait_for(lambda: cloud.studio(started.studio_name).deleted)
+    eventually(lambda: cloud.studio(started.studio_name).deleted)
 
 
 def test_another_process_can_release_by_the_hold(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:

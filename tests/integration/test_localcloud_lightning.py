@@ -11,51 +11,26 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from lightning_api import ISOLATED, PYTHON, QUICK, Api, asked_by, eventually, sdk
 from localcloud.lightning import Knobs, LightningCloud
 from localcloud.lightning.machine import SETTING_UP
 from localcloud.lightning.sandbox import can_isolate
 from localcloud.lightning.validation import InvalidError, check, fields, sdk_folder
 
-QUICK = {"start_seconds": 0.02, "setup_seconds": 0.05, "stop_seconds": 0.02}
-ISOLATED = pytest.param(True, marks=pytest.mark.skipif(not can_isolate(), reason="may not make namespaces"))
-PYTHON = "/home/zeus/miniconda3/envs/cloudspace/bin/python"
 
-
-def eventually(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
-    return value
-
-
-class Api:
-    """The API by plain HTTP: one studio of the teamspace at a time."""
-
-    def __init__(self, cloud: LightningCloud) -> None:
-        self.cloud = cloud
-        self.session = requests.Session()
-        self.session.auth = (cloud.user_id, cloud.api_key)
-        projects = self.call("GET", "/v1/memberships", params={"filterByUserId": "true"}).json()["memberships"]
-        project = next(row["projectId"] for row in projects if row["name"] == cloud.teamspace)
-        self.project = f"/v1/projects/{project}"
-
-    def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.cloud.url + path, timeout=20, **options)
+class Studios(Api):
+    """Studios by plain HTTP."""
 
     def create(self, name: str) -> str:
-        made = self.call("POST", f"{self.project}/cloudspaces", json={"name": name})
-        assert made.status_code == 200, made.text
-        return f"{self.project}/cloudspaces/{made.json()['id']}"
+        return f"{self.project}/cloudspaces/{self.make_studio(name)}"
 
     def start(self, studio: str, machine: str = "cpu-4", *, ready: bool = True) -> None:
         started = self.call("POST", f"{studio}/start", json={"computeConfig": {"name": machine}})
@@ -86,6 +61,7 @@ class Api:
             return found if found[0]["exitCode"] != -1 else None
 
         found = eventually(results, command)
+        assert found
         return found[0]["exitCode"], "".join(result["output"] for result in found)
 
     def upload(self, base: str, path: str, content: bytes) -> None:
@@ -96,46 +72,14 @@ class Api:
             assert done.status_code == 200, done.text
 
 
-@contextmanager
-def lightning(root: Path, **knobs: Any) -> Iterator[Api]:
-    """A cloud, with the check that nothing was asked of it that it does not know, and nothing went wrong in it."""
-    with LightningCloud(root / "cloud", Knobs(**{**QUICK, **knobs})) as cloud:
-        api = Api(cloud)
-        try:
-            yield api
-        finally:
-            api.session.close()
-        assert [request.reason for request in cloud.refused] == []
+def lightning(root: Path, **knobs: Any) -> AbstractContextManager[Studios]:
+    return asked_by(Studios, root, **{"setup_seconds": 0.05, **knobs})
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
+def api(tmp_path: Path) -> Iterator[Studios]:
     with lightning(tmp_path) as api:
         yield api
-
-
-def sdk(cloud: LightningCloud, script: str, **environment: str) -> Any:
-    """Run a script with the real SDK; returns what it printed last, as JSON."""
-    prologue = "import json, os, warnings; warnings.simplefilter('ignore')\nfrom lightning_sdk import Machine, Studio\n"
-    home = cloud.root / "laptop"
-    home.mkdir(exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-c", prologue + script],
-        env={
-            **os.environ,
-            "HOME": str(home),
-            **cloud.environment,
-            "LIGHTNING_KEEPALIVE_FREQUENCY": "0.2",
-            **environment,
-        },
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def processes(mark: str) -> list[int]:
@@ -253,7 +197,7 @@ def test_stop_kills_what_runs_and_keeps_what_lies_in_the_home(tmp_path: Path, is
         assert api.run(studio, "test -s pid && python -c 'import lightning_sdk' && echo fine") == (0, "fine\n")
 
 
-def test_no_variable_of_the_host_gets_into_a_studio(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_variable_of_the_host_gets_into_a_studio(api: Studios, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "secret-of-the-host")
     monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "77")
     studio = api.create("variables")
@@ -271,7 +215,7 @@ def test_no_variable_of_the_host_gets_into_a_studio(api: Api, monkeypatch: pytes
     assert "BASH_ENV" not in variables
 
 
-def test_a_studio_without_secrets_has_no_credentials(api: Api) -> None:
+def test_a_studio_without_secrets_has_no_credentials(api: Studios) -> None:
     body = {"name": "bare", "disableSecrets": True, "seedFiles": [{"path": "a/b.txt", "contents": "seed"}]}
     made = api.call("POST", f"{api.project}/cloudspaces", json=body).json()
     studio = f"{api.project}/cloudspaces/{made['id']}"
@@ -280,7 +224,7 @@ def test_a_studio_without_secrets_has_no_credentials(api: Api) -> None:
 
 
 @pytest.mark.skipif(not can_isolate(), reason="may not make namespaces")
-def test_an_isolated_studio_sees_its_own_processes_and_files_only(api: Api, tmp_path: Path) -> None:
+def test_an_isolated_studio_sees_its_own_processes_and_files_only(api: Studios, tmp_path: Path) -> None:
     one, two = api.create("one"), api.create("two")
     (api.cloud.studio("two").home / "private").write_text("of the other")
     outside = Path(f"/opt/outside-{uuid.uuid4().hex}")
@@ -411,7 +355,7 @@ def test_idle_studios_sleep_and_keep_alives_and_sessions_keep_them_awake(tmp_pat
         eventually(lambda: api.in_use(insomniac)["phase"].endswith("STOPPED"), "stopped by force")
 
 
-def test_a_studio_that_vanishes(api: Api) -> None:
+def test_a_studio_that_vanishes(api: Studios) -> None:
     studio = api.create("gone")
     api.start(studio, ready=False)
     api.cloud.knobs.vanish.add("gone")
@@ -433,7 +377,7 @@ def test_files_uploaded_during_set_up_are_seen_late(tmp_path: Path) -> None:
         assert api.run(studio, "cat soon.txt") == (0, "soon")
 
 
-def test_paths_of_uploads_are_taken_literally_unless_told_otherwise(api: Api) -> None:
+def test_paths_of_uploads_are_taken_literally_unless_told_otherwise(api: Studios) -> None:
     studio = api.create("paths")
     home = api.cloud.studio("paths").home
     base = studio.replace("/cloudspaces/", "/artifacts/cloudspaces/")
@@ -457,7 +401,7 @@ def test_paths_of_uploads_are_taken_literally_unless_told_otherwise(api: Api) ->
     assert api.call("GET", f"{drive}/blobs/studios/other/x").status_code == 404
 
 
-def test_lost_answers_and_failures_on_demand(api: Api) -> None:
+def test_lost_answers_and_failures_on_demand(api: Studios) -> None:
     api.cloud.knobs.lose_answers.append(("POST", "/cloudspaces$"))
     with pytest.raises(requests.ConnectionError):
         api.create("lost")
@@ -483,7 +427,7 @@ def test_what_the_api_does_not_have_is_refused_and_recorded(
     tmp_path: Path, method: str, path: str, options: dict[str, Any], status: int, reason: str
 ) -> None:
     with LightningCloud(tmp_path / "cloud", Knobs(**QUICK)) as cloud:
-        api = Api(cloud)
+        api = Studios(cloud)
         answer = api.call(method, path.format(project=api.project), **options)
         api.session.close()
         assert (answer.status_code, answer.json()["details"]) == (status, [])
@@ -491,7 +435,7 @@ def test_what_the_api_does_not_have_is_refused_and_recorded(
         assert cloud.requests[-1].status == status
 
 
-def test_only_the_right_credentials_are_let_in(api: Api) -> None:
+def test_only_the_right_credentials_are_let_in(api: Studios) -> None:
     def whoami(**options: Any) -> int:
         return requests.get(f"{api.cloud.url}/v1/auth/whoami", timeout=20, **options).status_code
 
@@ -555,7 +499,7 @@ def test_nothing_is_left(tmp_path: Path, end: str, isolated: bool) -> None:
         assert sorted(path.name for path in root.iterdir()) == ["drive", "studios"]
 
 
-def test_every_operation_is_one_of_the_sdk(api: Api) -> None:
+def test_every_operation_is_one_of_the_sdk(api: Studios) -> None:
     """Method, path, query names and body model are those of the API client that lightning-sdk generates."""
     operations: dict[tuple[str, str], tuple[set[str], str | None]] = {}
     for module in (sdk_folder() / "api").glob("*_api.py"):

@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from lightning_api import ISOLATED, QUICK, Api, asked_by, eventually, exit_result, sdk
 from localcloud.lightning import Knobs, LightningCloud
-from localcloud.lightning.sandbox import can_isolate
-
-QUICK = {"start_seconds": 0.02, "setup_seconds": 0.02, "stop_seconds": 0.02, "collect_seconds": 0.02}
-ISOLATED = pytest.param(True, marks=pytest.mark.skipif(not can_isolate(), reason="may not make namespaces"))
-PYTHON = "/home/zeus/miniconda3/envs/cloudspace/bin/python"
 
 
-def eventually(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
-    return value
-
-
-class Api:
+class Jobs(Api):
     """One studio and its jobs, by plain HTTP."""
 
     def __init__(self, cloud: LightningCloud) -> None:
-        self.cloud = cloud
-        self.session = requests.Session()
-        self.session.auth = (cloud.user_id, cloud.api_key)
-        rows = self.call("GET", "/v1/memberships", params={"filterByUserId": "true"}).json()["memberships"]
-        project = next(row["projectId"] for row in rows if row["name"] == cloud.teamspace)
-        self.project = f"/v1/projects/{project}"
-        made = self.call("POST", f"{self.project}/cloudspaces", json={"name": "studio"}).json()
-        self.studio_id = made["id"]
+        super().__init__(cloud)
+        self.studio_id = self.make_studio("studio")
         self.studio = cloud.studio("studio")
-
-    def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.cloud.url + path, timeout=20, **options)
 
     def start_studio(self, command: str = "true") -> None:
         """Starts the studio and runs a command in it."""
@@ -57,7 +31,7 @@ class Api:
         body = {"command": command, "detached": True}
         session = self.call("POST", f"{studio}/execute", json=body).json()["sessionName"]
         stream = f"{studio}/execute/{session}/stream"
-        answer = eventually(lambda: ended(self.call("GET", stream).text), command)
+        answer = eventually(lambda: exit_result(self.call("GET", stream).text), command)
         assert answer["exitCode"] == 0, answer
 
     def run(self, command: str, *, name: str = "job", **spec: Any) -> dict[str, Any]:
@@ -84,47 +58,14 @@ class Api:
         return answer.text if answer.ok else None
 
 
-def ended(stream: str) -> dict[str, Any] | None:
-    result: dict[str, Any] = json.loads(stream.splitlines()[0])["result"]
-    return result if result["exitCode"] != -1 else None
-
-
-@contextmanager
-def lightning(root: Path, **knobs: Any) -> Iterator[Api]:
-    """A cloud, with the check that nothing was asked of it that it does not know, and nothing went wrong in it."""
-    with LightningCloud(root / "cloud", Knobs(**{**QUICK, **knobs})) as cloud:
-        api = Api(cloud)
-        try:
-            yield api
-        finally:
-            api.session.close()
-        assert [request.reason for request in cloud.refused] == []
+def lightning(root: Path, **knobs: Any) -> AbstractContextManager[Jobs]:
+    return asked_by(Jobs, root, **knobs)
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
+def api(tmp_path: Path) -> Iterator[Jobs]:
     with lightning(tmp_path) as api:
         yield api
-
-
-def sdk(cloud: LightningCloud, script: str) -> Any:
-    """Run a script with the real SDK; returns what it printed last, as JSON."""
-    home = cloud.root / "laptop"
-    home.mkdir(exist_ok=True)
-    prologue = (
-        "import json, time, warnings; warnings.simplefilter('ignore')\nfrom lightning_sdk import Job, Machine, Studio\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", prologue + script],
-        env={**os.environ, "HOME": str(home), **cloud.environment, "LIGHTNING_KEEPALIVE_FREQUENCY": "0.2"},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_sdk_runs_jobs(tmp_path: Path) -> None:
@@ -178,7 +119,7 @@ print(json.dumps(facts, default=str))
     }
 
 
-def test_names_are_slugified_and_changed_when_taken(api: Api) -> None:
+def test_names_are_slugified_and_changed_when_taken(api: Jobs) -> None:
     first, second = (api.run("true", name="ci-2025|09:45_a/b.py") for _ in range(2))
     assert (first["name"], second["name"]) == ("ci-2025-09-45-a-b-py", "ci-2025-09-45-a-b-py-1")
     assert first["id"].startswith("job_")
@@ -188,7 +129,7 @@ def test_names_are_slugified_and_changed_when_taken(api: Api) -> None:
     assert api.call("GET", f"{api.project}/jobs/find", params={"name": second["name"]}).status_code == 501
 
 
-def test_the_first_failing_command_ends_the_job_and_no_exit_code_is_told(api: Api) -> None:
+def test_the_first_failing_command_ends_the_job_and_no_exit_code_is_told(api: Jobs) -> None:
     job = api.wait(api.run("echo before; false; echo after"))
     assert job["state"] == "failed"
     assert api.cloud.job("job").log == "+ lightning\nbefore\n"
@@ -229,7 +170,7 @@ def test_jobs_of_one_run_share_the_first_snapshot(tmp_path: Path) -> None:
     assert logs == {"a": "first", "b": "first", "c": "second", "d": "second"}
 
 
-def test_a_job_sees_nothing_that_its_studio_writes_later(api: Api) -> None:
+def test_a_job_sees_nothing_that_its_studio_writes_later(api: Jobs) -> None:
     job = api.run("sleep 0.5; ls; echo $LIGHTNING_USER_ID")
     api.wait(job, "running")
     (api.studio.home / "late").touch()
@@ -289,7 +230,7 @@ def test_a_preempted_job_is_started_again_while_attempts_are_left(tmp_path: Path
         assert len(api.cloud.intervals) == 2
 
 
-def test_a_machine_that_fails_ends_a_multi_machine_job(api: Api) -> None:
+def test_a_machine_that_fails_ends_a_multi_machine_job(api: Jobs) -> None:
     spec = {"cloudspaceId": api.studio_id, "command": "[ $NODE_RANK = 0 ] && sleep 60", "instanceName": "cpu-4"}
     made = api.call(
         "POST", f"{api.project}/multi-machine-jobs", json={"name": "gang", "machines": 3, "spec": spec}
@@ -301,7 +242,7 @@ def test_a_machine_that_fails_ends_a_multi_machine_job(api: Api) -> None:
     assert api.cloud.running() == []
 
 
-def test_logs_are_paged_filtered_and_saved(api: Api) -> None:
+def test_logs_are_paged_filtered_and_saved(api: Jobs) -> None:
     job = api.wait(api.run("printf 'one\\ntwo\\nthr\\xff'"))
     logs = f"{api.project}/page-logs"
 
@@ -321,7 +262,7 @@ def test_logs_are_paged_filtered_and_saved(api: Api) -> None:
     assert requests.get(saved, timeout=20).text.splitlines()[1].endswith("Z] one")
 
 
-def test_a_job_needs_a_studio_that_exists(api: Api) -> None:
+def test_a_job_needs_a_studio_that_exists(api: Jobs) -> None:
     assert api.call("DELETE", f"{api.project}/cloudspaces/{api.studio_id}").status_code == 200
     body = {"name": "job", "spec": {"cloudspaceId": api.studio_id, "command": "true"}}
     assert api.call("POST", f"{api.project}/jobs", json=body).status_code == 404

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,34 +10,18 @@ from typing import Any
 import pytest
 import requests
 
+from lightning_api import QUICK, Api, asked_by, eventually, sdk
 from localcloud.lightning import Knobs, LightningCloud, Pipeline
 
-QUICK = {"start_seconds": 0.02, "setup_seconds": 0.02, "stop_seconds": 0.02, "collect_seconds": 0.02}
 HOUR = 3600
 
 
-def eventually(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
-    return value
-
-
-class Api:
+class Pipelines(Api):
     """One studio and its pipelines, by plain HTTP."""
 
     def __init__(self, cloud: LightningCloud) -> None:
-        self.cloud = cloud
-        self.session = requests.Session()
-        self.session.auth = (cloud.user_id, cloud.api_key)
-        rows = self.call("GET", "/v1/memberships", params={"filterByUserId": "true"}).json()["memberships"]
-        self.project = "/v1/projects/" + next(row["projectId"] for row in rows if row["name"] == cloud.teamspace)
-        self.studio_id = self.call("POST", f"{self.project}/cloudspaces", json={"name": "studio"}).json()["id"]
-
-    def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.cloud.url + path, timeout=20, **options)
+        super().__init__(cloud)
+        self.studio_id = self.make_studio("studio")
 
     def post(self, path: str, **body: Any) -> requests.Response:
         return self.call("POST", f"{self.project}/{path}", json=body)
@@ -69,18 +48,13 @@ class Api:
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
-    with LightningCloud(tmp_path / "cloud", Knobs(**QUICK)) as cloud:
-        api = Api(cloud)
+def api(tmp_path: Path) -> Iterator[Pipelines]:
+    with asked_by(Pipelines, tmp_path) as api:
         yield api
-        api.session.close()
-        assert [request.reason for request in cloud.refused] == []
 
 
 def test_sdk_makes_schedules_replaces_and_deletes_pipelines(tmp_path: Path) -> None:
     script = """
-import json, warnings; warnings.simplefilter("ignore")
-from lightning_sdk import Machine, Studio
 from lightning_sdk.pipeline import JobStep, Pipeline, Schedule
 studio = Studio("studio")
 def make(*schedules):
@@ -96,13 +70,7 @@ found.delete()
 print(json.dumps([Pipeline("cron").name, found.name]))
 """
     with LightningCloud(tmp_path / "cloud", Knobs(**QUICK)) as cloud:
-        home = tmp_path / "laptop"
-        home.mkdir()
-        environment = {**os.environ, "HOME": str(home), **cloud.environment}
-        done = subprocess.run(
-            [sys.executable, "-c", script], env=environment, cwd=home, capture_output=True, text=True, timeout=90
-        )
-        assert done.returncode == 0, done.stderr
+        names = sdk(cloud, script)
         assert [request.reason for request in cloud.refused] == []
         posted = [request.body for request in cloud.requests if request.path.endswith("/schedules") and request.body]
         assert [(body["displayName"], body["cronExpression"], body.get("timezone")) for body in posted] == [
@@ -115,11 +83,11 @@ print(json.dumps([Pipeline("cron").name, found.name]))
         first, second = cloud.pipelines
         assert (first.deleted, second.deleted is not None) == (None, True)
         # The pipeline that took its place went with its schedule; the one before is there again.
-        assert json.loads(done.stdout.splitlines()[-1]) == ["cron", "cron"]
+        assert names == ["cron", "cron"]
         assert cloud.schedules == []
 
 
-def test_a_pipeline_runs_its_steps_in_order_as_soon_as_it_is_made(api: Api) -> None:
+def test_a_pipeline_runs_its_steps_in_order_as_soon_as_it_is_made(api: Pipelines) -> None:
     steps = [api.step("echo one", "a"), api.step("exit 3", "b", waitFor=["a"]), api.step("true", "c", waitFor=["b"])]
     made = api.post("pipelines", name="chain", steps=steps).json()
     (pipeline,) = api.cloud.pipelines
@@ -131,7 +99,7 @@ def test_a_pipeline_runs_its_steps_in_order_as_soon_as_it_is_made(api: Api) -> N
     assert job["spec"]["pipelineId"] == made["id"]
 
 
-def test_a_schedule_makes_a_run_each_time_that_it_is_due(api: Api) -> None:
+def test_a_schedule_makes_a_run_each_time_that_it_is_due(api: Pipelines) -> None:
     pipeline = api.make("echo $LIGHTNING_PIPELINE_ID")
     schedule = api.schedule(pipeline, "0 * * * *")
     for number in (1, 2):
@@ -154,7 +122,7 @@ def test_a_schedule_makes_a_run_each_time_that_it_is_due(api: Api) -> None:
     assert api.cloud.schedules == []
 
 
-def test_a_cron_expression_is_read_in_its_time_zone(api: Api) -> None:
+def test_a_cron_expression_is_read_in_its_time_zone(api: Pipelines) -> None:
     pipeline = api.make("true")
     due = [
         datetime.fromisoformat(api.schedule(pipeline, "0 9 1 7 *", timezone=zone)["next"]).astimezone(UTC)
@@ -165,7 +133,7 @@ def test_a_cron_expression_is_read_in_its_time_zone(api: Api) -> None:
 
 @pytest.mark.parametrize(("parallel", "runs"), [(False, 1), (True, 2)])
 def test_a_run_that_goes_on_holds_up_the_next_unless_they_may_run_in_parallel(
-    api: Api, *, parallel: bool, runs: int
+    api: Pipelines, *, parallel: bool, runs: int
 ) -> None:
     pipeline = api.make('[ -z "$(ls)" ] && true')
     pipeline.body["steps"][0]["job"]["spec"]["command"] = "sleep 60"
@@ -178,7 +146,7 @@ def test_a_run_that_goes_on_holds_up_the_next_unless_they_may_run_in_parallel(
     assert len(api.cloud.pipelines) == 1 + runs
 
 
-def test_a_deleted_pipeline_takes_runs_jobs_and_schedules_with_it(api: Api) -> None:
+def test_a_deleted_pipeline_takes_runs_jobs_and_schedules_with_it(api: Pipelines) -> None:
     pipeline = api.make("true")
     pipeline.body["steps"][0]["job"]["spec"]["command"] = "sleep 60"
     api.schedule(pipeline, "0 * * * *")
@@ -190,7 +158,7 @@ def test_a_deleted_pipeline_takes_runs_jobs_and_schedules_with_it(api: Api) -> N
     assert api.call("GET", f"{api.project}/pipelines/{pipeline.name}/getbyname").status_code == 404
 
 
-def test_a_run_whose_studio_is_gone_fails(api: Api) -> None:
+def test_a_run_whose_studio_is_gone_fails(api: Pipelines) -> None:
     pipeline = api.make("true")
     api.schedule(pipeline, "0 * * * *")
     api.call("DELETE", f"{api.project}/cloudspaces/{api.studio_id}")
@@ -200,7 +168,7 @@ def test_a_run_whose_studio_is_gone_fails(api: Api) -> None:
     assert (found["state"], "not found" in found["error"]) == ("PIPELINE_STATE_FAILED", True)
 
 
-def test_what_the_platform_would_not_take_is_refused(api: Api) -> None:
+def test_what_the_platform_would_not_take_is_refused(api: Pipelines) -> None:
     pipeline = api.make("true")
     schedule = {"resourceId": pipeline.id, "resourceType": "PIPELINE"}
     assert api.post("pipelines", name=pipeline.name, steps=[api.step("true")]).status_code == 409

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from lightning_api import eventually
 from lightning_zenml.launch.payload import lease
-from payload_studio import Studio, wait_for
+from payload_studio import Studio
 
 
 def test_commands_share_one_session_and_the_command_runs_in_its_directory(studio: Studio) -> None:
@@ -70,12 +71,12 @@ def test_a_timeout_stops_the_command_and_what_it_started(studio: Studio) -> None
     failure = studio.finish()["failure"]
     assert "timeout" in failure["message"]
     child = int((studio.root / "launches/l-1/child").read_text())
-    wait_for(lambda: not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes())
+    eventually(lambda: not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes())
 
 
 def test_stop_gives_the_command_its_grace(studio: Studio) -> None:
     studio.start(command="trap 'echo cleaned > ../cleaned; exit 3' TERM; touch ../up; while true; do sleep 0.1; done")
-    wait_for((studio.root / "launches/l-1/up").exists)
+    eventually((studio.root / "launches/l-1/up").exists)
     assert studio.call("stop", "--grace", "20")["stopping"]
     assert studio.finish()["stopped"]
     assert (studio.root / "launches/l-1/cleaned").exists()
@@ -83,7 +84,7 @@ def test_stop_gives_the_command_its_grace(studio: Studio) -> None:
 
 def test_stop_kills_a_command_that_ignores_it(studio: Studio) -> None:
     studio.start(command="trap '' TERM; touch ../up; while true; do sleep 0.1; done")
-    wait_for((studio.root / "launches/l-1/up").exists)
+    eventually((studio.root / "launches/l-1/up").exists)
     studio.call("stop", "--grace", "0.2")
     assert studio.finish()["stopped"]
 
@@ -102,7 +103,7 @@ def test_requirements_that_cannot_be_installed_end_it(studio: Studio) -> None:
 def test_a_fresh_studio_deletes_itself_when_nobody_follows(studio: Studio) -> None:
     studio.start(release="delete")
     studio.call("leave")
-    wait_for(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
     assert studio.platform.sent("POST", "/keep-alive")[0][2] == "Basic secret"
 
 
@@ -110,10 +111,10 @@ def test_a_client_that_follows_releases_the_studio_itself(studio: Studio) -> Non
     studio.upload(release="stop")
     studio.call("start")
     studio.call("read")
-    wait_for(lambda: (studio.call("read")["status"] or {}).get("phase") == "finished")
+    eventually(lambda: (studio.call("read")["status"] or {}).get("phase") == "finished")
     assert not studio.platform.sent("POST", "/stop")
     studio.call("leave")
-    wait_for(lambda: studio.platform.sent("POST", "/stop"))
+    eventually(lambda: studio.platform.sent("POST", "/stop"))
 
 
 TELL = """
@@ -128,11 +129,11 @@ def test_a_killed_supervisor_is_noticed_reported_and_the_studio_released(studio:
     studio.start(command=command, release="delete", on_failure=["-c", TELL])
     studio.call("leave")
     folder = studio.root / "launches/l-1"
-    wait_for((folder / "up").exists)
+    eventually((folder / "up").exists)
     os.kill(int((folder / "pid").read_text()), 9)
-    wait_for(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
     child = Path("/proc") / (folder / "child").read_text().strip() / "cmdline"
-    wait_for(lambda: not child.exists() or not child.read_bytes())
+    eventually(lambda: not child.exists() or not child.read_bytes())
     message = json.loads((folder / "status.json").read_text())["failure"]["message"]
     assert "supervisor" in message
     assert (folder / "told").read_text() == message

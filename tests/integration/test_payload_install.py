@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lightning_api import eventually
 from lightning_zenml.launch.payload import install
-from payload_studio import Studio, is_running, wait_for
+from payload_studio import Studio, is_running
 
 BUILD_THAT_HANGS = "sleep 300 & echo $! > ../build; wait"
 
@@ -19,16 +20,16 @@ def test_the_timeout_covers_installing(studio: Studio) -> None:
     assert failure["phase"] == "installing"
     assert "timeout" in failure["message"]
     build = int((studio.launch / "build").read_text())
-    wait_for(lambda: not is_running(build))
+    eventually(lambda: not is_running(build))
 
 
 def test_a_stop_ends_an_install_with_its_builds(studio: Studio) -> None:
     studio.replace_uv(BUILD_THAT_HANGS)
     studio.start(packages=["a-package"])
-    build = wait_for(lambda: (studio.launch / "build").exists() and (studio.launch / "build").read_text())
+    build = eventually(lambda: (studio.launch / "build").exists() and (studio.launch / "build").read_text())
     assert studio.call("stop")["stopping"]
     assert studio.finish()["stopped"]
-    wait_for(lambda: not is_running(int(build)))
+    eventually(lambda: not is_running(int(build)))
 
 
 @pytest.mark.parametrize(

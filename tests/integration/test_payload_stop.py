@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from payload_studio import Studio, wait_for
+from lightning_api import eventually
+from payload_studio import Studio
 
 
 def test_a_start_that_arrives_after_the_stop_starts_nothing(studio: Studio) -> None:
@@ -49,12 +50,12 @@ def test_a_stop_while_the_supervisor_comes_up_ends_the_launch(studio: Studio) ->
     (studio.launch / "grace").write_text("5")
     studio.call("start")
     assert studio.finish()["stopped"]
-    wait_for(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
 
 
 def test_stopping_twice_is_stopping_once(studio: Studio) -> None:
     studio.start(command="trap 'sleep 1; exit 3' TERM; touch ../up; while true; do sleep 0.1; done")
-    wait_for((studio.launch / "up").exists)
+    eventually((studio.launch / "up").exists)
     supervisor = int((studio.launch / "pid").read_text())
     assert studio.call("stop")["stopping"]
     os.kill(supervisor, signal.SIGTERM)

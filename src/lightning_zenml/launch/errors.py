@@ -29,3 +29,7 @@ class UnknownLaunchError(StudioError):
 
 class StudioLostError(StudioError):
     """The studio stopped, slept, was preempted or deleted while the launch needed it."""
+
+
+class JobsLeftError(LaunchError):
+    """A launch's jobs can't be ended; its payload goes on trying, keeps the studio meanwhile and releases it then."""

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from lightning_zenml.launch.errors import CredentialsError, LaunchError, StudioError, StudioLostError
+from lightning_zenml.launch.errors import (
+    CredentialsError,
+    JobsLeftError,
+    LaunchError,
+    StudioError,
+    StudioLostError,
+)
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.remote import Remote
@@ -226,12 +232,34 @@ class Launch:
         return answer, status
 
     def release(self) -> None:
-        """Ends the launch's jobs, gives back lease and studio. Harmless when done before."""
+        """Ends the launch's jobs, gives back lease and studio. Harmless when done before.
+
+        Raises:
+            JobsLeftError: Lightning refuses to end the jobs.
+            LaunchError: it refuses more, or there is no payload that could go on.
+        """
+        left = False
         try:
             if self.hold.python and self._may_have_jobs():
                 Job.end_all(self._lightning, self.id)
+        except LaunchError as error:
+            left = self._leave_to_payload()
+            if left:
+                raise JobsLeftError(
+                    f"The run's Lightning jobs can't be ended: {error} Until they are, the studio "
+                    f"'{self.studio_name}' stays on and tries again, for half an hour at most; look at its jobs."
+                ) from error
+            raise
         finally:
-            self._release_studio()
+            if not left:
+                self._release_studio()
+
+    def _leave_to_payload(self) -> bool:
+        """Whether a payload is there that ends the jobs, for which it tries far longer than we can, and the rest."""
+        try:
+            return bool(self._remote.call("leave", timeout=20)["releases"])
+        except LaunchError:
+            return False
 
     def _may_have_jobs(self) -> bool:
         """Only the last word of the payload tells that there will be none."""

@@ -86,7 +86,7 @@ class LaunchContext:
             "run_url": run_url,
             "orchestrator_url": self.studio_url,
         }
-        self._append("runs.jsonl", record)
+        self._append(self.directory / "runs.jsonl", record)
 
     def record_job(self, record: Mapping[str, Any]) -> None:
         """Tells whoever follows or ends the launch of a Lightning job, see `lightning_zenml.launch.spec.Update`.
@@ -94,7 +94,12 @@ class LaunchContext:
         Args:
             record: what is known of the job now.
         """
-        self._append("jobs.jsonl", record)
+        self._append(self._jobs, record)
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether the launch has asked for Lightning jobs."""
+        return self._jobs.exists()
 
     def attempts(self, run_id: object) -> dict[str, int]:
         """Gets how many jobs a run's steps have had.
@@ -105,8 +110,7 @@ class LaunchContext:
         Returns:
             Number of the last one by the step's name.
         """
-        path = self.directory / "jobs.jsonl"
-        records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        records = [json.loads(line) for line in self._jobs.read_text().splitlines()] if self.has_jobs else []
         return {record["step"]: record["attempt"] for record in records if record["run_id"] == str(run_id)}
 
     def own_variables(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -135,8 +139,13 @@ class LaunchContext:
         pairs = (item.partition("=") for item in supervisor.decode(errors="replace").split("\0"))
         return {name: value for name, _, value in pairs}
 
-    def _append(self, name: str, record: Mapping[str, Any]) -> None:
-        with (self.directory / name).open("a", encoding="utf-8") as lines:
+    @property
+    def _jobs(self) -> Path:
+        return self.directory / "jobs.jsonl"
+
+    @staticmethod
+    def _append(path: Path, record: Mapping[str, Any]) -> None:
+        with path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(record) + "\n")
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+import tenacity
 from zenml.client import Client
 from zenml.logger import get_logger
 from zenml.orchestrators.publish_utils import (
@@ -26,6 +27,7 @@ from zenml.stack import Stack
 from zenml.utils import source_utils
 
 from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.pipeline import ID_PREFIX, PIPELINE_ID, Execution
 from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
@@ -43,6 +45,9 @@ logger = get_logger(__name__)
 
 FIRST_EXECUTION = "lightning_first_execution"
 """Metadata of the schedule: the execution that came with the making of the pipeline."""
+
+_REFUSAL_PATIENCE = 1800.0
+"""Seconds in which Lightning is asked again to end jobs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,7 +91,25 @@ def _run(
     except Exception:
         publish_failed_pipeline_run(run.id)
         raise
+    finally:
+        if context.has_jobs:
+            _end_jobs(settings, context.id)
     return 0
+
+
+def _end_jobs(settings: LightningOrchestratorSettings, execution_id: str) -> None:
+    """Ends what Lightning refused to end before; no supervisor stands behind this program that would.
+
+    Raises:
+        LaunchError: it still refuses.
+    """
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(LaunchError),
+        stop=tenacity.stop_after_delay(_REFUSAL_PATIENCE),
+        wait=tenacity.wait_exponential(multiplier=2, max=60),
+        reraise=True,
+    )
+    retrying(lambda: Job.end_all(_connect(settings), execution_id))
 
 
 def _is_first(
@@ -98,14 +121,17 @@ def _is_first(
     """
     execution = None
     with suppress(LaunchError):
-        lightning = Lightning.connect(Credentials.resolve(os.environ, **settings_credentials(settings)))
-        execution = Execution.find(lightning, execution_id)
+        execution = Execution.find(_connect(settings), execution_id)
     if execution is not None and execution.scheduled:
         return False
     if FIRST_EXECUTION in Client().zen_store.get_schedule(snapshot.schedule.id).run_metadata:
         return False
     publish_schedule_metadata(snapshot.schedule.id, {orchestrator: {FIRST_EXECUTION: execution_id}})
     return True
+
+
+def _connect(settings: LightningOrchestratorSettings) -> Lightning:
+    return Lightning.connect(Credentials.resolve(os.environ, **settings_credentials(settings)))
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ class StepJob:
         self._last_line: datetime | None = None
         self._seen: set[tuple[str, str, str]] = set()
         self._terminated = False
+        self._stop_refused = False
         self._phase: JobPhase | None = None
 
     @property
@@ -115,11 +116,11 @@ class StepJob:
         return self._exit_code is not None
 
     def terminate(self) -> None:
-        """Asks the platform, once, to stop the machines."""
+        """Asks the platform to stop the machines; `poll` asks again where it refuses."""
         if not self._terminated:
             self._terminated = True
             self._pause, self._next_look = _POLL[0], 0.0
-            self._try(self.job.stop)
+            self._stop()
 
     def kill(self) -> None:
         """Makes sure that nothing of the job runs on; where Lightning refuses, whoever ends the launch tries again."""
@@ -128,7 +129,12 @@ class StepJob:
             if self._try(self.job.delete):
                 self._write(started=self._started, ended=time.time())
 
+    def _stop(self) -> None:
+        self._stop_refused = not self._try(self.job.stop)
+
     def _look(self) -> None:
+        if self._stop_refused:
+            self._stop()
         try:
             state = self.job.state()
             self._tell(state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from zenml.logger import get_logger
 from zenml.orchestrators import publish_utils
 from zenml.utils.pagination_utils import depaginate
 
-from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
+from lightning_zenml.launch.errors import JobsLeftError, LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning import Lightning
@@ -100,11 +99,15 @@ def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
     if _is_scheduled(run):
         if execution := _execution(run, lightning):
             execution.stop()
+        Job.end_all(lightning, _launch_id(run))
     else:
-        with contextlib.suppress(StudioLostError, UnknownLaunchError):
+        try:
             _attach(run, lightning).stop(grace=_FORCED_GRACE)
-    # Also where the studio is gone already.
-    Job.end_all(lightning, _launch_id(run))
+        except (StudioLostError, UnknownLaunchError):
+            # Its jobs may still be there.
+            Job.end_all(lightning, _launch_id(run))
+        except JobsLeftError as error:
+            logger.warning("%s", error)
     for step in _unfinished(run):
         publish_utils.publish_stopped_step_run(step.id)
     if not Client().get_pipeline_run(run.id, hydrate=False).status.is_finished:

@@ -101,7 +101,8 @@ class JobRoutes:
 
     def _list(self, call: Call) -> Any:
         multi_id = call.query.get("multiMachineJobId")
-        standalone = call.query.get("standalone") == "true"
+        # lightning-sdk writes it as Python does.
+        standalone = call.query.get("standalone", "").lower() == "true"
         found = [
             (job, node)
             for job in self._jobs.present(self._project(call))

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
         answer = _stop(folder, arguments.grace)
     elif arguments.verb == "leave":
         folder.left.touch()
-        answer = {"left": True}
+        answer = {"left": True, "releases": folder.guardian_pid() is not None}
     elif arguments.verb == "lease":
         answer = lease.acquire(folder.root, launch_id=arguments.launch_id, owner=arguments.owner)
     else:

@@ -90,6 +90,11 @@ class LaunchFolder:
         return self.path / "pid"
 
     @property
+    def guardian(self) -> Path:
+        """Process id and identity of the supervisor's guardian, which releases what is left in the end."""
+        return self.path / "guardian"
+
+    @property
     def identity(self) -> Path:
         """Tells the supervisor from another process that has its id by now."""
         return self.path / "identity"
@@ -188,10 +193,20 @@ class LaunchFolder:
     def supervisor_pid(self) -> int | None:
         """The process id of the supervisor while it lives."""
         try:
-            pid = int(self.pid.read_text())
-            return pid if identity(pid) == self.identity.read_text() else None
-        except (OSError, ValueError):
+            return _living(self.pid.read_text(), self.identity.read_text())
+        except OSError:
             return None
+
+    def guardian_pid(self) -> int | None:
+        """The process id of the supervisor's guardian while it lives."""
+        try:
+            return _living(*self.guardian.read_text().split())
+        except (OSError, TypeError):
+            return None
+
+    def write_guardian(self) -> None:
+        """From now on this process is the guardian."""
+        self.guardian.write_text(f"{os.getpid()} {identity()}")
 
     def write_supervisor(self) -> None:
         """From now on this process is the supervisor."""
@@ -230,6 +245,14 @@ def prune(root: Path, *, keep: str) -> None:
     archives = sorted((root / "archives").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in archives[_KEPT:]:
         path.unlink(missing_ok=True)
+
+
+def _living(pid: str, known_as: str) -> int | None:
+    """The process while it lives."""
+    try:
+        return int(pid) if identity(pid) == known_as else None
+    except (OSError, ValueError):
+        return None
 
 
 def _tail(path: Path, offset: int) -> tuple[str, int, bool]:

@@ -33,6 +33,7 @@ def _guard(folder: LaunchFolder) -> None:
         return
     supervisor = Supervisor(folder, instructions)
     try:
+        folder.write_guardian()
         folder.instructions.unlink(missing_ok=True)
         folder.description.write_text(json.dumps(supervisor.description()))
         if not _outlive(supervisor):

@@ -1,0 +1,138 @@
+"""The job of a step on the stand-in for Lightning AI, where that refuses to stop or to delete it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_api import QUICK, eventually, lent
+from lightning_zenml.launch.job import Job
+from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.machines import Catalog
+from lightning_zenml.launch.studio import Studio
+from lightning_zenml.orchestrator.context import LaunchContext
+from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.placement import OwnMachines
+from lightning_zenml.orchestrator.step_job import LOST, StepJob, StepJobs
+from localcloud.lightning import LightningCloud
+
+FOR_GOOD = 1000
+"""Requests: more than anything sends again."""
+
+
+@pytest.fixture
+def cloud(running_cloud: LightningCloud) -> Iterator[LightningCloud]:
+    with lent(running_cloud, **QUICK) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def context(tmp_path: Path, cloud: LightningCloud, lightning: Lightning) -> Iterator[LaunchContext]:
+    """A launch in a studio of that name; whoever ends it ends its jobs."""
+    studio = Studio.create(lightning, tmp_path.name, cluster=None)
+    (cloud.studio(studio.name).home / "code").mkdir()
+    yield LaunchContext(
+        id=tmp_path.name,
+        directory=tmp_path,
+        code=Path.home() / "code",
+        studio_name=studio.name,
+        studio_url=studio.url,
+        machine="CPU",
+        teamspace="acme/vision",
+        restarted=False,
+    )
+    cloud.knobs.fail.clear()
+    Job.end_all(lightning, tmp_path.name)
+    studio.delete()
+
+
+@pytest.fixture
+def jobs(context: LaunchContext, lightning: Lightning) -> StepJobs:
+    studio = Studio.find(lightning, context.studio_name)
+    assert studio is not None
+    return StepJobs(
+        lightning,
+        studio,
+        context,
+        run_id="run-1",
+        run_name="run",
+        orchestrator_run_id=f"{context.id}-run",
+        output=io.StringIO(),
+    )
+
+
+def begin(jobs: StepJobs, lightning: Lightning, *program: str) -> StepJob:
+    own = OwnMachines(machine=Catalog(lightning, None).machine("T4"))
+    return jobs.begin("train", program, own=own, settings=LightningOrchestratorSettings(), environment={})
+
+
+def records(context: LaunchContext) -> dict[str, Any]:
+    """The last word about each job, as whoever ends the launch gets it."""
+    lines = (context.directory / "jobs.jsonl").read_text().splitlines()
+    return {record["step"]: record for record in map(json.loads, lines)}
+
+
+def test_an_ended_job_that_may_not_be_deleted_counts_as_it_ended(
+    cloud: LightningCloud, lightning: Lightning, context: LaunchContext, jobs: StepJobs
+) -> None:
+    cloud.knobs.fail.append(("DELETE", "/jobs/", 500, FOR_GOOD))
+    step = begin(jobs, lightning, "true")
+    eventually(lambda: step.poll() is not None)
+    assert step.poll() == 0
+    assert records(context)["train"]["ended"] is not None
+    assert cloud.running() == []
+
+
+@pytest.mark.parametrize("refused", [("DELETE", 503), ("PUT", 429)], ids=["delete", "stop"])
+def test_a_job_that_could_not_be_ended_is_left_to_whoever_ends_the_launch(
+    cloud: LightningCloud,
+    lightning: Lightning,
+    context: LaunchContext,
+    jobs: StepJobs,
+    refused: tuple[str, int],
+) -> None:
+    method, status = refused
+    step = begin(jobs, lightning, "sleep", "300")
+    eventually(cloud.running)
+    cloud.knobs.fail.append((method, "/jobs/", status, FOR_GOOD))
+    if method == "PUT":
+        step.terminate()
+    step.kill()
+    assert step.poll() == LOST
+    is_left = bool(cloud.running())
+    assert is_left == (method == "DELETE")
+    assert (records(context)["train"]["ended"] is None) == is_left
+    cloud.knobs.fail.clear()
+    Job.end_all(lightning, context.id)
+    assert cloud.running() == []
+
+
+def test_a_refused_stop_is_asked_for_again(
+    cloud: LightningCloud, lightning: Lightning, context: LaunchContext, jobs: StepJobs
+) -> None:
+    step = begin(jobs, lightning, "sleep", "300")
+    eventually(cloud.running)
+    cloud.knobs.fail.append(("PUT", "/jobs/", 503, 7))
+    step.terminate()
+    assert step.poll() is None
+    eventually(lambda: step.poll() is not None)
+    assert step.poll() == LOST
+    assert cloud.running() == []
+
+
+def test_the_job_of_the_snapshot_is_left_to_whoever_ends_the_launch(
+    cloud: LightningCloud, lightning: Lightning, context: LaunchContext, jobs: StepJobs
+) -> None:
+    cloud.knobs.collect_seconds = 300
+    cloud.knobs.fail.append(("DELETE", "/jobs/", 503, FOR_GOOD))
+    taking = jobs.take_snapshot(Catalog(lightning, None).cheapest(cpus=1))
+    taking.kill()
+    assert records(context)["(snapshot)"]["ended"] is None
+    cloud.knobs.fail.clear()
+    Job.end_all(lightning, context.id)
+    assert [job.name for job in cloud.jobs if job.deleted is None and context.id in job.spec["command"]] == []
