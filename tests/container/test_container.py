@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +31,7 @@ StepOf = Callable[..., ContainerStep]
 
 @pytest.fixture
 def step_of(actions: Actions, docker: Docker) -> StepOf:
-    def make(*options: str, **inputs: str) -> ContainerStep:
+    def make(*options: str, **inputs: Any) -> ContainerStep:
         step = ContainerStep.of(actions.step(**inputs), docker, *options)
         if os.geteuid() == 0:
             for path in (step.workspace, *step.workspace.rglob("*")):
@@ -92,16 +94,7 @@ def test_bad_inputs(step_of: StepOf) -> None:
 @pytest.mark.parametrize("way", ["SIGINT to the client", "docker stop"])
 def test_cancel(cloud: LightningCloud, actions: Actions, step_of: StepOf, way: str) -> None:
     step = step_of(studio_name="warm", run="echo now; sleep 600")
-
-    def cancel(line: str) -> signal.Signals | None:
-        if not line.startswith("now"):
-            return None
-        if way == "docker stop":
-            threading.Thread(target=step.stop).start()
-            return None
-        return signal.SIGINT
-
-    finished = step.run(interrupt=cancel, post=False)
+    finished = step.run(interrupt=cancel_at(step, "now\n", way), post=False)
 
     # Not 137: it ended before the kill that follows ten seconds after a stop.
     assert finished.exit_code == (130 if way.startswith("SIGINT") else 143)
@@ -122,6 +115,84 @@ def test_post_releases_what_a_killed_main_left(cloud: LightningCloud, actions: A
     assert finished.post_exit_code == 0
     assert "cancelled" in actions.comment()
     assert not cloud.running()
+
+
+@pytest.fixture
+def index(docker: Docker) -> dict[str, str]:
+    """What a step sets to reach the package index of this machine. uv reads no pip.conf, as the base may have."""
+    needed = re.compile(r"(?i)(PIP_(EXTRA_)?INDEX_URL|UV_(DEFAULT_|EXTRA_)?INDEX(_URL)?|(https?|no|all)_proxy)")
+    found = {name: value for name, value in os.environ.items() if needed.fullmatch(name)}
+    if "PIP_INDEX_URL" in found:
+        found.setdefault("UV_DEFAULT_INDEX", found["PIP_INDEX_URL"])
+    if docker.is_own:
+        found["SSL_CERT_FILE"] = "/etc/ssl/certs/ca-certificates.crt"
+    return found
+
+
+SUBMITTED = {
+    "requirements.txt": "iniconfig\n",
+    "run.py": """
+import os, time
+from pathlib import Path
+
+import iniconfig
+from zenml import pipeline, step
+
+here = "studio" if "LIGHTNING_ZENML_LAUNCH_DIR" in os.environ else "runner"
+
+
+@step
+def wait() -> None:
+    print("running on the", here, flush=True)
+    time.sleep(float(os.environ["SECONDS_OF_THE_STEP"]))
+
+
+@pipeline(enable_cache=False)
+def waiting():
+    wait()
+
+
+if __name__ == "__main__":
+    print("compiled on the", here, "at", Path.cwd())
+    waiting()
+""",
+}
+
+
+def test_submitted_from_the_runner(cloud: LightningCloud, step_of: StepOf, index: dict[str, str]) -> None:
+    step = step_of(
+        "--read-only",
+        files=SUBMITTED,
+        submit_from="runner",
+        requirements="requirements.txt",
+        env="SECONDS_OF_THE_STEP=0",
+        variables=index,
+    )
+    before = files(step.workspace)
+    finished = step.run()
+    assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
+    assert "compiled on the runner at /github/workspace" in finished.log
+    assert "running on the studio" in finished.log
+    assert finished.outputs["status"] == "completed"
+    assert cloud.studio(finished.outputs["studio-name"]).deleted
+    assert not [name for name in ("lightning-api-key", "zenml-store-api-key") if step.inputs[name] in finished.log]
+    assert files(step.workspace) == before
+    assert [*(step.root / "temp").iterdir(), *(step.root / "home").iterdir()] == []
+
+
+@pytest.mark.parametrize("way", ["SIGINT to the client", "docker stop"])
+def test_cancel_of_what_was_submitted_from_the_runner(
+    stack: Stack, cloud: LightningCloud, actions: Actions, step_of: StepOf, index: dict[str, str], way: str
+) -> None:
+    inputs = {"submit_from": "runner", "env": "SECONDS_OF_THE_STEP=600"}
+    step = step_of("--read-only", files=SUBMITTED, requirements="requirements.txt", variables=index, **inputs)
+    finished = step.run(interrupt=cancel_at(step, "running on the studio", way), post=False)
+    assert finished.exit_code == (130 if way.startswith("SIGINT") else 143), finished.log
+    assert not cloud.running()
+    assert cloud.studio(finished.outputs["studio-name"]).deleted
+    assert stack.zenml.request("GET", f"runs/{finished.outputs['run-id']}")["body"]["status"] == "stopped"
+    assert "cancelled" in actions.comment()
+    assert list((step.root / "temp").iterdir()) == []
 
 
 def test_nothing_of_the_host_gets_in(step_of: StepOf) -> None:
@@ -146,6 +217,20 @@ def test_the_image_holds_what_runs_and_nothing_else(docker: Docker) -> None:
     unwanted = ["/opt/*/localcloud*", "/opt/*/hatchling*", "/opt/*/pip/*", "/build*", "*/.cache/*", "*/bin/gcc*"]
     unwanted += ["/opt/*.whl", "/var/lib/apt/lists/*", "/var/cache/apt/*"]
     assert [path for path in paths if any(fnmatch(path, pattern) for pattern in unwanted)] == []
+
+
+def cancel_at(step: ContainerStep, word: str, way: str) -> Callable[[str], signal.Signals | None]:
+    """Cancels as a runner does, once a line of the log holds the word."""
+
+    def cancel(line: str) -> signal.Signals | None:
+        if word not in line:
+            return None
+        if way == "docker stop":
+            threading.Thread(target=step.stop).start()
+            return None
+        return signal.SIGINT
+
+    return cancel
 
 
 def files(folder: Path) -> dict[str, tuple[int, int]]:

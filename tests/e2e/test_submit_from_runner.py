@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import signal
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -190,3 +196,37 @@ def test_a_run_that_takes_too_long_is_stopped_with_the_command(
     assert [text for level, text in finished.annotations if level == "error"] == [
         "Stopped: it ran longer than its timeout of 0.02 minutes."
     ]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[str]:
+    """Address of an index that holds `of-our-own` alone."""
+    name = "of_our_own-1"
+    folder = tmp_path / "index"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("of_our_own.py", "")
+        wheel.writestr(f"{name}.dist-info/METADATA", "Metadata-Version: 2.1\nName: of-our-own\nVersion: 1\n")
+        wheel.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{name}.dist-info/RECORD", "")
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_runner_and_studio_install_from_the_index_that_env_names(
+    actions: Actions, variables: dict[str, str], index: str
+) -> None:
+    files = {
+        "run.py": "import of_our_own\n" + TINY.replace("ARGUMENT", "None"),
+        "requirements.txt": "of-our-own\n",
+    }
+    step = actions.step(
+        files, submit_from="runner", requirements="requirements.txt", env=f"UV_FIND_LINKS={index}", variables=variables
+    )
+    finished = step.run()
+    assert (finished.exit_code, finished.outputs["status"]) == (0, "completed"), finished.log

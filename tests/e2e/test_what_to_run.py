@@ -115,3 +115,44 @@ def test_what_fails_is_shown_at_its_line(actions: Actions, name: str) -> None:
     assert f"file=run.py,line={line}::" in finished.log
     # Python's own traceback, not one in frames that break up its paths.
     assert "╭" not in finished.log
+
+
+IN_A_FOLDER = """
+from pathlib import Path
+from zenml import pipeline, step
+from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
+
+
+@step
+def in_the_studio() -> str:
+    from beside import WORD
+
+    return WORD + Path("data.txt").read_text()
+
+
+@step(settings={"orchestrator.lightning": LightningOrchestratorSettings(machine_type="T4")})
+def in_a_job(read: str) -> None:
+    from beside import WORD
+
+    assert read == WORD + Path("data.txt").read_text()
+
+
+@pipeline(enable_cache=False)
+def both():
+    in_a_job(in_the_studio())
+
+
+if __name__ == "__main__":
+    both()
+"""
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [{"run": "python training/run.py"}, {"run": "python run.py", "working_directory": "training"}],
+    ids=["script", "working-directory"],
+)
+def test_a_script_in_a_folder_with_a_step_on_a_machine_of_its_own(actions: Actions, inputs: dict[str, str]) -> None:
+    files = {"training/run.py": IN_A_FOLDER, "training/beside.py": "WORD = 'word'\n", "data.txt": "data\n"}
+    finished = actions.step(files, **inputs).run()
+    assert (finished.exit_code, finished.outputs["status"]) == (0, "completed"), finished.log

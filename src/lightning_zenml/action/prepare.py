@@ -145,7 +145,8 @@ class Preparation:
         # What the orchestrator will pack: told of here, a fault needs no traceback of the user's program.
         Repository.open(self._root).files()
         self._log.title("Install on the runner")
-        environment = Throwaway(scratch / "python", self._environ, self._log.feed)
+        # As on the studio, an index that `env` names is installed from.
+        environment = Throwaway(scratch / "python", {**self._environ, **inputs.env}, self._log.feed)
         packages = [*services.packages, *of_integrations(services.integrations)]
         environment.install(packages, inputs.requirements, self._root)
         record = scratch / "record.jsonl"

@@ -13,7 +13,7 @@ from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError
 
 _PASSED_ON = re.compile(
-    r"(?i)(PATH|LANG|LC_\w+|TZ|TMPDIR|CI|(https?|no|all)_proxy|(SSL_CERT|REQUESTS_CA|CURL_CA)_\w+"
+    r"(?i)(PATH|LANG|LC_\w+|TZ|CI|(https?|no|all)_proxy|(SSL_CERT|REQUESTS_CA|CURL_CA)_\w+"
     r"|LIGHTNING_(CLOUD_URL|DISABLE_VERSION_CHECK|KEEPALIVE_FREQUENCY|ZENML_\w+_TIMEOUT))"
 )
 """What the user's process gets of the step's variables: none of GitHub's tokens and none of the inputs."""
@@ -31,14 +31,14 @@ class Throwaway:
 
     Args:
         folder: that it lives in; removed by whoever made it.
-        environ: variables of the step.
+        environ: variables of the step, and those that the input `env` holds.
         say: takes the output of what installs, in pieces.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
         self._folder = folder
         self._say = say
-        self._home = folder / "home"
+        self._home, self._temp = folder / "home", folder / "temp"
         self._bin = folder / "environment" / "bin"
         self._passed_on = {name: value for name, value in environ.items() if _PASSED_ON.fullmatch(name)}
         self._of_installers = {name: value for name, value in environ.items() if _OF_INSTALLERS.fullmatch(name)}
@@ -49,6 +49,7 @@ class Throwaway:
         return {
             **self._passed_on,
             "HOME": str(self._home),
+            "TMPDIR": str(self._temp),
             "PATH": path,
             "VIRTUAL_ENV": str(self._bin.parent),
             "PYTHONUNBUFFERED": "1",
@@ -68,7 +69,8 @@ class Throwaway:
         Raises:
             InstallError: it can't be made, with the last words of what failed.
         """
-        self._home.mkdir(parents=True)
+        for own in (self._home, self._temp):
+            own.mkdir(parents=True)
         uv, python = self._uv(), str(self._bin / "python")
         self._run([uv, "venv", "--quiet", "--seed", "--python", _base_python(), str(self._bin.parent)], repository)
         files = [argument for file in requirements for argument in ("-r", file)]
@@ -93,7 +95,7 @@ class Throwaway:
         with subprocess.Popen(
             command,
             cwd=folder,
-            env={**environment, "HOME": str(self._home)},
+            env={**environment, "HOME": str(self._home), "TMPDIR": str(self._temp)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -20,6 +20,8 @@ LENT = "LIGHTNING_ZENML_LENT"
 RESTARTED = "LIGHTNING_ZENML_RESTARTED"
 ORCHESTRATOR_RUN_ID = "LIGHTNING_ZENML_ORCHESTRATOR_RUN_ID"
 SETTINGS = "LIGHTNING_ZENML_SETTINGS"
+SOURCE_ROOT = "ZENML_CUSTOM_SOURCE_ROOT"
+"""ZenML's own: the folder that a step's module is imported from, in the code or the root of it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from zenml.steps.step_context import StepContext
 from zenml.steps.utils import get_resolved_signature
 from zenml.utils import env_utils
 
-from lightning_zenml.orchestrator.context import CODE
+from lightning_zenml.orchestrator.context import CODE, SOURCE_ROOT
 
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step
@@ -27,7 +27,7 @@ class StepEntrypoint(StepEntrypointConfiguration):  # type: ignore[misc]
     """Runs a step and makes its record."""
 
     def prepare_code_environment(self) -> None:
-        """Goes to the root of the repository and lets Python import from there."""
+        """Goes to the root of the repository; lets Python import from there and from the source root."""
         _enter_repository()
 
 
@@ -35,7 +35,7 @@ class ResumedStepEntrypoint(StepOperatorEntrypointConfiguration):  # type: ignor
     """Runs a step that has a record already."""
 
     def prepare_code_environment(self) -> None:
-        """Goes to the root of the repository and lets Python import from there."""
+        """Goes to the root of the repository; lets Python import from there and from the source root."""
         _enter_repository()
 
 
@@ -90,5 +90,7 @@ def arguments_of(
 def _enter_repository() -> None:
     root = os.environ[CODE]
     os.chdir(root)
-    if root not in sys.path:
-        sys.path.insert(0, root)
+    # Before the root: what the pipeline's script finds beside itself, its steps find there, too.
+    for folder in (root, os.environ[SOURCE_ROOT]):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)

@@ -21,7 +21,7 @@ from zenml.logger import get_logger
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.job import Job, JobLostError, JobPhase, JobState
 from lightning_zenml.launch.spec import KeepStudio
-from lightning_zenml.orchestrator.context import CODE, MACHINE, LaunchContext
+from lightning_zenml.orchestrator.context import CODE, MACHINE, SOURCE_ROOT, LaunchContext
 from lightning_zenml.orchestrator.placement import OwnMachines
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class StepJobs:
             program: what runs the step, with its arguments.
             own: its machines.
             settings: of the step.
-            environment: variables of the step; secrets are fine.
+            environment: variables of the step, `SOURCE_ROOT` among them; secrets are fine.
             commands: bash lines that come first, in the same shell.
             attempt: counts the jobs of this step, from 1.
 
@@ -272,7 +272,7 @@ class StepJobs:
             self._lightning,
             self._studio,
             name=f"{self._run_name}-{step}",
-            command=_command(self._context, commands, program),
+            command=_command(self._context.code, environment[SOURCE_ROOT], commands, program),
             machine=own.machine,
             # In the home, ZenML's tokens would be among the artifacts of the job.
             environment={**environment, MACHINE: own.machine.name, "ZENML_CONFIG_PATH": "/tmp/zenml"},  # noqa: S108
@@ -338,18 +338,25 @@ class StepJobs:
         return described
 
 
-def _command(context: LaunchContext, commands: Sequence[str], program: Sequence[str]) -> str:
+def _command(code: Path, source_root: str, commands: Sequence[str], program: Sequence[str]) -> str:
     """The bash script of the job. Its home is a copy of the studio's; `python` is no command there, but an alias."""
-    python = sys.executable
-    folder = context.code.relative_to(Path.home()) if context.code.is_relative_to(Path.home()) else context.code
+    path = shlex.quote(os.path.dirname(sys.executable))  # noqa: PTH120
     return "\n".join(
         [
             "set -eo pipefail",
-            f"cd {shlex.quote(str(folder))}",
-            f'export {CODE}="$PWD" ZENML_CUSTOM_SOURCE_ROOT="$PWD" PATH={shlex.quote(os.path.dirname(python))}:"$PATH"',  # noqa: PTH120
+            f"cd {_in_job(code)}",
+            f'export {CODE}="$PWD" {SOURCE_ROOT}={_in_job(Path(source_root))} PATH={path}:"$PATH"',
             "unset UV_LIGHTNING_VIRTUALENV_ROOT",
             *commands,
             'cd "$' + CODE + '"',
             shlex.join(program),
         ]
+    )
+
+
+def _in_job(path: Path) -> str:
+    """A path of the studio as bash finds it in a job."""
+    home = Path.home()
+    return (
+        f'"$HOME"/{shlex.quote(str(path.relative_to(home)))}' if path.is_relative_to(home) else shlex.quote(str(path))
     )

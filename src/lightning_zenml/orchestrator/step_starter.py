@@ -21,6 +21,7 @@ from lightning_zenml.orchestrator.context import (
     ORCHESTRATOR_RUN_ID,
     RESTARTED,
     SETTINGS,
+    SOURCE_ROOT,
     LaunchContext,
     orchestrator_run_id,
 )
@@ -214,7 +215,7 @@ class StepStarter:
             **variables,
             **secrets,
             ORCHESTRATOR_RUN_ID: orchestrator_run_id(self._context.id, self._run.id),
-            "ZENML_CUSTOM_SOURCE_ROOT": str(Path(source_utils.get_source_root()).absolute()),
+            SOURCE_ROOT: str(Path(source_utils.get_source_root()).absolute()),
             "PYTHONUNBUFFERED": "1",
         }
 
