@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import payload_studio
 from lightning_api import credentials
 from lightning_zenml.launch.lightning import Lightning
 from localcloud.lightning import LightningCloud
@@ -29,3 +31,22 @@ def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lightnin
 @pytest.fixture
 def lightning(cloud: LightningCloud) -> Lightning:
     return Lightning.connect(credentials(cloud), url=cloud.url)
+
+
+@pytest.fixture
+def platform() -> Iterator[payload_studio.Platform]:
+    """Records what a studio sends about itself."""
+    with payload_studio.recorded_platform() as platform:
+        yield platform
+
+
+@pytest.fixture
+def studio(tmp_path: Path, platform: payload_studio.Platform) -> Iterator[payload_studio.Studio]:
+    """A home folder and a Python environment for a payload."""
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    python = payload_studio.make_environment(tmp_path / "venv")
+    studio = payload_studio.Studio(home=home, python=python, platform=platform, scratch=scratch)
+    yield studio
+    studio.end()

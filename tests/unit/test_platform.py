@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import urllib.error
 from email.message import Message
+from http.client import IncompleteRead
 
 import pytest
 
@@ -13,7 +14,14 @@ def http_error(status: int) -> urllib.error.HTTPError:
 
 
 def test_an_outage_is_sat_out() -> None:
-    answers: list[OSError | None] = [ConnectionResetError(), http_error(503), http_error(429), None]
+    answers: list[Exception | None] = [
+        ConnectionResetError(),
+        http_error(503),
+        http_error(429),
+        IncompleteRead(b""),
+        ValueError("no JSON"),
+        None,
+    ]
 
     def call() -> None:
         if error := answers.pop(0):

@@ -47,7 +47,7 @@ class LaunchSpec:
         requirements: requirement specifiers of the user, or `-r <file>` relative to the repository.
         environment: variables of commands and command; secrets among them are fine (0600 file, never a command line).
         working_directory: where `command` runs, relative to the repository.
-        timeout: seconds until the command is stopped; None: no limit.
+        timeout: seconds until the launch is stopped, installing included; None: no limit, but two hours for installing.
         keep_studio: what becomes of the studio at the end.
         interruptible: on a spot machine.
         cloud: cloud account or provider for a new studio.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
 import sys
 
-from lightning_zenml.launch.payload import lease, supervisor
+from lightning_zenml.launch.payload import guardian, lease
 from lightning_zenml.launch.payload.folder import LaunchFolder, prune
 
 
@@ -46,23 +47,33 @@ def main(argv: list[str]) -> int:
 
 def _start(folder: LaunchFolder) -> dict[str, object]:
     """Starts the supervisor detached, once: the launch's own folder `lock` is the lock."""
-    try:
-        folder.lock.mkdir()
-    except FileExistsError:
-        return {"started": True, "again": True}
+    if not folder.take_lock():
+        stopped = folder.grace.exists()
+        if stopped:
+            # Unpacked after the stop; a supervisor that runs has read it.
+            folder.discard_secrets()
+        return {"started": not stopped, "again": True}
     # Whoever starts it follows it, until it says that it leaves or is not heard of for a while.
     folder.follower.touch()
     prune(folder.root, keep=folder.path.name)
-    supervisor.detach(folder)
+    guardian.detach(folder)
     return {"started": True, "again": False}
 
 
 def _stop(folder: LaunchFolder, grace: float) -> dict[str, object]:
-    """Asks the supervisor to end the command: SIGTERM, after `grace` seconds SIGKILL. Does not wait."""
+    """Asks the supervisor to end the command: SIGTERM, after `grace` seconds SIGKILL. Does not wait.
+
+    A launch that has not begun never will, though its `start` is on the way.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    # A full disk takes no number: then it is the usual grace.
+    with contextlib.suppress(OSError):
+        folder.grace.write_text(str(grace))
+    folder.take_lock()
     pid = folder.supervisor_pid()
     if pid is None:
+        folder.discard_secrets()
         return {"stopping": False}
-    folder.grace.write_text(str(grace))
     os.kill(pid, signal.SIGTERM)
     return {"stopping": True}
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lightning_zenml.launch.payload.process import identity
 
 ROOT = Path(".lightning_zenml")
 """Relative to the studio's home."""
@@ -16,6 +20,10 @@ TITLE = "==> "
 """Begins a line of the log that opens a new part of it."""
 _KEPT = 20
 _CHUNK = 256 * 1024
+_FOLLOWED_WITHIN = 90.0
+"""Seconds since the last read in which a client still counts as following."""
+_READ_OUT = 4 * 3600.0
+"""Seconds that a client may go on reading after the end: some 4 GB of log."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,11 @@ class LaunchFolder:
     def instructions(self) -> Path:
         """What to do, with the environment; mode 0600, read and removed by the supervisor."""
         return self.path / "env"
+
+    @property
+    def bundle(self) -> Path:
+        """What the client uploads, instructions among it, until it is unpacked; see `lightning_zenml.launch.bundle`."""
+        return self.path / "bundle.tar"
 
     @property
     def description(self) -> Path:
@@ -68,7 +81,7 @@ class LaunchFolder:
 
     @property
     def lock(self) -> Path:
-        """A folder that exists once the launch was started."""
+        """A folder that exists once the launch was started, or stopped before that."""
         return self.path / "lock"
 
     @property
@@ -78,8 +91,13 @@ class LaunchFolder:
 
     @property
     def guardian(self) -> Path:
-        """Process id of the supervisor's guardian, which releases what is left in the end."""
+        """Process id and identity of the supervisor's guardian, which releases what is left in the end."""
         return self.path / "guardian"
+
+    @property
+    def identity(self) -> Path:
+        """Tells the supervisor from another process that has its id by now."""
+        return self.path / "identity"
 
     @property
     def session(self) -> Path:
@@ -93,7 +111,7 @@ class LaunchFolder:
 
     @property
     def grace(self) -> Path:
-        """Seconds between SIGTERM and SIGKILL when the launch is stopped."""
+        """Exists once the launch is to be stopped: seconds between SIGTERM and SIGKILL."""
         return self.path / "grace"
 
     @property
@@ -115,6 +133,19 @@ class LaunchFolder:
         """Where the archive of that digest lies."""
         return self.root / "archives" / sha256
 
+    def take_lock(self) -> bool:
+        """Whether nobody had it before."""
+        try:
+            self.lock.mkdir()
+        except FileExistsError:
+            return False
+        return True
+
+    def discard_secrets(self) -> None:
+        """Removes what no supervisor is going to read and remove."""
+        self.bundle.unlink(missing_ok=True)
+        self.instructions.unlink(missing_ok=True)
+
     def write_status(self, status: dict[str, Any]) -> None:
         """Replaces `status.json` at once, never half."""
         draft = self.path / "status.json.new"
@@ -131,15 +162,15 @@ class LaunchFolder:
         alive = self.supervisor_pid() is not None
         # Status before log: a finished status must come with the whole log.
         status = self.read_status()
-        log, log_end = _tail(self.log, log_offset)
-        runs, runs_end = _tail(self.runs, runs_offset)
+        log, log_end, log_goes_on = _tail(self.log, log_offset)
+        runs, runs_end, _ = _tail(self.runs, runs_offset)
         complete = runs[: runs.rfind("\n") + 1]
         return {
             "status": status,
             "alive": alive,
             "log": log,
             "log_offset": log_end,
-            "more": log_end - log_offset >= _CHUNK,
+            "more": log_goes_on,
             "runs": [json.loads(line) for line in complete.splitlines()],
             "runs_offset": runs_end - len(runs[len(complete) :].encode()),
             "jobs": self.read_jobs(),
@@ -161,54 +192,79 @@ class LaunchFolder:
 
     def supervisor_pid(self) -> int | None:
         """The process id of the supervisor while it lives."""
-        return _living(self.pid)
+        try:
+            return _living(self.pid.read_text(), self.identity.read_text())
+        except OSError:
+            return None
 
     def guardian_pid(self) -> int | None:
         """The process id of the supervisor's guardian while it lives."""
-        return _living(self.guardian)
+        try:
+            return _living(*self.guardian.read_text().split())
+        except (OSError, TypeError):
+            return None
 
-    def followed(self, within: float) -> bool:
-        """Whether a client read the record within the last seconds and has not left."""
+    def write_guardian(self) -> None:
+        """From now on this process is the guardian."""
+        self.guardian.write_text(f"{os.getpid()} {identity()}")
+
+    def write_supervisor(self) -> None:
+        """From now on this process is the supervisor."""
+        self.identity.write_text(identity())
+        self.pid.write_text(str(os.getpid()))
+
+    def wait_until_unfollowed(
+        self, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Waits while a client follows: one that reads, however long, releases the studio itself when it has read all.
+
+        Args:
+            clock: seconds since the epoch.
+            sleep: takes seconds.
+        """
+        deadline = clock() + _READ_OUT
+        while self._followed_at(now := clock()) and now < deadline:
+            sleep(0.5)
+
+    def _followed_at(self, now: float) -> bool:
         if self.left.exists() or not self.follower.exists():
             return False
-        return time.time() - self.follower.stat().st_mtime < within
+        return now - self.follower.stat().st_mtime < _FOLLOWED_WITHIN
 
 
 def prune(root: Path, *, keep: str) -> None:
-    """Removes all but the newest launches and archives; those in use stay."""
-    launches = [path for path in (root / "launches").iterdir() if not LaunchFolder(root, path).kept.exists()]
-    launches = sorted(launches, key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in launches[_KEPT:]:
-        if path.name != keep and LaunchFolder(root, path).supervisor_pid() is None:
-            shutil.rmtree(path, ignore_errors=True)
+    """Removes all but the newest launches and archives, and what was uploaded in vain; those in use stay."""
+    launches = [LaunchFolder(root, path) for path in (root / "launches").iterdir()]
+    launches = sorted(launches, key=lambda folder: folder.path.stat().st_mtime, reverse=True)
+    for folder in launches:
+        if folder.path.name != keep and folder.supervisor_pid() is None:
+            folder.discard_secrets()
+    for folder in [folder for folder in launches if not folder.kept.exists()][_KEPT:]:
+        if folder.path.name != keep and folder.supervisor_pid() is None:
+            shutil.rmtree(folder.path, ignore_errors=True)
     archives = sorted((root / "archives").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in archives[_KEPT:]:
         path.unlink(missing_ok=True)
 
 
-def _living(path: Path) -> int | None:
-    """The process whose id the file holds; None: it is no more."""
+def _living(pid: str, known_as: str) -> int | None:
+    """The process while it lives."""
     try:
-        pid = int(path.read_text())
-        os.kill(pid, 0)
+        return int(pid) if identity(pid) == known_as else None
     except (OSError, ValueError):
         return None
-    return pid
 
 
-def _tail(path: Path, offset: int) -> tuple[str, int]:
-    """Text from `offset` on, and the offset behind it; a character cut at the end waits for the next read."""
+def _tail(path: Path, offset: int) -> tuple[str, int, bool]:
+    """Text from `offset` on, the offset behind it, whether there is more; a cut character waits for the next read."""
     try:
         with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
             file.seek(offset)
             data = file.read(_CHUNK)
     except FileNotFoundError:
-        return "", offset
-    for cut in range(min(4, len(data) + 1)):
-        try:
-            whole = data[: len(data) - cut]
-            return whole.decode(), offset + len(whole)
-        except UnicodeDecodeError as error:
-            if error.reason != "unexpected end of data":
-                break
-    return data.decode(errors="replace"), offset + len(data)
+        return "", offset, False
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    text = decoder.decode(data)
+    cut, _ = decoder.getstate()
+    return text, offset + len(data) - len(cut), offset + len(data) < size

@@ -9,12 +9,24 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from lightning_zenml.launch.payload.session import kill
+
 _MARKER = Path(sys.prefix) / ".lightning_zenml.json"
 """Lies in the environment itself: whatever resets the environment resets it too."""
+_LOCAL = re.compile(
+    r"""^\s*
+    (?: (?:-e|--editable|-f|--find-links) [\s=]* )?
+    (?: [^\s@]+ \s* @ \s* )?  # name @
+    (?: file: | \. | [^-\s:;\#\[] [^\s:;\#\[]* (?: / | \.whl | \.zip | \.tar\.gz ) )
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
+"""A line of requirements that installs from a path; other URLs have a colon before their first slash."""
 
 
 def environment_without_traps(environment: Mapping[str, str]) -> dict[str, str]:
@@ -31,14 +43,21 @@ def environment_without_traps(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def digest(wheel: Path, specifiers: list[str], code: Path) -> str:
-    """Of everything that the install depends on: interpreter, wheel, specifiers, contents of requirements files."""
-    parts = [sys.executable, sys.version, wheel.parent.name, *specifiers]
-    parts += [
+    """Of everything that the install depends on: interpreter, wheel, specifiers, contents of requirements files.
+
+    Where one of them names a local path, each launch's is another: what is installed from there is that launch's code,
+    which is cleared away one day.
+    """
+    wanted = [*specifiers]
+    wanted += [
         content
         for specifier in specifiers
         if specifier.startswith("-r ")
         for content in _contents(code / specifier[3:])
     ]
+    parts = [sys.executable, sys.version, wheel.parent.name, *wanted]
+    if any(_LOCAL.search(text) for text in wanted):
+        parts.append(str(code))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -61,13 +80,30 @@ def command(wheel: Path, specifiers: list[str]) -> list[str]:
     return arguments
 
 
-def install(arguments: list[str], *, wanted: str, code: Path, log: IO[bytes], environment: Mapping[str, str]) -> int:
-    """Runs the install in the repository; returns its exit code."""
+def install(
+    arguments: list[str], *, wanted: str, code: Path, log: IO[bytes], environment: Mapping[str, str], timeout: float
+) -> int | None:
+    """Runs the install in the repository; returns its exit code, None when the timeout (seconds) came first."""
+    deadline = time.monotonic() + timeout
 
-    def run(*command: str) -> int:
-        return subprocess.run(
-            command, cwd=code, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, check=False
-        ).returncode
+    def run(*command: str) -> int | None:
+        process = subprocess.Popen(
+            command,
+            cwd=code,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(deadline - time.monotonic())
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            # When the launch is stopped, too: packages are built by processes of their own.
+            kill(process.pid)
+            process.wait()
 
     _MARKER.unlink(missing_ok=True)
     if not _uv():

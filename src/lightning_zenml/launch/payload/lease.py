@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
+
+from lightning_zenml.launch.payload.process import machine
 
 STALE = 300.0
 """Seconds without a heartbeat after which a lease is void: its owner died."""
@@ -17,18 +19,30 @@ _CLOSING = 20.0
 
 
 def acquire(root: Path, *, launch_id: str, owner: str) -> dict[str, Any]:
-    """Takes or renews the lease; when another launch holds it, tells that one's owner and age of the heartbeat."""
+    """Takes the lease; when another launch holds it, tells of that one and its owner."""
     with _locked(root):
         holder = _read(root)
         if holder and holder["launch"] != launch_id and _holds(holder):
             return {"acquired": False, "launch": holder["launch"], "owner": holder["owner"]}
-        taken = {"launch": launch_id, "owner": owner, "heartbeat": time.time(), "machine": _machine()}
-        _path(root).write_text(json.dumps(taken))
+        _write(
+            root,
+            {"launch": launch_id, "owner": owner, "heartbeat": time.time(), "machine": machine(), "closing": False},
+        )
         return {"acquired": True}
 
 
+def renew(root: Path, *, launch_id: str) -> bool:
+    """A heartbeat; False when the launch does not hold the lease, or is giving it back."""
+    with _locked(root):
+        holder = _read(root)
+        if not _is_of(holder, launch_id) or holder["closing"]:
+            return False
+        _write(root, holder | {"heartbeat": time.time()})
+        return True
+
+
 def release(root: Path, *, launch_id: str, closing: bool = False) -> bool:
-    """Gives the lease back; False when the launch did not hold it.
+    """Gives the lease back; False when the launch did not hold it, so that the studio is not the launch's to end.
 
     Args:
         root: `.lightning_zenml`.
@@ -38,27 +52,23 @@ def release(root: Path, *, launch_id: str, closing: bool = False) -> bool:
     """
     with _locked(root):
         holder = _read(root)
-        if not holder or holder["launch"] != launch_id:
+        if not _is_of(holder, launch_id):
             return False
         if closing:
-            holder["heartbeat"] = time.time() - STALE + _CLOSING
-            _path(root).write_text(json.dumps(holder))
+            _write(root, holder | {"heartbeat": time.time() - STALE + _CLOSING, "closing": True})
         else:
             _path(root).unlink()
         return True
 
 
+def _is_of(holder: dict[str, Any] | None, launch_id: str) -> TypeGuard[dict[str, Any]]:
+    """Whether the lease is a launch's, on this very start of the machine: a stopped studio keeps its last lease."""
+    return holder is not None and holder["launch"] == launch_id and holder["machine"] == machine()
+
+
 def _holds(holder: dict[str, Any]) -> bool:
     """Whether a lease is in force: its owner was heard of lately, and on this very start of the machine."""
-    return bool(time.time() - holder["heartbeat"] < STALE and holder["machine"] == _machine())
-
-
-def _machine() -> str:
-    """Tells one start of a machine from the next: everything that ran before is dead then."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    # The 22nd field, counted behind the parenthesised name: when process 1 started, in ticks after boot.
-    started = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
-    return f"{boot}/{started}"
+    return bool(time.time() - holder["heartbeat"] < STALE and holder["machine"] == machine())
 
 
 def _read(root: Path) -> dict[str, Any] | None:
@@ -67,6 +77,13 @@ def _read(root: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return holder
+
+
+def _write(root: Path, holder: dict[str, Any]) -> None:
+    # At once, never half: a full disk must not take the lease from whoever holds it.
+    draft = root / "lease.json.new"
+    draft.write_text(json.dumps(holder))
+    draft.replace(_path(root))
 
 
 def _path(root: Path) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import http
+import http.client
 import json
 import threading
 import time
@@ -12,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _TRIES = 5
+_LAST_BEAT = 5.0
+"""Seconds for a beat that is under way when they end: a lease must not be renewed after it was given back."""
 _ENDED = frozenset({"completed", "failed", "stopped", "deleted"})
 
 
@@ -29,47 +34,54 @@ class Platform:
 
     def keep_alive(self) -> None:
         """Counts as activity: a studio sleeps after ten idle minutes."""
-        self._send("POST", "/keep-alive", {})
+        self._send("POST", f"{self.url}/keep-alive", {})
 
     def stop(self) -> None:
         """Stops the machine, and with it this very program."""
-        self._send("POST", "/stop")
+        self._end("POST", f"{self.url}/stop")
 
     def delete(self) -> None:
         """Deletes the studio, and with it this very program."""
-        self._send("DELETE", "")
+        self._end("DELETE", self.url)
 
     def end_jobs(self, launch_id: str) -> None:
         """Deletes the Lightning jobs of a launch that have not ended; see `lightning_zenml.launch.job.Job.end_all`.
 
         Raises:
-            OSError: one was refused; a refusal that may pass comes before one that is final.
+            Exception: of what failed, once all has been tried; one that may pass rather than a refusal.
         """
-        refusal: OSError | None = None
         project = self.url.rpartition("/cloudspaces/")[0]
+        failed: list[Exception] = []
         for kind, query, field in (
             ("jobs", "?standalone=true", "jobs"),
             ("multi-machine-jobs", "", "multiMachineJobs"),
         ):
-            for job in self._get(f"{project}/{kind}{query}").get(field) or ():
+            try:
+                found = json.loads(self._send("GET", f"{project}/{kind}{query}")).get(field) or ()
+            except Exception as error:
+                failed.append(error)
+                continue
+            for job in found:
                 ended = (job.get("state") or "").rpartition("_STATE_")[2].lower() in _ENDED
-                if ended or f"/jobs/{launch_id}" not in (job["spec"].get("command") or ""):
+                if ended or f"/jobs/{launch_id}" not in ((job.get("spec") or {}).get("command") or ""):
                     continue
                 try:
-                    send("DELETE", f"{project}/{kind}/{job['id']}", headers={"Authorization": self.authorization})
-                except OSError as error:
-                    # 404: somebody else has ended it since.
-                    if not _is_refused(error, 404) and (refusal is None or not _is_refused(error)):
-                        refusal = error
-        if refusal is not None:
-            raise refusal
+                    self._end("DELETE", f"{project}/{kind}/{job['id']}")
+                except Exception as error:
+                    failed.append(error)
+        if failed:
+            raise min(failed, key=_is_refused)
 
-    def _get(self, url: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(send("GET", url, headers={"Authorization": self.authorization}))
-        return found
+    def _end(self, method: str, url: str) -> None:
+        try:
+            self._send(method, url)
+        except urllib.error.HTTPError as error:
+            # Somebody was faster: the end we want.
+            if error.code != http.HTTPStatus.NOT_FOUND:
+                raise
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
-        send(method, self.url + path, headers={"Authorization": self.authorization}, body=body)
+    def _send(self, method: str, url: str, body: Mapping[str, Any] | None = None) -> bytes:
+        return send(method, url, headers={"Authorization": self.authorization}, body=body)
 
 
 def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any] | bytes | None = None) -> bytes:
@@ -86,6 +98,7 @@ def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str
 
     Raises:
         OSError: no success within the tries (an `urllib.error.HTTPError` is one).
+        http.client.HTTPException: what came was no whole answer, each time.
     """
     request = urllib.request.Request(  # noqa: S310 - the client gave the URL
         url,
@@ -98,7 +111,7 @@ def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
                 content: bytes = answer.read()
                 return content
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             if _is_refused(error) or attempt == _TRIES - 1:
                 raise
             time.sleep(0.5 * 2**attempt)
@@ -109,28 +122,25 @@ def insist(call: Callable[[], None], *, pause: float = 60, times: int = 30) -> N
     """Makes a call that must not fail for good, through outages far longer than `send` sits out.
 
     Args:
-        call: raises an OSError when it failed.
+        call: raises when it failed; whatever it is but a refusal may pass, answers that make no sense too.
         pause: seconds between two tries.
         times: tries.
 
     Raises:
-        OSError: refused, or failed each time.
+        Exception: refused, or failed each time.
     """
     for left in reversed(range(times)):
         try:
             return call()
-        except OSError as error:
+        except Exception as error:
             if _is_refused(error) or not left:
                 raise
             time.sleep(pause)
     return None
 
 
-def _is_refused(error: OSError, status: int | None = None) -> bool:
-    """Whether it is refused for good (with that HTTP status)."""
-    if not isinstance(error, urllib.error.HTTPError):
-        return False
-    return error.code == status if status else error.code < 500 and error.code != 429
+def _is_refused(error: Exception) -> bool:
+    return isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429
 
 
 class Heartbeat:
@@ -145,19 +155,23 @@ class Heartbeat:
     def __init__(self, period: float, calls: list[Callable[[], object]], warn: Callable[[str], None]) -> None:
         self._period, self._calls, self._warn = period, calls, warn
         self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
         self._warned: set[str] = set()
 
     def start(self) -> None:
         """Beats for the first time at once."""
-        threading.Thread(target=self._beat, daemon=True).start()
+        self._thread.start()
 
     def end(self) -> None:
-        """No more beats."""
+        """No more beats; one that hangs is not waited for."""
         self._ended.set()
+        self._thread.join(timeout=_LAST_BEAT)
 
     def _beat(self) -> None:
         while not self._ended.is_set():
             for call in self._calls:
+                if self._ended.is_set():
+                    return
                 try:
                     call()
                 except Exception as error:
@@ -167,4 +181,6 @@ class Heartbeat:
     def _tell(self, text: str) -> None:
         if text not in self._warned:
             self._warned.add(text)
-            self._warn(f"Keeping the studio awake failed once: {text}")
+            # A full disk takes no warning, and is no reason to fall asleep.
+            with contextlib.suppress(OSError):
+                self._warn(f"Keeping the studio awake failed once: {text}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,58 +15,16 @@ from typing import Any
 from lightning_zenml.launch.payload import install, lease
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
 from lightning_zenml.launch.payload.platform import Heartbeat, Platform, insist
-from lightning_zenml.launch.payload.session import Ended, Session, kill
+from lightning_zenml.launch.payload.session import Ended, Session
 
 _HEARTBEAT = 30.0
-_FOLLOWED_WITHIN = 90.0
-"""Seconds since the last read in which a client still counts as following."""
-_FOLLOWER_PATIENCE = 120.0
-"""Seconds that a client which follows has for releasing the studio itself."""
 _CRASHES = frozenset({128 + signal.SIGABRT, 128 + signal.SIGBUS, 128 + signal.SIGKILL, 128 + signal.SIGSEGV})
+_INSTALL = 2 * 3600.0
+"""Seconds that installing may take, with or without a timeout of the launch."""
 _ON_FAILURE = 600.0
 """Seconds that the launch's `on_failure` may take."""
 _OUTPUT = 4000
 """Characters of output that a failure carries."""
-
-
-def detach(folder: LaunchFolder) -> None:
-    """Starts the supervisor and a guardian over it, both independent of the calling session."""
-    if os.fork():
-        return
-    os.setsid()
-    own_log = os.open(folder.path / "payload.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for descriptor, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, own_log), (2, own_log)):
-        os.dup2(source, descriptor)
-    _guard(folder)
-    os._exit(0)
-
-
-def _guard(folder: LaunchFolder) -> None:
-    """Waits for the supervisor; when that dies of something else than its own end, finishes in its place."""
-    supervisor = Supervisor(folder, json.loads(folder.instructions.read_text()))
-    folder.guardian.write_text(str(os.getpid()))
-    folder.instructions.unlink()
-    folder.description.write_text(json.dumps(supervisor.description()))
-    pid = os.fork()
-    if pid == 0:
-        supervisor.run()
-        os._exit(0)
-    folder.pid.write_text(str(pid))
-    _, wait_status = os.waitpid(pid, 0)
-    if wait_status != 0:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        folder.pid.write_text(str(os.getpid()))
-        if folder.session.exists():
-            kill(int(folder.session.read_text()))
-        supervisor.finish(
-            failure={
-                "phase": "running",
-                "message": "The supervisor of the launch died; the machine may have run out of memory.",
-            },
-            report=True,
-        )
-    folder.pid.unlink(missing_ok=True)
-    supervisor.release()
 
 
 class _Stop(Exception):  # noqa: N818 - a signal, not an error
@@ -96,12 +53,16 @@ class Supervisor:
             heartbeat = Heartbeat(_HEARTBEAT, self._beats(), lambda text: _say(log, text))
             heartbeat.start()
             try:
+                self._folder.write_supervisor()
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+                if self._folder.grace.exists():
+                    _raise_stop()
                 self._supervise(log)
             except _Stop:
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
                 self._end_session()
                 self.finish(stopped=True)
             except Exception as error:
+                self._end_session()
                 self.finish(
                     failure={"phase": "installing", "message": f"{type(error).__name__}: {error}"},
                     report=True,
@@ -138,32 +99,29 @@ class Supervisor:
         self._folder.write_status({"phase": "finished", "exit_code": exit_code, "failure": failure, "stopped": stopped})
 
     def release(self) -> None:
-        """Gives back lease and studio, unless a client that follows does it within its patience."""
-        deadline = time.monotonic() + _FOLLOWER_PATIENCE
-        while self._folder.followed(_FOLLOWED_WITHIN) and time.monotonic() < deadline:
-            time.sleep(0.5)
-        try:
-            if self._folder.jobs.exists():
-                self._end_jobs()
-        finally:
-            self._release_studio()
-
-    def _end_jobs(self) -> None:
-        # Lightning may refuse for longer than an idle studio stays awake.
-        heartbeat = Heartbeat(_HEARTBEAT, [self._platform.keep_alive], print)
+        """Ends the launch's jobs, gives back lease and studio, unless a client that follows does all that."""
+        heartbeat = Heartbeat(_HEARTBEAT, self._beats(), lambda text: print(text, file=sys.stderr))
         heartbeat.start()
         try:
-            insist(lambda: self._platform.end_jobs(self._folder.path.name))
+            self._folder.wait_until_unfollowed()
+            if self._folder.jobs.exists():
+                insist(lambda: self._platform.end_jobs(self._folder.path.name))
         finally:
             heartbeat.end()
+            self._release_studio()
 
     def _release_studio(self) -> None:
-        stops = self._do["release"] == "stop"
-        lease.release(self._folder.root, launch_id=self._folder.path.name, closing=stops)
-        if self._do["release"] == "delete":
-            insist(self._platform.delete)
-        elif stops:
-            insist(self._platform.stop)
+        policy = self._do["release"]
+        try:
+            released = lease.release(self._folder.root, launch_id=self._folder.path.name, closing=policy == "stop")
+            if self._do["leased"] and not released:
+                # The client gave it back, or somebody took it when it was not renewed: not ours any more.
+                policy = "none"
+        finally:
+            if policy == "delete":
+                insist(self._platform.delete)
+            elif policy == "stop":
+                insist(self._platform.stop)
 
     def _supervise(self, log: Any) -> None:
         self._record("installing")
@@ -171,10 +129,10 @@ class Supervisor:
         with tarfile.open(self._folder.archive(self._do["archive"])) as archive:
             archive.extractall(self._folder.code, filter="data")
         environment = self._environment()
-        failure = self._install(log, environment)
+        deadline = time.monotonic() + (self._do["timeout"] or float("inf"))
+        failure = self._install(log, environment, deadline)
         if failure is not None:
             return self.finish(failure=failure, report=True)
-        deadline = time.monotonic() + (self._do["timeout"] or float("inf"))
         ended = self._run_session(self._do["commands"], environment, log, deadline)
         for restart in range(self._do["restarts"]):
             if ended is None or ended.at is not None or ended.exit_code not in _CRASHES:
@@ -185,8 +143,7 @@ class Supervisor:
             ended = self._run_session([], {**exported, "LIGHTNING_ZENML_RESTARTED": "1"}, log, deadline)
         if ended is None:
             self._end_session()
-            message = f"Stopped: it ran longer than its timeout of {self._do['timeout'] / 60:g} minutes."
-            return self.finish(failure={"phase": "running", "message": message}, report=True)
+            return self.finish(failure={"phase": "running", "message": self._timed_out()}, report=True)
         return self._conclude(ended)
 
     def _run_session(self, commands: list[str], environment: dict[str, str], log: Any, deadline: float) -> Ended | None:
@@ -204,7 +161,7 @@ class Supervisor:
         left = deadline - time.monotonic()
         return self._session.wait(left if left < threading.TIMEOUT_MAX else None)
 
-    def _install(self, log: Any, environment: dict[str, str]) -> dict[str, Any] | None:
+    def _install(self, log: Any, environment: dict[str, str], deadline: float) -> dict[str, Any] | None:
         specifiers = [*self._do["packages"], *self._do["requirements"]]
         if not specifiers:
             return None
@@ -214,16 +171,33 @@ class Supervisor:
             return None
         _say(log, f"Install: {' '.join(specifiers)}")
         arguments = install.command(self._wheel, specifiers)
-        exit_code = install.install(arguments, wanted=wanted, code=self._folder.code, log=log, environment=environment)
+        left = deadline - time.monotonic()
+        exit_code = install.install(
+            arguments,
+            wanted=wanted,
+            code=self._folder.code,
+            log=log,
+            environment=environment,
+            timeout=min(left, _INSTALL),
+        )
         if exit_code == 0:
             return None
+        if exit_code is not None:
+            message = f"The requirements can't be installed (exit code {exit_code})."
+        elif left <= _INSTALL:
+            message = self._timed_out()
+        else:
+            message = f"The requirements were not installed within {_INSTALL / 60:g} minutes."
         return {
             "phase": "installing",
-            "message": f"The requirements can't be installed (exit code {exit_code}).",
+            "message": message,
             "command": " ".join(arguments),
             "exit_code": exit_code,
             "output": self._folder.last_output(_OUTPUT),
         }
+
+    def _timed_out(self) -> str:
+        return f"Stopped: it ran longer than its timeout of {self._do['timeout'] / 60:g} minutes."
 
     def _conclude(self, ended: Ended) -> None:
         if ended.exit_code == 0 and (ended.whole or ended.at is None):
@@ -283,8 +257,8 @@ class Supervisor:
     def _beats(self) -> list[Any]:
         beats: list[Any] = [self._platform.keep_alive]
         if self._do["leased"]:
-            name, owner = self._folder.path.name, self._do["owner"]
-            beats.append(lambda: lease.acquire(self._folder.root, launch_id=name, owner=owner))
+            # First, as it is quick: over when the beats end, though the platform does not answer.
+            beats.insert(0, lambda: lease.renew(self._folder.root, launch_id=self._folder.path.name))
         return beats
 
     def _record(self, phase: str) -> None:
@@ -308,4 +282,5 @@ def _say(log: Any, text: str) -> None:
 
 
 def _raise_stop(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Stop

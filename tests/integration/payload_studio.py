@@ -1,0 +1,219 @@
+"""The payload as real processes on this machine: no studio, a recorded platform, a Python environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from lightning_api import eventually
+from lightning_zenml.launch import wheel
+from lightning_zenml.package.archive import pack
+from lightning_zenml.package.repository import Repository
+
+
+def make_environment(venv: Path) -> Path:
+    """A Python environment that sees this one's packages, and installs into its own folder; returns its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    packages = venv / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    ours = next(path for path in sys.path if path.endswith("site-packages"))
+    (packages / "ours.pth").write_text(f"{ours}\nimport coverage; coverage.process_startup()\n")
+    shutil.copy(Path(sys.executable).parent / "uv", venv / "bin" / "uv")
+    return venv / "bin" / "python"
+
+
+@dataclass
+class Platform:
+    """Records what a studio sends about itself.
+
+    Args:
+        url: of the studio's resource.
+        requests: method, path with query, `Authorization` header and body of each.
+        answers: status and JSON of the next ones by method and path in the teamspace; without any: 200.
+    """
+
+    url: str
+    requests: list[tuple[str, str, str | None, bytes]] = field(default_factory=list)
+    answers: dict[str, list[tuple[int, object]]] = field(default_factory=dict)
+
+    def sent(self, method: str, end: str) -> list[tuple[str, str, str | None, bytes]]:
+        return [request for request in self.requests if request[0] == method and request[1].endswith(end)]
+
+    def answer(self, method: str, path: str) -> tuple[int, object]:
+        answers = self.answers.get(f"{method} {path.removeprefix('/v1/projects/p')}")
+        return answers.pop(0) if answers else (200, {})
+
+
+@contextmanager
+def recorded_platform() -> Iterator[Platform]:
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            record.requests.append((self.command, self.path, self.headers.get("Authorization"), sent))
+            status, told = record.answer(self.command, self.path)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(told).encode())
+
+        do_GET = do_POST = do_DELETE = do_PUT = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        record = Platform(f"http://127.0.0.1:{server.server_port}/v1/projects/p/cloudspaces/s")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield record
+        server.shutdown()
+        thread.join()
+
+
+@dataclass
+class Studio:
+    """A home folder with what the client uploads; calls verbs as the client does."""
+
+    home: Path
+    python: Path
+    platform: Platform
+    scratch: Path
+    log: str = ""
+
+    @property
+    def root(self) -> Path:
+        return self.home / ".lightning_zenml"
+
+    @property
+    def launch(self) -> Path:
+        return self.root / "launches/l-1"
+
+    def upload(self, launch_id: str = "l-1", **changes: Any) -> None:
+        code = self.scratch / "repository"
+        (code / "sub").mkdir(parents=True, exist_ok=True)
+        (code / "hello.txt").write_text("hello")
+        (code / "sub" / "here.txt").touch()
+        archive = pack(Repository.open(code), self.scratch / "archive.tar.gz")
+        wheel_path = wheel.repack(self.scratch)
+        for source, target in (
+            (archive.path, f"archives/{archive.sha256}"),
+            (wheel_path, f"wheels/0/{wheel_path.name}"),
+        ):
+            (self.root / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, self.root / target)
+        instructions: dict[str, Any] = {
+            "owner": "a test",
+            "archive": archive.sha256,
+            "wheel": f"wheels/0/{wheel_path.name}",
+            "packages": [],
+            "requirements": [],
+            "commands": [],
+            "command": "cat hello.txt",
+            "working_directory": ".",
+            "environment": {},
+            "timeout": None,
+            "release": "none",
+            "leased": False,
+            "on_failure": [],
+            "restarts": 0,
+            "studio": {
+                "name": "zenml-x",
+                "url": "https://lightning/x",
+                "machine": "CPU",
+                "price": 0.1,
+                "since": 0.0,
+                "cloud_url": "https://lightning",
+                "teamspace": "acme/vision",
+            },
+            "credentials": {"LIGHTNING_USER_ID": "u", "LIGHTNING_API_KEY": "k"},
+            "platform": {"url": self.platform.url, "authorization": "Basic secret"},
+        }
+        folder = self.root / "launches" / launch_id
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "env").write_text(json.dumps(instructions | changes))
+
+    def call(self, verb: str, *options: str, launch_id: str = "l-1", under: Sequence[str] = ()) -> dict[str, Any]:
+        arguments = [*under, str(self.python), "-m", "lightning_zenml.launch.payload", verb, launch_id, *options]
+        wheel_path = next(self.root.glob("wheels/0/*.whl"))
+        measured = {name: value for name, value in os.environ.items() if name.startswith("COV")}
+        completed = subprocess.run(
+            arguments,
+            env={
+                **measured,
+                "HOME": str(self.home),
+                "PATH": "/usr/bin:/bin",
+                # The wheel in a studio; the sources here, where coverage is measured.
+                "PYTHONPATH": str(Path(wheel.__file__).parents[2] if measured else wheel_path),
+                "UV_LIGHTNING_VIRTUALENV_ROOT": "/nowhere",
+                "UV_OFFLINE": "1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert completed.returncode == 0, completed.stderr
+        answer: dict[str, Any] = json.loads(completed.stdout)
+        return answer
+
+    def replace_uv(self, script: str) -> None:
+        """Instead of `uv` the studio's Python finds a program of ours: installs need an index otherwise."""
+        uv = self.python.parent / "uv"
+        uv.unlink()
+        uv.write_text(f"#!/bin/sh\n{script}\n")
+        uv.chmod(0o755)
+
+    def start(self, launch_id: str = "l-1", **changes: Any) -> None:
+        self.upload(launch_id, **changes)
+        assert self.call("start", launch_id=launch_id)["started"]
+
+    def finish(self, launch_id: str = "l-1") -> dict[str, Any]:
+        """Follows to the end; the final status."""
+        offset = 0
+
+        def status() -> dict[str, Any] | None:
+            nonlocal offset
+            answer = self.call("read", "--log-offset", str(offset), launch_id=launch_id)
+            self.log += answer["log"]
+            offset = answer["log_offset"]
+            finished = answer["status"] and answer["status"]["phase"] == "finished" and not answer["more"]
+            return answer["status"] if finished else None
+
+        status_now = eventually(status)
+        assert status_now is not None
+        self.call("leave", launch_id=launch_id)
+        return status_now
+
+    def end(self) -> None:
+        """Nobody follows any more; waits until nothing of the payload is left."""
+        for folder in (self.root / "launches").glob("*"):
+            (folder / "left").touch()
+            eventually(lambda folder=folder: not is_alive(folder / "pid"))
+
+
+def is_alive(pid_file: Path) -> bool:
+    try:
+        os.kill(int(pid_file.read_text()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for doesn't."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
+def parent(pid: int) -> int:
+    """The process that started another."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

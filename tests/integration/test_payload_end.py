@@ -1,0 +1,91 @@
+"""How the payload ends what a launch has used when nobody else does it: jobs, lease, studio."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from typing import Any
+
+import pytest
+
+from lightning_api import eventually
+from payload_studio import Studio, is_running, parent
+
+
+def test_whichever_job_is_refused_the_others_are_ended_and_the_studio_released(studio: Studio) -> None:
+    def job(name: str, launch: str = "l-1", state: str = "running") -> dict[str, Any]:
+        return {"id": name, "state": state, "spec": {"command": f"echo > .lightning_zenml/jobs/{launch}-{name}"}}
+
+    jobs = [job("gone"), job("refused"), job("busy"), job("other", "l-2"), job("done", state="completed")]
+    multi = [job("multi", state="MultiMachineJob_STATE_RUNNING")]
+    studio.platform.answers = {
+        "GET /jobs?standalone=true": [(503, {}), (200, {"jobs": jobs})],
+        "GET /multi-machine-jobs": [(200, {"multiMachineJobs": multi})],
+        "DELETE /jobs/gone": [(404, {})],
+        "DELETE /jobs/refused": [(403, {})],
+        "DELETE /jobs/busy": [(503, {}), (429, {})],
+    }
+    studio.start(command="touch ../jobs.jsonl", release="delete")
+    studio.call("leave")
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+    deleted = [path.rpartition("/")[2] for method, path, *_ in studio.platform.requests if method == "DELETE"]
+    assert deleted == ["gone", "refused", "busy", "busy", "busy", "multi", "s"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "method", "end"), [("delete", "DELETE", "/cloudspaces/s"), ("stop", "POST", "/stop")]
+)
+def test_the_studio_is_released_though_its_jobs_cannot_be_ended(
+    studio: Studio, policy: str, method: str, end: str
+) -> None:
+    studio.platform.answers = {"GET /jobs?standalone=true": [(403, {})], "GET /multi-machine-jobs": [(401, {})]}
+    studio.start(command="touch ../jobs.jsonl", release=policy)
+    studio.call("leave")
+    eventually(lambda: studio.platform.sent(method, end))
+
+
+def test_another_process_with_the_supervisors_id_is_not_taken_for_it(studio: Studio) -> None:
+    studio.start(command="touch ../up; while test ! -e ../on; do sleep 0.1; done")
+    eventually((studio.launch / "up").exists)
+    pid = studio.launch / "pid"
+    supervisor = pid.read_text()
+    with subprocess.Popen(["sleep", "300"]) as stranger:
+        pid.write_text(str(stranger.pid))
+        assert studio.call("peek")["alive"] is False
+        assert studio.call("stop") == {"stopping": False}
+        assert stranger.poll() is None
+        stranger.kill()
+    pid.write_text(supervisor)
+    assert studio.call("peek")["alive"] is True
+    (studio.launch / "on").touch()
+    assert studio.finish()["exit_code"] == 0
+
+
+def test_a_studio_that_another_launch_has_by_now_is_left_alone(studio: Studio) -> None:
+    studio.upload(leased=True, release="stop", command="touch ../up; while test ! -e ../on; do sleep 0.1; done")
+    studio.call("lease")
+    studio.call("start")
+    eventually((studio.launch / "up").exists)
+    guardian = parent(int((studio.launch / "pid").read_text()))
+    assert studio.call("unlease") == {"released": True}
+    assert studio.call("lease", launch_id="l-2") == {"acquired": True}
+    studio.call("leave")
+    (studio.launch / "on").touch()
+    eventually(lambda: not is_running(guardian))
+    assert not studio.platform.sent("POST", "/stop")
+    assert studio.call("unlease", launch_id="l-2") == {"released": True}
+
+
+@pytest.mark.parametrize("moment", ["at the start", "at the end"])
+def test_a_full_disk_releases_the_studio(studio: Studio, moment: str) -> None:
+    full = ["prlimit", "--fsize=0"] if moment == "at the start" else []
+    studio.upload(release="delete", command="touch ../up; while test ! -e ../on; do sleep 0.1; done")
+    studio.call("start", under=full)
+    studio.call("leave")
+    if moment == "at the end":
+        eventually((studio.launch / "up").exists)
+        supervisor = int((studio.launch / "pid").read_text())
+        for pid in (supervisor, parent(supervisor)):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+        (studio.launch / "on").touch()
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))

@@ -1,0 +1,68 @@
+"""A stop at every moment of a launch, and what must not outlive it: the secrets that were uploaded."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from lightning_api import eventually
+from payload_studio import Studio
+
+
+def test_a_start_that_arrives_after_the_stop_starts_nothing(studio: Studio) -> None:
+    studio.upload(command="touch ../ran")
+    assert studio.call("stop") == {"stopping": False}
+    assert studio.call("start") == {"started": False, "again": True}
+    assert studio.call("peek") == {"status": None, "alive": False}
+    assert not (studio.launch / "ran").exists()
+
+
+def test_a_stop_before_the_start_leaves_no_secret(studio: Studio) -> None:
+    studio.upload(environment={"TOKEN": "s3cret"})
+    (studio.launch / "bundle.tar").write_bytes((studio.launch / "env").read_bytes())
+    studio.call("stop")
+    assert secrets_in(studio) == []
+
+
+def test_what_is_unpacked_after_the_stop_is_taken_away(studio: Studio) -> None:
+    studio.upload()
+    studio.call("stop")
+    studio.upload(environment={"TOKEN": "s3cret"})
+    studio.call("start")
+    assert secrets_in(studio) == []
+
+
+def test_a_launch_that_never_began_leaves_no_secret_to_the_next(studio: Studio) -> None:
+    studio.upload("l-0", environment={"TOKEN": "s3cret"})
+    studio.start()
+    assert studio.finish()["exit_code"] == 0
+    assert secrets_in(studio) == []
+
+
+def test_a_stop_before_anything_was_uploaded_is_no_error(studio: Studio) -> None:
+    studio.upload()
+    assert studio.call("stop", launch_id="l-2") == {"stopping": False}
+
+
+def test_a_stop_while_the_supervisor_comes_up_ends_the_launch(studio: Studio) -> None:
+    studio.upload(command="sleep 300", release="delete")
+    # As a stop leaves it that saw no supervisor yet, when the instructions were read already.
+    (studio.launch / "grace").write_text("5")
+    studio.call("start")
+    assert studio.finish()["stopped"]
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+
+
+def test_stopping_twice_is_stopping_once(studio: Studio) -> None:
+    studio.start(command="trap 'sleep 1; exit 3' TERM; touch ../up; while true; do sleep 0.1; done")
+    eventually((studio.launch / "up").exists)
+    supervisor = int((studio.launch / "pid").read_text())
+    assert studio.call("stop")["stopping"]
+    os.kill(supervisor, signal.SIGTERM)
+    status = studio.finish()
+    assert status["stopped"]
+    assert status["failure"] is None
+
+
+def secrets_in(studio: Studio) -> list[str]:
+    return [path.name for path in studio.home.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lightning_zenml.launch.payload.folder import LaunchFolder
+
+
+class Time:
+    """A clock that goes on when somebody sleeps, and calls as it does."""
+
+    def __init__(self, each_time: Callable[[float], None]) -> None:
+        self.now = 1_000_000_000.0
+        self._each_time = each_time
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self._each_time(self.now)
+
+
+@pytest.mark.parametrize(("reads_for", "waited"), [(0, 90), (3600, 3690), (float("inf"), 4 * 3600)])
+def test_a_client_that_reads_is_waited_for(tmp_path: Path, reads_for: float, waited: float) -> None:
+    folder = LaunchFolder(root=tmp_path, path=tmp_path)
+
+    def read(now: float) -> None:
+        if now - began <= reads_for:
+            os.utime(folder.follower, (now, now))
+
+    time = Time(read)
+    began = time.now
+    folder.follower.touch()
+    os.utime(folder.follower, (began, began))
+    folder.wait_until_unfollowed(time.clock, time.sleep)
+    assert time.now - began == waited
+
+
+def test_a_client_that_left_is_not_waited_for(tmp_path: Path) -> None:
+    folder = LaunchFolder(root=tmp_path, path=tmp_path)
+    folder.follower.touch()
+    folder.left.touch()
+    folder.wait_until_unfollowed(sleep=pytest.fail)
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_a_long_log_is_read_to_its_end_wherever_its_parts_are_cut(tmp_path: Path, before: int) -> None:
+    folder = LaunchFolder(root=tmp_path, path=tmp_path)
+    written = "." * before + "\u2588" * 200_000
+    folder.log.write_text(written)
+    told, offset, more = "", 0, True
+    while more:
+        answer = folder.read(log_offset=offset, runs_offset=0)
+        told, offset, more = told + answer["log"], answer["log_offset"], answer["more"]
+    assert told == written
+
+
+def test_a_character_that_is_half_written_waits(tmp_path: Path) -> None:
+    folder = LaunchFolder(root=tmp_path, path=tmp_path)
+    whole = b"garbage \xff and " + "\u2588".encode()
+    folder.log.write_bytes(whole[:-1])
+    answer = folder.read(log_offset=0, runs_offset=0)
+    assert (answer["log"], answer["more"]) == ("garbage \ufffd and ", False)
+    folder.log.write_bytes(whole)
+    assert folder.read(log_offset=answer["log_offset"], runs_offset=0)["log"] == "\u2588"
