@@ -169,6 +169,7 @@ class _Attempt:
                     cloud=spec.cloud,
                     interruptible=spec.interruptible,
                     lease=self._lease,
+                    on_switch=lambda: self._take(replace(self._held, leased=False)),
                 )
             except StudioLostError:
                 # The launch before us put the studio back as it had found it: stopped.

@@ -134,6 +134,7 @@ class Provisioner:
         cloud: str | None,
         interruptible: bool,
         lease: Callable[[Studio, Completed], None],
+        on_switch: Callable[[], None],
     ) -> Ready:
         """The studio of that name, created when there is none, started when stopped, switched when it must be.
 
@@ -143,6 +144,7 @@ class Provisioner:
             cloud: cloud account of a studio that must be created.
             interruptible: on a spot machine.
             lease: takes the lease, given the studio and its probe; called before its machine is switched.
+            on_switch: called when the lease is about to end with the machine that it was taken on.
 
         Raises:
             MachineError: unknown machine, no capacity, or another machine than asked for.
@@ -173,9 +175,9 @@ class Provisioner:
         probe = self._wait_set_up_of_named(studio)
         lease(studio, probe)
         if state.in_use and not machine.is_reported_as(state.in_use.machine) and was_running:
+            on_switch()
             self._switch(studio, machine, interruptible=interruptible)
             probe = self._wait_set_up_of_named(studio)
-            # A lease ends with the machine that it was taken on.
             lease(studio, probe)
         return self._ready(studio, machine, probe, fresh=fresh, was_running=was_running, since=since)
 
