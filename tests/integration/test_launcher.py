@@ -540,6 +540,24 @@ def test_an_interrupt_while_preparing_releases(
         launch(lightning, spec, notify=interrupt)
 
 
+@pytest.mark.parametrize("name", [None, "interrupted"], ids=["fresh", "named"])
+def test_an_interrupt_leaves_no_key_in_a_studio_that_is_kept(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, name: str | None
+) -> None:
+    holds: list[Hold] = []
+
+    def interrupt(text: str) -> None:
+        if "Starting the launch" in text:
+            raise KeyboardInterrupt
+
+    kept = replace(spec, studio_name=name, keep_studio=KeepStudio.KEEP)
+    with pytest.raises(KeyboardInterrupt):
+        launch(lightning, kept, notify=interrupt, on_hold=holds.append)
+    home = cloud.studio(holds[-1].studio_name).home
+    assert [path.name for path in home.rglob("*") if path.name in {"bundle.tar", "env"}] == []
+    stop_by_hand(lightning, holds[-1])
+
+
 def test_the_timeout_is_told(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
     started = launch(lightning, replace(spec, command="sleep 300", timeout=1))
     status, _ = follow(started)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from lightning_zenml.launch import bundle, wheel
-from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
+from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launch import Hold, Launch, Meter
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.provision import Limits, Provisioner, Ready, facts
@@ -151,8 +152,17 @@ class _Attempt:
                 # With the studio goes all that was started in it.
                 launch.release()
             else:
+                self._discard_bundle()
                 launch.stop(grace=_STOP_GRACE)
             self._take(self._hold.over())
+
+    def _discard_bundle(self) -> None:
+        """What was uploaded holds keys, and may not be unpacked yet: then there is no program that could remove it."""
+        held = self._held
+        studio = Studio(self._lightning, id=held.studio_id, name=held.studio_name, cluster=held.cluster)
+        if held.python:
+            with contextlib.suppress(LaunchError):
+                studio.run(f"rm -f {_HOME}/launches/{held.launch_id}/bundle.tar", timeout=20)
 
     def _provision(self) -> Ready:
         spec = self._spec
