@@ -1,4 +1,4 @@
-"""The job of a step on the stand-in for Lightning AI, where that refuses to stop or to delete it."""
+"""The job of a step on the stand-in for Lightning AI, where that refuses to tell of it, to stop or to delete it."""
 
 from __future__ import annotations
 
@@ -85,6 +85,28 @@ def test_an_ended_job_that_may_not_be_deleted_counts_as_it_ended(
     eventually(lambda: step.poll() is not None)
     assert step.poll() == 0
     assert records(context)["train"]["ended"] is not None
+    assert cloud.running() == []
+
+
+@pytest.mark.parametrize(
+    ("command", "refused", "status", "exit_code"),
+    [("exit 3", "/page-logs$", 403, 3), ("exit 3", "/page-logs$", 404, 3), ("true", "/blobs/jobs/", 403, 0)],
+    ids=["log refused", "log not found", "result refused"],
+)
+def test_a_step_ends_with_its_job_whatever_of_it_cannot_be_read(
+    cloud: LightningCloud,
+    lightning: Lightning,
+    jobs: StepJobs,
+    command: str,
+    refused: str,
+    status: int,
+    exit_code: int,
+) -> None:
+    cloud.knobs.fail.append(("GET", refused, status, FOR_GOOD))
+    step = begin(jobs, lightning, "bash", "-c", command)
+    eventually(lambda: step.poll() is not None)
+    assert step.poll() == exit_code
+    assert cloud.knobs.fail[0][3] < FOR_GOOD
     assert cloud.running() == []
 
 

@@ -137,14 +137,14 @@ class StepJob:
             self._stop()
         try:
             state = self.job.state()
-            self._tell(state)
-            if state.phase is not JobPhase.PENDING:
-                self._copy_log()
         except JobLostError:
             self._end(LOST)
         except LaunchError as error:
             logger.warning("Can't ask how the job of step `%s` goes: %s", self.name, error)
         else:
+            self._tell(state)
+            if state.phase is not JobPhase.PENDING:
+                self._copy_log()
             if state.phase.ended:
                 self._conclude(state)
 
@@ -179,8 +179,16 @@ class StepJob:
             self._try(self.job.delete)
 
     def _copy_log(self) -> None:
-        """Copies the lines that are new; the platform repeats those of the last moment."""
-        for line in self.job.logs(self._last_line):
+        """Copies the lines that are new; the platform repeats those of the last moment.
+
+        Whether the job goes on is not for its log to say, not even by a 404.
+        """
+        try:
+            lines = self.job.logs(self._last_line)
+        except LaunchError as error:
+            logger.warning("Can't read the log of step `%s`: %s", self.name, error)
+            return
+        for line in lines:
             key = (line.machine, line.number, line.message if not line.number else "")
             if key in self._seen:
                 continue
