@@ -372,6 +372,7 @@ def test_only_a_step_on_one_machine_is_tried_again_there(studio: Studio, machine
         **variables,
         FAILS="3",
         LIGHTNING_ZENML_ORCHESTRATOR_RUN_ID="launch-1-run",
+        ZENML_CUSTOM_SOURCE_ROOT=str(studio.code),
     )
 
     assert code != 0, log

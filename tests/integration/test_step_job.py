@@ -15,7 +15,7 @@ from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Catalog
 from lightning_zenml.launch.studio import Studio
-from lightning_zenml.orchestrator.context import LaunchContext
+from lightning_zenml.orchestrator.context import SOURCE_ROOT, LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.placement import OwnMachines
 from lightning_zenml.orchestrator.step_job import LOST, StepJob, StepJobs
@@ -68,7 +68,8 @@ def jobs(context: LaunchContext, lightning: Lightning) -> StepJobs:
 
 def begin(jobs: StepJobs, lightning: Lightning, *program: str) -> StepJob:
     own = OwnMachines(machine=Catalog(lightning, None).machine("T4"))
-    return jobs.begin("train", program, own=own, settings=LightningOrchestratorSettings(), environment={})
+    environment = {SOURCE_ROOT: str(Path.home() / "code")}
+    return jobs.begin("train", program, own=own, settings=LightningOrchestratorSettings(), environment=environment)
 
 
 def records(context: LaunchContext) -> dict[str, Any]:
