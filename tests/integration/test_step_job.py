@@ -66,16 +66,28 @@ def jobs(context: LaunchContext, lightning: Lightning) -> StepJobs:
     )
 
 
-def begin(jobs: StepJobs, lightning: Lightning, *program: str) -> StepJob:
+def begin(jobs: StepJobs, lightning: Lightning, *program: str, **settings: Any) -> StepJob:
     own = OwnMachines(machine=Catalog(lightning, None).machine("T4"))
     environment = {SOURCE_ROOT: str(Path.home() / "code")}
-    return jobs.begin("train", program, own=own, settings=LightningOrchestratorSettings(), environment=environment)
+    wanted = LightningOrchestratorSettings(**settings)
+    return jobs.begin("train", program, own=own, settings=wanted, environment=environment)
 
 
 def records(context: LaunchContext) -> dict[str, Any]:
     """The last word about each job, as whoever ends the launch gets it."""
     lines = (context.directory / "jobs.jsonl").read_text().splitlines()
     return {record["step"]: record for record in map(json.loads, lines)}
+
+
+@pytest.mark.parametrize("interruptible", [False, True])
+def test_a_job_has_the_price_of_its_kind_of_machine(
+    cloud: LightningCloud, lightning: Lightning, context: LaunchContext, jobs: StepJobs, interruptible: bool
+) -> None:
+    step = begin(jobs, lightning, "true", interruptible=interruptible)
+    offer = cloud.job(step.job.name).offer
+    assert records(context)["train"]["price"] == (offer.spot_price if interruptible else offer.price)
+    assert offer.spot_price < offer.price
+    eventually(lambda: step.poll() is not None)
 
 
 def test_an_ended_job_that_may_not_be_deleted_counts_as_it_ended(

@@ -274,7 +274,7 @@ class StepJobs:
         """
         token = f"{self._orchestrator_run_id}-{hashlib.sha256(step.encode()).hexdigest()[:8]}-{attempt:02}"
         known = self._context.restarted and self._context.attempts(self._run_id).get(step) == attempt
-        described = self._described(token, step, attempt, own)
+        described = self._described(token, step, attempt, own, interruptible=settings.interruptible)
         job = Job.find(self._lightning, self._studio, token, num_machines=own.count) if known else None
         job = job or Job.run(
             self._lightning,
@@ -331,7 +331,9 @@ class StepJobs:
         record = self._context.record_job
         return StepJob(job, "(snapshot)", record=record, described=described, keep=False, output=self._output)
 
-    def _described(self, token: str, step: str, attempt: int, own: OwnMachines) -> dict[str, Any]:
+    def _described(
+        self, token: str, step: str, attempt: int, own: OwnMachines, *, interruptible: bool = False
+    ) -> dict[str, Any]:
         """What is told of a job, for the first time before it is asked for: whoever must end it looks for it then."""
         described = {
             "token": token,
@@ -340,7 +342,7 @@ class StepJobs:
             "run_id": self._run_id,
             "machine": own.machine.name,
             "num_machines": own.count,
-            "price": own.machine.cost,
+            "price": (own.machine.spot_cost if interruptible else None) or own.machine.cost,
         }
         self._context.record_job({**described, "name": "", "url": "", "started": None, "ended": None})
         return described
