@@ -251,3 +251,5 @@ def test_a_job_that_is_refused_fails_its_step_and_says_why(stack: Stack, cloud: 
         assert "Can't start the job" in step["metadata"]["exception_info"]["message"]
         assert "403" in step["metadata"]["exception_info"]["message"]
     assert "Steps failed: refused. refused: Can't start the job" in " ".join((log.stdout + log.stderr).split())
+    reason = stack.zenml.request("GET", f"runs/{run['id']}?hydrate=true")["body"]["status_reason"]
+    assert reason.startswith("Steps failed: refused. refused: Can't start the job")
