@@ -178,10 +178,18 @@ def restarted() -> None:
         time.sleep(600)
 
 
+@step(settings=on(machine_type="T4", num_machines=2), retry=StepRetryConfig(max_retries=1))
+def together() -> None:
+    attempts = Client().list_run_steps(name="together", pipeline_run_id=get_step_context().pipeline_run.id).total
+    if attempts == 1 and os.environ["RANK"] == "0":
+        raise RuntimeError("it went wrong on one of two")
+
+
 @pipeline(enable_cache=False, settings=on(machine_type="CPU", async_mode=True))
 def losses():
     repeated()
     restarted()
+    together(after=["repeated", "restarted"])
 
 
 if __name__ == "__main__":
@@ -201,8 +209,47 @@ def test_lost_machines_cost_a_run_no_more_than_the_time(stack: Stack, cloud: Lig
     wait_for(lambda: statuses() == {"repeated": "running", "restarted": "running"})
     cloud.knobs.preempt |= {"losses-repeated", "losses-restarted"}
     wait_for(lambda: stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "completed", 180)
-    assert statuses() == {"repeated": "completed", "restarted": "completed"}
+    assert statuses() == dict.fromkeys(("repeated", "restarted", "together"), "completed")
     # ZenML's retry took a second job, Lightning's attempt the same one.
     assert [job.attempt for job in cloud.jobs if job.name == "losses-repeated"] == [1, 1]
     assert [job.attempt for job in cloud.jobs if job.name == "losses-restarted"] == [2]
+    # What failed on one machine was tried again on both.
+    assert [len(job.nodes) for job in cloud.jobs if job.name == "losses-together"] == [2, 2]
     wait_for(lambda: not cloud.running())
+
+
+REFUSED = (
+    HEAD
+    + """
+from zenml.config.retry_config import StepRetryConfig
+
+
+@step(settings=on(machine_type="T4"), retry=StepRetryConfig(max_retries=1))
+def refused() -> None: ...
+
+
+@pipeline(enable_cache=False, settings=on(machine_type="CPU"))
+def refusal():
+    refused()
+
+
+if __name__ == "__main__":
+    refusal()
+"""
+)
+
+
+def test_a_job_that_is_refused_fails_its_step_and_says_why(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    cloud.knobs.fail.append(("POST", "/jobs$", 403, 2))
+    (laptop.folder / "run.py").write_text(REFUSED)
+    log = laptop.run(sys.executable, "run.py", check=False)
+    run = laptop.last_run()
+    assert run["status"] == "failed", log.stdout + log.stderr
+    steps = stack.zenml.request("GET", f"steps?pipeline_run_id={run['id']}&size=100&hydrate=true")["items"]
+    assert sorted(step["body"]["status"] for step in steps) == ["failed", "retried"]
+    for step in steps:
+        assert "Can't start the job" in step["metadata"]["exception_info"]["message"]
+        assert "403" in step["metadata"]["exception_info"]["message"]
+    assert "Steps failed: refused. refused: Can't start the job" in " ".join((log.stdout + log.stderr).split())
+    reason = stack.zenml.request("GET", f"runs/{run['id']}?hydrate=true")["body"]["status_reason"]
+    assert reason.startswith("Steps failed: refused. refused: Can't start the job")

@@ -19,6 +19,18 @@ from localcloud.stack import Stack, client_environment
 STUDIO_URL = "https://lightning.example/acme/teamspaces/vision/studios/main"
 DEADLINE = 150
 
+_PREPARE = """
+import json, sys
+from zenml.orchestrators.utils import get_config_environment_vars
+from zenml.pipelines.run_utils import create_placeholder_run
+import run
+
+snapshot = getattr(run, sys.argv[1]).create_snapshot(name=None)
+placeholder = create_placeholder_run(snapshot)
+variables, secrets = get_config_environment_vars(pipeline_run_id=placeholder.id)
+print(json.dumps([str(snapshot.id), str(placeholder.id), {**variables, **secrets}]))
+"""
+
 
 class Studio:
     """This machine, set up as a launch's payload sets up a studio."""
@@ -63,6 +75,18 @@ class Studio:
         with self.started(*command, **environment) as process:
             output, _ = process.communicate(timeout=DEADLINE)
             return process.returncode, output
+
+    def prepare(self, pipeline: str) -> tuple[str, str, dict[str, str]]:
+        """Compiles a pipeline as a client does that launches a controller.
+
+        Returns:
+            Id of the snapshot, id of the run, and the variables with that run's own token.
+        """
+        (self.code / "prepare.py").write_text(_PREPARE)
+        code, log = self.run("prepare.py", pipeline)
+        assert code == 0, log
+        snapshot, run, variables = json.loads(log.splitlines()[-1])
+        return snapshot, run, variables
 
     def runs(self) -> list[dict[str, Any]]:
         path = self.launch / "runs.jsonl"

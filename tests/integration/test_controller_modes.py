@@ -61,6 +61,31 @@ def silent():
 
 
 @step(enable_cache=False)
+def fails_early() -> None:
+    raise RuntimeError("it went wrong")
+
+
+@step(enable_cache=False)
+def waits() -> None:
+    (FOLDER / f"hang-{os.getpid()}").touch()
+    wait_for("go-on")
+
+
+@pipeline(execution_mode=ExecutionMode.STOP_ON_FAILURE)
+def silent_after_failure():
+    falls_silent()
+    fails_early()
+
+
+@pipeline(execution_mode=ExecutionMode.CONTINUE_ON_FAILURE)
+def half_failed():
+    waits()
+    fails_early()
+
+
+
+
+@step(enable_cache=False)
 def after_breaks(x: int) -> int:
     return x
 
@@ -281,9 +306,13 @@ def test_max_parallel_steps(studio: Studio, settings: dict[str, Any], hold: floa
     assert done == code, log
 
 
-def test_a_step_that_falls_silent_is_ended(studio: Studio, zenml_stack: Stack) -> None:
-    with studio.started("run.py", "silent") as process:
+@pytest.mark.parametrize(("pipeline", "others"), [("silent", {}), ("silent_after_failure", {"fails_early": "failed"})])
+def test_a_step_that_falls_silent_is_ended(
+    studio: Studio, zenml_stack: Stack, pipeline: str, others: dict[str, str]
+) -> None:
+    with studio.started("run.py", pipeline) as process:
         wait_for(lambda: (studio.facts / "silent").exists(), "the step")
+        wait_for(lambda: studio.steps() == others | {"falls_silent": "running"}, "the failure")
         # ZenML waits at least five minutes for a heartbeat; here it has waited for years.
         with contextlib.closing(sqlite3.connect(zenml_stack.zenml.server.database, timeout=30)) as database, database:
             database.execute(
@@ -293,7 +322,27 @@ def test_a_step_that_falls_silent_is_ended(studio: Studio, zenml_stack: Stack) -
 
     assert process.returncode == 1, log
     assert "has sent no heartbeat for too long" in " ".join(log.split())
-    assert studio.steps() == {"falls_silent": "failed"}
+    assert studio.steps() == others | {"falls_silent": "failed"}
+
+
+def test_a_controller_that_is_started_again_leaves_out_what_has_failed(studio: Studio) -> None:
+    snapshot, run, variables = studio.prepare("half_failed")
+    command = ("-m", "lightning_zenml.orchestrator.controller", "--snapshot-id", snapshot, "--run-id", run)
+    with studio.started(*command, **variables) as process:
+        wait_for(lambda: list(studio.facts.glob("hang-*")), "the step")
+        wait_for(lambda: studio.steps() == {"waits": "running", "fails_early": "failed"}, "the failure")
+        process.send_signal(signal.SIGKILL)
+        os.kill(studio.hanging_process(), signal.SIGKILL)
+    (studio.facts / "go-on").touch()
+
+    code, log = studio.run(*command, LIGHTNING_ZENML_RESTARTED="1", **variables)
+
+    assert code == 1, log
+    assert "Steps failed: fails_early." in log
+    assert "[waits]" in log
+    assert "[fails_early]" not in log
+    assert studio.steps() == {"waits": "completed", "fails_early": "failed"}
+    assert studio.last_run().status == "failed"
 
 
 @pytest.mark.parametrize(("fails", "code", "status"), [(2, 0, "completed"), (3, 1, "failed")])
@@ -304,6 +353,33 @@ def test_step_retries(studio: Studio, fails: int, code: int, status: str) -> Non
     assert len(list(studio.facts.glob("try-*"))) == 3
     assert studio.steps() == {"flaky": status}
     assert studio.last_run().status == status
+
+
+@pytest.mark.parametrize(("machines", "tries"), [("1", 3), ("2", 1)])
+def test_only_a_step_on_one_machine_is_tried_again_there(studio: Studio, machines: str, tries: int) -> None:
+    snapshot, run, variables = studio.prepare("retried")
+    program = (
+        "-m",
+        "lightning_zenml.orchestrator.step_job_process",
+        "--step-name",
+        "flaky",
+        "--num-machines",
+        machines,
+    )
+
+    code, log = studio.run(
+        *(*program, "--snapshot-id", snapshot, "--run-id", run),
+        **variables,
+        FAILS="3",
+        LIGHTNING_ZENML_ORCHESTRATOR_RUN_ID="launch-1-run",
+        ZENML_CUSTOM_SOURCE_ROOT=str(studio.code),
+    )
+
+    assert code != 0, log
+    assert len(list(studio.facts.glob("try-*"))) == tries, log
+    (step,) = studio.server.steps(run)
+    # Of several machines' step the controller has to start them all again.
+    assert step.status == ("failed" if machines == "1" else "retrying")
 
 
 def test_hooks_of_steps_and_pipeline(studio: Studio) -> None:

@@ -1,4 +1,4 @@
-"""The job of a step on the stand-in for Lightning AI, where that refuses to stop or to delete it."""
+"""The job of a step on the stand-in for Lightning AI, where that refuses to tell of it, to stop or to delete it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Catalog
 from lightning_zenml.launch.studio import Studio
-from lightning_zenml.orchestrator.context import LaunchContext
+from lightning_zenml.orchestrator.context import SOURCE_ROOT, LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.placement import OwnMachines
 from lightning_zenml.orchestrator.step_job import LOST, StepJob, StepJobs
@@ -66,15 +66,28 @@ def jobs(context: LaunchContext, lightning: Lightning) -> StepJobs:
     )
 
 
-def begin(jobs: StepJobs, lightning: Lightning, *program: str) -> StepJob:
+def begin(jobs: StepJobs, lightning: Lightning, *program: str, **settings: Any) -> StepJob:
     own = OwnMachines(machine=Catalog(lightning, None).machine("T4"))
-    return jobs.begin("train", program, own=own, settings=LightningOrchestratorSettings(), environment={})
+    environment = {SOURCE_ROOT: str(Path.home() / "code")}
+    wanted = LightningOrchestratorSettings(**settings)
+    return jobs.begin("train", program, own=own, settings=wanted, environment=environment)
 
 
 def records(context: LaunchContext) -> dict[str, Any]:
     """The last word about each job, as whoever ends the launch gets it."""
     lines = (context.directory / "jobs.jsonl").read_text().splitlines()
     return {record["step"]: record for record in map(json.loads, lines)}
+
+
+@pytest.mark.parametrize("interruptible", [False, True])
+def test_a_job_has_the_price_of_its_kind_of_machine(
+    cloud: LightningCloud, lightning: Lightning, context: LaunchContext, jobs: StepJobs, interruptible: bool
+) -> None:
+    step = begin(jobs, lightning, "true", interruptible=interruptible)
+    offer = cloud.job(step.job.name).offer
+    assert records(context)["train"]["price"] == (offer.spot_price if interruptible else offer.price)
+    assert offer.spot_price < offer.price
+    eventually(lambda: step.poll() is not None)
 
 
 def test_an_ended_job_that_may_not_be_deleted_counts_as_it_ended(
@@ -85,6 +98,28 @@ def test_an_ended_job_that_may_not_be_deleted_counts_as_it_ended(
     eventually(lambda: step.poll() is not None)
     assert step.poll() == 0
     assert records(context)["train"]["ended"] is not None
+    assert cloud.running() == []
+
+
+@pytest.mark.parametrize(
+    ("command", "refused", "status", "exit_code"),
+    [("exit 3", "/page-logs$", 403, 3), ("exit 3", "/page-logs$", 404, 3), ("true", "/blobs/jobs/", 403, 0)],
+    ids=["log refused", "log not found", "result refused"],
+)
+def test_a_step_ends_with_its_job_whatever_of_it_cannot_be_read(
+    cloud: LightningCloud,
+    lightning: Lightning,
+    jobs: StepJobs,
+    command: str,
+    refused: str,
+    status: int,
+    exit_code: int,
+) -> None:
+    cloud.knobs.fail.append(("GET", refused, status, FOR_GOOD))
+    step = begin(jobs, lightning, "bash", "-c", command)
+    eventually(lambda: step.poll() is not None)
+    assert step.poll() == exit_code
+    assert cloud.knobs.fail[0][3] < FOR_GOOD
     assert cloud.running() == []
 
 

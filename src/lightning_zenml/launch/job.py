@@ -75,7 +75,8 @@ class JobState:
         interrupted: it lost an interruptible machine at least once.
         cost: US dollars. Provisional: stays 0 for a minute or so after the end, and rises for some more.
         exit_code: of the command (of rank 0 when there are several machines), once the job has ended. None before,
-            when the command never got to its end, and for a short while after the end until the artifacts are there.
+            when the command never got to its end, and for a short while after the end until the artifacts are there;
+            for good where Lightning refuses to give it.
     """
 
     phase: JobPhase
@@ -316,7 +317,12 @@ class Job:
 
     def _exit_code(self) -> int | None:
         first = f"{self.name}-0" if self.num_machines > 1 else self.name
-        text = self._lightning.call(_download, self._lightning, f"jobs/{first}/{job_request.result_file(self.token)}")
+        path = f"jobs/{first}/{job_request.result_file(self.token)}"
+        try:
+            text = self._lightning.call(_download, self._lightning, path)
+        except LaunchError:
+            # That the job has ended is known all the same.
+            return None
         return int(text) if text is not None and text.strip().isdigit() else None
 
 

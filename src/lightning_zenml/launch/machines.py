@@ -32,6 +32,7 @@ class Machine:
         aliases: every name under which the API may report this machine, in lower case.
         gpus: number of GPUs; 0 for a CPU machine.
         cost: US dollars per hour; None when the catalog doesn't say.
+        spot_cost: the same for an interruptible one.
         out_of_capacity: the catalog says that none can be had now.
     """
 
@@ -40,6 +41,7 @@ class Machine:
     aliases: frozenset[str]
     gpus: int
     cost: float | None = None
+    spot_cost: float | None = None
     out_of_capacity: bool = False
 
     def is_reported_as(self, compute_name: str) -> bool:
@@ -209,6 +211,8 @@ def _machine(accelerator: Any, sdk_machine: SdkMachine | None) -> Machine:
         aliases=_aliases(accelerator) | _lower({known.name, known.slug, known.instance_type}),
         gpus=accelerator.resources.gpu or 0 if accelerator.accelerator_type == "GPU" else 0,
         cost=accelerator.cost,
+        # lightning-sdk's `interruptible_cost`; 0 where the provider has no such machines.
+        spot_cost=accelerator.spot_price or None,
         out_of_capacity=bool(accelerator.out_of_capacity),
     )
 

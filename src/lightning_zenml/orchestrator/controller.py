@@ -63,7 +63,8 @@ def control(
             run_url=dashboard_utils.get_run_url(run),
         )
         provenance.record(run, stack.orchestrator.id)
-    elif run.status.is_finished:
+    elif not run.in_progress:
+        # `failed` it may be, and yet go on: under CONTINUE_ON_FAILURE, until nothing is left to do.
         raise PipelineFailedError(f"The run is {run.status.value} already.")
     with contextlib.suppress(IllegalOperationError):
         update = PipelineRunUpdate(orchestrator_run_id=orchestrator_run_id(context.id, run.id))

@@ -13,6 +13,7 @@ from zenml.orchestrators import publish_utils
 from zenml.orchestrators.dag_runner import NodeStatus
 from zenml.orchestrators.step_run_utils import StepRunRequestFactory, publish_cached_step_run
 from zenml.steps.heartbeat import is_heartbeat_unhealthy
+from zenml.utils.exception_utils import collect_exception_information
 from zenml.utils.pagination_utils import depaginate
 from zenml.utils.time_utils import utc_now
 
@@ -63,10 +64,14 @@ class StepRecords:
         logger.info("Using cached version of step `%s`.", name)
         return True
 
-    def done(self) -> frozenset[str]:
-        """Names of the steps that have run well already, in a controller that came before."""
+    def settled(self) -> dict[str, NodeStatus]:
+        """What became of the steps that have run already, in a controller that came before, and may not run again."""
         steps = depaginate(Client().list_run_steps, pipeline_run_id=self._run.id, exclude_retried=True, hydrate=False)
-        return frozenset(step.name for step in steps if step.status.is_successful)
+        return {
+            step.name: NodeStatus.COMPLETED if step.status.is_successful else NodeStatus.FAILED
+            for step in steps
+            if step.status.is_successful or (step.status.is_finished and not step.is_retriable)
+        }
 
     def interrupted(self, name: str) -> UUID | None:
         """Finds the record of a step that was interrupted and that ZenML takes no new one for.
@@ -117,6 +122,37 @@ class StepRecords:
         step_run = self._find(name)
         return step_run is None or (not step_run.status.is_finished and step_run.is_retriable)
 
+    def retry_delay(self, name: str, attempts: int) -> float:
+        """Seconds to wait until a step is tried again.
+
+        Args:
+            name: of the step.
+            attempts: how often it was started.
+        """
+        retry = self._snapshot.step_configurations[name].config.retry
+        return float(retry.delay * retry.backoff ** (attempts - 1)) if retry is not None else 0.0
+
+    def record_failed(self, name: str, error: BaseException | None = None) -> None:
+        """Records that a step has failed before it made a record of this try; where retries are left, as `retrying`.
+
+        Args:
+            name: of the step.
+            error: why, as far as it is known.
+        """
+        info = collect_exception_information(error) if error is not None else None
+        if step_run_id := self.interrupted(name):
+            publish_utils.publish_step_run_status_update(step_run_id, ExecutionStatus.FAILED, exception_info=info)
+            return
+        request = self._requests.create_request(name)
+        try:
+            self._requests.populate_request(request)
+        except Exception as cause:
+            logger.warning("Can't fill in the record of the failed step `%s`: %s", name, cause)
+        request.status = ExecutionStatus.FAILED
+        request.end_time = utc_now()
+        request.exception_info = info
+        Client().zen_store.create_run_step(request)
+
     def settle_failed(self, name: str, *, stopped: bool) -> NodeStatus:
         """Settles the record of a step whose process has failed.
 
@@ -131,7 +167,7 @@ class StepRecords:
         if step_run is None:
             if stopped:
                 return NodeStatus.CANCELLED
-            self._record_failed(name)
+            self.record_failed(name)
         elif step_run.status.is_successful:
             return NodeStatus.COMPLETED
         elif step_run.status in {ExecutionStatus.STOPPED, ExecutionStatus.CANCELLED}:
@@ -153,16 +189,6 @@ class StepRecords:
             step_run = self._find(name)
             if step_run is not None and not step_run.status.is_finished:
                 publish_utils.publish_stopped_step_run(step_run.id)
-
-    def _record_failed(self, name: str) -> None:
-        request = self._requests.create_request(name)
-        try:
-            self._requests.populate_request(request)
-        except Exception as error:
-            logger.warning("Can't fill in the record of the failed step `%s`: %s", name, error)
-        request.status = ExecutionStatus.FAILED
-        request.end_time = utc_now()
-        Client().zen_store.create_run_step(request)
 
     def _find(self, name: str) -> StepRunResponse | None:
         page = Client().list_run_steps(

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -19,12 +19,14 @@ from zenml.orchestrators import publish_utils
 from zenml.orchestrators.dag_runner import DagRunner, InterruptMode, Node, NodeStatus
 from zenml.stack import Stack
 
+from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.pipeline_errors import PipelineFailedError, PipelineStoppedError
 from lightning_zenml.orchestrator.records import StepRecords
 from lightning_zenml.orchestrator.step_starter import StepStarter
-from lightning_zenml.orchestrator.steps import RunningStep
+from lightning_zenml.orchestrator.steps import RunningStep, UnstartedStep
+from lightning_zenml.run_end import REASON_LIMIT
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
@@ -67,12 +69,12 @@ class StaticController:
         self._mode = snapshot.pipeline_configuration.execution_mode
         self._records = StepRecords(snapshot, pipeline_run, stack)
         self._starter = StepStarter(snapshot, pipeline_run, stack, settings, context)
-        done = self._records.done() if context.restarted else frozenset()
+        settled = self._records.settled() if context.restarted else {}
         self._nodes = [
             Node(
                 id=name,
                 upstream_nodes=step.spec.upstream_steps,
-                status=NodeStatus.COMPLETED if name in done else NodeStatus.NOT_READY,
+                status=settled.get(name, NodeStatus.NOT_READY),
             )
             for name, step in snapshot.step_configurations.items()
         ]
@@ -81,10 +83,13 @@ class StaticController:
         if context.restarted:
             # The last job of each step is found again.
             self._attempts.update({name: last - 1 for name, last in context.attempts(pipeline_run.id).items()})
+        self._next_tries: dict[str, float] = {}
+        self._refusals: dict[str, str] = {}
         self._asked_for_heartbeats: dict[str, float] = {}
         self._terminated = threading.Event()
         self._interrupt: InterruptMode | None = None
         self._asked_server = time.monotonic()
+        self._run_status: ExecutionStatus | None = None
 
     def run(self) -> None:
         """Runs the steps, see `lightning_zenml.orchestrator.controller.control`."""
@@ -124,12 +129,20 @@ class StaticController:
         attempt = self._attempts[node.id]
         # Only what was interrupted has a record that its program would find taken.
         interrupted = attempt > 1 or self._context.restarted
-        step = self._starter.start(
-            node.id,
-            self._snapshot.step_configurations[node.id],
-            attempt=attempt,
-            step_run_id=self._records.interrupted(node.id) if interrupted else None,
-        )
+        try:
+            step = self._starter.start(
+                node.id,
+                self._snapshot.step_configurations[node.id],
+                attempt=attempt,
+                step_run_id=self._records.interrupted(node.id) if interrupted else None,
+            )
+        except LaunchError as error:
+            logger.error("Step `%s` can't be started: %s", node.id, error)
+            self._refusals[node.id] = str(error)
+            self._records.record_failed(node.id, error)
+            step = UnstartedStep()
+        else:
+            self._refusals.pop(node.id, None)
         if step is None:
             return NodeStatus.CANCELLED
         self._steps[node.id] = step
@@ -143,14 +156,24 @@ class StaticController:
             return NodeStatus.RUNNING
         if exit_code == 0:
             return NodeStatus.COMPLETED
-        logger.error("Step `%s` ended with exit code %s.", node.id, exit_code)
+        waits = node.id in self._next_tries
+        if not waits:
+            logger.error("Step `%s` ended with exit code %s.", node.id, exit_code)
         with _run_may_be_over():
-            if self._interrupt is None and self._records.may_retry(node.id, self._attempts[node.id]):
-                # Its own process would have: so that, or its machine, was lost.
-                logger.info("Step `%s` is started again.", node.id)
-                return self._begin(node)
+            if self._interrupt is None and (waits or self._records.may_retry(node.id, self._attempts[node.id])):
+                # A process that can tries again itself: this one, or its machine, was lost, or is one of several.
+                return self._try_again(node)
             return self._records.settle_failed(node.id, stopped=self._interrupt is InterruptMode.FORCE)
         return NodeStatus.FAILED
+
+    def _try_again(self, node: Node) -> NodeStatus:
+        """Starts a step again, once the delay is over that its retries have."""
+        delay = self._records.retry_delay(node.id, self._attempts[node.id])
+        if time.monotonic() < self._next_tries.setdefault(node.id, time.monotonic() + delay):
+            return NodeStatus.RUNNING
+        del self._next_tries[node.id]
+        logger.info("Step `%s` is started again.", node.id)
+        return self._begin(node)
 
     def _prepare_next(self, running: RunningStep) -> None:
         """Starts the process of a step to come, once the imports of the running ones are done."""
@@ -176,20 +199,20 @@ class StaticController:
         if self._terminated.is_set():
             self._announce_stop()
             return InterruptMode.FORCE
-        failed = any(node.status is NodeStatus.FAILED for node in self._nodes)
-        if failed and (interrupt := self._interrupt_after_failure()):
-            return interrupt
-        if time.monotonic() - self._asked_server < SERVER_POLL_INTERVAL:
-            return None
-        self._asked_server = time.monotonic()
-        try:
-            status = Client().get_pipeline_run(self._run.id, hydrate=False).status
-        except Exception as error:
-            logger.warning("Can't ask the ZenML server whether to stop: %s", error)
-            return None
-        if status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}:
+        if self._ask_server() in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}:
             return InterruptMode.FORCE
-        return self._interrupt_after_failure() if status is ExecutionStatus.FAILED else None
+        failed = any(node.status is NodeStatus.FAILED for node in self._nodes)
+        return self._interrupt_after_failure() if failed or self._run_status is ExecutionStatus.FAILED else None
+
+    def _ask_server(self) -> ExecutionStatus | None:
+        """Asks for the run's status now and then; what the server has said last."""
+        if time.monotonic() - self._asked_server >= SERVER_POLL_INTERVAL:
+            self._asked_server = time.monotonic()
+            try:
+                self._run_status = Client().get_pipeline_run(self._run.id, hydrate=False).status
+            except Exception as error:
+                logger.warning("Can't ask the ZenML server whether to stop: %s", error)
+        return self._run_status
 
     def _interrupt_after_failure(self) -> InterruptMode | None:
         return {
@@ -213,6 +236,8 @@ class StaticController:
         while running and self._interrupt is not InterruptMode.FORCE:
             time.sleep(POLL_INTERVAL)
             running = {name: step for name, step in running.items() if step.poll() is None}
+            for name in running:
+                self._watch_heartbeat(name)
             self._find_interrupt()
         for step in running.values():
             step.terminate()
@@ -234,28 +259,36 @@ class StaticController:
         """
         failed = [node.id for node in self._nodes if node.status is NodeStatus.FAILED]
         unfinished = [node.id for node in self._nodes if node.status not in {NodeStatus.COMPLETED, NodeStatus.FAILED}]
+        failure = self._failure(failed or unfinished)
         stopped = self._terminated.is_set()
         with _run_may_be_over():
             status = Client().get_pipeline_run(self._run.id, hydrate=False).status
             stopped = stopped or status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}
-            self._records.close(self._steps)
-            if not status.is_finished:
-                self._publish_end(stopped=stopped, failed=bool(failed or unfinished))
+            self._records.close(self._attempts)
+            if not status.is_finished or self._refusals:
+                self._publish_end(stopped=stopped, failure=failure)
         if unfinished:
             logger.warning("Steps that didn't run to their end: %s.", ", ".join(unfinished))
         if self._terminated.is_set():
             return
         if stopped:
             raise PipelineStoppedError("The run was stopped.")
-        if failed or unfinished:
-            raise PipelineFailedError(f"Steps failed: {', '.join(failed or unfinished)}.")
+        if failure:
+            raise PipelineFailedError(failure)
 
-    def _publish_end(self, *, stopped: bool, failed: bool) -> None:
-        status = ExecutionStatus.FAILED if failed else ExecutionStatus.COMPLETED
+    def _failure(self, failed: Sequence[str]) -> str:
+        """What went wrong, '' for nothing; of a step that ran, its own record tells more."""
+        reasons = [f" {name}: {self._refusals[name]}" for name in failed if name in self._refusals]
+        return f"Steps failed: {', '.join(failed)}.{''.join(reasons)}" if failed else ""
+
+    def _publish_end(self, *, stopped: bool, failure: str) -> None:
+        status = ExecutionStatus.FAILED if failure else ExecutionStatus.COMPLETED
         # The server ends a run by itself when its last step ends.
         with contextlib.suppress(IllegalOperationError):
             publish_utils.publish_pipeline_run_status_update(
-                self._run.id, ExecutionStatus.STOPPED if stopped else status
+                self._run.id,
+                ExecutionStatus.STOPPED if stopped else status,
+                status_reason=None if stopped else failure[:REASON_LIMIT],
             )
 
 

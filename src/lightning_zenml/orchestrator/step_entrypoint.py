@@ -31,6 +31,14 @@ class StepEntrypoint(StepEntrypointConfiguration):  # type: ignore[misc]
         _enter_repository()
 
 
+class JointStepEntrypoint(StepEntrypoint):
+    """Runs a step together with other machines, once: only the controller can start all of them again."""
+
+    def _run_step(self, step: Step, snapshot: PipelineSnapshotResponse) -> None:
+        once = step.config.model_copy(update={"retry": None})
+        super()._run_step(step=step.model_copy(update={"config": once}), snapshot=snapshot)
+
+
 class ResumedStepEntrypoint(StepOperatorEntrypointConfiguration):  # type: ignore[misc]
     """Runs a step that has a record already."""
 

@@ -137,14 +137,14 @@ class StepJob:
             self._stop()
         try:
             state = self.job.state()
-            self._tell(state)
-            if state.phase is not JobPhase.PENDING:
-                self._copy_log()
         except JobLostError:
             self._end(LOST)
         except LaunchError as error:
             logger.warning("Can't ask how the job of step `%s` goes: %s", self.name, error)
         else:
+            self._tell(state)
+            if state.phase is not JobPhase.PENDING:
+                self._copy_log()
             if state.phase.ended:
                 self._conclude(state)
 
@@ -179,8 +179,16 @@ class StepJob:
             self._try(self.job.delete)
 
     def _copy_log(self) -> None:
-        """Copies the lines that are new; the platform repeats those of the last moment."""
-        for line in self.job.logs(self._last_line):
+        """Copies the lines that are new; the platform repeats those of the last moment.
+
+        Whether the job goes on is not for its log to say, not even by a 404.
+        """
+        try:
+            lines = self.job.logs(self._last_line)
+        except LaunchError as error:
+            logger.warning("Can't read the log of step `%s`: %s", self.name, error)
+            return
+        for line in lines:
             key = (line.machine, line.number, line.message if not line.number else "")
             if key in self._seen:
                 continue
@@ -266,7 +274,7 @@ class StepJobs:
         """
         token = f"{self._orchestrator_run_id}-{hashlib.sha256(step.encode()).hexdigest()[:8]}-{attempt:02}"
         known = self._context.restarted and self._context.attempts(self._run_id).get(step) == attempt
-        described = self._described(token, step, attempt, own)
+        described = self._described(token, step, attempt, own, interruptible=settings.interruptible)
         job = Job.find(self._lightning, self._studio, token, num_machines=own.count) if known else None
         job = job or Job.run(
             self._lightning,
@@ -323,7 +331,9 @@ class StepJobs:
         record = self._context.record_job
         return StepJob(job, "(snapshot)", record=record, described=described, keep=False, output=self._output)
 
-    def _described(self, token: str, step: str, attempt: int, own: OwnMachines) -> dict[str, Any]:
+    def _described(
+        self, token: str, step: str, attempt: int, own: OwnMachines, *, interruptible: bool = False
+    ) -> dict[str, Any]:
         """What is told of a job, for the first time before it is asked for: whoever must end it looks for it then."""
         described = {
             "token": token,
@@ -332,7 +342,7 @@ class StepJobs:
             "run_id": self._run_id,
             "machine": own.machine.name,
             "num_machines": own.count,
-            "price": own.machine.cost,
+            "price": (own.machine.spot_cost if interruptible else None) or own.machine.cost,
         }
         self._context.record_job({**described, "name": "", "url": "", "started": None, "ended": None})
         return described

@@ -1,7 +1,8 @@
 """The program of a step's job, on each of its machines.
 
 The machine of rank 0 runs the step as ZenML's own entrypoint does and reports to ZenML. The others wait until it has
-begun, then call the step's function with the same inputs, and keep what it returns to themselves.
+begun, then call the step's function with the same inputs, and keep what it returns to themselves. What fails on one of
+several is tried again on all of them, in a new job.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from zenml.enums import ExecutionStatus
 
 from lightning_zenml.orchestrator.step_entrypoint import (
     FollowingStepEntrypoint,
+    JointStepEntrypoint,
     ResumedStepEntrypoint,
     StepEntrypoint,
     arguments_of,
@@ -53,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kind, step_run_id = FollowingStepEntrypoint, step_run.id
     else:
         step_run_id = options.step_run_id or _interrupted_attempt(options.run_id, options.step_name)
-        kind = ResumedStepEntrypoint if step_run_id else StepEntrypoint
+        begins = JointStepEntrypoint if options.num_machines > 1 else StepEntrypoint
+        kind = ResumedStepEntrypoint if step_run_id else begins
     sys.argv = [sys.argv[0], *arguments_of(kind, options.step_name, options.snapshot_id, step_run_id)]
     entrypoint.main()
 

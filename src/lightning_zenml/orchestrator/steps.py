@@ -43,6 +43,27 @@ class RunningStep(Protocol):
         """Ends it; harmless when it has ended."""
 
 
+class UnstartedStep:
+    """A step that couldn't be started, which is how it has ended."""
+
+    url = ""
+    age = 0.0
+
+    def poll(self) -> int | None:
+        """Gets an exit code that no command has."""
+        return -1
+
+    def wait(self, timeout: float) -> bool:
+        """Says that it has ended."""
+        return True
+
+    def terminate(self) -> None:
+        """Does nothing."""
+
+    def kill(self) -> None:
+        """Does nothing."""
+
+
 class StepProcess:
     """A step's process, leader of its own process group.
 
