@@ -18,6 +18,17 @@ from localcloud.stack import Stack, client_environment
 
 STUDIO_URL = "https://lightning.example/acme/teamspaces/vision/studios/main"
 DEADLINE = 150
+PREPARE = """
+import json, sys
+from zenml.orchestrators.utils import get_config_environment_vars
+from zenml.pipelines.run_utils import create_placeholder_run
+import run
+
+snapshot = getattr(run, sys.argv[1]).create_snapshot(name=None)
+placeholder = create_placeholder_run(snapshot)
+variables, secrets = get_config_environment_vars(pipeline_run_id=placeholder.id)
+print(json.dumps([str(snapshot.id), str(placeholder.id), {**variables, **secrets}]))
+"""
 
 
 class Studio:
@@ -63,6 +74,14 @@ class Studio:
         with self.started(*command, **environment) as process:
             output, _ = process.communicate(timeout=DEADLINE)
             return process.returncode, output
+
+    def prepare(self, pipeline: str) -> tuple[str, str, dict[str, str]]:
+        """Does what a client does: ids of snapshot and run, and variables with the run's own token."""
+        (self.code / "prepare.py").write_text(PREPARE)
+        code, log = self.run("prepare.py", pipeline)
+        assert code == 0, log
+        snapshot, run, variables = json.loads(log.splitlines()[-1])
+        return snapshot, run, variables
 
     def runs(self) -> list[dict[str, Any]]:
         path = self.launch / "runs.jsonl"

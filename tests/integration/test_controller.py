@@ -238,27 +238,11 @@ def test_stop_through_zenml(studio: Studio) -> None:
     assert studio.steps() == {"hang": "stopped"}
 
 
-PREPARE = """
-import json, sys
-from zenml.orchestrators.utils import get_config_environment_vars
-from zenml.pipelines.run_utils import create_placeholder_run
-import run
-
-snapshot = getattr(run, sys.argv[1]).create_snapshot(name=None)
-placeholder = create_placeholder_run(snapshot)
-variables, secrets = get_config_environment_vars(pipeline_run_id=placeholder.id)
-print(json.dumps([str(snapshot.id), str(placeholder.id), {**variables, **secrets}]))
-"""
-
-
 @pytest.mark.parametrize(("pipeline", "code", "status"), [("one", 0, "completed"), ("failing", 1, "failed")])
 def test_launched_controller_has_the_token_of_its_run_only(
     studio: Studio, pipeline: str, code: int, status: str
 ) -> None:
-    (studio.code / "prepare.py").write_text(PREPARE)
-    done, log = studio.run("prepare.py", pipeline)
-    assert done == 0, log
-    snapshot, run, variables = json.loads(log.splitlines()[-1])
+    snapshot, run, variables = studio.prepare(pipeline)
     # A run's token dies with the run: the controller must cope with that at the end.
     studio.environment.pop("ZENML_STORE_API_KEY")
 
@@ -273,10 +257,7 @@ def test_launched_controller_has_the_token_of_its_run_only(
 
 
 def test_a_run_whose_controller_never_started_is_failed_with_its_own_token(studio: Studio) -> None:
-    (studio.code / "prepare.py").write_text(PREPARE)
-    done, log = studio.run("prepare.py", "one")
-    assert done == 0, log
-    _, run, variables = json.loads(log.splitlines()[-1])
+    _, run, variables = studio.prepare("one")
     studio.environment.pop("ZENML_STORE_API_KEY")
 
     done, log = studio.run("-m", "lightning_zenml.run_end", run, **variables)

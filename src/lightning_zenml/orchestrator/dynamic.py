@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from zenml.integrations.registry import integration_registry
 from zenml.logger import get_logger
 from zenml.orchestrators.publish_utils import publish_pipeline_run_status_update, publish_step_run_metadata
 
+from lightning_zenml.orchestrator.records import misses_heartbeat
 from lightning_zenml.orchestrator.step_starter import StepStarter
 from lightning_zenml.orchestrator.steps import RunningStep
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _MONITORING_SECONDS = "1"
+_HEARTBEAT_POLL = 20.0
+"""Seconds between two looks at the heartbeats of a step."""
 _STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 
 
@@ -77,6 +81,9 @@ class IsolatedSteps:
         self._orchestrator = orchestrator
         self._starter = starter
         self._running: dict[UUID, RunningStep] = {}
+        self._cleaned_up: set[UUID] = set()
+        self._asked_for_heartbeats: dict[UUID, float] = {}
+        self._taking_over = threading.Lock()
 
     @classmethod
     def current(cls) -> IsolatedSteps:
@@ -98,7 +105,8 @@ class IsolatedSteps:
         finally:
             IsolatedSteps._current = None
             self._starter.close()
-            for step in self._running.values():
+            # ZenML's threads may still clean up steps.
+            for step in list(self._running.values()):
                 step.kill()
             self._starter.clean_up()
 
@@ -112,36 +120,34 @@ class IsolatedSteps:
             LaunchError: its machine can't be had.
         """
         step = Step(spec=info.spec, config=info.config, step_config_overrides=info.config)
-        running = self._starter.start(
-            info.pipeline_step_name, step, attempt=info.step_run.version, step_run_id=info.step_run_id
-        )
-        if running is None:
-            raise RuntimeError("The run is being stopped.")
-        self._running[info.step_run_id] = running
-        if running.url:
-            publish_step_run_metadata(info.step_run_id, {self._orchestrator.id: {"orchestrator_url": running.url}})
+        self._begin(info.pipeline_step_name, step, info.step_run)
 
     def status(self, step_run: StepRunResponse) -> ExecutionStatus:
-        """Tells how a step goes.
+        """Tells how a step goes, and goes on with one that a controller which was killed has left.
 
         Args:
             step_run: the step.
-
-        Raises:
-            KeyError: it doesn't run here, so only ZenML may know.
         """
-        exit_code = self._running[step_run.id].poll()
+        try:
+            running = self._get(step_run)
+        except Exception as error:
+            # Without an answer ZenML would ask for ever, and the studio be paid for.
+            logger.error("Step `%s` can't be gone on with: %s", step_run.name, error)
+            return ExecutionStatus.FAILED
+        exit_code = running.poll()
         if exit_code is None:
+            self._watch_heartbeat(step_run, running)
             return ExecutionStatus.RUNNING
         return ExecutionStatus.FAILED if exit_code else ExecutionStatus.COMPLETED
 
     def stop(self, step_run: StepRunResponse) -> None:
         """Asks a step to end; harmless when it has."""
-        if step_run.id in self._running:
-            self._running[step_run.id].terminate()
+        if step_run.id not in self._cleaned_up:
+            self._get(step_run).terminate()
 
     def clean_up(self, step_run: StepRunResponse) -> None:
         """Makes sure that nothing of a finished step is left."""
+        self._cleaned_up.add(step_run.id)
         if running := self._running.pop(step_run.id, None):
             running.kill()
 
@@ -155,6 +161,44 @@ class IsolatedSteps:
         """Whether a step needs what this process doesn't have."""
         return self._starter.belongs_apart(step)
 
+    def _begin(self, name: str, step: Step, step_run: StepRunResponse) -> RunningStep:
+        running = self._starter.start(name, step, attempt=step_run.version, step_run_id=step_run.id)
+        if running is None:
+            raise RuntimeError("The run is being stopped.")
+        self._running[step_run.id] = running
+        if running.url:
+            publish_step_run_metadata(step_run.id, {self._orchestrator.id: {"orchestrator_url": running.url}})
+        return running
+
+    def _get(self, step_run: StepRunResponse) -> RunningStep:
+        """Of a step that this process hasn't started, the job is found again; what died with its controller begins anew.
+
+        ZenML goes on with isolated steps that it finds under way, and with their records.
+        """
+        with self._taking_over:
+            if running := self._running.get(step_run.id):
+                return running
+            logger.info("Step `%s` was under way when its controller was killed.", step_run.name)
+            config = step_run.config
+            step = Step(spec=step_run.spec, config=config, step_config_overrides=config)
+            return self._begin(step_run.name, step, step_run)
+
+    def _watch_heartbeat(self, step_run: StepRunResponse, running: RunningStep) -> None:
+        """Ends a step whose process is there and says nothing: it is stuck, and costs."""
+        last = self._asked_for_heartbeats.setdefault(step_run.id, time.monotonic())
+        if time.monotonic() - last < _HEARTBEAT_POLL or step_run.config.command is not None:
+            return
+        self._asked_for_heartbeats[step_run.id] = time.monotonic()
+        try:
+            now = Client().get_run_step(step_run.id, hydrate=False)
+        except Exception as error:
+            logger.warning("Can't ask for the heartbeat of step `%s`: %s", step_run.name, error)
+            return
+        # Its record is older than the step: a job may have waited for its machine for long.
+        if now.latest_heartbeat is not None and misses_heartbeat(now):
+            logger.error("Step `%s` has sent no heartbeat for too long; it is ended.", step_run.name)
+            running.kill()
+
 
 class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
     """Isolates the steps that need it; ZenML decides by resources and Docker settings alone."""
@@ -164,8 +208,10 @@ class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
         if not IsolatedSteps.current().belongs_apart(step):
             return step
         isolated = {"runtime": StepRuntime.ISOLATED}
+        heartbeat = self._snapshot.pipeline_configuration.enable_heartbeat is not False
         return Step(
-            spec=step.spec,
+            # As ZenML's compiler does for steps that it knows to be isolated.
+            spec=step.spec.model_copy(update={"enable_heartbeat": heartbeat}),
             config=step.config.model_copy(update=isolated),
             step_config_overrides=step.step_config_overrides.model_copy(update=isolated),
         )
