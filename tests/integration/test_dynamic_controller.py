@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ import os, signal, sys, time
 from pathlib import Path
 
 from zenml import CommandStep, pipeline, step
-from zenml.enums import StepRuntime
+from zenml.enums import ExecutionMode, StepRuntime
 
 FOLDER = Path(os.environ["TEST_FOLDER"])
 APART = {"orchestrator": {"environment": {"APART": "yes"}}}
@@ -55,6 +57,52 @@ def falls_silent() -> None:
 @pipeline(dynamic=True)
 def silent():
     falls_silent()
+
+
+def alone():
+    lock = FOLDER / "alone"
+    try:
+        lock.mkdir()
+    except FileExistsError:
+        (FOLDER / "met").touch()
+        raise
+    deadline = time.monotonic() + float(os.environ["HOLD"])
+    while time.monotonic() < deadline and not (FOLDER / "met").exists():
+        time.sleep(0.05)
+    lock.rmdir()
+
+
+@step(enable_cache=False)
+def alone_here(number: int) -> None:
+    alone()
+
+
+@step(enable_cache=False, settings=APART)
+def alone_apart(number: int) -> None:
+    alone()
+
+
+@pipeline(dynamic=True)
+def narrow():
+    for number in range(2):
+        alone_here.submit(number)
+        alone_apart.submit(number)
+
+
+@step(enable_cache=False, settings=APART)
+def fails() -> None:
+    raise RuntimeError("it went wrong")
+
+
+@step(enable_cache=False, settings=APART)
+def waits() -> None:
+    (FOLDER / "waited").touch()
+
+
+@pipeline(dynamic=True, execution_mode=ExecutionMode.STOP_ON_FAILURE)
+def narrow_and_failing():
+    failing = fails.submit()
+    waits.submit(start_after=failing)
 
 
 if __name__ == "__main__":
@@ -104,3 +152,22 @@ def test_an_isolated_step_that_falls_silent_is_ended(studio: Studio, zenml_stack
     assert "has sent no heartbeat for too long" in " ".join(log.split())
     assert studio.steps() == {"falls_silent": "failed"}
     assert studio.last_run().status == "failed"
+
+
+@pytest.mark.parametrize(("settings", "hold", "code"), [({"max_parallel_steps": 1}, 1, 0), ({}, 60, 1)])
+def test_max_parallel_steps_of_a_dynamic_pipeline(
+    studio: Studio, settings: dict[str, Any], hold: float, code: int
+) -> None:
+    """Steps that can't bear each other, in the controller's process and out of it: without the bound they meet."""
+    done, log = studio.run("run.py", "narrow", LIGHTNING_ZENML_SETTINGS=json.dumps(settings), HOLD=str(hold))
+
+    assert done == code, log
+    assert studio.last_run().status == ("failed" if code else "completed")
+
+
+def test_a_step_that_waits_for_its_turn_is_not_started_after_a_failure(studio: Studio) -> None:
+    done, log = studio.run("run.py", "narrow_and_failing", LIGHTNING_ZENML_SETTINGS='{"max_parallel_steps": 1}')
+
+    assert done == 1, log
+    assert studio.steps() == {"fails": "failed", "waits": "stopped"}
+    assert not (studio.facts / "waited").exists()
