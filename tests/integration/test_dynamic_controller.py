@@ -73,20 +73,19 @@ def alone():
 
 
 @step(enable_cache=False)
-def alone_here(number: int) -> None:
+def alone_here() -> None:
     alone()
 
 
 @step(enable_cache=False, settings=APART)
-def alone_apart(number: int) -> None:
+def alone_apart() -> None:
     alone()
 
 
 @pipeline(dynamic=True)
 def narrow():
-    for number in range(2):
-        alone_here.submit(number)
-        alone_apart.submit(number)
+    alone_here.submit()
+    alone_apart.submit()
 
 
 @step(enable_cache=False, settings=APART)
