@@ -93,6 +93,7 @@ class IsolatedSteps:
         self.slots = slots
         self._orchestrator = orchestrator
         self._starter = starter
+        self._of_children: dict[UUID, StepStarter] = {}
         self._running: dict[UUID, RunningStep] = {}
         self._cleaned_up: set[UUID] = set()
         self._asked_for_heartbeats: dict[UUID, float] = {}
@@ -117,11 +118,19 @@ class IsolatedSteps:
             yield
         finally:
             IsolatedSteps._current = None
-            self._starter.close()
+            self._close()
             # ZenML's threads may still clean up steps.
             for step in list(self._running.values()):
                 step.kill()
             self._starter.clean_up()
+
+    def add_child(self, run: PipelineRunResponse) -> None:
+        """Makes ready for the steps of a child pipeline.
+
+        Args:
+            run: of the child pipeline.
+        """
+        self._of_children[run.id] = self._starter.of_child(run.snapshot, run)
 
     def submit(self, info: StepRunInfo) -> None:
         """Starts a step that ZenML has recorded already, once its turn comes.
@@ -177,7 +186,7 @@ class IsolatedSteps:
     def stop_all(self) -> None:
         """Asks all steps to end, and starts no more."""
         self.slots.close()
-        self._starter.close()
+        self._close()
         for step in list(self._running.values()):
             step.terminate()
 
@@ -185,10 +194,15 @@ class IsolatedSteps:
         """Whether a step needs what this process doesn't have."""
         return self._starter.belongs_apart(step)
 
+    def _close(self) -> None:
+        for starter in (self._starter, *self._of_children.values()):
+            starter.close()
+
     def _begin(self, name: str, step: Step, step_run: StepRunResponse) -> RunningStep:
         """Starts a step that has a place."""
         try:
-            running = self._starter.start(name, step, attempt=step_run.version, step_run_id=step_run.id)
+            starter = self._of_children.get(step_run.pipeline_run_id, self._starter)
+            running = starter.start(name, step, attempt=step_run.version, step_run_id=step_run.id)
             if running is None:
                 raise NotStartedError("The run is being stopped.")
         except BaseException:
@@ -278,6 +292,7 @@ class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
         super()._on_failure_detected(exception)
 
     def _build_child_runner(self, child_run: PipelineRunResponse) -> DynamicPipelineRunner:
+        IsolatedSteps.current().add_child(child_run)
         return _Runner(
             snapshot=child_run.snapshot,
             run=child_run,
