@@ -93,10 +93,12 @@ class IsolatedSteps:
         self.slots = slots
         self._orchestrator = orchestrator
         self._starter = starter
+        self._children: dict[UUID, PipelineRunResponse] = {}
         self._of_children: dict[UUID, StepStarter] = {}
         self._running: dict[UUID, RunningStep] = {}
         self._cleaned_up: set[UUID] = set()
         self._asked_for_heartbeats: dict[UUID, float] = {}
+        self._making = threading.Lock()
         self._taking_over = threading.Lock()
 
     @classmethod
@@ -130,7 +132,7 @@ class IsolatedSteps:
         Args:
             run: of the child pipeline.
         """
-        self._of_children[run.id] = self._starter.of_child(run.snapshot, run)
+        self._children[run.id] = run
 
     def submit(self, info: StepRunInfo) -> None:
         """Starts a step that ZenML has recorded already, once its turn comes.
@@ -198,10 +200,19 @@ class IsolatedSteps:
         for starter in (self._starter, *self._of_children.values()):
             starter.close()
 
+    def _starter_of(self, run_id: UUID) -> StepStarter:
+        """Made when it is needed: ZenML gives no token for a child that a controller before this one has finished."""
+        if (child := self._children.get(run_id)) is None:
+            return self._starter
+        with self._making:
+            if run_id not in self._of_children:
+                self._of_children[run_id] = self._starter.of_child(child.snapshot, child)
+            return self._of_children[run_id]
+
     def _begin(self, name: str, step: Step, step_run: StepRunResponse) -> RunningStep:
         """Starts a step that has a place."""
         try:
-            starter = self._of_children.get(step_run.pipeline_run_id, self._starter)
+            starter = self._starter_of(step_run.pipeline_run_id)
             running = starter.start(name, step, attempt=step_run.version, step_run_id=step_run.id)
             if running is None:
                 raise NotStartedError("The run is being stopped.")
