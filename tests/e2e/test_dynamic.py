@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import sys
 
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
-from scene import Laptop, wait_for
+from scene import Laptop, controllers, wait_for
 
 DYNAMIC = """
 import os, sys, time
-from zenml import CommandStep, pipeline, step
+from zenml import CommandStep, get_step_context, log_metadata, pipeline, step
+from zenml.enums import StepRuntime
 from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
 
 
@@ -39,6 +43,56 @@ def hanging():
     hang()
 
 
+def hang_once(seconds) -> None:
+    if "began" not in get_step_context().step_run.run_metadata:
+        log_metadata({"began": True})
+        time.sleep(seconds)
+
+
+@step(runtime=StepRuntime.ISOLATED)
+def apart() -> int:
+    hang_once(600)
+    return 1
+
+
+@step(settings=on(machine_type="T4"))
+def job() -> int:
+    hang_once(20)
+    return 2
+
+
+@step
+def add(a: int, b: int) -> None:
+    print("SUM", a + b)
+
+
+@pipeline(dynamic=True, enable_cache=False, settings=on(machine_type="CPU", async_mode=True))
+def lasting():
+    a, b = apart.submit(), job.submit()
+    add(a, b)
+
+
+@step(settings=on(machine_type="T4"))
+def train() -> None:
+    print("Parent")
+
+
+@step(name="train", settings=on(machine_type="T4", num_machines=2))
+def train_on_two() -> None:
+    print("Child, rank", os.environ["RANK"], os.environ["LIGHTNING_ZENML_ORCHESTRATOR_RUN_ID"])
+
+
+@pipeline(dynamic=True, enable_cache=False)
+def child():
+    train_on_two()
+
+
+@pipeline(dynamic=True, enable_cache=False, settings=on(machine_type="CPU"))
+def parent():
+    train()
+    child()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]].with_options(run_name=sys.argv[1])()
 """
@@ -65,4 +119,36 @@ def test_a_dynamic_pipeline_is_stopped_through_zenml(stack: Stack, cloud: Lightn
     wait_for(lambda: any(name.startswith("hanging-hang") for name in cloud.running()), 120)
     laptop.run("zenml", "pipeline", "runs", "stop", run_id, "--yes")
     wait_for(lambda: stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "stopped", 120)
+    wait_for(lambda: not cloud.running())
+
+
+def test_a_killed_controller_of_a_dynamic_pipeline_goes_on_with_its_isolated_steps(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop
+) -> None:
+    def steps() -> dict[str, tuple[str, bool]]:
+        found = stack.zenml.request("GET", f"steps?pipeline_run_id={run_id}&size=100&hydrate=true")["items"]
+        return {step["name"]: (step["body"]["status"], "began" in step["metadata"]["run_metadata"]) for step in found}
+
+    run(laptop, "lasting")
+    run_id = laptop.last_run()["id"]
+    wait_for(lambda: steps() == dict.fromkeys(("apart", "job"), ("running", True)), 180)
+    (controller,) = controllers(run_id)
+    os.kill(controller, signal.SIGKILL)
+    wait_for(lambda: stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "completed", 180)
+    assert steps() == {"apart": ("completed", True), "job": ("completed", True), "add": ("completed", False)}
+    assert len([job for job in cloud.jobs if job.name.startswith("lasting-job")]) == 1
+    wait_for(lambda: not cloud.running())
+
+
+def test_the_steps_of_a_child_pipeline_have_jobs_of_their_own(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop
+) -> None:
+    log = run(laptop, "parent")
+    assert "[train] Parent" in log
+    ranks = re.findall(r"\[train\] Child, rank (\d) (\S+)", log)
+    # ZenML knows a child's run by its parent's orchestrator run id.
+    (root,) = {root for _, root in ranks}
+    assert {rank for rank, _ in ranks} == {"0", "1"}
+    (found,) = stack.zenml.request("GET", "runs?name=parent")["items"]
+    assert root.endswith(found["id"][:8])
     wait_for(lambda: not cloud.running())

@@ -13,7 +13,7 @@ import pytest
 
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
-from scene import Actions, Laptop, wait_for
+from scene import Actions, Laptop, controllers, wait_for
 
 HANGING = """
 import os, sys, time
@@ -98,19 +98,6 @@ def followed(stack: Stack, laptop: Laptop) -> Iterator[str]:
         wait_for(lambda: began(stack, run_id), 120)
         yield run_id
         client.communicate(timeout=120)
-
-
-def controllers(run_id: str) -> list[int]:
-    """Process ids of the controllers of a run; studios' processes are this machine's, too."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            told = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if run_id.encode() in told and b"lightning_zenml.orchestrator.controller" in told:
-            found.append(int(process.name))
-    return found
 
 
 def refuse_to_end_jobs(cloud: LightningCloud, deletions: int) -> None:

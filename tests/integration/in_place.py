@@ -18,7 +18,6 @@ from localcloud.stack import Stack, client_environment
 
 STUDIO_URL = "https://lightning.example/acme/teamspaces/vision/studios/main"
 DEADLINE = 150
-
 _PREPARE = """
 import json, sys
 from zenml.orchestrators.utils import get_config_environment_vars

@@ -86,7 +86,8 @@ def _control_dynamic(
 
     starter = StepStarter(snapshot, run, stack, settings, context)
     try:
-        run_dynamic(snapshot, Client().get_pipeline_run(run.id), stack.orchestrator, starter)
+        now = Client().get_pipeline_run(run.id)
+        run_dynamic(snapshot, now, stack.orchestrator, starter, settings.max_parallel_steps)
     except Exception as error:
         raise PipelineFailedError(f"The pipeline failed: {type(error).__name__}: {error}") from error
 

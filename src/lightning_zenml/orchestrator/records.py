@@ -101,13 +101,7 @@ class StepRecords:
         except Exception as error:
             logger.warning("Can't ask for the heartbeat of step `%s`: %s", name, error)
             return False
-        return step_run is not None and is_heartbeat_unhealthy(
-            step_run_id=step_run.id,
-            status=step_run.status,
-            start_time=step_run.start_time,
-            heartbeat_threshold=step_run.heartbeat_threshold,
-            latest_heartbeat=step_run.latest_heartbeat,
-        )
+        return step_run is not None and misses_heartbeat(step_run)
 
     def may_retry(self, name: str, attempts: int) -> bool:
         """Whether a step whose process or machine was lost has a retry left that it can't take itself any more.
@@ -195,3 +189,19 @@ class StepRecords:
             name=name, pipeline_run_id=self._run.id, exclude_retried=True, hydrate=False, size=1
         )
         return page.items[0] if page.items else None
+
+
+def misses_heartbeat(step_run: StepRunResponse) -> bool:
+    """Whether a running step has sent no heartbeat, or none yet since it was recorded, for longer than it may.
+
+    Args:
+        step_run: as it is now.
+    """
+    unhealthy: bool = is_heartbeat_unhealthy(
+        step_run_id=step_run.id,
+        status=step_run.status,
+        start_time=step_run.start_time,
+        heartbeat_threshold=step_run.heartbeat_threshold,
+        latest_heartbeat=step_run.latest_heartbeat,
+    )
+    return unhealthy

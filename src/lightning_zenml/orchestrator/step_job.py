@@ -221,7 +221,7 @@ class StepJobs:
         context: the launch.
         run_id: of the ZenML run.
         run_name: begins the names of the jobs.
-        orchestrator_run_id: names the snapshot that the jobs of the run share.
+        orchestrator_run_id: names the snapshot that the jobs of the run share, those of child pipelines included.
         output: takes what the steps print.
     """
 
@@ -272,7 +272,9 @@ class StepJobs:
         Raises:
             LaunchError: the job can't be started.
         """
-        token = f"{self._orchestrator_run_id}-{hashlib.sha256(step.encode()).hexdigest()[:8]}-{attempt:02}"
+        # A child pipeline shares the orchestrator run id, and may share names of steps.
+        digest = hashlib.sha256(f"{self._run_id}/{step}".encode()).hexdigest()[:8]
+        token = f"{self._orchestrator_run_id}-{digest}-{attempt:02}"
         known = self._context.restarted and self._context.attempts(self._run_id).get(step) == attempt
         described = self._described(token, step, attempt, own, interruptible=settings.interruptible)
         job = Job.find(self._lightning, self._studio, token, num_machines=own.count) if known else None

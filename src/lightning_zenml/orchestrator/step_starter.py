@@ -59,6 +59,7 @@ class StepStarter:
         stack: it runs on.
         settings: of the pipeline.
         context: the launch that this process is part of.
+        root: the run that this one is a child of, if it is one: ZenML knows both by the same orchestrator run id.
     """
 
     def __init__(
@@ -68,12 +69,16 @@ class StepStarter:
         stack: Stack,
         settings: LightningOrchestratorSettings,
         context: LaunchContext,
+        *,
+        root: PipelineRunResponse | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._run = run
         self._stack = stack
         self._pipeline = settings
         self._context = context
+        self._root = root or run
+        self._orchestrator_run_id = orchestrator_run_id(context.id, self._root.id)
         self._environment = self._make_environment()
         self._placement = Placement(settings, context.machine, self._catalog)
         self._processes = StepProcesses(self._with_studio(self._environment), context.code, sys.stdout)
@@ -82,6 +87,15 @@ class StepStarter:
         self._closed = False
         self._snapshot_taker: threading.Thread | None = None
         self._snapshot_job: StepJob | None = None
+
+    def of_child(self, snapshot: PipelineSnapshotResponse, run: PipelineRunResponse) -> StepStarter:
+        """Makes one for the steps of a child pipeline, which belong to a run and a snapshot of their own.
+
+        Args:
+            snapshot: the compiled child pipeline.
+            run: of the child pipeline.
+        """
+        return StepStarter(snapshot, run, self._stack, self._pipeline, self._context, root=self._root)
 
     def check(self) -> None:
         """Checks that every step can have the machine that it asks for.
@@ -214,7 +228,7 @@ class StepStarter:
             **{name: value for name, value in own.items() if name not in _DROPPED},
             **variables,
             **secrets,
-            ORCHESTRATOR_RUN_ID: orchestrator_run_id(self._context.id, self._run.id),
+            ORCHESTRATOR_RUN_ID: self._orchestrator_run_id,
             SOURCE_ROOT: str(Path(source_utils.get_source_root()).absolute()),
             "PYTHONUNBUFFERED": "1",
         }
@@ -257,6 +271,6 @@ class StepStarter:
             self._context,
             run_id=str(self._run.id),
             run_name=self._run.name,
-            orchestrator_run_id=orchestrator_run_id(self._context.id, self._run.id),
+            orchestrator_run_id=self._orchestrator_run_id,
             output=sys.stdout,
         )

@@ -1,0 +1,172 @@
+"""Dynamic pipelines in place: what the controller does for the steps that it doesn't run in its own process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from in_place import DEADLINE, Studio, wait_for
+from localcloud.stack import Stack
+
+PROJECT = """
+import os, signal, sys, time
+from pathlib import Path
+
+from zenml import CommandStep, pipeline, step
+from zenml.enums import ExecutionMode, StepRuntime
+
+FOLDER = Path(os.environ["TEST_FOLDER"])
+APART = {"orchestrator": {"environment": {"APART": "yes"}}}
+
+
+@step(enable_cache=False)
+def inline() -> int:
+    (FOLDER / f"inline-{os.getpid()}").touch()
+    return 1
+
+
+@step(enable_cache=False, runtime=StepRuntime.ISOLATED)
+def hang_once(x: int) -> int:
+    before = list(FOLDER.glob("hang-*"))
+    (FOLDER / f"hang-{os.getpid()}").touch()
+    time.sleep(0 if before else 600)
+    return x + 1
+
+
+@pipeline(dynamic=True)
+def killed():
+    COMMAND = "touch $TEST_FOLDER/command-$$; test $(ls $TEST_FOLDER/command-* | wc -l) = 2 || sleep 600"
+    command = CommandStep(name="command", command=["bash", "-c", COMMAND]).submit()
+    hang_once(inline())
+    command.result()
+
+
+@step(enable_cache=False, settings=APART)
+def falls_silent() -> None:
+    (FOLDER / "silent").touch()
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@pipeline(dynamic=True)
+def silent():
+    falls_silent()
+
+
+def alone():
+    lock = FOLDER / "alone"
+    try:
+        lock.mkdir()
+    except FileExistsError:
+        (FOLDER / "met").touch()
+        raise
+    deadline = time.monotonic() + float(os.environ["HOLD"])
+    while time.monotonic() < deadline and not (FOLDER / "met").exists():
+        time.sleep(0.05)
+    lock.rmdir()
+
+
+@step(enable_cache=False)
+def alone_here() -> None:
+    alone()
+
+
+@step(enable_cache=False, settings=APART)
+def alone_apart() -> None:
+    alone()
+
+
+@pipeline(dynamic=True)
+def narrow():
+    alone_here.submit()
+    alone_apart.submit()
+
+
+@step(enable_cache=False, settings=APART)
+def fails() -> None:
+    raise RuntimeError("it went wrong")
+
+
+@step(enable_cache=False, settings=APART)
+def waits() -> None:
+    (FOLDER / "waited").touch()
+
+
+@pipeline(dynamic=True, execution_mode=ExecutionMode.STOP_ON_FAILURE)
+def narrow_and_failing():
+    failing = fails.submit()
+    waits.submit(start_after=failing)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()
+"""
+
+
+@pytest.fixture
+def studio(zenml_stack: Stack, tmp_path: Path) -> Studio:
+    return Studio(zenml_stack, tmp_path, PROJECT)
+
+
+def test_a_killed_controllers_isolated_steps_begin_anew(studio: Studio) -> None:
+    snapshot, run, variables = studio.prepare("killed")
+    controller = ("-m", "lightning_zenml.orchestrator.controller", "--snapshot-id", snapshot, "--run-id", run)
+    with studio.started(*controller, **variables) as process:
+        wait_for(lambda: list(studio.facts.glob("hang-*")) and list(studio.facts.glob("command-*")), "the steps")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        # As the supervisor of the launch does.
+        for path in (*studio.facts.glob("hang-*"), *studio.facts.glob("command-*")):
+            os.killpg(int(path.name.rpartition("-")[2]), signal.SIGKILL)
+
+    code, log = studio.run(*controller, LIGHTNING_ZENML_RESTARTED="1", **variables)
+
+    assert code == 0, log
+    assert studio.steps() == dict.fromkeys(("inline", "hang_once", "command"), "completed")
+    assert studio.last_run().status == "completed"
+    assert {name: len(list(studio.facts.glob(f"{name}-*"))) for name in ("inline", "hang", "command")} == {
+        "inline": 1,
+        "hang": 2,
+        "command": 2,
+    }
+
+
+def test_an_isolated_step_that_falls_silent_is_ended(studio: Studio, zenml_stack: Stack) -> None:
+    with studio.started("run.py", "silent") as process:
+        wait_for(lambda: (studio.facts / "silent").exists(), "the step")
+        # ZenML waits at least five minutes for a heartbeat; here it has waited for years.
+        with contextlib.closing(sqlite3.connect(zenml_stack.zenml.server.database, timeout=30)) as database, database:
+            database.execute(
+                "UPDATE step_run SET latest_heartbeat = '2020-01-01 00:00:00.000000' WHERE name = 'falls_silent'"
+            )
+        log, _ = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 1, log
+    assert "has sent no heartbeat for too long" in " ".join(log.split())
+    assert studio.steps() == {"falls_silent": "failed"}
+    assert studio.last_run().status == "failed"
+
+
+@pytest.mark.parametrize(("settings", "hold", "code"), [({"max_parallel_steps": 1}, 1, 0), ({}, 60, 1)])
+def test_max_parallel_steps_of_a_dynamic_pipeline(
+    studio: Studio, settings: dict[str, Any], hold: float, code: int
+) -> None:
+    """Steps that can't bear each other, in the controller's process and out of it: without the bound they meet."""
+    done, log = studio.run("run.py", "narrow", LIGHTNING_ZENML_SETTINGS=json.dumps(settings), HOLD=str(hold))
+
+    assert done == code, log
+    assert studio.last_run().status == ("failed" if code else "completed")
+
+
+def test_a_step_that_waits_for_its_turn_is_not_started_after_a_failure(studio: Studio) -> None:
+    done, log = studio.run("run.py", "narrow_and_failing", LIGHTNING_ZENML_SETTINGS='{"max_parallel_steps": 1}')
+
+    assert done == 1, log
+    assert studio.steps() == {"fails": "failed", "waits": "stopped"}
+    assert not (studio.facts / "waited").exists()
