@@ -14,6 +14,7 @@ from scene import Laptop, controllers, wait_for
 DYNAMIC = """
 import os, sys, time
 from zenml import CommandStep, get_step_context, log_metadata, pipeline, step
+from zenml.client import Client
 from zenml.enums import StepRuntime
 from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
 
@@ -93,6 +94,21 @@ def parent():
     child()
 
 
+@step
+def go_on() -> None:
+    log_metadata({"again": True}, run_id_name_or_prefix=get_step_context().pipeline_run.id)
+    time.sleep(600)
+
+
+@pipeline(dynamic=True, enable_cache=False, settings=on(machine_type="CPU", async_mode=True))
+def retried():
+    run = Client().get_pipeline_run("retried")
+    if "tried" not in run.run_metadata:
+        log_metadata({"tried": True}, run_id_name_or_prefix=run.id)
+        raise ValueError("not yet")
+    go_on()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]].with_options(run_name=sys.argv[1])()
 """
@@ -152,3 +168,25 @@ def test_the_steps_of_a_child_pipeline_have_jobs_of_their_own(
     (found,) = stack.zenml.request("GET", "runs?name=parent")["items"]
     assert root.endswith(found["id"][:8])
     wait_for(lambda: not cloud.running())
+
+
+def test_a_run_that_is_retried_is_found_where_it_runs_now(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    def metadata() -> dict[str, object]:
+        found: dict[str, object] = stack.zenml.request("GET", f"runs/{run_id}?hydrate=true")["metadata"]["run_metadata"]
+        return found
+
+    run(laptop, "retried")
+    run_id = laptop.last_run()["id"]
+    wait_for(lambda: laptop.last_run()["status"] == "failed", 120)
+    wait_for(lambda: not cloud.running())
+    first = metadata()
+    laptop.run("zenml", "pipeline", "runs", "retry", run_id)
+    wait_for(lambda: "again" in metadata(), 120)
+    (studio,) = cloud.running()
+    assert str(metadata()["orchestrator_url"]).endswith(f"/{studio}/code")
+    assert metadata()["orchestrator_url"] != first["orchestrator_url"]
+    laptop.run("zenml", "pipeline", "runs", "refresh", run_id)
+    assert laptop.last_run()["status"] == "running"
+    laptop.run("zenml", "pipeline", "runs", "stop", run_id, "--yes")
+    wait_for(lambda: not cloud.running(), 60)
+    assert laptop.last_run()["status"] == "stopped"
