@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test coverage compat lint format bench bench-image lock clean
+.PHONY: demo test test-slow coverage compat lint format bench bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
@@ -12,10 +12,13 @@ demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 # Most tests wait for other processes, so there are two workers for each core.
 WORKERS = $(shell expr 2 \* $$($(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))'))
 
-test: $(VENV)/installed ## all tests
+test: $(VENV)/installed ## the tests, all but the slow ones
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
-coverage: $(VENV)/installed ## all tests, with coverage over all processes, which takes half as long again
+test-slow: $(VENV)/installed ## what `make test` leaves out: long tests of what others prove in part
+	$(BIN)/python -m pytest -m slow --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+
+coverage: $(VENV)/installed ## the tests, with coverage over all processes, which takes half as long again
 	@# Coverage's data files come and go; a docker build of this tree must not meet them.
 	folder=$$(mktemp -d); COVERAGE_FILE=$$folder/coverage $(BIN)/python -m pytest --numprocesses=$(WORKERS) \
 	  --dist=worksteal --cov --cov-report=term:skip-covered; code=$$?; rm -r $$folder; exit $$code

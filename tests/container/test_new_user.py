@@ -113,6 +113,7 @@ def first_workflow() -> str:
     return block[1].replace("uses: org/lightning-zenml-action@v1", "uses: ./")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_from_nothing_to_a_link_in_the_pull_request(docker: Docker, tmp_path: Path) -> None:
     with (

@@ -7,12 +7,14 @@ import re
 import signal
 import sys
 
+import pytest
+
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import Laptop, controllers, wait_for
 
 DYNAMIC = """
-import os, sys, time
+import contextlib, os, socket, sys, time
 from zenml import CommandStep, get_step_context, log_metadata, pipeline, step
 from zenml.client import Client
 from zenml.enums import StepRuntime
@@ -80,7 +82,17 @@ def train() -> None:
 
 @step(name="train", settings=on(machine_type="T4", num_machines=2))
 def train_on_two() -> None:
-    print("Child, rank", os.environ["RANK"], os.environ["LIGHTNING_ZENML_ORCHESTRATOR_RUN_ID"])
+    print("Child, rank", os.environ["RANK"], os.environ["LIGHTNING_ZENML_ORCHESTRATOR_RUN_ID"], flush=True)
+    # As in any training on several machines, none is done before the others.
+    address = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+    if os.environ["RANK"] == "0":
+        with socket.create_server(address) as server:
+            server.accept()
+        return
+    while True:
+        with contextlib.suppress(OSError):
+            return socket.create_connection(address).close()
+        time.sleep(0.1)
 
 
 @pipeline(dynamic=True, enable_cache=False)
@@ -170,6 +182,7 @@ def test_the_steps_of_a_child_pipeline_have_jobs_of_their_own(
     wait_for(lambda: not cloud.running())
 
 
+@pytest.mark.slow
 def test_a_run_that_is_retried_is_found_where_it_runs_now(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
     def metadata() -> dict[str, object]:
         found: dict[str, object] = stack.zenml.request("GET", f"runs/{run_id}?hydrate=true")["metadata"]["run_metadata"]

@@ -105,7 +105,7 @@ def refuse_to_end_jobs(cloud: LightningCloud, deletions: int) -> None:
     cloud.knobs.fail += [("PUT", "/jobs/", 503, 1000), ("DELETE", "/jobs/", 503, deletions)]
 
 
-@pytest.mark.parametrize("is_followed", [False, True], ids=["alone", "followed"])
+@pytest.mark.parametrize("is_followed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["alone", "followed"])
 def test_no_job_outlives_a_run_that_is_stopped(
     stack: Stack, cloud: LightningCloud, laptop: Laptop, is_followed: bool
 ) -> None:
@@ -138,7 +138,9 @@ def test_no_job_outlives_a_supervisor_that_is_killed(stack: Stack, cloud: Lightn
     wait_for(lambda: status_of(stack, run_id) == "failed")
 
 
-@pytest.mark.parametrize(("verb", "status"), [("refresh", "failed"), ("stop", "stopped")])
+@pytest.mark.parametrize(
+    ("verb", "status"), [("refresh", "failed"), pytest.param("stop", "stopped", marks=pytest.mark.slow)]
+)
 def test_a_job_whose_studio_is_lost_is_ended_by_whoever_looks(
     stack: Stack, cloud: LightningCloud, laptop: Laptop, verb: str, status: str
 ) -> None:

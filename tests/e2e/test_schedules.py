@@ -239,6 +239,7 @@ def test_a_studio_of_the_users_stays_and_a_run_under_way_ends_with_its_schedule(
     assert cloud.schedules == []
 
 
+@pytest.mark.slow
 def test_a_run_can_be_stopped_though_lightning_refuses_and_its_schedule_goes_on(
     stack: Stack, cloud: LightningCloud, laptop: Laptop
 ) -> None:
@@ -327,6 +328,7 @@ def test_a_scheduled_run_whose_metadata_zenml_refuses_is_failed_and_says_why(
     assert run["metadata"]["orchestrator_run_id"].startswith("pip_mute-")
 
 
+@pytest.mark.slow
 def test_a_schedule_that_is_made_from_the_runner_takes_the_whole_repository_and_no_key_along(
     stack: Stack, cloud: LightningCloud, actions: Actions
 ) -> None:

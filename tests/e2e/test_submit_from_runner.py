@@ -124,6 +124,7 @@ def test_a_cancel_leaves_nothing(
         assert run["body"]["status"] == "stopped", finished.log
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_nothing_of_several_runs(
     cloud: LightningCloud, actions: Actions, variables: dict[str, str]
 ) -> None:
@@ -218,6 +219,7 @@ def index(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_runner_and_studio_install_from_the_index_that_env_names(
     actions: Actions, variables: dict[str, str], index: str
 ) -> None:

@@ -149,7 +149,10 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(
     "inputs",
-    [{"run": "python training/run.py"}, {"run": "python run.py", "working_directory": "training"}],
+    [
+        {"run": "python training/run.py"},
+        pytest.param({"run": "python run.py", "working_directory": "training"}, marks=pytest.mark.slow),
+    ],
     ids=["script", "working-directory"],
 )
 def test_a_script_in_a_folder_with_a_step_on_a_machine_of_its_own(actions: Actions, inputs: dict[str, str]) -> None:
