@@ -154,7 +154,7 @@ def test_a_refused_stop_is_asked_for_again(
     eventually(cloud.running)
     cloud.knobs.fail.append(("PUT", "/jobs/", 503, 7))
     step.terminate()
-    assert step.poll() is None
+    assert cloud.running()
     eventually(lambda: step.poll() is not None)
     assert step.poll() == LOST
     assert cloud.running() == []
