@@ -76,6 +76,18 @@ def test_a_studio_that_another_launch_has_by_now_is_left_alone(studio: Studio) -
     assert studio.call("unlease", launch_id="l-2") == {"released": True}
 
 
+@pytest.mark.parametrize(
+    ("policy", "method", "end"), [("stop", "POST", "/stop"), ("delete", "DELETE", "/cloudspaces/s")]
+)
+def test_nobody_else_gets_a_studio_that_is_about_to_end(studio: Studio, policy: str, method: str, end: str) -> None:
+    studio.upload(leased=True, release=policy)
+    studio.call("lease")
+    studio.call("start")
+    studio.call("leave")
+    eventually(lambda: studio.platform.sent(method, end))
+    assert studio.call("lease", launch_id="l-2")["acquired"] is False
+
+
 @pytest.mark.parametrize("moment", ["at the start", "at the end"])
 def test_a_full_disk_releases_the_studio(studio: Studio, moment: str) -> None:
     full = ["prlimit", "--fsize=0"] if moment == "at the start" else []

@@ -47,7 +47,7 @@ def release(root: Path, *, launch_id: str, closing: bool = False) -> bool:
     Args:
         root: `.lightning_zenml`.
         launch_id: who gives it back.
-        closing: the studio is about to be stopped. The lease then ends a little later, lest the next launch
+        closing: the studio is about to be stopped or deleted. The lease then ends a little later, lest the next launch
             takes a studio that stops under it.
     """
     with _locked(root):

@@ -113,7 +113,7 @@ class Supervisor:
     def _release_studio(self) -> None:
         policy = self._do["release"]
         try:
-            released = lease.release(self._folder.root, launch_id=self._folder.path.name, closing=policy == "stop")
+            released = lease.release(self._folder.root, launch_id=self._folder.path.name, closing=policy != "none")
             if self._do["leased"] and not released:
                 # The client gave it back, or somebody took it when it was not renewed: not ours any more.
                 policy = "none"
