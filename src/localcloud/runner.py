@@ -6,6 +6,7 @@ https://github.com/actions/runner. The container itself is the business of tests
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -204,8 +205,8 @@ class Step:
                 self._take(line)
                 number = interrupt(line)
                 if number is not None and killer is None:
-                    process.send_signal(number)
-                    killer = threading.Timer(_KILL_AFTER, process.kill)
+                    _send(process, number)
+                    killer = threading.Timer(_KILL_AFTER, _send, [process, signal.SIGKILL])
                     killer.start()
             return process.wait()
         finally:
@@ -248,6 +249,25 @@ class Step:
             elif line:
                 raise ValueError(f"Invalid format '{line}'")
         return values
+
+
+def _send(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Sends a signal to the first process of a container, with which all others die."""
+    others = _children(process.pid) if number is signal.SIGKILL else []
+    process.send_signal(number)
+    for pid in others:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _children(pid: int) -> list[int]:
+    """The ids of a process's children, and of theirs."""
+    children: list[int] = []
+    for one in Path(f"/proc/{pid}/task").glob("*/children"):
+        # A thread may have ended meanwhile.
+        with contextlib.suppress(OSError):
+            children += map(int, one.read_text().split())
+    return children + [other for child in children for other in _children(child)]
 
 
 def _unescape(data: str) -> str:

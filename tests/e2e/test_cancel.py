@@ -116,15 +116,20 @@ def assert_the_way_back_is_told(finished: Finished) -> None:
     assert f"`attach: {finished.outputs['launch-id']}`" in notice
 
 
-def test_a_cancelled_run_is_stopped_in_zenml_too(actions: Actions, cloud: LightningCloud, studio: str) -> None:
+def test_a_cancelled_run_is_stopped_in_zenml_too_and_its_step_has_an_orderly_end(
+    actions: Actions, cloud: LightningCloud, studio: str
+) -> None:
+    saved = cloud.studio(studio).home / "saved"
     slow = {
-        "run.py": "import time\nfrom zenml import pipeline, step\n"
-        "@step\ndef wait() -> None:\n    print('waiting now', flush=True)\n    time.sleep(120)\n"
+        "run.py": "import pathlib, time\nfrom zenml import pipeline, step\n"
+        "@step\ndef wait() -> None:\n    print('waiting now', flush=True)\n"
+        "    try:\n        time.sleep(120)\n    finally:\n        pathlib.Path('~/saved').expanduser().touch()\n"
         "@pipeline(enable_cache=False)\ndef slow():\n    wait()\nslow()\n"
     }
     step = actions.step(slow, studio_name=studio)
-    finished = step.run(interrupt=lambda line: signal.SIGINT if "waiting now" in line else None)
-    assert finished.exit_code == 130, finished.log
+    finished = step.run(interrupt=lambda line: signal.SIGKILL if "waiting now" in line else None)
+    assert (finished.exit_code, finished.post_exit_code) == (-signal.SIGKILL, 0), finished.log
     run = actions.stack.zenml.request("GET", f"runs/{finished.outputs['run-id']}")
     assert run["body"]["status"] == "stopped", finished.log
+    assert saved.exists()
     wait_for(lambda: not cloud.running())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,10 @@ def test_a_timeout_stops_the_command_and_what_it_started(studio: Studio) -> None
     eventually(lambda: not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes())
 
 
-def test_stop_gives_the_command_its_grace(studio: Studio) -> None:
-    studio.start(command="trap 'echo cleaned > ../cleaned; exit 3' TERM; touch ../up; while true; do sleep 0.1; done")
+@pytest.mark.parametrize("command", ["{}", "bash -c {}", "(bash -c {}; echo ended)"])
+def test_stop_gives_the_command_its_grace(studio: Studio, command: str) -> None:
+    program = "trap 'sleep 1; echo cleaned > ../cleaned; exit 3' TERM; touch ../up; while true; do sleep 0.1; done"
+    studio.start(command=command.format(program if command == "{}" else shlex.quote(program)))
     eventually((studio.root / "launches/l-1/up").exists)
     assert studio.call("stop", "--grace", "20")["stopping"]
     assert studio.finish()["stopped"]

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -110,11 +110,12 @@ class Session:
         )
 
     def end(self, grace: float) -> None:
-        """SIGTERM to bash and what it runs, SIGKILL to the whole session after `grace` seconds."""
+        """SIGTERM to bash and what it runs; SIGKILL to the whole session after that, at most `grace` seconds later."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGTERM)
+            os.killpg(self.id, signal.SIGTERM)
         deadline = time.monotonic() + grace
-        while self._process.poll() is None and time.monotonic() < deadline:
+        # Bash is gone at once; what it runs needs the time.
+        while any(process.group == self.id for process in _running()) and time.monotonic() < deadline:
             time.sleep(0.1)
         kill(self.id)
 
@@ -133,11 +134,27 @@ class Session:
 
 def kill(session_id: int) -> None:
     """Kills what is left of a session, process groups of their own (steps have them) included."""
+    for process in _running():
+        if process.session == session_id:
+            with contextlib.suppress(OSError):
+                os.kill(process.id, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class _Process:
+    id: int
+    group: int
+    session: int
+
+
+def _running() -> Iterator[_Process]:
+    """All processes of this machine that have not ended."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # Behind the parenthesised name: state, parent, group, session.
-            if int(stat.read_text().rpartition(")")[2].split()[3]) == session_id:
-                os.kill(int(stat.parent.name), signal.SIGKILL)
+            # Behind the parenthesised name.
+            state, _, group, session = stat.read_text().rpartition(")")[2].split()[:4]
+            if state not in "ZX":
+                yield _Process(int(stat.parent.name), int(group), int(session))
 
 
 def _script(commands: Sequence[str], command: str, working_directory: Path, progress: int) -> str:
