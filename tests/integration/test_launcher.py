@@ -352,6 +352,54 @@ def test_the_next_machine_is_taken_when_the_first_is_out_of_capacity(
     started.release()
 
 
+def test_the_next_machine_is_taken_when_the_first_never_comes(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.never_come = {"L4"}
+    before, told = len(cloud.studios), list[str]()
+    launcher = Launcher(lightning, limits=replace(LIMITS, start=1), notify=told.append)
+    started = launcher.launch(replace(spec, machines=("l4", "t4"), command="nvidia-smi -L"))
+    assert started.machine == "T4"
+    assert [bool(studio.deleted) for studio in cloud.studios[before:]] == [True, False]
+    assert any(text.startswith("No L4 for the studio") and text.endswith("Next: T4") for text in told)
+    status, log = follow(started)
+    assert status.succeeded
+    assert "NVIDIA T4" in log
+    started.release()
+
+
+def test_the_next_machine_is_taken_when_the_first_comes_up_as_another(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.gpu_comes_up_as_cpu = True
+    for name in (None, "mistaken"):
+        started = launch(lightning, replace(spec, machines=("t4", "cpu"), studio_name=name))
+        assert started.machine == "CPU"
+        follow(started)
+        started.release()
+
+
+@pytest.mark.parametrize("state", ["stopped", "running"])
+def test_a_named_studio_takes_the_next_machine_when_the_first_never_comes(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, state: str
+) -> None:
+    name = f"patient-{state}"
+    keep = KeepStudio.KEEP if state == "running" else KeepStudio.AUTO
+    before = launch(lightning, replace(spec, studio_name=name, keep_studio=keep))
+    follow(before)
+    before.release()
+    cloud.knobs.never_come = {"L4"}
+    launcher = Launcher(lightning, limits=replace(LIMITS, start=1, switch=1))
+    started = launcher.launch(replace(spec, studio_name=name, machines=("l4", "t4"), command="nvidia-smi -L"))
+    assert started.machine == "T4"
+    status, log = follow(started)
+    assert status.succeeded
+    assert "NVIDIA T4" in log
+    started.release()
+    eventually(lambda: (name in cloud.running()) == (state == "running"))
+    stop_by_hand(lightning, started.hold)
+
+
 def test_no_machine_with_capacity_is_an_error(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
     cloud.knobs.out_of_capacity = {"L4"}
     with pytest.raises(MachineError, match="Out of capacity: L4"):
@@ -402,6 +450,12 @@ def test_a_start_that_never_returns_is_an_error_and_everything_is_deleted(
     cloud.knobs.start_never_returns = True
     with pytest.raises(StudioError, match="no capacity"):
         Launcher(lightning, limits=replace(LIMITS, start=1)).launch(spec)
+
+
+def test_a_limit_that_is_no_number_is_an_error() -> None:
+    assert Limits.from_environ({"LIGHTNING_ZENML_START_TIMEOUT": "60"}) == Limits(start=60, switch=60)
+    with pytest.raises(LaunchError, match="LIGHTNING_ZENML_SETUP_TIMEOUT is 'ten': a number"):
+        Limits.from_environ({"LIGHTNING_ZENML_SETUP_TIMEOUT": "ten"})
 
 
 def test_uploads_that_show_up_late_are_waited_for(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from uuid import uuid4
 import pytest
 from zenml.utils import source_utils
 
+from lightning_api import eventually
 from lightning_zenml.orchestrator.step_entrypoint import StepEntrypoint, arguments_of
 from lightning_zenml.orchestrator.steps import StepProcess, StepProcesses
 from localcloud.stack import Stack, client_environment
@@ -109,3 +111,16 @@ def test_a_process_that_is_told_nothing_ends_with_its_controller(
     process = StepProcess(environment, tmp_path, output)
     process._stdin.close()
     assert exit_code(process) == 0
+
+
+def test_what_a_shell_runs_has_the_time_that_a_terminated_step_has(
+    environment: dict[str, str], tmp_path: Path, output: io.StringIO
+) -> None:
+    inner = "trap 'sleep 1; touch saved; exit' TERM; touch up; while true; do sleep 0.1; done"
+    program = ["bash", "-c", f"bash -c {shlex.quote(inner)}; echo ended"]
+    step = StepProcess(environment, tmp_path, output, program=program)
+    eventually((tmp_path / "up").exists)
+    step.terminate()
+    assert step.wait(30)
+    step.kill()
+    assert (tmp_path / "saved").exists()

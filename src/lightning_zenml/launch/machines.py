@@ -62,15 +62,18 @@ class Catalog:
         self._cluster = cluster or lightning.default_cluster
 
     def choose(self, names: Sequence[str]) -> Machine:
-        """The first of `names` that is not out of capacity.
+        """The first of `candidates`."""
+        return self.candidates(names)[0]
+
+    def candidates(self, names: Sequence[str]) -> list[Machine]:
+        """Those of `names` that are not out of capacity, one at least.
 
         Raises:
             MachineError: a name is unknown, is not sold by the cloud account, or none has capacity.
         """
         machines = [self.machine(name) for name in names or (DEFAULT_MACHINE,)]
-        for machine in machines:
-            if not machine.out_of_capacity:
-                return machine
+        if candidates := [machine for machine in machines if not machine.out_of_capacity]:
+            return candidates
         raise MachineError(
             f"Out of capacity: {', '.join(machine.name for machine in machines)} on {self._cluster}. "
             "Try later, or name several machines in order of preference."

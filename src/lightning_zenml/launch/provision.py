@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lightning_zenml.launch.errors import MachineError, StudioError, StudioLostError
+from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning import ApiError, Lightning
 from lightning_zenml.launch.machines import Catalog, Machine
 from lightning_zenml.launch.studio import Completed, State, Studio
@@ -47,9 +47,13 @@ class Limits:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Limits:
-        """The defaults, or what `LIGHTNING_ZENML_START_TIMEOUT` and `LIGHTNING_ZENML_SETUP_TIMEOUT` say."""
-        start = float(environ.get("LIGHTNING_ZENML_START_TIMEOUT") or cls.start)
-        return cls(start=start, switch=start, setup=float(environ.get("LIGHTNING_ZENML_SETUP_TIMEOUT") or cls.setup))
+        """The defaults, or what `LIGHTNING_ZENML_START_TIMEOUT` and `LIGHTNING_ZENML_SETUP_TIMEOUT` say.
+
+        Raises:
+            LaunchError: they say no number.
+        """
+        start = _seconds(environ, "LIGHTNING_ZENML_START_TIMEOUT", cls.start)
+        return cls(start=start, switch=start, setup=_seconds(environ, "LIGHTNING_ZENML_SETUP_TIMEOUT", cls.setup))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,29 +106,26 @@ class Provisioner:
     def fresh(self, prefix: str, machines: Sequence[str], *, cloud: str | None, interruptible: bool) -> Ready:
         """A new studio named `<prefix>-<8 hex>`; one that is stuck in its set-up is replaced once.
 
+        Args:
+            prefix: of the name.
+            machines: names in order of preference: where one can't be had, the next one's turn has come.
+            cloud: cloud account; None: the teamspace's default.
+            interruptible: on a spot machine.
+
         Raises:
             MachineError: unknown machine, no capacity, or another machine than asked for.
             StudioError: no studio can be made ready.
         """
         cluster = self._cluster(cloud)
-        machine = Catalog(self._lightning, cluster).choose(machines)
-        for last in (False, True):
-            studio = Studio.create(self._lightning, f"{prefix}-{secrets.token_hex(4)}", cluster=cluster)
-            self._on_studio(studio, True, False)
-            self._say(f"Studio {studio.name} created, starting {machine.name}")
-            studio.start(machine, interruptible=interruptible)
-            self._wait_running(studio, machine, before=State(in_use=None, requested=None))
-            since = time.time()
-            probe = self._wait_set_up(studio)
-            if probe is not None:
-                return self._ready(studio, machine, probe, fresh=True, was_running=False, since=since)
-            studio.delete()
-            if not last:
-                self._say(f"Studio {studio.name} is stuck in its set-up; deleted, trying a new one")
-        raise StudioError(
-            f"Two studios in a row did not finish their set-up within {self._limits.setup:.0f} s. "
-            "Both are deleted. This is a fault of the platform: try later or another cloud account."
-        )
+        candidates = Catalog(self._lightning, cluster).candidates(machines)
+        for machine, following in _with_following(candidates):
+            try:
+                return self._fresh(prefix, machine, cluster=cluster, interruptible=interruptible)
+            except MachineError as error:
+                if following is None:
+                    raise
+                self._say(f"{error} Next: {following.name}")
+        raise AssertionError("unreachable")
 
     def named(
         self,
@@ -140,7 +141,7 @@ class Provisioner:
 
         Args:
             name: of the studio.
-            machines: names in order of preference; empty: what a running studio has, else a CPU.
+            machines: names in order of preference, see `fresh`; empty: what a running studio has, else a CPU.
             cloud: cloud account of a studio that must be created.
             interruptible: on a spot machine.
             lease: takes the lease, given the studio and its probe; called before its machine is switched.
@@ -154,54 +155,87 @@ class Provisioner:
         fresh = studio is None
         catalog = Catalog(self._lightning, studio.cluster if studio else self._cluster(cloud))
         if studio is None:
-            machine = catalog.choose(machines)
+            candidates = catalog.candidates(machines)
             studio = Studio.create(self._lightning, name, cluster=self._cluster(cloud))
             state = State(in_use=None, requested=None)
         else:
             state = studio.state()
-            machine = self._machine(catalog, machines, state)
+            candidates = self._candidates(catalog, machines, state)
             if state.stopping:
                 state = self._wait_stopped(studio)
         was_running = not state.stopped
         self._on_studio(studio, fresh, was_running)
-        if state.stopped:
-            self._say(f"Starting {studio.name} on {machine.name}")
-            if not studio.start(machine, interruptible=interruptible):
-                # Another client was faster: nothing of it is ours before the lease is.
-                was_running = True
-                self._on_studio(studio, fresh, was_running)
-        state = self._wait_running(studio, machine, before=state)
-        since = time.time()
-        probe = self._wait_set_up_of_named(studio)
-        lease(studio, probe)
-        if state.in_use and not machine.is_reported_as(state.in_use.machine) and was_running:
-            on_switch()
-            self._switch(studio, machine, interruptible=interruptible)
-            probe = self._wait_set_up_of_named(studio)
-            lease(studio, probe)
-        return self._ready(studio, machine, probe, fresh=fresh, was_running=was_running, since=since)
+        for machine, following in _with_following(candidates):
+            try:
+                if state.stopped:
+                    self._say(f"Starting {studio.name} on {machine.name}")
+                    if not studio.start(machine, interruptible=interruptible):
+                        # Another client was faster: nothing of it is ours before the lease is.
+                        was_running = True
+                        self._on_studio(studio, fresh, was_running)
+                state = self._wait_running(studio, machine, before=state)
+                since = time.time()
+                probe = self._wait_set_up_of_named(studio)
+                lease(studio, probe)
+                comes_second = was_running or machine is not candidates[0]
+                if comes_second and state.in_use and not machine.is_reported_as(state.in_use.machine):
+                    on_switch()
+                    self._switch(studio, machine, interruptible=interruptible)
+                    probe = self._wait_set_up_of_named(studio)
+                    lease(studio, probe)
+                return self._ready(studio, machine, probe, fresh=fresh, was_running=was_running, since=since)
+            except MachineError as error:
+                state = studio.state()
+                comes = not (state.running or state.stopped)
+                # A machine that somebody else has asked for is not ours to send away.
+                if following is None or (comes and was_running):
+                    raise
+                self._say(f"{error} Next: {following.name}")
+                if comes:
+                    studio.stop()
+                    state = self._wait_stopped(studio)
+        raise AssertionError("unreachable")
+
+    def _fresh(self, prefix: str, machine: Machine, *, cluster: str | None, interruptible: bool) -> Ready:
+        for last in (False, True):
+            studio = Studio.create(self._lightning, f"{prefix}-{secrets.token_hex(4)}", cluster=cluster)
+            self._on_studio(studio, True, False)
+            self._say(f"Studio {studio.name} created, starting {machine.name}")
+            studio.start(machine, interruptible=interruptible)
+            try:
+                self._wait_running(studio, machine, before=State(in_use=None, requested=None))
+                since = time.time()
+                probe = self._wait_set_up(studio)
+                if probe is not None:
+                    return self._ready(studio, machine, probe, fresh=True, was_running=False, since=since)
+            except MachineError:
+                studio.delete()
+                raise
+            studio.delete()
+            if not last:
+                self._say(f"Studio {studio.name} is stuck in its set-up; deleted, trying a new one")
+        raise StudioError(
+            f"Two studios in a row did not finish their set-up within {self._limits.setup:.0f} s. "
+            "Both are deleted. This is a fault of the platform: try later or another cloud account."
+        )
 
     def _cluster(self, cloud: str | None) -> str | None:
         return cloud or self._lightning.default_cluster
 
-    def _machine(self, catalog: Catalog, machines: Sequence[str], state: State) -> Machine:
+    def _candidates(self, catalog: Catalog, machines: Sequence[str], state: State) -> list[Machine]:
         """What to run on: as asked; when nothing is asked, what a running studio has."""
         if machines or not (state.running and state.in_use):
-            return catalog.choose(machines)
+            return catalog.candidates(machines)
         try:
-            return catalog.machine(state.in_use.machine)
+            return [catalog.machine(state.in_use.machine)]
         except MachineError:
-            return Machine(
-                name=state.in_use.machine,
-                compute_name=state.in_use.machine,
-                aliases=frozenset({state.in_use.machine.lower()}),
-                gpus=0,
-            )
+            name = state.in_use.machine
+            return [Machine(name=name, compute_name=name, aliases=frozenset({name.lower()}), gpus=0)]
 
     def _wait_stopped(self, studio: Studio) -> State:
         """Waits for the end of a machine that is on its way out, so that the studio can be started again."""
         deadline = time.monotonic() + _STOP_PATIENCE
-        while (state := studio.state()).stopping:
+        while not (state := studio.state()).stopped and not state.running:
             if time.monotonic() > deadline:
                 raise StudioError(f"The studio '{studio.name}' does not get stopped. Look at it on Lightning AI.")
             time.sleep(1)
@@ -217,9 +251,10 @@ class Provisioner:
             ended = next((one for one in state.instances if one.ended and one.id not in old), None)
             if ended and state.stopped:
                 reason = ended.message or ended.phase.lower()
-                raise StudioLostError(f"The studio '{studio.name}' did not come up: {reason}.")
+                fault = MachineError if ended.phase == "FAILED" else StudioLostError
+                raise fault(f"The studio '{studio.name}' did not come up on {machine.name}: {reason}.")
             if time.monotonic() > deadline:
-                raise StudioError(
+                raise MachineError(
                     f"No {machine.name} for the studio '{studio.name}' within {self._limits.start:.0f} s; "
                     "there may be no capacity. Try later, or name several machines in order of preference."
                 )
@@ -248,7 +283,7 @@ class Provisioner:
                 raise StudioLostError(f"The studio '{studio.name}' lost its machine during the switch.")
             if time.monotonic() > deadline:
                 reason = refused or "it took too long, there may be no capacity"
-                raise StudioError(f"Can't switch the studio '{studio.name}' to {machine.name}: {reason}")
+                raise MachineError(f"Can't switch the studio '{studio.name}' to {machine.name}: {reason}")
             time.sleep(pause)
             pause = min(pause * 1.3, 5)
 
@@ -312,6 +347,18 @@ class Provisioner:
             was_running=was_running,
             since=since,
         )
+
+
+def _with_following(machines: Sequence[Machine]) -> Iterator[tuple[Machine, Machine | None]]:
+    """Each machine with the one that comes after it, the last with None."""
+    return zip(machines, [*machines[1:], None], strict=True)
+
+
+def _seconds(environ: Mapping[str, str], name: str, otherwise: float) -> float:
+    try:
+        return float(environ.get(name) or otherwise)
+    except ValueError:
+        raise LaunchError(f"{name} is '{environ[name]}': a number of seconds is wanted, like 600.") from None
 
 
 def facts(probe: Completed, kind: str) -> list[str]:

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol, TextIO
 
+from lightning_zenml.launch.payload.process import is_group_alive
+
 _OUTPUT_DEADLINE = 5.0
 _PROGRAM = (sys.executable, "-m", "lightning_zenml.orchestrator.step_process")
 
@@ -140,18 +142,20 @@ class StepProcess:
         return code
 
     def wait(self, timeout: float) -> bool:
-        """Waits for the end.
+        """Waits for the end of the step and its children.
 
         Args:
             timeout: seconds.
 
         Returns:
-            Whether the step has ended.
+            Whether they have ended.
         """
-        try:
-            self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return False
+        deadline = time.monotonic() + timeout
+        # A shell is gone at once when it is asked to end, and what it runs is not.
+        while self._process.poll() is None or is_group_alive(self._process.pid):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
         return True
 
     def terminate(self) -> None:

@@ -155,8 +155,8 @@ class Jobs:
             for node in job.nodes:
                 self._furnish(job, node)
         elif job.boot_at is not None and now >= job.boot_at:
-            full = job.offer.machine.name in self._knobs.out_of_capacity
-            if not full and all(node.home is not None and node.home.ready for node in job.nodes):
+            comes = self._knobs.can_be_had(job.offer.machine.name)
+            if comes and all(node.home is not None and node.home.ready for node in job.nodes):
                 self._boot(job, now)
 
     def _furnish(self, job: Job, node: Node) -> None:

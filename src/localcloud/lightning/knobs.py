@@ -26,7 +26,8 @@ class Knobs:
         auto_sleep_seconds: idle time (no keep-alive, no running session) until a studio is stopped.
         max_hours: hours until a studio is stopped whatever it does; 4 on the free plan.
         vanish: names of studios that are lost: their machine is gone and the API answers 404.
-        out_of_capacity: names of machines (`T4`, `H100_X_8`) that can't be had.
+        out_of_capacity: names of machines (`T4`, `H100_X_8`) that can't be had, as the catalog says.
+        never_come: names of machines that the catalog offers, and that stay PENDING for ever.
         storage_delay_seconds: after set-up, until the studio sees files that were uploaded during set-up.
         strip_home_prefix: a remote path below `teamspace/studios/this_studio/` is one in the home, not taken literally.
         environment_on_path: scripts that a session starts find the `python` of the studio's environment too.
@@ -63,6 +64,7 @@ class Knobs:
     max_hours: float = float("inf")
     vanish: set[str] = field(default_factory=set)
     out_of_capacity: set[str] = field(default_factory=set)
+    never_come: set[str] = field(default_factory=set)
     storage_delay_seconds: float = 0
     strip_home_prefix: bool = False
     environment_on_path: bool = False
@@ -82,3 +84,7 @@ class Knobs:
     cache_dir: Path = CACHE_DIR
     packages: tuple[str, ...] = ()
     isolated: bool | None = None
+
+    def can_be_had(self, machine: str) -> bool:
+        """Whether a machine of that name comes up when it is asked for."""
+        return not self.start_never_returns and machine not in self.out_of_capacity | self.never_come

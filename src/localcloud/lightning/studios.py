@@ -224,8 +224,8 @@ class Studios:
             if now - instance.stopping_at >= self._knobs.stop_seconds:
                 self._end(instance)
         elif instance.phase is Phase.PENDING:
-            waits = self._knobs.start_never_returns or instance.offer.machine.name in self._knobs.out_of_capacity
-            if not waits and now - instance.requested_at >= self._knobs.start_seconds:
+            comes = self._knobs.can_be_had(instance.offer.machine.name)
+            if comes and now - instance.requested_at >= self._knobs.start_seconds:
                 self._boot(studio, instance)
         elif (
             instance.phase is Phase.RUNNING

@@ -1,8 +1,35 @@
-"""Which process is meant: process ids are given anew, after a restart of the machine above all."""
+"""Which processes there are, and which one is meant: ids are given anew, after a restart of the machine above all."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process by its ids: its own, that of its process group, and that of its session."""
+
+    id: int
+    group: int
+    session: int
+
+
+def running() -> Iterator[Process]:
+    """All processes of this machine that have not ended."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # Behind the parenthesised name.
+            state, _, group, session = stat.read_text().rpartition(")")[2].split()[:4]
+            if state not in "ZX":
+                yield Process(int(stat.parent.name), int(group), int(session))
+
+
+def is_group_alive(group: int) -> bool:
+    """Whether a process of the group has not ended, its leader or another."""
+    return any(process.group == group for process in running())
 
 
 def identity(pid: int | str = "self") -> str:

@@ -10,12 +10,13 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from lightning_zenml.launch.payload.folder import TITLE
+from lightning_zenml.launch.payload.process import is_group_alive, running
 
 _EXPORTED = "exported "
 
@@ -115,7 +116,7 @@ class Session:
             os.killpg(self.id, signal.SIGTERM)
         deadline = time.monotonic() + grace
         # Bash is gone at once; what it runs needs the time.
-        while any(process.group == self.id for process in _running()) and time.monotonic() < deadline:
+        while is_group_alive(self.id) and time.monotonic() < deadline:
             time.sleep(0.1)
         kill(self.id)
 
@@ -134,27 +135,10 @@ class Session:
 
 def kill(session_id: int) -> None:
     """Kills what is left of a session, process groups of their own (steps have them) included."""
-    for process in _running():
+    for process in running():
         if process.session == session_id:
             with contextlib.suppress(OSError):
                 os.kill(process.id, signal.SIGKILL)
-
-
-@dataclass(frozen=True)
-class _Process:
-    id: int
-    group: int
-    session: int
-
-
-def _running() -> Iterator[_Process]:
-    """All processes of this machine that have not ended."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # Behind the parenthesised name.
-            state, _, group, session = stat.read_text().rpartition(")")[2].split()[:4]
-            if state not in "ZX":
-                yield _Process(int(stat.parent.name), int(group), int(session))
 
 
 def _script(commands: Sequence[str], command: str, working_directory: Path, progress: int) -> str:
