@@ -400,6 +400,22 @@ def test_a_named_studio_takes_the_next_machine_when_the_first_never_comes(
     stop_by_hand(lightning, started.hold)
 
 
+def test_a_switch_that_comes_to_nothing_is_taken_back(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    kept = launch(lightning, replace(spec, studio_name="settled", keep_studio=KeepStudio.KEEP))
+    follow(kept)
+    kept.release()
+    cloud.knobs.never_come = {"L4"}
+    with pytest.raises(MachineError, match="Can't switch the studio 'settled' to L4"):
+        Launcher(lightning, limits=replace(LIMITS, switch=1)).launch(
+            replace(spec, studio_name="settled", machines=("l4",))
+        )
+    assert cloud.running() == ["settled"]
+    assert cloud.studio("settled").requested is None
+    stop_by_hand(lightning, kept.hold)
+
+
 def test_no_machine_with_capacity_is_an_error(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
     cloud.knobs.out_of_capacity = {"L4"}
     with pytest.raises(MachineError, match="Out of capacity: L4"):

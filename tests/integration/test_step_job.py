@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lightning_api import QUICK, eventually, lent
-from lightning_zenml.launch.job import Job
+from lightning_zenml.launch.job import TIMED_OUT, Job
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Catalog
 from lightning_zenml.launch.studio import Studio
@@ -52,7 +52,12 @@ def context(tmp_path: Path, cloud: LightningCloud, lightning: Lightning) -> Iter
 
 
 @pytest.fixture
-def jobs(context: LaunchContext, lightning: Lightning) -> StepJobs:
+def output() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def jobs(context: LaunchContext, lightning: Lightning, output: io.StringIO) -> StepJobs:
     studio = Studio.find(lightning, context.studio_name)
     assert studio is not None
     return StepJobs(
@@ -62,7 +67,7 @@ def jobs(context: LaunchContext, lightning: Lightning) -> StepJobs:
         run_id="run-1",
         run_name="run",
         orchestrator_run_id=f"{context.id}-run",
-        output=io.StringIO(),
+        output=output,
     )
 
 
@@ -121,6 +126,16 @@ def test_a_step_ends_with_its_job_whatever_of_it_cannot_be_read(
     assert step.poll() == exit_code
     assert cloud.knobs.fail[0][3] < FOR_GOOD
     assert cloud.running() == []
+
+
+def test_a_step_that_takes_too_long_has_time_for_an_orderly_end(
+    lightning: Lightning, jobs: StepJobs, output: io.StringIO
+) -> None:
+    program = "trap 'sleep 1; echo saved; exit' TERM; while true; do sleep 0.1; done"
+    step = begin(jobs, lightning, "bash", "-c", program, max_runtime=1)
+    eventually(lambda: step.poll() is not None)
+    assert step.poll() == TIMED_OUT
+    assert "[train] saved" in output.getvalue()
 
 
 @pytest.mark.parametrize("refused", [("DELETE", 503), ("PUT", 429)], ids=["delete", "stop"])

@@ -21,10 +21,11 @@ from lightning_zenml.launch import bundle, wheel
 from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launch import Hold, Launch, Meter
 from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.provision import Limits, Provisioner, Ready, facts
+from lightning_zenml.launch.provision import Provisioner, Ready
 from lightning_zenml.launch.remote import Remote, last_object
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import Completed, Studio
+from lightning_zenml.launch.studio_waits import Limits, facts
 from lightning_zenml.launch.waiting import Waiting
 
 __all__ = ["Hold", "Launch", "Launcher", "Limits"]

@@ -36,6 +36,7 @@ class Instance:
         id: tells one start from the next.
         phase: PENDING, IMAGE_BUILDING, RUNNING, STOPPING, STOPPED, FAILED or DELETED.
         machine: the API's name of the machine.
+        interruptible: it is a spot machine.
         message: the platform's words about it.
         restored: the studio's files are there (before a switch is confirmed).
     """
@@ -43,6 +44,7 @@ class Instance:
     id: str
     phase: str
     machine: str
+    interruptible: bool
     message: str
     restored: bool
 
@@ -189,8 +191,12 @@ class Studio:
             self._call(start, body=body, idempotent=False)
         return True
 
-    def request_switch(self, machine: Machine, *, interruptible: bool = False) -> None:
+    def request_switch(self, compute_name: str, *, interruptible: bool = False) -> None:
         """Asks for another machine under a running studio; `confirm_switch` follows once it is restored.
+
+        Args:
+            compute_name: what the API calls the machine.
+            interruptible: a spot machine.
 
         Raises:
             ApiError: also when the platform switches all the same.
@@ -198,7 +204,7 @@ class Studio:
         self._call(
             self._lightning.client.cloud_space_service_update_cloud_space_instance_config,
             body=CloudSpaceServiceUpdateCloudSpaceInstanceConfigBody(
-                compute_config=V1UserRequestedComputeConfig(name=machine.compute_name, spot=interruptible)
+                compute_config=V1UserRequestedComputeConfig(name=compute_name, spot=interruptible)
             ),
         )
 
@@ -336,6 +342,7 @@ def _instance(raw: Any) -> Instance | None:
         id=raw.cloud_space_instance_id or "",
         phase=raw.phase.removeprefix(_PHASE_PREFIX),
         machine=raw.compute_config.name if raw.compute_config else "",
+        interruptible=bool(raw.compute_config and raw.compute_config.spot),
         message=raw.status_message or "",
         restored=bool(raw.startup_status and raw.startup_status.initial_restore_finished),
     )

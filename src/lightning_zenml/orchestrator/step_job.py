@@ -361,7 +361,8 @@ def _command(code: Path, source_root: str, commands: Sequence[str], program: Seq
             "unset UV_LIGHTNING_VIRTUALENV_ROOT",
             *commands,
             'cd "$' + CODE + '"',
-            shlex.join(program),
+            # What ends it must reach the program, not a shell that is gone at once.
+            f"exec {shlex.join(program)}",
         ]
     )
 

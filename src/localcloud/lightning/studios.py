@@ -114,7 +114,7 @@ class Studios:
             instance.stopping_at = time.monotonic()
 
     def request_switch(self, studio: Studio, machine: str, *, spot: bool, cluster: str) -> None:
-        """Ask for another machine, beside the one in use.
+        """Ask for another machine, beside the one in use; to ask for that one itself takes back what was asked for.
 
         Raises:
             ApiError: 400, not running, or to another cloud account.
@@ -125,7 +125,9 @@ class Studios:
             raise ApiError(9, "cannot switch a cloudspace that is not running")
         if studio.requested is not None:
             self._end(studio.requested)
-        studio.requested = self._instance(studio, machine, spot=spot)
+        wanted = self._instance(studio, machine, spot=spot)
+        is_there = (wanted.offer, spot) == (studio.in_use.offer, studio.in_use.spot)
+        studio.requested = None if is_there else wanted
 
     def confirm_switch(self, studio: Studio) -> None:
         """Move to the requested machine.

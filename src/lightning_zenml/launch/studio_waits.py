@@ -1,0 +1,184 @@
+"""Waits for a studio: stopped, running, switched, set up. Every wait has a bound.
+
+How the platform behaves meanwhile is in docs/assumptions.md: running is not ready, `python` answers "still setting
+things up" for a minute or two, and a switch may be refused and made all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError, StudioLostError
+from lightning_zenml.launch.lightning import ApiError
+from lightning_zenml.launch.machines import Machine
+from lightning_zenml.launch.studio import Completed, State, Studio
+from lightning_zenml.launch.waiting import Waiting
+
+_SETTING_UP = "setting things up"
+_PROBE = """python -c 'import sys; print("python " + sys.executable)' \
+&& (nvidia-smi -L 2>/dev/null | grep -c '^GPU' | sed 's/^/gpus /'; cd .lightning_zenml 2>/dev/null \
+&& for file in archives/* wheels/*/*; do test -f "$file" && printf 'file %s\\n' "$file"; done; true)"""
+"""One command tells all that must be known of a ready studio."""
+_STOP_PATIENCE = 300.0
+"""Seconds for a machine to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long to wait, seconds.
+
+    Args:
+        start: for a machine.
+        setup: for `python` to work on a running studio.
+        switch: for another machine under a running studio.
+        lost_switch: for a switch that the platform refused and may make all the same.
+    """
+
+    start: float = 1200
+    setup: float = 420
+    switch: float = 1200
+    lost_switch: float = 90
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Limits:
+        """The defaults, or what `LIGHTNING_ZENML_START_TIMEOUT` and `LIGHTNING_ZENML_SETUP_TIMEOUT` say.
+
+        Raises:
+            LaunchError: they say no number.
+        """
+        start = _seconds(environ, "LIGHTNING_ZENML_START_TIMEOUT", cls.start)
+        return cls(start=start, switch=start, setup=_seconds(environ, "LIGHTNING_ZENML_SETUP_TIMEOUT", cls.setup))
+
+
+class StudioWaits:
+    """Waits, and tells in words for what.
+
+    Args:
+        limits: how long.
+        say: told in words what goes on.
+    """
+
+    def __init__(self, limits: Limits, say: Callable[[str], None]) -> None:
+        self.limits = limits
+        self._say = say
+
+    def until_stopped(self, studio: Studio) -> State:
+        """Waits for the end of a machine that is on its way out, so that the studio can be started again.
+
+        Returns:
+            Where the studio stands: somebody else may have started it since.
+
+        Raises:
+            StudioError: it does not end.
+        """
+        deadline = time.monotonic() + _STOP_PATIENCE
+        while not (state := studio.state()).stopped and not state.running:
+            if time.monotonic() > deadline:
+                raise StudioError(f"The studio '{studio.name}' does not get stopped. Look at it on Lightning AI.")
+            time.sleep(1)
+        return state
+
+    def until_running(self, studio: Studio, machine: Machine, *, before: State) -> State:
+        """Waits for a machine; an end counts only for one that was not there `before` it was asked for.
+
+        Raises:
+            MachineError: none comes.
+            StudioLostError: the studio was stopped meanwhile.
+        """
+        old = {instance.id for instance in before.instances if instance.ended}
+        deadline, pause = time.monotonic() + self.limits.start, 0.3
+        waiting = Waiting(f"a machine ({machine.name}) for {studio.name}", self._say)
+        while not (state := studio.state()).running:
+            waiting.go_on()
+            ended = next((one for one in state.instances if one.ended and one.id not in old), None)
+            if ended and state.stopped:
+                reason = ended.message or ended.phase.lower()
+                fault = MachineError if ended.phase == "FAILED" else StudioLostError
+                raise fault(f"The studio '{studio.name}' did not come up on {machine.name}: {reason}.")
+            if time.monotonic() > deadline:
+                raise MachineError(
+                    f"No {machine.name} for the studio '{studio.name}' within {self.limits.start:.0f} s; "
+                    "there may be no capacity. Try later, or name several machines in order of preference."
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.3, 5)
+        waiting.end()
+        return state
+
+    def until_switched(self, studio: Studio, machine: Machine, *, interruptible: bool) -> None:
+        """Switches a running studio to another machine.
+
+        Raises:
+            MachineError: it can't be had.
+            StudioLostError: the studio has lost the one it had.
+        """
+        self._say(f"Switching {studio.name} to {machine.name}")
+        refused = self._unless_refused(lambda: studio.request_switch(machine.compute_name, interruptible=interruptible))
+        limit = self.limits.lost_switch if refused else self.limits.switch
+        deadline, pause, confirmed = time.monotonic() + limit, 0.3, False
+        waiting = Waiting(f"the switch of {studio.name} to {machine.name}", self._say)
+        while True:
+            waiting.go_on()
+            state = studio.state()
+            if state.running and state.in_use and machine.is_reported_as(state.in_use.machine):
+                return waiting.end()
+            if state.requested and state.requested.restored and not confirmed:
+                refused = self._unless_refused(studio.confirm_switch)
+                confirmed = True
+                if refused:
+                    deadline = time.monotonic() + self.limits.lost_switch
+            if state.stopped:
+                raise StudioLostError(f"The studio '{studio.name}' lost its machine during the switch.")
+            if time.monotonic() > deadline:
+                self._take_back(studio, state)
+                reason = refused or "it took too long, there may be no capacity"
+                raise MachineError(f"Can't switch the studio '{studio.name}' to {machine.name}: {reason}")
+            time.sleep(pause)
+            pause = min(pause * 1.3, 5)
+
+    def _take_back(self, studio: Studio, state: State) -> None:
+        """Asks for the machine that the studio has: the other one may still come, and cost."""
+        if state.in_use and state.requested:
+            with contextlib.suppress(LaunchError):
+                studio.request_switch(state.in_use.machine, interruptible=state.in_use.interruptible)
+
+    @staticmethod
+    def _unless_refused(request: Callable[[], None]) -> ApiError | None:
+        """Sends a request for a switch; a 400 is kept for later: the platform was seen to switch all the same."""
+        try:
+            request()
+        except ApiError as error:
+            if error.status != 400:
+                raise
+            return error
+        return None
+
+    def until_set_up(self, studio: Studio) -> Completed | None:
+        """The probe of a studio whose Python works; None when it does not within the limit."""
+        deadline, pause = time.monotonic() + self.limits.setup, 0.3
+        waiting = Waiting(f"the set-up of {studio.name}", self._say)
+        while True:
+            waiting.go_on()
+            probe = studio.run(_PROBE)
+            if probe.exit_code == 0 and _SETTING_UP not in probe.output:
+                waiting.end()
+                return probe
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(pause)
+            pause = min(pause * 1.3, 5)
+
+
+def facts(probe: Completed, kind: str) -> list[str]:
+    """What a probe tells of a kind: `python` (its path), `gpus` (their number), `file` (archives and wheels)."""
+    return [line.removeprefix(f"{kind} ") for line in probe.output.splitlines() if line.startswith(f"{kind} ")]
+
+
+def _seconds(environ: Mapping[str, str], name: str, otherwise: float) -> float:
+    try:
+        return float(environ.get(name) or otherwise)
+    except ValueError:
+        raise LaunchError(f"{name} is '{environ[name]}': a number of seconds is wanted, like 600.") from None
