@@ -245,6 +245,7 @@ def attaching(step: Step, earlier: Finished, name: str) -> Step:
     return replace(twin(step, name, **other), inputs={**inputs, "attach": earlier.outputs["launch-id"]})
 
 
+@pytest.mark.slow
 def test_another_workflow_finishes_comment_and_status(actions: Actions, github: GitHub, cloud: LightningCloud) -> None:
     go = "python run.py; while ! test -e ~/go; do sleep 0.1; done; rm ~/go"
     step = actions.step(**{"async": "true"}, studio_name="warm", run=go)
@@ -267,6 +268,7 @@ def test_another_workflow_finishes_comment_and_status(actions: Actions, github: 
     assert github.statuses(REPOSITORY, "e" * 40) == []
 
 
+@pytest.mark.slow
 def test_a_launch_that_failed_after_its_run_is_not_taken_for_a_success(actions: Actions, cloud: LightningCloud) -> None:
     run = "python run.py; while ! test -e ~/go; do sleep 0.1; done; exit 3"
     step = actions.step(**{"async": "true"}, studio_name="kept", keep_studio="keep", run=run)

@@ -96,7 +96,11 @@ def lose_the_studio(cloud: LightningCloud, how: str) -> None:
 
 @pytest.mark.parametrize(
     ("how", "reason"),
-    [("asleep", "'lasting'"), ("preempted", "'lasting'"), ("deleted", "'lasting' is gone (404): it was deleted")],
+    [
+        pytest.param("asleep", "'lasting'", marks=pytest.mark.slow),
+        ("preempted", "'lasting'"),
+        ("deleted", "'lasting' is gone (404): it was deleted"),
+    ],
 )
 def test_a_studio_lost_under_a_followed_run(cloud: LightningCloud, laptop: Laptop, how: str, reason: str) -> None:
     with started(laptop, "hang") as client:

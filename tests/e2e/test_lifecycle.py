@@ -37,6 +37,20 @@ if __name__ == "__main__":
     lasting()
 """
 
+UNREACHABLE = """
+from zenml.client import Client
+
+import run
+
+client = Client()
+components = {"orchestrator": ("lightning", {"api_key": "some-key"}), "artifact_store": ("s3", {"path": "s3://bucket"})}
+for kind, (flavor, configuration) in components.items():
+    client.create_stack_component("remote", flavor, kind, configuration)
+client.create_stack("remote", dict.fromkeys(components, "remote"))
+client.activate_stack("remote")
+run.lasting()
+"""
+
 
 @pytest.fixture
 def laptop(laptop: Laptop) -> Laptop:
@@ -82,6 +96,7 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_stop_it(stack: Stack, cloud: Ligh
     assert last_run(stack)["status"] == "stopped"
 
 
+@pytest.mark.slow
 def test_credentials_of_another_teamspace_leave_a_healthy_run_alone(cloud: LightningCloud, laptop: Laptop) -> None:
     elsewhere = {"LIGHTNING_ZENML_SETTINGS": json.dumps({"teamspace": "ada/sandbox", "organization": None})}
     with lasting_run(laptop) as run_id:
@@ -144,16 +159,16 @@ def test_a_zenml_server_of_its_own_is_needed(cloud: LightningCloud, laptop: Lapt
     foreign = ("ZENML_STORE", "ZENML_ACTIVE")
     environment = {k: v for k, v in laptop.environment().items() if not k.startswith(foreign)}
 
-    def zenml(*command: str) -> None:
-        subprocess.run(["zenml", *command], cwd=laptop.folder, env=environment, check=True, capture_output=True)
-
-    zenml("orchestrator", "register", "remote", "--flavor=lightning", "--api_key=some-key")
-    zenml("artifact-store", "register", "remote", "--flavor=s3", "--path=s3://bucket")
-    zenml("stack", "register", "remote", "-o", "remote", "-a", "remote", "--set")
+    (laptop.folder / "unreachable.py").write_text(UNREACHABLE)
     studios = len(cloud.studios)
 
     failed = subprocess.run(
-        [sys.executable, "run.py"], cwd=laptop.folder, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "unreachable.py"],
+        cwd=laptop.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert failed.returncode == 1

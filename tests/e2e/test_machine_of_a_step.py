@@ -50,7 +50,11 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(
     ("submit_from", "machine_type", "plain"),
-    [("studio", "", "T4"), pytest.param("studio", "CPU", "CPU", marks=pytest.mark.slow), ("runner", "CPU", "CPU")],
+    [
+        ("studio", "", "T4"),
+        pytest.param("studio", "CPU", "CPU", marks=pytest.mark.slow),
+        pytest.param("runner", "CPU", "CPU", marks=pytest.mark.slow),
+    ],
 )
 def test_a_steps_own_wishes_win_over_the_inputs_and_these_over_the_pipelines(
     cloud: LightningCloud, actions: Actions, submit_from: str, machine_type: str, plain: str

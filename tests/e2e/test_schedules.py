@@ -377,6 +377,7 @@ def test_a_cancel_while_a_schedule_is_being_made_leaves_no_studio(cloud: Lightni
     assert cloud.schedules == []
 
 
+@pytest.mark.slow
 def test_a_schedule_that_the_actions_command_makes_has_a_studio_of_its_own(
     stack: Stack, cloud: LightningCloud, actions: Actions
 ) -> None:
@@ -395,6 +396,7 @@ def test_a_schedule_that_the_actions_command_makes_has_a_studio_of_its_own(
     stack.zenml.request("DELETE", f"schedules/{made['id']}?soft=true")
 
 
+@pytest.mark.slow
 def test_a_dynamic_pipeline_is_scheduled_too(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
     code = laptop.folder / "code"
     code.mkdir()

@@ -102,7 +102,7 @@ SLOW = {
     [
         ("installing", signal.SIGINT),
         ("starting", signal.SIGINT),
-        ("running", signal.SIGTERM),
+        pytest.param("running", signal.SIGTERM, marks=pytest.mark.slow),
         ("running", signal.SIGKILL),
     ],
 )
@@ -140,6 +140,7 @@ def test_a_kill_leaves_nothing_of_several_runs(
     assert "was cancelled" in actions.comment()
 
 
+@pytest.mark.slow
 def test_stop_on_cancel_false_leaves_the_run_alone(
     cloud: LightningCloud, actions: Actions, laptop: Laptop, variables: dict[str, str]
 ) -> None:

@@ -298,7 +298,9 @@ def test_continue_on_failure_leaves_out_only_what_depends_on_it(studio: Studio) 
     assert studio.last_run().status == "failed"
 
 
-@pytest.mark.parametrize(("settings", "hold", "code"), [({"max_parallel_steps": 1}, 1, 0), ({}, 60, 1)])
+@pytest.mark.parametrize(
+    ("settings", "hold", "code"), [({"max_parallel_steps": 1}, 1, 0), pytest.param({}, 60, 1, marks=pytest.mark.slow)]
+)
 def test_max_parallel_steps(studio: Studio, settings: dict[str, Any], hold: float, code: int) -> None:
     """Steps that can't bear each other: without the bound they meet."""
     done, log = studio.run("run.py", "narrow", LIGHTNING_ZENML_SETTINGS=json.dumps(settings), HOLD=str(hold))
@@ -306,7 +308,10 @@ def test_max_parallel_steps(studio: Studio, settings: dict[str, Any], hold: floa
     assert done == code, log
 
 
-@pytest.mark.parametrize(("pipeline", "others"), [("silent", {}), ("silent_after_failure", {"fails_early": "failed"})])
+@pytest.mark.parametrize(
+    ("pipeline", "others"),
+    [("silent", {}), pytest.param("silent_after_failure", {"fails_early": "failed"}, marks=pytest.mark.slow)],
+)
 def test_a_step_that_falls_silent_is_ended(
     studio: Studio, zenml_stack: Stack, pipeline: str, others: dict[str, str]
 ) -> None:

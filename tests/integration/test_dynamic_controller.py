@@ -114,6 +114,7 @@ def studio(zenml_stack: Stack, tmp_path: Path) -> Studio:
     return Studio(zenml_stack, tmp_path, PROJECT)
 
 
+@pytest.mark.slow
 def test_a_killed_controllers_isolated_steps_begin_anew(studio: Studio) -> None:
     snapshot, run, variables = studio.prepare("killed")
     controller = ("-m", "lightning_zenml.orchestrator.controller", "--snapshot-id", snapshot, "--run-id", run)
@@ -153,7 +154,9 @@ def test_an_isolated_step_that_falls_silent_is_ended(studio: Studio, zenml_stack
     assert studio.last_run().status == "failed"
 
 
-@pytest.mark.parametrize(("settings", "hold", "code"), [({"max_parallel_steps": 1}, 1, 0), ({}, 60, 1)])
+@pytest.mark.parametrize(
+    ("settings", "hold", "code"), [({"max_parallel_steps": 1}, 1, 0), pytest.param({}, 60, 1, marks=pytest.mark.slow)]
+)
 def test_max_parallel_steps_of_a_dynamic_pipeline(
     studio: Studio, settings: dict[str, Any], hold: float, code: int
 ) -> None:

@@ -90,6 +90,7 @@ def test_waits_for_a_run_on_a_fresh_studio(cloud: Stack, project: Path) -> None:
     assert is_idle(cloud)
 
 
+@pytest.mark.slow
 def test_asynchronous_run_goes_on_by_itself(cloud: Stack, project: Path) -> None:
     code, log = run(cloud, project, async_mode=True, custom_commands=["printf x > made_by_a_command"])
 
