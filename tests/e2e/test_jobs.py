@@ -228,7 +228,9 @@ from zenml.config.retry_config import StepRetryConfig
 def refused() -> None: ...
 
 
-@pipeline(enable_cache=False, settings=on(machine_type="CPU"))
+@pipeline(
+    enable_cache=False, settings=on(machine_type="CPU", environment={"LIGHTNING_ZENML_START_TIMEOUT": "2"})
+)
 def refusal():
     refused()
 
@@ -239,17 +241,21 @@ if __name__ == "__main__":
 )
 
 
-def test_a_job_that_is_refused_fails_its_step_and_says_why(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
-    cloud.knobs.fail.append(("POST", "/jobs$", 403, 2))
+def test_a_job_that_is_refused_or_never_comes_fails_its_step_and_says_why(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop
+) -> None:
+    cloud.knobs.fail.append(("POST", "/jobs$", 403, 1))
+    cloud.knobs.never_come = {"T4"}
     (laptop.folder / "run.py").write_text(REFUSED)
     log = laptop.run(sys.executable, "run.py", check=False)
     run = laptop.last_run()
     assert run["status"] == "failed", log.stdout + log.stderr
     steps = stack.zenml.request("GET", f"steps?pipeline_run_id={run['id']}&size=100&hydrate=true")["items"]
-    assert sorted(step["body"]["status"] for step in steps) == ["failed", "retried"]
-    for step in steps:
-        assert "Can't start the job" in step["metadata"]["exception_info"]["message"]
-        assert "403" in step["metadata"]["exception_info"]["message"]
-    assert "Steps failed: refused. refused: Can't start the job" in " ".join((log.stdout + log.stderr).split())
+    reasons = {step["body"]["status"]: step["metadata"]["exception_info"]["message"] for step in steps}
+    assert "Can't start the job" in reasons["retried"]
+    assert "403" in reasons["retried"]
+    assert "No T4 within 2 s" in reasons["failed"]
+    assert "Steps failed: refused. refused: No T4 within 2 s" in " ".join((log.stdout + log.stderr).split())
     reason = stack.zenml.request("GET", f"runs/{run['id']}?hydrate=true")["body"]["status_reason"]
-    assert reason.startswith("Steps failed: refused. refused: Can't start the job")
+    assert reason.startswith("Steps failed: refused. refused: No T4 within 2 s")
+    assert [job.name for job in cloud.jobs if job.deleted is None] == []

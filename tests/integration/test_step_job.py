@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator.context import SOURCE_ROOT, LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.placement import OwnMachines
-from lightning_zenml.orchestrator.step_job import LOST, StepJob, StepJobs
+from lightning_zenml.orchestrator.step_job import LOST, StepJob
+from lightning_zenml.orchestrator.step_jobs import StepJobs
 from localcloud.lightning import LightningCloud
 
 FOR_GOOD = 1000
@@ -58,6 +60,10 @@ def output() -> io.StringIO:
 
 @pytest.fixture
 def jobs(context: LaunchContext, lightning: Lightning, output: io.StringIO) -> StepJobs:
+    return jobs_of(context, lightning, output)
+
+
+def jobs_of(context: LaunchContext, lightning: Lightning, output: io.StringIO) -> StepJobs:
     studio = Studio.find(lightning, context.studio_name)
     assert studio is not None
     return StepJobs(
@@ -71,8 +77,10 @@ def jobs(context: LaunchContext, lightning: Lightning, output: io.StringIO) -> S
     )
 
 
-def begin(jobs: StepJobs, lightning: Lightning, *program: str, **settings: Any) -> StepJob:
-    own = OwnMachines(machine=Catalog(lightning, None).machine("T4"))
+def begin(
+    jobs: StepJobs, lightning: Lightning, *program: str, machines: Sequence[str] = ("T4",), **settings: Any
+) -> StepJob:
+    own = OwnMachines(kinds=tuple(map(Catalog(lightning, None).machine, machines)))
     environment = {SOURCE_ROOT: str(Path.home() / "code")}
     wanted = LightningOrchestratorSettings(**settings)
     return jobs.begin("train", program, own=own, settings=wanted, environment=environment)
@@ -186,3 +194,54 @@ def test_the_job_of_the_snapshot_is_left_to_whoever_ends_the_launch(
     cloud.knobs.fail.clear()
     Job.end_all(lightning, context.id)
     assert [job.name for job in cloud.jobs if job.deleted is None and context.id in job.spec["command"]] == []
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIGHTNING_ZENML_START_TIMEOUT", "1")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_next_machine_is_taken_when_the_first_never_comes_to_a_step(
+    cloud: LightningCloud, lightning: Lightning, context: LaunchContext, jobs: StepJobs, output: io.StringIO
+) -> None:
+    cloud.knobs.never_come = {"L4"}
+    step = begin(jobs, lightning, "nvidia-smi", "-L", machines=("L4", "T4"))
+    first = step.job
+    eventually(lambda: step.poll() is not None)
+    assert step.poll() == 0
+    assert "No L4 within 1 s; there may be no capacity. Next: T4" in output.getvalue()
+    assert "NVIDIA T4" in output.getvalue()
+    assert cloud.job(first.name).deleted is not None
+    lines = map(json.loads, (context.directory / "jobs.jsonl").read_text().splitlines())
+    last_words = {record["token"]: record for record in lines}.values()
+    assert [(one["machine"], one["ended"] is None) for one in last_words] == [("L4", False), ("T4", False)]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_step_whose_machine_never_comes_has_failed_and_says_why(
+    cloud: LightningCloud, lightning: Lightning, jobs: StepJobs
+) -> None:
+    cloud.knobs.never_come = {"T4"}
+    cloud.knobs.fail.append(("DELETE", "/jobs/", 503, 7))
+    step = begin(jobs, lightning, "true")
+    eventually(lambda: step.poll() is not None)
+    assert step.poll() == LOST
+    assert str(step.error) == (
+        "No T4 within 1 s; there may be no capacity. Try later, or name several machines in order of preference."
+    )
+    assert cloud.job(step.job.name).deleted is not None
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_controller_that_is_started_again_finds_the_job_on_the_second_machine(
+    cloud: LightningCloud, lightning: Lightning, context: LaunchContext, jobs: StepJobs
+) -> None:
+    cloud.knobs.never_come = {"L4"}
+    step = begin(jobs, lightning, "sleep", "300", machines=("L4", "T4"))
+    eventually(lambda: step.poll() is None and cloud.running())
+    restarted = jobs_of(replace(context, restarted=True), lightning, io.StringIO())
+    again = begin(restarted, lightning, "sleep", "300", machines=("L4", "T4"))
+    assert again.job.id == step.job.id
+    again.kill()
+    assert cloud.running() == []

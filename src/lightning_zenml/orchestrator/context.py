@@ -103,17 +103,19 @@ class LaunchContext:
         """Whether the launch has asked for Lightning jobs."""
         return self._jobs.exists()
 
-    def attempts(self, run_id: object) -> dict[str, int]:
-        """Gets how many jobs a run's steps have had.
+    def last_jobs(self, run_id: object) -> dict[str, dict[str, Any]]:
+        """Gets what was recorded last of a run's jobs.
 
         Args:
             run_id: of the run.
 
         Returns:
-            Number of the last one by the step's name.
+            The record of each step's last job, by the step's name.
         """
-        records = [json.loads(line) for line in self._jobs.read_text().splitlines()] if self.has_jobs else []
-        return {record["step"]: record["attempt"] for record in records if record["run_id"] == str(run_id)}
+        lines = self._jobs.read_text().splitlines(keepends=True) if self.has_jobs else []
+        # A controller that was killed may have left half a line.
+        records = [json.loads(line) for line in lines if line.endswith("\n")]
+        return {record["step"]: record for record in records if record["run_id"] == str(run_id)}
 
     def own_variables(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Gets the variables that the launch and its commands have set, and that the studio doesn't have of its own.

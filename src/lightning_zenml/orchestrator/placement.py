@@ -27,11 +27,11 @@ class OwnMachines:
     """Machines that a step has to itself.
 
     Args:
-        machine: of what kind.
+        kinds: of what kind, in order of preference: one of these.
         count: how many.
     """
 
-    machine: Machine
+    kinds: tuple[Machine, ...]
     count: int = 1
 
 
@@ -68,12 +68,12 @@ class Placement:
         asks_for_resources = not settings.machines and not resources.empty
         if not names_one and not asks_for_resources and settings.num_machines == 1:
             return None
-        machine = self._resources(resources) if asks_for_resources else self._named(settings, own=names_one)
-        if machine is None and settings.num_machines > 1:
-            machine = self._catalog.machine(self._studio_machine)
-        if machine is None or (settings.num_machines == 1 and self._is_the_studios(machine)):
+        kinds = self._resources(resources) if asks_for_resources else self._named(settings, own=names_one)
+        if not kinds and settings.num_machines > 1:
+            kinds = [self._catalog.machine(self._studio_machine)]
+        if not kinds or (settings.num_machines == 1 and self._is_the_studios(kinds[0])):
             return None
-        return OwnMachines(machine=machine, count=settings.num_machines)
+        return OwnMachines(kinds=tuple(kinds), count=settings.num_machines)
 
     def check(self, steps: Mapping[str, tuple[LightningOrchestratorSettings, ResourceSettings]]) -> list[str]:
         """Checks that every step has a place.
@@ -108,19 +108,20 @@ class Placement:
             # The studio stands on what the catalog doesn't name.
             return machine.name == self._studio_machine
 
-    def _named(self, settings: LightningOrchestratorSettings, *, own: bool) -> Machine:
+    def _named(self, settings: LightningOrchestratorSettings, *, own: bool) -> list[Machine]:
         like_studio = (self._studio_machine,) if self._studio_machine else ()
-        return self._catalog.choose(settings.machines if own else like_studio)
+        return self._catalog.candidates(settings.machines if own else like_studio)
 
-    def _resources(self, resources: ResourceSettings) -> Machine | None:
+    def _resources(self, resources: ResourceSettings) -> list[Machine]:
+        """The cheapest machine that holds them; none where the studio's does."""
         wanted = {
             "cpus": resources.cpu_count,
             "gpus": resources.gpu_count,
             "memory": resources.get_memory("MB"),
         }
         if self._studio_machine and self._catalog.holds(self._studio_machine, **wanted):
-            return None
-        return self._catalog.cheapest(**wanted)
+            return []
+        return [self._catalog.cheapest(**wanted)]
 
     @cached_property
     def _catalog(self) -> Catalog:

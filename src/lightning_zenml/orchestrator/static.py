@@ -82,7 +82,8 @@ class StaticController:
         self._attempts: Counter[str] = Counter()
         if context.restarted:
             # The last job of each step is found again.
-            self._attempts.update({name: last - 1 for name, last in context.attempts(pipeline_run.id).items()})
+            last_jobs = context.last_jobs(pipeline_run.id)
+            self._attempts.update({name: last["attempt"] - 1 for name, last in last_jobs.items()})
         self._next_tries: dict[str, float] = {}
         self._refusals: dict[str, str] = {}
         self._asked_for_heartbeats: dict[str, float] = {}
@@ -138,8 +139,7 @@ class StaticController:
             )
         except LaunchError as error:
             logger.error("Step `%s` can't be started: %s", node.id, error)
-            self._refusals[node.id] = str(error)
-            self._records.record_failed(node.id, error)
+            self._refuse(node.id, error)
             step = UnstartedStep()
         else:
             self._refusals.pop(node.id, None)
@@ -160,11 +160,18 @@ class StaticController:
         if not waits:
             logger.error("Step `%s` ended with exit code %s.", node.id, exit_code)
         with _run_may_be_over():
+            if not waits and (error := self._steps[node.id].error):
+                self._refuse(node.id, error)
             if self._interrupt is None and (waits or self._records.may_retry(node.id, self._attempts[node.id])):
                 # A process that can tries again itself: this one, or its machine, was lost, or is one of several.
                 return self._try_again(node)
             return self._records.settle_failed(node.id, stopped=self._interrupt is InterruptMode.FORCE)
         return NodeStatus.FAILED
+
+    def _refuse(self, name: str, error: LaunchError) -> None:
+        """Records a step that has no machine."""
+        self._refusals[name] = str(error)
+        self._records.record_failed(name, error)
 
     def _try_again(self, node: Node) -> NodeStatus:
         """Starts a step again, once the delay is over that its retries have."""

@@ -1,34 +1,22 @@
 """A step that runs as a Lightning job, watched as `steps.StepProcess` watches one that runs in the studio.
 
-The job starts from a snapshot of the studio: the launch's code and the installed environment are in it. What the step
-must know and nobody else may travels as the job's environment.
+`step_jobs` starts it. A machine that does not come is waited for as long as one for a studio; then the next one's turn
+has come that the step may have.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shlex
-import sys
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from zenml.logger import get_logger
 
-from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.errors import LaunchError, MachineError
 from lightning_zenml.launch.job import Job, JobLostError, JobPhase, JobState
-from lightning_zenml.launch.spec import KeepStudio
-from lightning_zenml.orchestrator.context import CODE, MACHINE, SOURCE_ROOT, LaunchContext
-from lightning_zenml.orchestrator.placement import OwnMachines
-
-if TYPE_CHECKING:
-    from lightning_zenml.launch.lightning import Lightning
-    from lightning_zenml.launch.machines import Machine
-    from lightning_zenml.launch.studio import Studio
-    from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 
 logger = get_logger(__name__)
 
@@ -41,34 +29,54 @@ _RESULT_PATIENCE = 20.0
 """Seconds that the exit code of a failed job may take to show."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StartedJob:
+    """A job that was asked for.
+
+    Args:
+        job: it.
+        machines: what it waits for, in words.
+        described: what is told of it each time, see `lightning_zenml.launch.spec.Update`.
+    """
+
+    job: Job
+    machines: str
+    described: Mapping[str, Any]
+
+
 class StepJob:
     """One attempt at a step, on machines of its own.
 
     Args:
-        job: that runs it.
+        jobs: starts a job for each kind of machine that the step may have, one after the other, each when it is asked
+            for.
         step: name of the step's invocation.
-        record: told what happens to the job, see `lightning_zenml.launch.spec.Update`.
-        described: what is told each time.
+        record: told what happens to the job.
         keep: whether the job stays when it has ended.
         output: takes its log, line by line behind the step's name.
+        patience: seconds to wait for a machine.
+
+    Raises:
+        LaunchError: the first job can't be started.
     """
 
     def __init__(
         self,
-        job: Job,
+        jobs: Iterator[StartedJob],
         step: str,
         *,
         record: Callable[[Mapping[str, Any]], None],
-        described: Mapping[str, Any],
         keep: bool,
         output: TextIO,
+        patience: float = math.inf,
     ) -> None:
-        self.job = job
         self.name = step
+        self.error: LaunchError | None = None
+        self._jobs = jobs
         self._record = record
-        self._described = {**described, "name": job.name, "url": job.url}
         self._keep = keep
         self._output = output
+        self._patience = patience
         self._began = time.monotonic()
         self._started: float | None = None
         self._ended_at: float | None = None
@@ -78,7 +86,7 @@ class StepJob:
         self._seen: set[tuple[str, str, str]] = set()
         self._terminated = False
         self._stop_refused = False
-        self._phase: JobPhase | None = None
+        self._take(next(jobs))
 
     @property
     def url(self) -> str:
@@ -129,6 +137,12 @@ class StepJob:
             if self._try(self.job.delete):
                 self._write(started=self._started, ended=time.time())
 
+    def _take(self, started: StartedJob) -> None:
+        self.job, self._machines = started.job, started.machines
+        self._described = {**started.described, "name": self.job.name, "url": self.job.url}
+        self._asked = time.monotonic()
+        self._phase: JobPhase | None = None
+
     def _stop(self) -> None:
         self._stop_refused = not self._try(self.job.stop)
 
@@ -145,8 +159,27 @@ class StepJob:
             self._tell(state)
             if state.phase is not JobPhase.PENDING:
                 self._copy_log()
+            elif self._started is None and time.monotonic() - self._asked > self._patience:
+                self._try_the_next()
             if state.phase.ended:
                 self._conclude(state)
+
+    def _try_the_next(self) -> None:
+        """Gives up a job whose machines don't come; one that can't be deleted is waited for a little longer."""
+        if self._terminated or not self._try(self.job.delete):
+            return
+        self._write(started=None, ended=time.time())
+        none = f"No {self._machines} within {self._patience:.0f} s; there may be no capacity."
+        try:
+            following = next(self._jobs, None)
+            if following is None:
+                raise MachineError(f"{none} Try later, or name several machines in order of preference.")
+        except LaunchError as error:
+            self.error = error
+            self._exit_code = LOST
+        else:
+            self._take(following)
+            self._say(f"{none} Next: {self._machines}")
 
     def _tell(self, state: JobState) -> None:
         """Says what is new: waiting for a machine, running, started again."""
@@ -210,166 +243,3 @@ class StepJob:
             logger.warning("The job %s of step `%s` may still be there: %s", self.job.name, self.name, error)
             return False
         return True
-
-
-class StepJobs:
-    """Starts the jobs of one run's steps.
-
-    Args:
-        lightning: the teamspace.
-        studio: the launch's; jobs start from its snapshot.
-        context: the launch.
-        run_id: of the ZenML run.
-        run_name: begins the names of the jobs.
-        orchestrator_run_id: names the snapshot that the jobs of the run share, those of child pipelines included.
-        output: takes what the steps print.
-    """
-
-    def __init__(
-        self,
-        lightning: Lightning,
-        studio: Studio,
-        context: LaunchContext,
-        *,
-        run_id: str,
-        run_name: str,
-        orchestrator_run_id: str,
-        output: TextIO,
-    ) -> None:
-        self._lightning = lightning
-        self._studio = studio
-        self._context = context
-        self._run_id = run_id
-        self._run_name = run_name
-        self._orchestrator_run_id = orchestrator_run_id
-        self._output = output
-
-    def begin(
-        self,
-        step: str,
-        program: Sequence[str],
-        *,
-        own: OwnMachines,
-        settings: LightningOrchestratorSettings,
-        environment: Mapping[str, str],
-        commands: Sequence[str] = (),
-        attempt: int = 1,
-    ) -> StepJob:
-        """Runs a step as a job; finds the job again that a controller before this one has started for the same attempt.
-
-        Args:
-            step: name of its invocation.
-            program: what runs the step, with its arguments.
-            own: its machines.
-            settings: of the step.
-            environment: variables of the step, `SOURCE_ROOT` among them; secrets are fine.
-            commands: bash lines that come first, in the same shell.
-            attempt: counts the jobs of this step, from 1.
-
-        Returns:
-            The job.
-
-        Raises:
-            LaunchError: the job can't be started.
-        """
-        # A child pipeline shares the orchestrator run id, and may share names of steps.
-        digest = hashlib.sha256(f"{self._run_id}/{step}".encode()).hexdigest()[:8]
-        token = f"{self._orchestrator_run_id}-{digest}-{attempt:02}"
-        known = self._context.restarted and self._context.attempts(self._run_id).get(step) == attempt
-        described = self._described(token, step, attempt, own, interruptible=settings.interruptible)
-        job = Job.find(self._lightning, self._studio, token, num_machines=own.count) if known else None
-        job = job or Job.run(
-            self._lightning,
-            self._studio,
-            name=f"{self._run_name}-{step}",
-            command=_command(self._context.code, environment[SOURCE_ROOT], commands, program),
-            machine=own.machine,
-            # In the home, ZenML's tokens would be among the artifacts of the job.
-            environment={**environment, MACHINE: own.machine.name, "ZENML_CONFIG_PATH": "/tmp/zenml"},  # noqa: S108
-            interruptible=settings.interruptible,
-            num_machines=own.count,
-            max_runtime=settings.max_runtime,
-            max_run_attempts=settings.max_run_attempts,
-            snapshot=self._orchestrator_run_id if settings.reuse_snapshot else "",
-            token=token,
-        )
-        machines = f"{own.count} machines {own.machine.name}" if own.count > 1 else own.machine.name
-        logger.info("Step `%s` runs as Lightning job on %s: %s", step, machines, job.url)
-        return StepJob(
-            job,
-            step,
-            record=self._context.record_job,
-            described=described,
-            keep=settings.keep_studio in (KeepStudio.KEEP, KeepStudio.STOP),
-            output=self._output,
-        )
-
-    def take_snapshot(self, machine: Machine) -> StepJob:
-        """Takes the snapshot that the jobs of the run share, by a job that does nothing.
-
-        Taking it lasts minutes, for which the first job would wait.
-
-        Args:
-            machine: the cheapest that there is.
-
-        Returns:
-            The job, to be killed when it is needed no more.
-
-        Raises:
-            LaunchError: it can't be started.
-        """
-        token = f"{self._orchestrator_run_id}-snapshot"
-        # No step can have that name.
-        described = self._described(token, "(snapshot)", 1, OwnMachines(machine=machine))
-        job = Job.run(
-            self._lightning,
-            self._studio,
-            name=f"{self._run_name}-snapshot",
-            command="true",
-            machine=machine,
-            snapshot=self._orchestrator_run_id,
-            token=token,
-        )
-        record = self._context.record_job
-        return StepJob(job, "(snapshot)", record=record, described=described, keep=False, output=self._output)
-
-    def _described(
-        self, token: str, step: str, attempt: int, own: OwnMachines, *, interruptible: bool = False
-    ) -> dict[str, Any]:
-        """What is told of a job, for the first time before it is asked for: whoever must end it looks for it then."""
-        described = {
-            "token": token,
-            "step": step,
-            "attempt": attempt,
-            "run_id": self._run_id,
-            "machine": own.machine.name,
-            "num_machines": own.count,
-            "price": (own.machine.spot_cost if interruptible else None) or own.machine.cost,
-        }
-        self._context.record_job({**described, "name": "", "url": "", "started": None, "ended": None})
-        return described
-
-
-def _command(code: Path, source_root: str, commands: Sequence[str], program: Sequence[str]) -> str:
-    """The bash script of the job. Its home is a copy of the studio's; `python` is no command there, but an alias."""
-    path = shlex.quote(os.path.dirname(sys.executable))  # noqa: PTH120
-    return "\n".join(
-        [
-            "set -eo pipefail",
-            f"cd {_in_job(code)}",
-            f'export {CODE}="$PWD" {SOURCE_ROOT}={_in_job(Path(source_root))} PATH={path}:"$PATH"',
-            "unset UV_LIGHTNING_VIRTUALENV_ROOT",
-            *commands,
-            'cd "$' + CODE + '"',
-            # What ends it must reach the program, not a shell that is gone at once.
-            f"exec {shlex.join(program)}",
-        ]
-    )
-
-
-def _in_job(path: Path) -> str:
-    """A path of the studio as bash finds it in a job."""
-    home = Path.home()
-    return (
-        f'"$HOME"/{shlex.quote(str(path.relative_to(home)))}' if path.is_relative_to(home) else shlex.quote(str(path))
-    )

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from lightning_zenml.launch.lightning import Lightning
     from lightning_zenml.launch.machines import Catalog
     from lightning_zenml.launch.studio import Studio
-    from lightning_zenml.orchestrator.step_job import StepJob, StepJobs
+    from lightning_zenml.orchestrator.step_job import StepJob
+    from lightning_zenml.orchestrator.step_jobs import StepJobs
 
 logger = get_logger(__name__)
 
@@ -263,7 +264,7 @@ class StepStarter:
 
     @cached_property
     def _jobs(self) -> StepJobs:
-        from lightning_zenml.orchestrator.step_job import StepJobs
+        from lightning_zenml.orchestrator.step_jobs import StepJobs
 
         return StepJobs(
             self._lightning,

@@ -1,4 +1,4 @@
-"""Runs steps: in processes of their own in the studio, or as Lightning jobs (`step_job`)."""
+"""Runs steps: in processes of their own in the studio, or as Lightning jobs (`step_jobs`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol, TextIO
 
+from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.process import is_group_alive
 
 _OUTPUT_DEADLINE = 5.0
@@ -23,6 +24,10 @@ _PROGRAM = (sys.executable, "-m", "lightning_zenml.orchestrator.step_process")
 
 class RunningStep(Protocol):
     """A step under way, wherever it runs."""
+
+    @property
+    def error(self) -> LaunchError | None:
+        """Why it has ended before it began, as far as that is known."""
 
     @property
     def url(self) -> str:
@@ -46,8 +51,9 @@ class RunningStep(Protocol):
 
 
 class UnstartedStep:
-    """A step that couldn't be started, which is how it has ended."""
+    """A step that couldn't be started, which is how it has ended, and is recorded so."""
 
+    error = None
     url = ""
     age = 0.0
 
@@ -82,6 +88,7 @@ class StepProcess:
         name: of the step, as far as it is known.
     """
 
+    error = None
     url = ""
 
     def __init__(

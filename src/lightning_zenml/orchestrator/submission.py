@@ -278,7 +278,7 @@ def studio_machines(
     placement = Placement(settings, catalog.choose(machines).name if machines else "", lambda: catalog)
     if not machines and resources is not None and not resources.empty:
         own = placement.place(settings, resources)
-        machines = (own.machine.name,) if own else ()
+        machines = tuple(machine.name for machine in own.kinds) if own else ()
     orchestrator = stack.orchestrator
     placement.check(
         {

@@ -1,0 +1,215 @@
+"""Starts the steps of a run that have machines of their own, as Lightning jobs.
+
+A job starts from a snapshot of the studio: the launch's code and the installed environment are in it. What the step
+must know and nobody else may travels as the job's environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from zenml.logger import get_logger
+
+from lightning_zenml.launch.job import Job
+from lightning_zenml.launch.spec import KeepStudio
+from lightning_zenml.launch.studio_waits import Limits
+from lightning_zenml.orchestrator.context import CODE, MACHINE, SOURCE_ROOT, LaunchContext
+from lightning_zenml.orchestrator.placement import OwnMachines
+from lightning_zenml.orchestrator.step_job import StartedJob, StepJob
+
+if TYPE_CHECKING:
+    from lightning_zenml.launch.lightning import Lightning
+    from lightning_zenml.launch.machines import Machine
+    from lightning_zenml.launch.studio import Studio
+    from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+
+logger = get_logger(__name__)
+
+
+class StepJobs:
+    """Starts the jobs of one run's steps.
+
+    Args:
+        lightning: the teamspace.
+        studio: the launch's; jobs start from its snapshot.
+        context: the launch.
+        run_id: of the ZenML run.
+        run_name: begins the names of the jobs.
+        orchestrator_run_id: names the snapshot that the jobs of the run share, those of child pipelines included.
+        output: takes what the steps print.
+    """
+
+    def __init__(
+        self,
+        lightning: Lightning,
+        studio: Studio,
+        context: LaunchContext,
+        *,
+        run_id: str,
+        run_name: str,
+        orchestrator_run_id: str,
+        output: TextIO,
+    ) -> None:
+        self._lightning = lightning
+        self._studio = studio
+        self._context = context
+        self._run_id = run_id
+        self._run_name = run_name
+        self._orchestrator_run_id = orchestrator_run_id
+        self._output = output
+
+    def begin(
+        self,
+        step: str,
+        program: Sequence[str],
+        *,
+        own: OwnMachines,
+        settings: LightningOrchestratorSettings,
+        environment: Mapping[str, str],
+        commands: Sequence[str] = (),
+        attempt: int = 1,
+    ) -> StepJob:
+        """Runs a step as a job; finds the job again that a controller before this one has started for the same attempt.
+
+        Args:
+            step: name of its invocation.
+            program: what runs the step, with its arguments.
+            own: its machines; where one kind can't be had, the next one's turn has come.
+            settings: of the step.
+            environment: variables of the step, `SOURCE_ROOT` among them; secrets are fine.
+            commands: bash lines that come first, in the same shell.
+            attempt: counts the jobs of this step, from 1.
+
+        Returns:
+            The job.
+
+        Raises:
+            LaunchError: the job can't be started.
+        """
+        jobs = self._start(step, program, own, settings, environment, commands, attempt)
+        return StepJob(
+            jobs,
+            step,
+            record=self._context.record_job,
+            keep=settings.keep_studio in (KeepStudio.KEEP, KeepStudio.STOP),
+            output=self._output,
+            patience=Limits.from_environ(os.environ).start,
+        )
+
+    def take_snapshot(self, machine: Machine) -> StepJob:
+        """Takes the snapshot that the jobs of the run share, by a job that does nothing.
+
+        Taking it lasts minutes, for which the first job would wait.
+
+        Args:
+            machine: the cheapest that there is.
+
+        Returns:
+            The job, to be killed when it is needed no more.
+
+        Raises:
+            LaunchError: it can't be started.
+        """
+        token = f"{self._orchestrator_run_id}-snapshot"
+        # No step can have that name.
+        described = self._described(token, "(snapshot)", 1, machine, 1)
+        job = Job.run(
+            self._lightning,
+            self._studio,
+            name=f"{self._run_name}-snapshot",
+            command="true",
+            machine=machine,
+            snapshot=self._orchestrator_run_id,
+            token=token,
+        )
+        started = StartedJob(job=job, machines=machine.name, described=described)
+        record = self._context.record_job
+        return StepJob(iter([started]), "(snapshot)", record=record, keep=False, output=self._output)
+
+    def _start(
+        self,
+        step: str,
+        program: Sequence[str],
+        own: OwnMachines,
+        settings: LightningOrchestratorSettings,
+        environment: Mapping[str, str],
+        commands: Sequence[str],
+        attempt: int,
+    ) -> Iterator[StartedJob]:
+        """Starts a job on each kind of machine in turn; first that which a controller before this one has started."""
+        # A child pipeline shares the orchestrator run id, and may share names of steps.
+        digest = hashlib.sha256(f"{self._run_id}/{step}".encode()).hexdigest()[:8]
+        last = self._context.last_jobs(self._run_id).get(step) if self._context.restarted else None
+        known = last["machine"] if last is not None and last["attempt"] == attempt else None
+        names = [machine.name for machine in own.kinds]
+        begin = names.index(known) if known in names else 0
+        for number, machine in enumerate(own.kinds[begin:], begin):
+            token = f"{self._orchestrator_run_id}-{digest}-{attempt:02}" + (f"-{number}" if number else "")
+            described = self._described(token, step, attempt, machine, own.count, interruptible=settings.interruptible)
+            found = machine.name == known
+            job = Job.find(self._lightning, self._studio, token, num_machines=own.count) if found else None
+            job = job or Job.run(
+                self._lightning,
+                self._studio,
+                name=f"{self._run_name}-{step}",
+                command=_command(self._context.code, environment[SOURCE_ROOT], commands, program),
+                machine=machine,
+                # In the home, ZenML's tokens would be among the artifacts of the job.
+                environment={**environment, MACHINE: machine.name, "ZENML_CONFIG_PATH": "/tmp/zenml"},  # noqa: S108
+                interruptible=settings.interruptible,
+                num_machines=own.count,
+                max_runtime=settings.max_runtime,
+                max_run_attempts=settings.max_run_attempts,
+                snapshot=self._orchestrator_run_id if settings.reuse_snapshot else "",
+                token=token,
+            )
+            machines = f"{own.count} machines {machine.name}" if own.count > 1 else machine.name
+            logger.info("Step `%s` runs as Lightning job on %s: %s", step, machines, job.url)
+            yield StartedJob(job=job, machines=machines, described=described)
+
+    def _described(
+        self, token: str, step: str, attempt: int, machine: Machine, count: int, *, interruptible: bool = False
+    ) -> dict[str, Any]:
+        """What is told of a job, for the first time before it is asked for: whoever must end it looks for it then."""
+        described = {
+            "token": token,
+            "step": step,
+            "attempt": attempt,
+            "run_id": self._run_id,
+            "machine": machine.name,
+            "num_machines": count,
+            "price": (machine.spot_cost if interruptible else None) or machine.cost,
+        }
+        self._context.record_job({**described, "name": "", "url": "", "started": None, "ended": None})
+        return described
+
+
+def _command(code: Path, source_root: str, commands: Sequence[str], program: Sequence[str]) -> str:
+    """The bash script of the job. Its home is a copy of the studio's; `python` is no command there, but an alias."""
+    path = shlex.quote(os.path.dirname(sys.executable))  # noqa: PTH120
+    return "\n".join(
+        [
+            "set -eo pipefail",
+            f"cd {_in_job(code)}",
+            f'export {CODE}="$PWD" {SOURCE_ROOT}={_in_job(Path(source_root))} PATH={path}:"$PATH"',
+            "unset UV_LIGHTNING_VIRTUALENV_ROOT",
+            *commands,
+            'cd "$' + CODE + '"',
+            # What ends it must reach the program, not a shell that is gone at once.
+            f"exec {shlex.join(program)}",
+        ]
+    )
+
+
+def _in_job(path: Path) -> str:
+    """A path of the studio as bash finds it in a job."""
+    home = Path.home()
+    return (
+        f'"$HOME"/{shlex.quote(str(path.relative_to(home)))}' if path.is_relative_to(home) else shlex.quote(str(path))
+    )
