@@ -175,14 +175,22 @@ def wait_until_idle(cloud: Stack) -> None:
 
 
 BEING_LAUNCHED = """
+from zenml import pipeline
 from zenml.pipelines.run_utils import create_placeholder_run
 from run import laptop
 
-print(create_placeholder_run(laptop.create_snapshot(name=None)).id)
+
+@pipeline(dynamic=True)
+def waits_for_approval():
+    pass
+
+
+for made in (waits_for_approval, laptop):
+    print(create_placeholder_run(made.create_snapshot(name=None)).id)
 """
 
 
-def test_a_refresh_leaves_a_run_alone_that_is_still_being_launched(cloud: Stack, project: Path) -> None:
+def test_a_refresh_leaves_a_run_alone_that_has_no_launch_at_the_moment(cloud: Stack, project: Path) -> None:
     (project / "prepare.py").write_text(BEING_LAUNCHED)
     done = subprocess.run(
         [sys.executable, "prepare.py"],
@@ -193,13 +201,20 @@ def test_a_refresh_leaves_a_run_alone_that_is_still_being_launched(cloud: Stack,
         timeout=120,
         check=True,
     )
-    run_id = done.stdout.split()[-1]
+    paused_id, run_id = done.stdout.split()[-2:]
     before = last_run(cloud)["body"]["status"]
 
     zenml(cloud, "pipeline", "runs", "refresh", "--include-steps", run_id)
 
     assert last_run(cloud)["id"] == run_id
     assert last_run(cloud)["body"]["status"] == before == "initializing"
+    # Of a run that waits for an approval, or is about to go on after one, the last launch is over and the studio gone.
+    path = f"runs/{paused_id}"
+    cloud.zenml.request("PUT", path, {"orchestrator_run_id": "zenml-gone-01234567-89abcdef", "status": "running"})
+    for status in ("paused", "resuming"):
+        cloud.zenml.request("PUT", path, {"status": status})
+        zenml(cloud, "pipeline", "runs", "refresh", "--include-steps", paused_id)
+        assert cloud.zenml.request("GET", path)["body"]["status"] == status
 
 
 def test_a_running_run_is_refreshed_and_stopped_by_force(cloud: Stack, project: Path) -> None:

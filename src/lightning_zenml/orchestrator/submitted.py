@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _FORCED_GRACE = 5.0
+_WITHOUT_LAUNCH = frozenset({ExecutionStatus.PAUSED, ExecutionStatus.RESUMING})
+"""Statuses of a run that waits for something outside, or whose next launch is on its way: its last one is over."""
 
 
 def fetch_status(
@@ -44,7 +46,7 @@ def fetch_status(
         Status of the run, and by name of its unfinished steps; None where ZenML knows better.
     """
     # Without that id its client is still at the launch, and fails the run itself if that comes to nothing.
-    if run.status.is_finished or not run.orchestrator_run_id:
+    if run.status.is_finished or run.status in _WITHOUT_LAUNCH or not run.orchestrator_run_id:
         return None, None
     if elsewhere := _elsewhere(run, lightning):
         logger.warning("What became of the run `%s` can't be told: %s", run.name, elsewhere)
