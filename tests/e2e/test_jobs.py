@@ -258,4 +258,4 @@ def test_a_job_that_is_refused_or_never_comes_fails_its_step_and_says_why(
     assert "Steps failed: refused. refused: No T4 within 2 s" in " ".join((log.stdout + log.stderr).split())
     reason = stack.zenml.request("GET", f"runs/{run['id']}?hydrate=true")["body"]["status_reason"]
     assert reason.startswith("Steps failed: refused. refused: No T4 within 2 s")
-    assert [job.name for job in cloud.jobs if job.deleted is None] == []
+    assert [job.name for job in cloud.jobs if job.deleted is None and job.name.startswith("refusal")] == []

@@ -267,6 +267,27 @@ def hanging():
     hang_with_retries()
 
 
+@step(enable_cache=False)
+def goes_well() -> int:
+    print("at work")
+    return 1
+
+
+@step(enable_cache=False)
+def goes_well_later(x: int) -> None:
+    if not (FOLDER / "later").exists():
+        raise RuntimeError("not yet")
+
+
+@pipeline
+def in_two_goes():
+    goes_well_later(goes_well())
+
+
+def replay():
+    in_two_goes.replay(skip_successful_steps=True)
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
 """
@@ -283,6 +304,18 @@ def test_stop_on_failure_lets_running_steps_end_and_starts_none(studio: Studio) 
     assert code == 1, log
     assert studio.steps() == {"release": "completed", "slow": "completed", "breaks": "failed"}
     assert studio.last_run().status == "failed"
+
+
+def test_a_replay_starts_nothing_for_the_steps_that_it_skips(studio: Studio) -> None:
+    code, log = studio.run("run.py", "in_two_goes")
+    assert code == 1, log
+    (studio.facts / "later").touch()
+    code, log = studio.run("run.py", "replay")
+    assert code == 0, log
+    assert "at work" not in log
+    assert "goes_well ended with" not in " ".join(log.split())
+    assert studio.steps() == {"goes_well": "skipped", "goes_well_later": "completed"}
+    assert studio.last_run().status == "completed"
 
 
 def test_continue_on_failure_leaves_out_only_what_depends_on_it(studio: Studio) -> None:

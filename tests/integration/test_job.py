@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from zenml.config import ResourceSettings
+from zenml.config.step_configurations import Step
 
 from lightning_api import QUICK, eventually, lent
 from lightning_zenml.launch.errors import LaunchError, MachineError
@@ -16,7 +17,7 @@ from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Catalog, Machine
 from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.placement import Placement
+from lightning_zenml.orchestrator.placement import Placement, resources_of
 from localcloud.lightning import LightningCloud
 
 
@@ -168,13 +169,13 @@ def test_jobs_share_a_snapshot_only_where_asked(
 
 
 def test_several_machines(cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine) -> None:
-    command = "echo $NODE_RANK of $WORLD_SIZE at $MASTER_ADDR; exit $NODE_RANK"
+    command = "echo $NODE_RANK at $MASTER_ADDR; exit $NODE_RANK"
     job = Job.run(lightning, studio, name="pair", command=command, machine=machine, num_machines=2)
     eventually(lambda: job.state().phase.ended)
     state = job.state()
     assert state.phase is JobPhase.FAILED
-    assert set(messages(job)) <= {"0 of 2 at 127.0.0.1", "1 of 2 at 127.0.0.1"}
-    assert "1 of 2 at 127.0.0.1" in messages(job)
+    assert set(messages(job)) <= {"0 at 127.0.0.1", "1 at 127.0.0.1"}
+    assert "1 at 127.0.0.1" in messages(job)
     assert job.url == f"{cloud.url}/acme/vision/jobs/pair?app_id=mmt"
 
 
@@ -269,4 +270,25 @@ def test_several_machines_are_several_also_where_the_studios_holds_what_is_asked
     placement = Placement(LightningOrchestratorSettings(), "CPU", lambda: Catalog(lightning, None))
     own = placement.place(LightningOrchestratorSettings(num_machines=2), ResourceSettings(cpu_count=1))
     assert own is not None
-    assert (own.machine.name, own.count) == ("CPU", 2)
+    assert ([kind.name for kind in own.kinds], own.count) == (["CPU"], 2)
+
+
+def test_whoever_waits_in_line_is_not_refused_where_no_machine_has_capacity(
+    cloud: LightningCloud, lightning: Lightning
+) -> None:
+    cloud.knobs.out_of_capacity = {"L4", "T4", "T4_SMALL"}
+    catalog = Catalog(lightning, None, queues=True)
+    assert [machine.name for machine in catalog.candidates(("L4", "T4"))] == ["L4", "T4"]
+    # One that can be had comes before a cheaper one that can't.
+    assert catalog.machine("gpu").out_of_capacity is False
+
+
+def test_what_a_step_asks_of_its_step_operator_it_does_not_ask_of_lightning() -> None:
+    def step(**more: Any) -> Step:
+        settings = {"resources": {"gpu_count": 8}}
+        config = {"name": "train", "settings": settings, **more}
+        spec = {"source": "run.train", "upstream_steps": [], "invocation_id": "train", "enable_heartbeat": True}
+        return Step.model_validate({"spec": spec, "config": config, "step_config_overrides": config})
+
+    assert resources_of(step()).gpu_count == 8
+    assert resources_of(step(step_operator="remote")).empty

@@ -185,8 +185,8 @@ def waits_for_approval():
     pass
 
 
-for made in (waits_for_approval, laptop):
-    print(create_placeholder_run(made.create_snapshot(name=None)).id)
+made = [create_placeholder_run(one.create_snapshot(name=None)).id for one in (waits_for_approval, laptop)]
+print(*made)
 """
 
 

@@ -78,9 +78,14 @@ def jobs_of(context: LaunchContext, lightning: Lightning, output: io.StringIO) -
 
 
 def begin(
-    jobs: StepJobs, lightning: Lightning, *program: str, machines: Sequence[str] = ("T4",), **settings: Any
+    jobs: StepJobs,
+    lightning: Lightning,
+    *program: str,
+    machines: Sequence[str] = ("T4",),
+    count: int = 1,
+    **settings: Any,
 ) -> StepJob:
-    own = OwnMachines(kinds=tuple(map(Catalog(lightning, None).machine, machines)))
+    own = OwnMachines(kinds=tuple(map(Catalog(lightning, None).machine, machines)), count=count)
     environment = {SOURCE_ROOT: str(Path.home() / "code")}
     wanted = LightningOrchestratorSettings(**settings)
     return jobs.begin("train", program, own=own, settings=wanted, environment=environment)
@@ -101,6 +106,19 @@ def test_a_job_has_the_price_of_its_kind_of_machine(
     assert records(context)["train"]["price"] == (offer.spot_price if interruptible else offer.price)
     assert offer.spot_price < offer.price
     eventually(lambda: step.poll() is not None)
+
+
+def test_a_command_on_several_machines_has_what_pytorch_reads(
+    lightning: Lightning, jobs: StepJobs, output: io.StringIO
+) -> None:
+    command = 'echo "$RANK/$NODE_RANK of $WORLD_SIZE at ${MASTER_ADDR:?}:${MASTER_PORT:?}"'
+    step = begin(jobs, lightning, "bash", "-c", command, count=2)
+    eventually(lambda: step.poll() is not None)
+    assert step.poll() == 0
+    assert {line.split(" at ")[0] for line in output.getvalue().splitlines() if " of 2" in line} == {
+        "[train] 0/0 of 2",
+        "[train] 1/1 of 2",
+    }
 
 
 def test_an_ended_job_that_may_not_be_deleted_counts_as_it_ended(

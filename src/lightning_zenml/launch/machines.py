@@ -55,10 +55,12 @@ class Catalog:
     Args:
         lightning: the teamspace.
         cluster: id of the cloud account; None: the teamspace's default.
+        queues: whoever asks waits in line where no machine has capacity, rather than being refused.
     """
 
-    def __init__(self, lightning: Lightning, cluster: str | None) -> None:
+    def __init__(self, lightning: Lightning, cluster: str | None, *, queues: bool = False) -> None:
         self._lightning = lightning
+        self._queues = queues
         self._cluster = cluster or lightning.default_cluster
 
     def choose(self, names: Sequence[str]) -> Machine:
@@ -74,6 +76,8 @@ class Catalog:
         machines = [self.machine(name) for name in names or (DEFAULT_MACHINE,)]
         if candidates := [machine for machine in machines if not machine.out_of_capacity]:
             return candidates
+        if self._queues:
+            return machines
         raise MachineError(
             f"Out of capacity: {', '.join(machine.name for machine in machines)} on {self._cluster}. "
             "Try later, or name several machines in order of preference."
@@ -125,7 +129,7 @@ class Catalog:
             wanted = {"CPUs": cpus, "GPUs": gpus, "MB of memory": memory}
             asked = ", ".join(f"{amount:g} {unit}" for unit, amount in wanted.items() if amount) or "anything"
             raise MachineError(f"{self._cluster} has no machine with capacity now that holds {asked}.")
-        return _machine(min(holding, key=_cost), None)
+        return _machine(min(holding, key=_preference), None)
 
     def holds(
         self, name: str, *, cpus: float | None = None, gpus: int | None = None, memory: float | None = None
@@ -188,16 +192,13 @@ class Catalog:
         gpus = [accelerator for accelerator in self._available if accelerator.accelerator_type == "GPU"]
         if not gpus:
             raise MachineError(f"{self._cluster} has no GPU with capacity now. {self._suggestion('gpu')}")
-        return _machine(min(gpus, key=_cost), None)
+        return _machine(min(gpus, key=_preference), None)
 
     @property
     def _available(self) -> list[Any]:
         """Those accelerators that this account can have now."""
-        return [
-            accelerator
-            for accelerator in self._accelerators
-            if not accelerator.out_of_capacity and not accelerator.is_tier_restricted
-        ]
+        allowed = [accelerator for accelerator in self._accelerators if not accelerator.is_tier_restricted]
+        return [one for one in allowed if self._queues or not one.out_of_capacity]
 
     def _suggestion(self, wanted: str) -> str:
         sold = sorted({_machine(accelerator, None).name for accelerator in self._accelerators}) or sorted(_SDK_MACHINES)
@@ -229,8 +230,9 @@ def _count(accelerator: Any) -> int:
     return int((resources.gpu if accelerator.accelerator_type == "GPU" else resources.cpu) or 0)
 
 
-def _cost(accelerator: Any) -> float:
-    return float(accelerator.cost or "inf")
+def _preference(accelerator: Any) -> tuple[bool, float]:
+    """What there is before what must be waited for, and the cheap before the dear."""
+    return bool(accelerator.out_of_capacity), float(accelerator.cost or "inf")
 
 
 def _holds(accelerator: Any, *, cpus: float, gpus: int, memory: float) -> bool:

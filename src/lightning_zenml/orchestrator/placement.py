@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from zenml.config import ResourceSettings
 from zenml.exceptions import SettingsResolvingError
 
 from lightning_zenml.launch.errors import MachineError
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 
 if TYPE_CHECKING:
-    from zenml.config import ResourceSettings
+    from zenml.config.step_configurations import Step
 
     from lightning_zenml.launch.machines import Catalog, Machine
 
@@ -126,6 +127,11 @@ class Placement:
     @cached_property
     def _catalog(self) -> Catalog:
         return self._make_catalog()
+
+
+def resources_of(step: Step) -> ResourceSettings:
+    """What a step asks of the machine that it runs on: of a step operator's it asks the step operator."""
+    return ResourceSettings() if step.config.step_operator else step.config.resource_settings
 
 
 def _names(settings: LightningOrchestratorSettings) -> list[str]:

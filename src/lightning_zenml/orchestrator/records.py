@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from zenml.client import Client
@@ -88,11 +89,13 @@ class StepRecords:
         found: UUID = step_run.id
         return found
 
-    def is_silent(self, name: str) -> bool:
+    def is_silent(self, name: str, *, since: datetime) -> bool:
         """Whether ZenML misses the heartbeats of a running step; the server or the network failing is no sign of it.
 
         Args:
             name: of the step.
+            since: when it was started (UTC, without a time zone, as ZenML has them): a record of an earlier try, whose
+                machine was lost, is silent for good.
         """
         try:
             step_run = self._find(name)
@@ -101,7 +104,9 @@ class StepRecords:
         except Exception as error:
             logger.warning("Can't ask for the heartbeat of step `%s`: %s", name, error)
             return False
-        return step_run is not None and misses_heartbeat(step_run)
+        if step_run is None or (step_run.latest_heartbeat or step_run.start_time or since) < since:
+            return False
+        return misses_heartbeat(step_run)
 
     def may_retry(self, name: str, attempts: int) -> bool:
         """Whether a step whose process or machine was lost has a retry left that it can't take itself any more.
@@ -195,8 +200,10 @@ def misses_heartbeat(step_run: StepRunResponse) -> bool:
     """Whether a running step has sent no heartbeat, or none yet since it was recorded, for longer than it may.
 
     Args:
-        step_run: as it is now.
+        step_run: as it is now; one that waits for its next try sends none.
     """
+    if step_run.status is not ExecutionStatus.RUNNING:
+        return False
     unhealthy: bool = is_heartbeat_unhealthy(
         step_run_id=step_run.id,
         status=step_run.status,

@@ -8,16 +8,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from zenml.client import Client
 from zenml.enums import ExecutionMode, ExecutionStatus
-from zenml.exceptions import AuthorizationException, IllegalOperationError
+from zenml.exceptions import AuthorizationException, IllegalOperationError, SettingsResolvingError
 from zenml.logger import get_logger
 from zenml.orchestrators import publish_utils
 from zenml.orchestrators.dag_runner import DagRunner, InterruptMode, Node, NodeStatus
 from zenml.stack import Stack
+from zenml.utils.time_utils import utc_now
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.context import LaunchContext
@@ -69,7 +71,8 @@ class StaticController:
         self._mode = snapshot.pipeline_configuration.execution_mode
         self._records = StepRecords(snapshot, pipeline_run, stack)
         self._starter = StepStarter(snapshot, pipeline_run, stack, settings, context)
-        settled = self._records.settled() if context.restarted else {}
+        # A replayed run has the steps that it skips recorded as such.
+        settled = self._records.settled() if context.restarted or pipeline_run.original_run else {}
         self._nodes = [
             Node(
                 id=name,
@@ -78,6 +81,7 @@ class StaticController:
             )
             for name, step in snapshot.step_configurations.items()
         ]
+        self._settled = set(settled)
         self._steps: dict[str, RunningStep] = {}
         self._attempts: Counter[str] = Counter()
         if context.restarted:
@@ -94,7 +98,11 @@ class StaticController:
 
     def run(self) -> None:
         """Runs the steps, see `lightning_zenml.orchestrator.controller.control`."""
-        self._starter.check()
+        try:
+            self._starter.check(set(self._snapshot.step_configurations) - self._settled)
+        except (SettingsResolvingError, LaunchError) as error:
+            self._publish_end(stopped=False, failure=str(error))
+            raise PipelineFailedError(str(error)) from error
         self._starter.prepare()
         runner = DagRunner(
             self._nodes,
@@ -189,12 +197,15 @@ class StaticController:
 
     def _watch_heartbeat(self, name: str) -> None:
         """Ends a step whose process is there and says nothing: it is stuck, and costs."""
+        if self._snapshot.step_configurations[name].config.step_operator:
+            # It may wait in the queue of its step operator for as long as that likes.
+            return
         last = self._asked_for_heartbeats.setdefault(name, time.monotonic())
         if time.monotonic() - last < HEARTBEAT_POLL_INTERVAL:
             return
         self._asked_for_heartbeats[name] = time.monotonic()
         with _run_may_be_over():
-            if self._records.is_silent(name):
+            if self._records.is_silent(name, since=utc_now() - timedelta(seconds=self._steps[name].age)):
                 logger.error("Step `%s` has sent no heartbeat for too long; it is ended.", name)
                 self._steps[name].kill()
 

@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     kind: type[StepEntrypoint | ResumedStepEntrypoint]
     step_run_id: UUID | None
-    if _tell_rank(options.num_machines) > 0:
+    # As the script of the job has it, see `step_jobs`.
+    if options.num_machines > 1 and int(os.environ["RANK"]) > 0:
         step_run = _await_first_rank(options.run_id, options.step_name)
         kind, step_run_id = FollowingStepEntrypoint, step_run.id
     else:
@@ -59,18 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kind = ResumedStepEntrypoint if step_run_id else begins
     sys.argv = [sys.argv[0], *arguments_of(kind, options.step_name, options.snapshot_id, step_run_id)]
     entrypoint.main()
-
-
-def _tell_rank(num_machines: int) -> int:
-    """Gives PyTorch the variables that it reads (`env://`), where the platform gives only its own; returns the rank.
-
-    Not `LOCAL_RANK`: with it PyTorch Lightning would take this one process for all that the machine has.
-    """
-    rank = os.environ.get("NODE_RANK") or os.environ.get("RANK") or "0"
-    if num_machines > 1:
-        for name, value in (("NODE_RANK", rank), ("RANK", rank), ("WORLD_SIZE", str(num_machines))):
-            os.environ.setdefault(name, value)
-    return int(rank)
 
 
 def _interrupted_attempt(run_id: UUID, name: str) -> UUID | None:

@@ -158,7 +158,7 @@ class StepJobs:
                 self._lightning,
                 self._studio,
                 name=f"{self._run_name}-{step}",
-                command=_command(self._context.code, environment[SOURCE_ROOT], commands, program),
+                command=_command(self._context.code, environment[SOURCE_ROOT], commands, program, own.count),
                 machine=machine,
                 # In the home, ZenML's tokens would be among the artifacts of the job.
                 environment={**environment, MACHINE: machine.name, "ZENML_CONFIG_PATH": "/tmp/zenml"},  # noqa: S108
@@ -190,8 +190,12 @@ class StepJobs:
         return described
 
 
-def _command(code: Path, source_root: str, commands: Sequence[str], program: Sequence[str]) -> str:
-    """The bash script of the job. Its home is a copy of the studio's; `python` is no command there, but an alias."""
+def _command(code: Path, source_root: str, commands: Sequence[str], program: Sequence[str], num_machines: int) -> str:
+    """The bash script of the job. Its home is a copy of the studio's; `python` is no command there, but an alias.
+
+    Of several machines each is told what PyTorch reads (`env://`), where the platform gives only its own variables. Not
+    `LOCAL_RANK`: with it PyTorch Lightning would take this one process for all that the machine has.
+    """
     path = shlex.quote(os.path.dirname(sys.executable))  # noqa: PTH120
     return "\n".join(
         [
@@ -199,12 +203,20 @@ def _command(code: Path, source_root: str, commands: Sequence[str], program: Seq
             f"cd {_in_job(code)}",
             f'export {CODE}="$PWD" {SOURCE_ROOT}={_in_job(Path(source_root))} PATH={path}:"$PATH"',
             "unset UV_LIGHTNING_VIRTUALENV_ROOT",
+            *(_ranks(num_machines) if num_machines > 1 else ()),
             *commands,
             'cd "$' + CODE + '"',
             # What ends it must reach the program, not a shell that is gone at once.
             f"exec {shlex.join(program)}",
         ]
     )
+
+
+def _ranks(num_machines: int) -> list[str]:
+    return [
+        'export NODE_RANK="${NODE_RANK:-${RANK:-0}}"',
+        f'export RANK="${{RANK:-$NODE_RANK}}" WORLD_SIZE="${{WORLD_SIZE:-{num_machines}}}"',
+    ]
 
 
 def _in_job(path: Path) -> str:

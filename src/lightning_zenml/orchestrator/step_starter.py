@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from lightning_zenml.orchestrator.context import (
     orchestrator_run_id,
 )
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.placement import OwnMachines, Placement
+from lightning_zenml.orchestrator.placement import OwnMachines, Placement, resources_of
 from lightning_zenml.orchestrator.step_entrypoint import ResumedStepEntrypoint, StepEntrypoint, arguments_of
 from lightning_zenml.orchestrator.steps import RunningStep, StepProcesses
 
@@ -98,16 +99,20 @@ class StepStarter:
         """
         return StepStarter(snapshot, run, self._stack, self._pipeline, self._context, root=self._root)
 
-    def check(self) -> None:
-        """Checks that every step can have the machine that it asks for.
+    def check(self, names: Collection[str]) -> None:
+        """Checks that steps can have the machines that they ask for.
+
+        Args:
+            names: of the steps, as far as they are still to run.
 
         Raises:
             SettingsResolvingError: not every one can.
             LaunchError: Lightning can't be asked.
         """
         steps = {
-            name: (self._settings(step), step.config.resource_settings)
+            name: (self._settings(step), resources_of(step))
             for name, step in self._snapshot.step_configurations.items()
+            if name in names
         }
         own = self._placement.check(steps)
         if any(steps[name][0].reuse_snapshot and self._upstream(name) for name in own):
@@ -136,7 +141,7 @@ class StepStarter:
             LaunchError: its machine can't be had.
         """
         settings = self._settings(step)
-        own = self._placement.place(settings, step.config.resource_settings)
+        own = self._placement.place(settings, resources_of(step))
         variables = settings.environment | get_runtime_environment(config=step.config, stack=self._stack)
         commands = self._commands(settings)
         if own is None:
@@ -179,7 +184,7 @@ class StepStarter:
             step.config.command is not None
             or settings.environment != self._pipeline.environment
             or bool(self._commands(settings))
-            or self._placement.place(settings, step.config.resource_settings) is not None
+            or self._placement.place(settings, resources_of(step)) is not None
         )
 
     def close(self) -> None:
@@ -245,7 +250,8 @@ class StepStarter:
     def _catalog(self) -> Catalog:
         from lightning_zenml.launch.machines import Catalog
 
-        return Catalog(self._lightning, self._studio.cluster)
+        # The run has begun: a step whose machine is out of capacity at the moment waits for it.
+        return Catalog(self._lightning, self._studio.cluster, queues=True)
 
     @cached_property
     def _lightning(self) -> Lightning:

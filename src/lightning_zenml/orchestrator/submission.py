@@ -26,7 +26,7 @@ from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.placement import Placement
+from lightning_zenml.orchestrator.placement import Placement, resources_of
 from lightning_zenml.orchestrator.provenance import GITHUB
 from lightning_zenml.orchestrator.submitted import fail, settings_credentials
 from lightning_zenml.package.archive import Archive, pack
@@ -282,7 +282,7 @@ def studio_machines(
     orchestrator = stack.orchestrator
     placement.check(
         {
-            name: (orchestrator.get_settings(step), step.config.resource_settings)
+            name: (orchestrator.get_settings(step), resources_of(step))
             for name, step in snapshot.step_configurations.items()
         }
     )

@@ -300,8 +300,6 @@ def _variables(job: Job, node: Node) -> dict[str, str]:
     if job.multi:
         variables |= {
             "NODE_RANK": str(node.rank),
-            "RANK": str(node.rank),
-            "WORLD_SIZE": str(len(job.nodes)),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(job.master_port),
         }
