@@ -210,7 +210,8 @@ def test_a_refresh_leaves_a_run_alone_that_has_no_launch_at_the_moment(cloud: St
     assert last_run(cloud)["body"]["status"] == before == "initializing"
     # Of a run that waits for an approval, or is about to go on after one, the last launch is over and the studio gone.
     path = f"runs/{paused_id}"
-    cloud.zenml.request("PUT", path, {"orchestrator_run_id": "zenml-gone-01234567-89abcdef", "status": "running"})
+    cloud.zenml.request("PUT", path, {"orchestrator_run_id": "zenml-gone-01234567-89abcdef"})
+    cloud.zenml.request("PUT", path, {"status": "running"})
     for status in ("paused", "resuming"):
         cloud.zenml.request("PUT", path, {"status": status})
         zenml(cloud, "pipeline", "runs", "refresh", "--include-steps", paused_id)

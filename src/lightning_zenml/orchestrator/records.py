@@ -104,7 +104,7 @@ class StepRecords:
         except Exception as error:
             logger.warning("Can't ask for the heartbeat of step `%s`: %s", name, error)
             return False
-        if step_run is None or (step_run.latest_heartbeat or step_run.start_time or since) < since:
+        if step_run is None or (step_run.start_time or since) < since:
             return False
         return misses_heartbeat(step_run)
 
