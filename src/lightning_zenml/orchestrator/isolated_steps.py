@@ -1,0 +1,213 @@
+"""The isolated steps of a dynamic pipeline: started, asked for and ended as ZenML's runner wants it (`dynamic`)."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from zenml.client import Client
+from zenml.config.step_configurations import Step
+from zenml.enums import ExecutionStatus
+from zenml.logger import get_logger
+from zenml.orchestrators.publish_utils import publish_step_run_metadata, publish_stopped_step_run
+
+from lightning_zenml.orchestrator.records import misses_heartbeat
+from lightning_zenml.orchestrator.slots import NotStartedError, Slots
+from lightning_zenml.orchestrator.step_starter import StepStarter
+from lightning_zenml.orchestrator.steps import RunningStep
+
+if TYPE_CHECKING:
+    from zenml.config.step_run_info import StepRunInfo
+    from zenml.models import PipelineRunResponse, StepRunResponse
+    from zenml.orchestrators import BaseOrchestrator
+
+logger = get_logger(__name__)
+
+_HEARTBEAT_POLL = 20.0
+"""Seconds between two looks at the heartbeats of a step."""
+
+
+class IsolatedSteps:
+    """The isolated steps of the dynamic pipeline that this process runs.
+
+    Args:
+        orchestrator: publishes where a step runs.
+        starter: starts them.
+        slots: their places, which they share with the steps that run in this process.
+    """
+
+    _current: IsolatedSteps | None = None
+
+    def __init__(self, orchestrator: BaseOrchestrator, starter: StepStarter, slots: Slots) -> None:
+        self.slots = slots
+        self._orchestrator = orchestrator
+        self._starter = starter
+        self._children: dict[UUID, PipelineRunResponse] = {}
+        self._of_children: dict[UUID, StepStarter] = {}
+        self._running: dict[UUID, RunningStep] = {}
+        self._cleaned_up: set[UUID] = set()
+        self._asked_for_heartbeats: dict[UUID, float] = {}
+        self._making = threading.Lock()
+        self._taking_over = threading.Lock()
+
+    @classmethod
+    def current(cls) -> IsolatedSteps:
+        """Gets those of the pipeline that runs in this process.
+
+        Raises:
+            RuntimeError: none does.
+        """
+        if cls._current is None:
+            raise RuntimeError("Isolated steps of the Lightning orchestrator belong to the controller of their run.")
+        return cls._current
+
+    @contextlib.contextmanager
+    def in_charge(self) -> Iterator[None]:
+        """Makes these the ones that ZenML's runner gets; leaves none of them running."""
+        IsolatedSteps._current = self
+        try:
+            yield
+        finally:
+            IsolatedSteps._current = None
+            self._close()
+            # ZenML's threads may still clean up steps.
+            for step in list(self._running.values()):
+                step.kill()
+            self._starter.clean_up()
+
+    def add_child(self, run: PipelineRunResponse) -> None:
+        """Makes ready for the steps of a child pipeline.
+
+        Args:
+            run: of the child pipeline.
+        """
+        self._children[run.id] = run
+
+    def submit(self, info: StepRunInfo) -> None:
+        """Starts a step that ZenML has recorded already, once its turn comes.
+
+        Args:
+            info: of the step.
+
+        Raises:
+            NotStartedError: the run fails or is stopped before.
+            LaunchError: its machine can't be had.
+        """
+        step = Step(spec=info.spec, config=info.config, step_config_overrides=info.config)
+        try:
+            self.slots.take(info.run_id)
+            self._begin(info.pipeline_step_name, step, info.step_run)
+        except NotStartedError:
+            # ZenML would record it as failed.
+            publish_stopped_step_run(info.step_run_id)
+            raise
+
+    def status(self, step_run: StepRunResponse) -> ExecutionStatus:
+        """Tells how a step goes, and goes on with one that a controller which was killed has left.
+
+        Args:
+            step_run: the step.
+        """
+        try:
+            running = self._get(step_run)
+        except Exception as error:
+            # Without an answer ZenML would ask for ever, and the studio be paid for.
+            logger.error("Step `%s` can't be gone on with: %s", step_run.name, error)
+            return ExecutionStatus.FAILED
+        if running is None:
+            return ExecutionStatus.PROVISIONING
+        exit_code = running.poll()
+        if exit_code is None:
+            self._watch_heartbeat(step_run, running)
+            return ExecutionStatus.RUNNING
+        return ExecutionStatus.FAILED if exit_code else ExecutionStatus.COMPLETED
+
+    def stop(self, step_run: StepRunResponse) -> None:
+        """Asks a step to end; harmless when it has."""
+        if step_run.id not in self._cleaned_up and (running := self._get(step_run)):
+            running.terminate()
+
+    def clean_up(self, step_run: StepRunResponse) -> None:
+        """Makes sure that nothing of a finished step is left."""
+        self._cleaned_up.add(step_run.id)
+        if running := self._running.pop(step_run.id, None):
+            running.kill()
+            self.slots.give_back()
+
+    def stop_all(self) -> None:
+        """Asks all steps to end, and starts no more."""
+        self.slots.close()
+        self._close()
+        for step in list(self._running.values()):
+            step.terminate()
+
+    def belongs_apart(self, step: Step) -> bool:
+        """Whether a step needs what this process doesn't have."""
+        return self._starter.belongs_apart(step)
+
+    def _close(self) -> None:
+        for starter in (self._starter, *self._of_children.values()):
+            starter.close()
+
+    def _starter_of(self, run_id: UUID) -> StepStarter:
+        """Made when it is needed: ZenML gives no token for a child that a controller before this one has finished."""
+        if (child := self._children.get(run_id)) is None:
+            return self._starter
+        with self._making:
+            if run_id not in self._of_children:
+                self._of_children[run_id] = self._starter.of_child(child.snapshot, child)
+            return self._of_children[run_id]
+
+    def _begin(self, name: str, step: Step, step_run: StepRunResponse) -> RunningStep:
+        """Starts a step that has a place."""
+        try:
+            starter = self._starter_of(step_run.pipeline_run_id)
+            running = starter.start(name, step, attempt=step_run.version, step_run_id=step_run.id)
+            if running is None:
+                raise NotStartedError("The run is being stopped.")
+        except BaseException:
+            self.slots.give_back()
+            raise
+        self._running[step_run.id] = running
+        if running.url:
+            publish_step_run_metadata(step_run.id, {self._orchestrator.id: {"orchestrator_url": running.url}})
+        return running
+
+    def _get(self, step_run: StepRunResponse) -> RunningStep | None:
+        """Gets a step; None for one that died before its turn and has to wait for it again.
+
+        Of a step that this process hasn't started, the job is found again; what died with its controller begins anew.
+
+        ZenML goes on with isolated steps that it finds under way, and with their records.
+        """
+        with self._taking_over:
+            if running := self._running.get(step_run.id):
+                return running
+            if step_run.status is not ExecutionStatus.PROVISIONING:
+                self.slots.take_anyway()
+            elif not self.slots.take_if_free():
+                return None
+            logger.info("Step `%s` was under way when its controller was killed.", step_run.name)
+            config = step_run.config
+            step = Step(spec=step_run.spec, config=config, step_config_overrides=config)
+            return self._begin(step_run.name, step, step_run)
+
+    def _watch_heartbeat(self, step_run: StepRunResponse, running: RunningStep) -> None:
+        """Ends a step whose process is there and says nothing: it is stuck, and costs."""
+        last = self._asked_for_heartbeats.setdefault(step_run.id, time.monotonic())
+        if time.monotonic() - last < _HEARTBEAT_POLL or step_run.config.command is not None:
+            return
+        self._asked_for_heartbeats[step_run.id] = time.monotonic()
+        try:
+            now = Client().get_run_step(step_run.id, hydrate=False)
+        except Exception as error:
+            logger.warning("Can't ask for the heartbeat of step `%s`: %s", step_run.name, error)
+            return
+        # Its record is older than the step: a job may have waited for its machine for long.
+        if now.latest_heartbeat is not None and misses_heartbeat(now):
+            logger.error("Step `%s` has sent no heartbeat for too long; it is ended.", step_run.name)
+            running.kill()
