@@ -20,6 +20,7 @@ import os, signal, sys, time
 from pathlib import Path
 
 from zenml import CommandStep, pipeline, step
+from zenml.config.retry_config import StepRetryConfig
 from zenml.enums import ExecutionMode, StepRuntime
 
 FOLDER = Path(os.environ["TEST_FOLDER"])
@@ -104,6 +105,25 @@ def narrow_and_failing():
     waits.submit(start_after=failing)
 
 
+@step(enable_cache=False, settings=APART)
+def fails_beside() -> None:
+    while not (FOLDER / "sleeps").exists():
+        time.sleep(0.05)
+    raise RuntimeError("it went wrong")
+
+
+@step(enable_cache=False, settings=APART, retry=StepRetryConfig(max_retries=3))
+def sleeps() -> None:
+    (FOLDER / "sleeps").touch()
+    time.sleep(600)
+
+
+@pipeline(dynamic=True, execution_mode=ExecutionMode.FAIL_FAST)
+def failing_fast():
+    fails_beside.submit()
+    sleeps.submit()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
 """
@@ -173,3 +193,12 @@ def test_a_step_that_waits_for_its_turn_is_not_started_after_a_failure(studio: S
     assert done == 1, log
     assert studio.steps() == {"fails": "failed", "waits": "stopped"}
     assert not (studio.facts / "waited").exists()
+
+
+def test_a_failed_run_waits_for_no_retry(studio: Studio) -> None:
+    """A step that is stopped has failed, thinks ZenML, and waits to be tried again: for ever after a failure."""
+    done, log = studio.run("run.py", "failing_fast")
+
+    assert done == 1, log
+    assert studio.steps() == {"fails_beside": "failed", "sleeps": "stopped"}
+    assert studio.last_run().status == "failed"

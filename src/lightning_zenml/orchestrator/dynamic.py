@@ -19,11 +19,12 @@ from zenml.client import Client
 from zenml.config.step_configurations import Step
 from zenml.constants import ENV_ZENML_DYNAMIC_PIPELINE_MONITORING_INTERVAL
 from zenml.enums import ExecutionStatus, StepRuntime
+from zenml.exceptions import IllegalOperationError
 from zenml.execution.pipeline.dynamic.compilation import get_step_runtime
 from zenml.execution.pipeline.dynamic.runner import DynamicPipelineRunner
 from zenml.integrations.registry import integration_registry
 from zenml.logger import get_logger
-from zenml.orchestrators.publish_utils import publish_pipeline_run_status_update
+from zenml.orchestrators.publish_utils import publish_pipeline_run_status_update, publish_stopped_step_run
 
 from lightning_zenml.orchestrator.isolated_steps import IsolatedSteps
 from lightning_zenml.orchestrator.slots import Slots
@@ -72,6 +73,10 @@ def run_dynamic(
 class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
     """Isolates the steps that need it; ZenML decides by resources and Docker settings alone."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._retrying: dict[str, StepRunResponse] = {}
+
     def _compile_or_reuse(self, *args: Any, **kwargs: Any) -> Step:
         step = super()._compile_or_reuse(*args, **kwargs)
         if not IsolatedSteps.current().belongs_apart(step):
@@ -101,15 +106,32 @@ class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
         finally:
             slots.give_back()
 
+    def _register_isolated_step_for_monitoring(self, invocation_id: str, step_run: StepRunResponse) -> None:
+        self._retrying.pop(invocation_id, None)
+        super()._register_isolated_step_for_monitoring(invocation_id, step_run)
+
     def _cleanup_isolated_step(self, step_run: StepRunResponse) -> None:
         # Before its place is free: those that wait for it aren't to be started after a failure.
         if step_run.status in {ExecutionStatus.FAILED, ExecutionStatus.STOPPED} and not self._continue_on_failure:
             IsolatedSteps.current().slots.end(self._run.id)
         super()._cleanup_isolated_step(step_run)
+        if step_run.status is ExecutionStatus.RETRYING:
+            # ZenML starts no step after a failure, and waits for the end of this one for ever.
+            self._retrying[step_run.name] = step_run
+            if self._failure_detected:
+                self._give_up_retries()
 
     def _on_failure_detected(self, exception: BaseException) -> None:
         IsolatedSteps.current().slots.end(self._run.id)
         super()._on_failure_detected(exception)
+        self._give_up_retries()
+
+    def _give_up_retries(self) -> None:
+        for name, step_run in list(self._retrying.items()):
+            # One that has been started again by now has another record.
+            with contextlib.suppress(IllegalOperationError):
+                publish_stopped_step_run(step_run.id)
+            self._retrying.pop(name, None)
 
     def _build_child_runner(self, child_run: PipelineRunResponse) -> DynamicPipelineRunner:
         IsolatedSteps.current().add_child(child_run)
