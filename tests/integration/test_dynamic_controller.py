@@ -16,9 +16,11 @@ from in_place import DEADLINE, Studio, wait_for
 from localcloud.stack import Stack
 
 PROJECT = """
-import os, signal, sys, time
+import os, signal, sys, threading, time
 from pathlib import Path
 
+from requests import ConnectionError
+from requests.adapters import HTTPAdapter
 from zenml import CommandStep, pipeline, step
 from zenml.config.retry_config import StepRetryConfig
 from zenml.enums import ExecutionMode, StepRuntime
@@ -124,6 +126,22 @@ def failing_fast():
     sleeps.submit()
 
 
+@pipeline(dynamic=True)
+def unlucky():
+    # No request of the thread that follows the steps gets through the first time.
+    send, failed = HTTPAdapter.send, set()
+
+    def send_at_second_try(self, request, **options):
+        if "Monitoring" in threading.current_thread().name and request.method not in failed:
+            failed.add(request.method)
+            raise ConnectionError("the network is down")
+        return send(self, request, **options)
+
+    HTTPAdapter.send = send_at_second_try
+    CommandStep(name="command", command=["true"]).submit().result()
+    (FOLDER / f"failed-{'-'.join(sorted(failed))}").touch()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
 """
@@ -202,3 +220,11 @@ def test_a_failed_run_waits_for_no_retry(studio: Studio) -> None:
     assert done == 1, log
     assert studio.steps() == {"fails_beside": "failed", "sleeps": "stopped"}
     assert studio.last_run().status == "failed"
+
+
+def test_a_request_that_fails_leaves_no_step_unwatched(studio: Studio) -> None:
+    done, log = studio.run("run.py", "unlucky")
+
+    assert done == 0, log
+    assert (studio.facts / "failed-GET-PUT").exists()
+    assert studio.steps() == {"command": "completed"}

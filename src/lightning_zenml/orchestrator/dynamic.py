@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _MONITORING_SECONDS = "1"
+_RETRY_SECONDS = 1.0
 _STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 
 
@@ -76,6 +77,7 @@ class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._retrying: dict[str, StepRunResponse] = {}
+        self._looked_at: StepRunResponse | None = None
 
     def _compile_or_reuse(self, *args: Any, **kwargs: Any) -> Step:
         step = super()._compile_or_reuse(*args, **kwargs)
@@ -105,6 +107,22 @@ class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
             return super()._run_sync_step(step, remaining_retries)
         finally:
             slots.give_back()
+
+    def _monitoring_loop(self) -> None:
+        # ZenML's ends with the first request that fails, and with it all that is known of isolated steps.
+        while not self._shutdown_requested:
+            try:
+                super()._monitoring_loop()
+            except Exception as error:
+                logger.warning("Can't follow the steps that run apart, and try again: %s", error)
+                if (step_run := self._looked_at) is not None:
+                    # It may have been put away before it was settled.
+                    self._steps_to_monitor.setdefault(step_run.name, step_run)
+                self._monitoring_event.wait(_RETRY_SECONDS)
+
+    def _get_isolated_step_infra_status(self, step_run: StepRunResponse) -> ExecutionStatus | None:
+        self._looked_at = step_run
+        return super()._get_isolated_step_infra_status(step_run)
 
     def _register_isolated_step_for_monitoring(self, invocation_id: str, step_run: StepRunResponse) -> None:
         self._retrying.pop(invocation_id, None)

@@ -112,6 +112,9 @@ class IsolatedSteps:
         Args:
             step_run: the step.
         """
+        if step_run.id in self._cleaned_up:
+            # ZenML asks again where a request of its own has failed; how the step has ended is in its record.
+            return ExecutionStatus.FAILED
         try:
             running = self._get(step_run)
         except Exception as error:
