@@ -142,6 +142,12 @@ def unlucky():
     (FOLDER / f"failed-{'-'.join(sorted(failed))}").touch()
 
 
+@pipeline(dynamic=True)
+def silent_command():
+    COMMAND = "touch $TEST_FOLDER/command; exec sleep 600"
+    CommandStep(name="command", command=["bash", "-c", COMMAND])()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
 """
@@ -228,3 +234,15 @@ def test_a_request_that_fails_leaves_no_step_unwatched(studio: Studio) -> None:
     assert done == 0, log
     assert (studio.facts / "failed-GET-PUT").exists()
     assert studio.steps() == {"command": "completed"}
+
+
+def test_a_stop_through_zenml_is_noticed_where_no_step_sends_heartbeats(studio: Studio, zenml_stack: Stack) -> None:
+    with studio.started("run.py", "silent_command") as process:
+        wait_for(lambda: (studio.facts / "command").exists(), "the step")
+        # As `zenml pipeline runs stop --graceful` does.
+        zenml_stack.zenml.request("PUT", f"runs/{studio.runs()[-1]['run_id']}", {"status": "stopping"})
+        log, _ = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 128 + signal.SIGTERM, log
+    assert studio.steps() == {"command": "stopped"}
+    assert studio.last_run().status == "stopped"

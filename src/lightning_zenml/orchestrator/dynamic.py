@@ -19,7 +19,7 @@ from zenml.client import Client
 from zenml.config.step_configurations import Step
 from zenml.constants import ENV_ZENML_DYNAMIC_PIPELINE_MONITORING_INTERVAL
 from zenml.enums import ExecutionStatus, StepRuntime
-from zenml.exceptions import IllegalOperationError
+from zenml.exceptions import AuthorizationException, IllegalOperationError
 from zenml.execution.pipeline.dynamic.compilation import get_step_runtime
 from zenml.execution.pipeline.dynamic.runner import DynamicPipelineRunner
 from zenml.integrations.registry import integration_registry
@@ -38,7 +38,9 @@ logger = get_logger(__name__)
 
 _MONITORING_SECONDS = "1"
 _RETRY_SECONDS = 1.0
-_STOPPED_EXIT_CODE = 128 + signal.SIGTERM
+_SERVER_POLL = 5.0
+"""Seconds between two questions whether the run is to be stopped."""
+STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 
 
 def run_dynamic(
@@ -59,7 +61,7 @@ def run_dynamic(
 
     Raises:
         BaseException: what the pipeline failed with; ZenML knows of it.
-        SystemExit: after SIGTERM, once the steps are stopped.
+        SystemExit: after SIGTERM or a stop through ZenML, once the steps are stopped.
     """
     # Ten seconds are ZenML's default, for platforms where a question costs more.
     os.environ.setdefault(ENV_ZENML_DYNAMIC_PIPELINE_MONITORING_INTERVAL, _MONITORING_SECONDS)
@@ -67,7 +69,7 @@ def run_dynamic(
     steps = IsolatedSteps(orchestrator, starter, Slots(max_parallel_steps))
     with steps.in_charge():
         runner = _Runner(snapshot=snapshot, run=run, orchestrator=orchestrator)
-        with _stopped_by_sigterm(run.id, steps):
+        with _stoppable(run.id, steps):
             runner.run_pipeline()
 
 
@@ -163,28 +165,74 @@ class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def _stopped_by_sigterm(run_id: UUID, steps: IsolatedSteps) -> Iterator[None]:
-    """Ends the pipeline's function on SIGTERM, and the run as stopped."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _publish(run_id, ExecutionStatus.STOPPING)
-        steps.stop_all()
-        raise SystemExit(_STOPPED_EXIT_CODE)
-
+def _stoppable(run_id: UUID, steps: IsolatedSteps) -> Iterator[None]:
+    """Ends the pipeline's function and all steps on SIGTERM, or once ZenML has the run stopped; the run as stopped."""
     # Only the main thread may handle signals; elsewhere a SIGTERM ends the process as it would without us.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, stop)
+    stop = _Stop(run_id, steps)
+    previous = signal.signal(signal.SIGTERM, stop.on_signal)
+    threading.Thread(target=stop.watch, name="stop", daemon=True).start()
     try:
         yield
-    except SystemExit:
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
-            _publish(run_id, ExecutionStatus.STOPPED)
-        raise
+    except BaseException as error:
+        if not stop.asked:
+            raise
+        _publish(run_id, ExecutionStatus.STOPPED)
+        raise SystemExit(STOPPED_EXIT_CODE) from error
     finally:
+        stop.end()
         signal.signal(signal.SIGTERM, previous)
+
+
+class _Stop:
+    """Notices that the run is to be stopped.
+
+    Args:
+        run_id: of the run.
+        steps: to be stopped with it.
+    """
+
+    def __init__(self, run_id: UUID, steps: IsolatedSteps) -> None:
+        self.asked = False
+        self._run_id = run_id
+        self._steps = steps
+        self._over = threading.Event()
+        self._ending = threading.Lock()
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Stops the run. ZenML installs this handler anew behind each step, so a second signal may come here."""
+        if self.asked:
+            return
+        self.asked = True
+        for run_id in (self._run_id, *self._steps.child_runs()):
+            # Told before the steps end, so that they and the server see a stop rather than a failure.
+            _publish(run_id, ExecutionStatus.STOPPING)
+        self._steps.stop_all()
+        raise SystemExit(STOPPED_EXIT_CODE)
+
+    def watch(self) -> None:
+        """Asks ZenML now and then: only heartbeats would tell, which by far not all steps send."""
+        while not self._over.wait(_SERVER_POLL):
+            try:
+                status = Client().get_pipeline_run(self._run_id, hydrate=False).status
+            except AuthorizationException:
+                logger.debug("The run is over, and its token with it.")
+                return
+            except Exception as error:
+                logger.warning("Can't ask the ZenML server whether to stop: %s", error)
+                continue
+            if status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}:
+                with self._ending:
+                    if not self._over.is_set():
+                        os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    def end(self) -> None:
+        """From now on the signal means others."""
+        with self._ending:
+            self._over.set()
 
 
 def _publish(run_id: UUID, status: ExecutionStatus) -> None:

@@ -12,13 +12,20 @@ from uuid import UUID
 from zenml.client import Client
 from zenml.config.step_configurations import Step
 from zenml.enums import ExecutionStatus
+from zenml.exceptions import AuthorizationException
 from zenml.logger import get_logger
-from zenml.orchestrators.publish_utils import publish_step_run_metadata, publish_stopped_step_run
+from zenml.orchestrators.publish_utils import (
+    publish_step_run_metadata,
+    publish_step_run_status_update,
+    publish_stopped_step_run,
+)
+from zenml.utils.exception_utils import collect_exception_information
 
+from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.records import misses_heartbeat
 from lightning_zenml.orchestrator.slots import NotStartedError, Slots
 from lightning_zenml.orchestrator.step_starter import StepStarter
-from lightning_zenml.orchestrator.steps import RunningStep
+from lightning_zenml.orchestrator.steps import RunningStep, UnstartedStep
 
 if TYPE_CHECKING:
     from zenml.config.step_run_info import StepRunInfo
@@ -27,6 +34,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+STOP_GRACE = 15.0
+"""Seconds that steps have when they are asked to end."""
 _HEARTBEAT_POLL = 20.0
 """Seconds between two looks at the heartbeats of a step."""
 
@@ -74,9 +83,7 @@ class IsolatedSteps:
         finally:
             IsolatedSteps._current = None
             self._close()
-            # ZenML's threads may still clean up steps.
-            for step in list(self._running.values()):
-                step.kill()
+            self._kill_all()
             self._starter.clean_up()
 
     def add_child(self, run: PipelineRunResponse) -> None:
@@ -87,6 +94,10 @@ class IsolatedSteps:
         """
         self._children[run.id] = run
 
+    def child_runs(self) -> list[UUID]:
+        """Ids of the runs of child pipelines."""
+        return list(self._children)
+
     def submit(self, info: StepRunInfo) -> None:
         """Starts a step that ZenML has recorded already, once its turn comes.
 
@@ -95,7 +106,6 @@ class IsolatedSteps:
 
         Raises:
             NotStartedError: the run fails or is stopped before.
-            LaunchError: its machine can't be had.
         """
         step = Step(spec=info.spec, config=info.config, step_config_overrides=info.config)
         try:
@@ -127,7 +137,7 @@ class IsolatedSteps:
         if exit_code is None:
             self._watch_heartbeat(step_run, running)
             return ExecutionStatus.RUNNING
-        return ExecutionStatus.FAILED if exit_code else ExecutionStatus.COMPLETED
+        return self._settle(step_run, running) if exit_code else ExecutionStatus.COMPLETED
 
     def stop(self, step_run: StepRunResponse) -> None:
         """Asks a step to end; harmless when it has."""
@@ -138,19 +148,29 @@ class IsolatedSteps:
         """Makes sure that nothing of a finished step is left."""
         self._cleaned_up.add(step_run.id)
         if running := self._running.pop(step_run.id, None):
+            if self.slots.closed:
+                self._see_stopped(step_run, running)
             running.kill()
             self.slots.give_back()
 
     def stop_all(self) -> None:
-        """Asks all steps to end, and starts no more."""
+        """Asks all steps to end, kills those that don't, and starts no more."""
         self.slots.close()
         self._close()
         for step in list(self._running.values()):
             step.terminate()
+        killing = threading.Timer(STOP_GRACE, self._kill_all)
+        killing.daemon = True
+        killing.start()
 
     def belongs_apart(self, step: Step) -> bool:
         """Whether a step needs what this process doesn't have."""
         return self._starter.belongs_apart(step)
+
+    def _kill_all(self) -> None:
+        # ZenML's threads may clean up steps meanwhile.
+        for step in list(self._running.values()):
+            step.kill()
 
     def _close(self) -> None:
         for starter in (self._starter, *self._of_children.values()):
@@ -166,19 +186,30 @@ class IsolatedSteps:
             return self._of_children[run_id]
 
     def _begin(self, name: str, step: Step, step_run: StepRunResponse) -> RunningStep:
-        """Starts a step that has a place."""
+        """Starts a step that has a place; one whose machine can't be had has ended with that, and may be retried."""
         try:
             starter = self._starter_of(step_run.pipeline_run_id)
             running = starter.start(name, step, attempt=step_run.version, step_run_id=step_run.id)
             if running is None:
                 raise NotStartedError("The run is being stopped.")
+        except LaunchError as error:
+            logger.error("Step `%s` can't be started: %s", name, error)
+            running = UnstartedStep(error)
         except BaseException:
             self.slots.give_back()
             raise
         self._running[step_run.id] = running
         if running.url:
-            publish_step_run_metadata(step_run.id, {self._orchestrator.id: {"orchestrator_url": running.url}})
+            self._publish_url(step_run, running.url)
+        if self.slots.closed:
+            running.terminate()
         return running
+
+    def _publish_url(self, step_run: StepRunResponse, url: str) -> None:
+        try:
+            publish_step_run_metadata(step_run.id, {self._orchestrator.id: {"orchestrator_url": url}})
+        except Exception as error:
+            logger.warning("Can't tell the ZenML server the page of step `%s`, %s: %s", step_run.name, url, error)
 
     def _get(self, step_run: StepRunResponse) -> RunningStep | None:
         """Gets a step; None for one that died before its turn and has to wait for it again.
@@ -198,6 +229,37 @@ class IsolatedSteps:
             config = step_run.config
             step = Step(spec=step_run.spec, config=config, step_config_overrides=config)
             return self._begin(step_run.name, step, step_run)
+
+    def _settle(self, step_run: StepRunResponse, running: RunningStep) -> ExecutionStatus:
+        """Tells what became of a step whose process ended badly, which it may do with the step's work done.
+
+        Records what nobody else can.
+        """
+        try:
+            status = Client().get_run_step(step_run.id, hydrate=False).status
+            if status.is_successful:
+                return ExecutionStatus.COMPLETED
+            if self.slots.closed and not status.is_finished:
+                publish_stopped_step_run(step_run.id)
+                return ExecutionStatus.STOPPED
+            if running.error and not status.is_finished:
+                info = collect_exception_information(running.error)
+                publish_step_run_status_update(step_run.id, ExecutionStatus.FAILED, exception_info=info)
+        except AuthorizationException:
+            logger.debug("The run is over, and its token with it.")
+        except Exception as error:
+            logger.warning("Can't ask how step `%s` has ended, and try again: %s", step_run.name, error)
+            return ExecutionStatus.RUNNING
+        return ExecutionStatus.FAILED
+
+    def _see_stopped(self, step_run: StepRunResponse, running: RunningStep) -> None:
+        """Sees a step that was asked to end to its end, which ZenML would record as a failure."""
+        running.wait(STOP_GRACE)
+        try:
+            if not Client().get_run_step(step_run.id, hydrate=False).status.is_finished:
+                publish_stopped_step_run(step_run.id)
+        except Exception as error:
+            logger.warning("Can't record that step `%s` was stopped: %s", step_run.name, error)
 
     def _watch_heartbeat(self, step_run: StepRunResponse, running: RunningStep) -> None:
         """Ends a step whose process is there and says nothing: it is stuck, and costs."""

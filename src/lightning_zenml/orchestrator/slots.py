@@ -28,6 +28,11 @@ class Slots:
         self._closed = False
         self._over: set[UUID] = set()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is started any more."""
+        return self._closed
+
     def take(self, run_id: UUID) -> None:
         """Waits for a free place and takes it.
 
