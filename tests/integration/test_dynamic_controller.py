@@ -16,7 +16,7 @@ from in_place import DEADLINE, Studio, wait_for
 from localcloud.stack import Stack
 
 PROJECT = """
-import os, signal, sys, threading, time
+import atexit, os, signal, sys, threading, time
 from pathlib import Path
 
 from requests import ConnectionError
@@ -148,6 +148,40 @@ def silent_command():
     CommandStep(name="command", command=["bash", "-c", COMMAND])()
 
 
+@step(enable_cache=False, runtime=StepRuntime.ISOLATED)
+def crashes_at_exit() -> str:
+    atexit.register(os._exit, 1)
+    return os.environ["WHERE"]
+
+
+@step(enable_cache=False, settings={"orchestrator": {"environment": {"WHERE": "step"}}})
+def has_its_own() -> str:
+    return os.environ["WHERE"]
+
+
+@step(enable_cache=False)
+def quits() -> None:
+    sys.exit(0)
+
+
+@pipeline(dynamic=True, settings={"orchestrator": {"environment": {"WHERE": "pipeline"}}})
+def quitting():
+    seen = [crashes_at_exit().load(), has_its_own().load()]
+    (FOLDER / "-".join(["seen", *seen])).touch()
+    quits()
+
+
+@step(enable_cache=False, retry=StepRetryConfig(max_retries=2, delay=600))
+def hangs_here() -> None:
+    (FOLDER / "hangs").touch()
+    time.sleep(600)
+
+
+@pipeline(dynamic=True)
+def hanging_here():
+    hangs_here()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
 """
@@ -245,4 +279,24 @@ def test_a_stop_through_zenml_is_noticed_where_no_step_sends_heartbeats(studio: 
 
     assert process.returncode == 128 + signal.SIGTERM, log
     assert studio.steps() == {"command": "stopped"}
+    assert studio.last_run().status == "stopped"
+
+
+def test_a_step_ends_as_its_record_says_and_code_that_quits_has_failed(studio: Studio) -> None:
+    """Apart, a step has what the Action's inputs say, unless it asks for something else itself."""
+    done, log = studio.run("run.py", "quitting", LIGHTNING_ZENML_SETTINGS='{"environment": {"WHERE": "action"}}')
+
+    assert done == 1, log
+    assert [path.name for path in studio.facts.glob("seen-*")] == ["seen-action-step"]
+    assert studio.steps() == {"crashes_at_exit": "completed", "has_its_own": "completed", "quits": "failed"}
+    assert studio.last_run().status == "failed"
+
+
+def test_a_stop_is_no_failure_to_be_tried_again(studio: Studio) -> None:
+    with studio.started("run.py", "hanging_here") as process:
+        wait_for(lambda: (studio.facts / "hangs").exists(), "the step")
+        process.send_signal(signal.SIGTERM)
+        log, _ = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 128 + signal.SIGTERM, log
     assert studio.last_run().status == "stopped"

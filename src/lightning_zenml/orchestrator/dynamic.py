@@ -19,14 +19,15 @@ from zenml.client import Client
 from zenml.config.step_configurations import Step
 from zenml.constants import ENV_ZENML_DYNAMIC_PIPELINE_MONITORING_INTERVAL
 from zenml.enums import ExecutionStatus, StepRuntime
-from zenml.exceptions import AuthorizationException, IllegalOperationError
+from zenml.exceptions import AuthorizationException, IllegalOperationError, RunStoppedException
 from zenml.execution.pipeline.dynamic.compilation import get_step_runtime
 from zenml.execution.pipeline.dynamic.runner import DynamicPipelineRunner
 from zenml.integrations.registry import integration_registry
 from zenml.logger import get_logger
 from zenml.orchestrators.publish_utils import publish_pipeline_run_status_update, publish_stopped_step_run
+from zenml.steps import StepHeartBeatTerminationException
 
-from lightning_zenml.orchestrator.isolated_steps import IsolatedSteps
+from lightning_zenml.orchestrator.isolated_steps import IsolatedSteps, own_configuration
 from lightning_zenml.orchestrator.slots import Slots
 from lightning_zenml.orchestrator.step_starter import StepStarter
 
@@ -80,10 +81,18 @@ class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._retrying: dict[str, StepRunResponse] = {}
         self._looked_at: StepRunResponse | None = None
+        for name, step_run in self._existing_step_runs.items():
+            own = own_configuration(step_run.config, self._snapshot.pipeline_configuration)
+            IsolatedSteps.current().remember(self._run.id, name, own)
 
     def _compile_or_reuse(self, *args: Any, **kwargs: Any) -> Step:
         step = super()._compile_or_reuse(*args, **kwargs)
-        if not IsolatedSteps.current().belongs_apart(step):
+        steps, name = IsolatedSteps.current(), step.spec.invocation_id
+        if name in self._existing_step_runs:
+            step = steps.with_own(self._run.id, step.spec, step.config)
+        else:
+            steps.remember(self._run.id, name, step.step_config_overrides)
+        if not steps.belongs_apart(step):
             return step
         isolated = {"runtime": StepRuntime.ISOLATED}
         heartbeat = self._snapshot.pipeline_configuration.enable_heartbeat is not False
@@ -95,20 +104,35 @@ class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
         )
 
     def _run_sync_step(self, step: Step, remaining_retries: int | None = None) -> StepRunResponse:
-        # The others take their place when they are started.
         runtime, _ = get_step_runtime(
             step_config=step.config,
             pipeline_docker_settings=self._snapshot.pipeline_configuration.docker_settings,
             orchestrator=self._orchestrator,
         )
-        if runtime is StepRuntime.ISOLATED:
-            return super()._run_sync_step(step, remaining_retries)
         slots = IsolatedSteps.current().slots
-        slots.take(self._run.id)
-        try:
-            return super()._run_sync_step(step, remaining_retries)
-        finally:
-            slots.give_back()
+        # The others take their place when they are started.
+        with contextlib.nullcontext() if runtime is StepRuntime.ISOLATED else slots.taken(self._run.id):
+            return self._try(step, remaining_retries)
+
+    def _try(self, step: Step, remaining_retries: int | None) -> StepRunResponse:
+        """Retries as ZenML does, which takes the end of this process for a failure of the step."""
+        slots, retry = IsolatedSteps.current().slots, step.config.retry
+        if remaining_retries is None:
+            remaining_retries = retry.max_retries if retry else 0
+        delay = retry.delay if retry else 0
+        while True:
+            try:
+                return super()._run_sync_step(step, remaining_retries=0)
+            except (RunStoppedException, StepHeartBeatTerminationException):
+                raise
+            except BaseException:
+                if not remaining_retries or slots.closed:
+                    raise
+                logger.info("Step `%s` is started again in %d s.", step.spec.invocation_id, delay)
+                if slots.wait_closed(delay):
+                    raise
+            remaining_retries -= 1
+            delay *= retry.backoff
 
     def _monitoring_loop(self) -> None:
         # ZenML's ends with the first request that fails, and with it all that is known of isolated steps.

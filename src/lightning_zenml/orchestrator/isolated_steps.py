@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from zenml.client import Client
+from zenml.config.base_settings import BaseSettings
 from zenml.config.step_configurations import Step
 from zenml.enums import ExecutionStatus
 from zenml.exceptions import AuthorizationException
@@ -28,6 +29,8 @@ from lightning_zenml.orchestrator.step_starter import StepStarter
 from lightning_zenml.orchestrator.steps import RunningStep, UnstartedStep
 
 if TYPE_CHECKING:
+    from zenml.config.pipeline_configurations import PipelineConfiguration
+    from zenml.config.step_configurations import StepConfiguration, StepSpec
     from zenml.config.step_run_info import StepRunInfo
     from zenml.models import PipelineRunResponse, StepRunResponse
     from zenml.orchestrators import BaseOrchestrator
@@ -57,6 +60,7 @@ class IsolatedSteps:
         self._starter = starter
         self._children: dict[UUID, PipelineRunResponse] = {}
         self._of_children: dict[UUID, StepStarter] = {}
+        self._own: dict[tuple[UUID, str], StepConfiguration] = {}
         self._running: dict[UUID, RunningStep] = {}
         self._cleaned_up: set[UUID] = set()
         self._asked_for_heartbeats: dict[UUID, float] = {}
@@ -98,6 +102,27 @@ class IsolatedSteps:
         """Ids of the runs of child pipelines."""
         return list(self._children)
 
+    def remember(self, run_id: UUID, name: str, own: StepConfiguration) -> None:
+        """Keeps what a step has asked for itself: ZenML hands it over mixed with what the whole pipeline asks for.
+
+        Args:
+            run_id: of the step's run.
+            name: of the step's invocation.
+            own: the step's own configuration.
+        """
+        self._own[run_id, name] = own
+
+    def with_own(self, run_id: UUID, spec: StepSpec, config: StepConfiguration) -> Step:
+        """Makes a step of its record, together with what it has asked for itself.
+
+        Args:
+            run_id: of the step's run.
+            spec: of the step.
+            config: of the step.
+        """
+        own = self._own.get((run_id, spec.invocation_id), config)
+        return Step(spec=spec, config=config, step_config_overrides=own)
+
     def submit(self, info: StepRunInfo) -> None:
         """Starts a step that ZenML has recorded already, once its turn comes.
 
@@ -107,7 +132,7 @@ class IsolatedSteps:
         Raises:
             NotStartedError: the run fails or is stopped before.
         """
-        step = Step(spec=info.spec, config=info.config, step_config_overrides=info.config)
+        step = self.with_own(info.run_id, info.spec, info.config)
         try:
             self.slots.take(info.run_id)
             self._begin(info.pipeline_step_name, step, info.step_run)
@@ -226,8 +251,7 @@ class IsolatedSteps:
             elif not self.slots.take_if_free():
                 return None
             logger.info("Step `%s` was under way when its controller was killed.", step_run.name)
-            config = step_run.config
-            step = Step(spec=step_run.spec, config=config, step_config_overrides=config)
+            step = self.with_own(step_run.pipeline_run_id, step_run.spec, step_run.config)
             return self._begin(step_run.name, step, step_run)
 
     def _settle(self, step_run: StepRunResponse, running: RunningStep) -> ExecutionStatus:
@@ -276,3 +300,30 @@ class IsolatedSteps:
         if now.latest_heartbeat is not None and misses_heartbeat(now):
             logger.error("Step `%s` has sent no heartbeat for too long; it is ended.", step_run.name)
             running.kill()
+
+
+def own_configuration(config: StepConfiguration, pipeline: PipelineConfiguration) -> StepConfiguration:
+    """Finds what a step has asked for itself, as far as its stored configuration tells.
+
+    Args:
+        config: of the step, mixed with the pipeline's.
+        pipeline: what the pipeline asks for.
+
+    Returns:
+        The step's configuration with the settings that aren't the pipeline's.
+    """
+    own = {
+        key: _difference(dict(settings), dict(pipeline.settings.get(key, ())))
+        for key, settings in config.settings.items()
+    }
+    settings = {key: BaseSettings.model_validate(values) for key, values in own.items()}
+    return config.model_copy(update={"settings": settings})
+
+
+def _difference(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """What isn't the same elsewhere; in the variables of an environment, too."""
+    return {
+        name: _difference(value, other) if isinstance(value, Mapping) and isinstance(other, Mapping) else value
+        for name, value in values.items()
+        if value != (other := others.get(name))
+    }
