@@ -16,10 +16,13 @@ from in_place import DEADLINE, Studio, wait_for
 from localcloud.stack import Stack
 
 PROJECT = """
-import os, signal, sys, time
+import atexit, os, signal, sys, threading, time
 from pathlib import Path
 
+from requests import ConnectionError
+from requests.adapters import HTTPAdapter
 from zenml import CommandStep, pipeline, step
+from zenml.config.retry_config import StepRetryConfig
 from zenml.enums import ExecutionMode, StepRuntime
 
 FOLDER = Path(os.environ["TEST_FOLDER"])
@@ -104,6 +107,81 @@ def narrow_and_failing():
     waits.submit(start_after=failing)
 
 
+@step(enable_cache=False, settings=APART)
+def fails_beside() -> None:
+    while not (FOLDER / "sleeps").exists():
+        time.sleep(0.05)
+    raise RuntimeError("it went wrong")
+
+
+@step(enable_cache=False, settings=APART, retry=StepRetryConfig(max_retries=3))
+def sleeps() -> None:
+    (FOLDER / "sleeps").touch()
+    time.sleep(600)
+
+
+@pipeline(dynamic=True, execution_mode=ExecutionMode.FAIL_FAST)
+def failing_fast():
+    fails_beside.submit()
+    sleeps.submit()
+
+
+@pipeline(dynamic=True)
+def unlucky():
+    # No request of the thread that follows the steps gets through the first time.
+    send, failed = HTTPAdapter.send, set()
+
+    def send_at_second_try(self, request, **options):
+        if "Monitoring" in threading.current_thread().name and request.method not in failed:
+            failed.add(request.method)
+            raise ConnectionError("the network is down")
+        return send(self, request, **options)
+
+    HTTPAdapter.send = send_at_second_try
+    CommandStep(name="command", command=["true"]).submit().result()
+    (FOLDER / f"failed-{'-'.join(sorted(failed))}").touch()
+
+
+@pipeline(dynamic=True)
+def silent_command():
+    COMMAND = "touch $TEST_FOLDER/command; exec sleep 600"
+    CommandStep(name="command", command=["bash", "-c", COMMAND])()
+
+
+@step(enable_cache=False, runtime=StepRuntime.ISOLATED)
+def crashes_at_exit() -> str:
+    atexit.register(os._exit, 1)
+    return os.environ["WHERE"]
+
+
+@step(enable_cache=False, settings={"orchestrator": {"environment": {"WHERE": "step"}}})
+def has_its_own() -> str:
+    return os.environ["WHERE"]
+
+
+@step(enable_cache=False)
+def quits() -> None:
+    sys.exit(0)
+
+
+@pipeline(dynamic=True, settings={"orchestrator": {"environment": {"WHERE": "pipeline"}}})
+def quitting():
+    seen = [crashes_at_exit().load(), has_its_own().load()]
+    (FOLDER / "-".join(["seen", *seen])).touch()
+    quits()
+
+
+@step(enable_cache=False, retry=StepRetryConfig(max_retries=2, delay=600))
+def hangs_here() -> None:
+    (FOLDER / "hangs").touch()
+    time.sleep(600)
+
+
+@pipeline(dynamic=True)
+def hanging_here():
+    hangs_here()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
 """
@@ -173,3 +251,52 @@ def test_a_step_that_waits_for_its_turn_is_not_started_after_a_failure(studio: S
     assert done == 1, log
     assert studio.steps() == {"fails": "failed", "waits": "stopped"}
     assert not (studio.facts / "waited").exists()
+
+
+def test_a_failed_run_waits_for_no_retry(studio: Studio) -> None:
+    """A step that is stopped has failed, thinks ZenML, and waits to be tried again: for ever after a failure."""
+    done, log = studio.run("run.py", "failing_fast")
+
+    assert done == 1, log
+    assert studio.steps() == {"fails_beside": "failed", "sleeps": "stopped"}
+    assert studio.last_run().status == "failed"
+
+
+def test_a_request_that_fails_leaves_no_step_unwatched(studio: Studio) -> None:
+    done, log = studio.run("run.py", "unlucky")
+
+    assert done == 0, log
+    assert (studio.facts / "failed-GET-PUT").exists()
+    assert studio.steps() == {"command": "completed"}
+
+
+def test_a_stop_through_zenml_is_noticed_where_no_step_sends_heartbeats(studio: Studio, zenml_stack: Stack) -> None:
+    with studio.started("run.py", "silent_command") as process:
+        wait_for(lambda: (studio.facts / "command").exists(), "the step")
+        # As `zenml pipeline runs stop --graceful` does.
+        zenml_stack.zenml.request("PUT", f"runs/{studio.runs()[-1]['run_id']}", {"status": "stopping"})
+        log, _ = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 128 + signal.SIGTERM, log
+    assert studio.steps() == {"command": "stopped"}
+    assert studio.last_run().status == "stopped"
+
+
+def test_a_step_ends_as_its_record_says_and_code_that_quits_has_failed(studio: Studio) -> None:
+    """Apart, a step has what the Action's inputs say, unless it asks for something else itself."""
+    done, log = studio.run("run.py", "quitting", LIGHTNING_ZENML_SETTINGS='{"environment": {"WHERE": "action"}}')
+
+    assert done == 1, log
+    assert [path.name for path in studio.facts.glob("seen-*")] == ["seen-action-step"]
+    assert studio.steps() == {"crashes_at_exit": "completed", "has_its_own": "completed", "quits": "failed"}
+    assert studio.last_run().status == "failed"
+
+
+def test_a_stop_is_no_failure_to_be_tried_again(studio: Studio) -> None:
+    with studio.started("run.py", "hanging_here") as process:
+        wait_for(lambda: (studio.facts / "hangs").exists(), "the step")
+        process.send_signal(signal.SIGTERM)
+        log, _ = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 128 + signal.SIGTERM, log
+    assert studio.last_run().status == "stopped"

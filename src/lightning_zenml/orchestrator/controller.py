@@ -82,13 +82,16 @@ def _control_dynamic(
     settings: LightningOrchestratorSettings,
     context: LaunchContext,
 ) -> None:
-    from lightning_zenml.orchestrator.dynamic import run_dynamic
+    from lightning_zenml.orchestrator.dynamic import STOPPED_EXIT_CODE, run_dynamic
 
     starter = StepStarter(snapshot, run, stack, settings, context)
     try:
         now = Client().get_pipeline_run(run.id)
         run_dynamic(snapshot, now, stack.orchestrator, starter, settings.max_parallel_steps)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code == STOPPED_EXIT_CODE:
+            raise
+        # Code that ends the process, as any click command does, has failed the run, be it with exit code 0.
         raise PipelineFailedError(f"The pipeline failed: {type(error).__name__}: {error}") from error
 
 

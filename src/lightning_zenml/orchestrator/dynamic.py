@@ -1,7 +1,7 @@
 """Runs a dynamic pipeline in the studio, on ZenML's own runner of such pipelines.
 
 Steps run in this process as far as they can. A step that needs what this process doesn't have (a machine, variables or
-commands of its own), or that asks for it, is isolated: it runs as the steps of static pipelines do.
+commands of its own), or that asks for it, is isolated: it runs as the steps of static pipelines do (`isolated_steps`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -20,32 +19,29 @@ from zenml.client import Client
 from zenml.config.step_configurations import Step
 from zenml.constants import ENV_ZENML_DYNAMIC_PIPELINE_MONITORING_INTERVAL
 from zenml.enums import ExecutionStatus, StepRuntime
+from zenml.exceptions import AuthorizationException, IllegalOperationError, RunStoppedException
 from zenml.execution.pipeline.dynamic.compilation import get_step_runtime
 from zenml.execution.pipeline.dynamic.runner import DynamicPipelineRunner
 from zenml.integrations.registry import integration_registry
 from zenml.logger import get_logger
-from zenml.orchestrators.publish_utils import (
-    publish_pipeline_run_status_update,
-    publish_step_run_metadata,
-    publish_stopped_step_run,
-)
+from zenml.orchestrators.publish_utils import publish_pipeline_run_status_update, publish_stopped_step_run
+from zenml.steps import StepHeartBeatTerminationException
 
-from lightning_zenml.orchestrator.records import misses_heartbeat
-from lightning_zenml.orchestrator.slots import NotStartedError, Slots
+from lightning_zenml.orchestrator.isolated_steps import IsolatedSteps, own_configuration
+from lightning_zenml.orchestrator.slots import Slots
 from lightning_zenml.orchestrator.step_starter import StepStarter
-from lightning_zenml.orchestrator.steps import RunningStep
 
 if TYPE_CHECKING:
-    from zenml.config.step_run_info import StepRunInfo
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse, StepRunResponse
     from zenml.orchestrators import BaseOrchestrator
 
 logger = get_logger(__name__)
 
 _MONITORING_SECONDS = "1"
-_HEARTBEAT_POLL = 20.0
-"""Seconds between two looks at the heartbeats of a step."""
-_STOPPED_EXIT_CODE = 128 + signal.SIGTERM
+_RETRY_SECONDS = 1.0
+_SERVER_POLL = 5.0
+"""Seconds between two questions whether the run is to be stopped."""
+STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 
 
 def run_dynamic(
@@ -66,7 +62,7 @@ def run_dynamic(
 
     Raises:
         BaseException: what the pipeline failed with; ZenML knows of it.
-        SystemExit: after SIGTERM, once the steps are stopped.
+        SystemExit: after SIGTERM or a stop through ZenML, once the steps are stopped.
     """
     # Ten seconds are ZenML's default, for platforms where a question costs more.
     os.environ.setdefault(ENV_ZENML_DYNAMIC_PIPELINE_MONITORING_INTERVAL, _MONITORING_SECONDS)
@@ -74,198 +70,29 @@ def run_dynamic(
     steps = IsolatedSteps(orchestrator, starter, Slots(max_parallel_steps))
     with steps.in_charge():
         runner = _Runner(snapshot=snapshot, run=run, orchestrator=orchestrator)
-        with _stopped_by_sigterm(run.id, steps):
+        with _stoppable(run.id, steps):
             runner.run_pipeline()
-
-
-class IsolatedSteps:
-    """The isolated steps of the dynamic pipeline that this process runs.
-
-    Args:
-        orchestrator: publishes where a step runs.
-        starter: starts them.
-        slots: their places, which they share with the steps that run in this process.
-    """
-
-    _current: IsolatedSteps | None = None
-
-    def __init__(self, orchestrator: BaseOrchestrator, starter: StepStarter, slots: Slots) -> None:
-        self.slots = slots
-        self._orchestrator = orchestrator
-        self._starter = starter
-        self._children: dict[UUID, PipelineRunResponse] = {}
-        self._of_children: dict[UUID, StepStarter] = {}
-        self._running: dict[UUID, RunningStep] = {}
-        self._cleaned_up: set[UUID] = set()
-        self._asked_for_heartbeats: dict[UUID, float] = {}
-        self._making = threading.Lock()
-        self._taking_over = threading.Lock()
-
-    @classmethod
-    def current(cls) -> IsolatedSteps:
-        """Gets those of the pipeline that runs in this process.
-
-        Raises:
-            RuntimeError: none does.
-        """
-        if cls._current is None:
-            raise RuntimeError("Isolated steps of the Lightning orchestrator belong to the controller of their run.")
-        return cls._current
-
-    @contextlib.contextmanager
-    def in_charge(self) -> Iterator[None]:
-        """Makes these the ones that ZenML's runner gets; leaves none of them running."""
-        IsolatedSteps._current = self
-        try:
-            yield
-        finally:
-            IsolatedSteps._current = None
-            self._close()
-            # ZenML's threads may still clean up steps.
-            for step in list(self._running.values()):
-                step.kill()
-            self._starter.clean_up()
-
-    def add_child(self, run: PipelineRunResponse) -> None:
-        """Makes ready for the steps of a child pipeline.
-
-        Args:
-            run: of the child pipeline.
-        """
-        self._children[run.id] = run
-
-    def submit(self, info: StepRunInfo) -> None:
-        """Starts a step that ZenML has recorded already, once its turn comes.
-
-        Args:
-            info: of the step.
-
-        Raises:
-            NotStartedError: the run fails or is stopped before.
-            LaunchError: its machine can't be had.
-        """
-        step = Step(spec=info.spec, config=info.config, step_config_overrides=info.config)
-        try:
-            self.slots.take(info.run_id)
-            self._begin(info.pipeline_step_name, step, info.step_run)
-        except NotStartedError:
-            # ZenML would record it as failed.
-            publish_stopped_step_run(info.step_run_id)
-            raise
-
-    def status(self, step_run: StepRunResponse) -> ExecutionStatus:
-        """Tells how a step goes, and goes on with one that a controller which was killed has left.
-
-        Args:
-            step_run: the step.
-        """
-        try:
-            running = self._get(step_run)
-        except Exception as error:
-            # Without an answer ZenML would ask for ever, and the studio be paid for.
-            logger.error("Step `%s` can't be gone on with: %s", step_run.name, error)
-            return ExecutionStatus.FAILED
-        if running is None:
-            return ExecutionStatus.PROVISIONING
-        exit_code = running.poll()
-        if exit_code is None:
-            self._watch_heartbeat(step_run, running)
-            return ExecutionStatus.RUNNING
-        return ExecutionStatus.FAILED if exit_code else ExecutionStatus.COMPLETED
-
-    def stop(self, step_run: StepRunResponse) -> None:
-        """Asks a step to end; harmless when it has."""
-        if step_run.id not in self._cleaned_up and (running := self._get(step_run)):
-            running.terminate()
-
-    def clean_up(self, step_run: StepRunResponse) -> None:
-        """Makes sure that nothing of a finished step is left."""
-        self._cleaned_up.add(step_run.id)
-        if running := self._running.pop(step_run.id, None):
-            running.kill()
-            self.slots.give_back()
-
-    def stop_all(self) -> None:
-        """Asks all steps to end, and starts no more."""
-        self.slots.close()
-        self._close()
-        for step in list(self._running.values()):
-            step.terminate()
-
-    def belongs_apart(self, step: Step) -> bool:
-        """Whether a step needs what this process doesn't have."""
-        return self._starter.belongs_apart(step)
-
-    def _close(self) -> None:
-        for starter in (self._starter, *self._of_children.values()):
-            starter.close()
-
-    def _starter_of(self, run_id: UUID) -> StepStarter:
-        """Made when it is needed: ZenML gives no token for a child that a controller before this one has finished."""
-        if (child := self._children.get(run_id)) is None:
-            return self._starter
-        with self._making:
-            if run_id not in self._of_children:
-                self._of_children[run_id] = self._starter.of_child(child.snapshot, child)
-            return self._of_children[run_id]
-
-    def _begin(self, name: str, step: Step, step_run: StepRunResponse) -> RunningStep:
-        """Starts a step that has a place."""
-        try:
-            starter = self._starter_of(step_run.pipeline_run_id)
-            running = starter.start(name, step, attempt=step_run.version, step_run_id=step_run.id)
-            if running is None:
-                raise NotStartedError("The run is being stopped.")
-        except BaseException:
-            self.slots.give_back()
-            raise
-        self._running[step_run.id] = running
-        if running.url:
-            publish_step_run_metadata(step_run.id, {self._orchestrator.id: {"orchestrator_url": running.url}})
-        return running
-
-    def _get(self, step_run: StepRunResponse) -> RunningStep | None:
-        """Gets a step; None for one that died before its turn and has to wait for it again.
-
-        Of a step that this process hasn't started, the job is found again; what died with its controller begins anew.
-
-        ZenML goes on with isolated steps that it finds under way, and with their records.
-        """
-        with self._taking_over:
-            if running := self._running.get(step_run.id):
-                return running
-            if step_run.status is not ExecutionStatus.PROVISIONING:
-                self.slots.take_anyway()
-            elif not self.slots.take_if_free():
-                return None
-            logger.info("Step `%s` was under way when its controller was killed.", step_run.name)
-            config = step_run.config
-            step = Step(spec=step_run.spec, config=config, step_config_overrides=config)
-            return self._begin(step_run.name, step, step_run)
-
-    def _watch_heartbeat(self, step_run: StepRunResponse, running: RunningStep) -> None:
-        """Ends a step whose process is there and says nothing: it is stuck, and costs."""
-        last = self._asked_for_heartbeats.setdefault(step_run.id, time.monotonic())
-        if time.monotonic() - last < _HEARTBEAT_POLL or step_run.config.command is not None:
-            return
-        self._asked_for_heartbeats[step_run.id] = time.monotonic()
-        try:
-            now = Client().get_run_step(step_run.id, hydrate=False)
-        except Exception as error:
-            logger.warning("Can't ask for the heartbeat of step `%s`: %s", step_run.name, error)
-            return
-        # Its record is older than the step: a job may have waited for its machine for long.
-        if now.latest_heartbeat is not None and misses_heartbeat(now):
-            logger.error("Step `%s` has sent no heartbeat for too long; it is ended.", step_run.name)
-            running.kill()
 
 
 class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
     """Isolates the steps that need it; ZenML decides by resources and Docker settings alone."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._retrying: dict[str, StepRunResponse] = {}
+        self._looked_at: StepRunResponse | None = None
+        for name, step_run in self._existing_step_runs.items():
+            own = own_configuration(step_run.config, self._snapshot.pipeline_configuration)
+            IsolatedSteps.current().remember(self._run.id, name, own)
+
     def _compile_or_reuse(self, *args: Any, **kwargs: Any) -> Step:
         step = super()._compile_or_reuse(*args, **kwargs)
-        if not IsolatedSteps.current().belongs_apart(step):
+        steps, name = IsolatedSteps.current(), step.spec.invocation_id
+        if name in self._existing_step_runs:
+            step = steps.with_own(self._run.id, step.spec, step.config)
+        else:
+            steps.remember(self._run.id, name, step.step_config_overrides)
+        if not steps.belongs_apart(step):
             return step
         isolated = {"runtime": StepRuntime.ISOLATED}
         heartbeat = self._snapshot.pipeline_configuration.enable_heartbeat is not False
@@ -277,30 +104,78 @@ class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
         )
 
     def _run_sync_step(self, step: Step, remaining_retries: int | None = None) -> StepRunResponse:
-        # The others take their place when they are started.
         runtime, _ = get_step_runtime(
             step_config=step.config,
             pipeline_docker_settings=self._snapshot.pipeline_configuration.docker_settings,
             orchestrator=self._orchestrator,
         )
-        if runtime is StepRuntime.ISOLATED:
-            return super()._run_sync_step(step, remaining_retries)
         slots = IsolatedSteps.current().slots
-        slots.take(self._run.id)
-        try:
-            return super()._run_sync_step(step, remaining_retries)
-        finally:
-            slots.give_back()
+        # The others take their place when they are started.
+        with contextlib.nullcontext() if runtime is StepRuntime.ISOLATED else slots.taken(self._run.id):
+            return self._try(step, remaining_retries)
+
+    def _try(self, step: Step, remaining_retries: int | None) -> StepRunResponse:
+        """Retries as ZenML does, which takes the end of this process for a failure of the step."""
+        slots, retry = IsolatedSteps.current().slots, step.config.retry
+        if remaining_retries is None:
+            remaining_retries = retry.max_retries if retry else 0
+        delay = retry.delay if retry else 0
+        while True:
+            try:
+                return super()._run_sync_step(step, remaining_retries=0)
+            except (RunStoppedException, StepHeartBeatTerminationException):
+                raise
+            except BaseException:
+                if not remaining_retries or slots.closed:
+                    raise
+                logger.info("Step `%s` is started again in %d s.", step.spec.invocation_id, delay)
+                if slots.wait_closed(delay):
+                    raise
+            remaining_retries -= 1
+            delay *= retry.backoff
+
+    def _monitoring_loop(self) -> None:
+        # ZenML's ends with the first request that fails, and with it all that is known of isolated steps.
+        while not self._shutdown_requested:
+            try:
+                super()._monitoring_loop()
+            except Exception as error:
+                logger.warning("Can't follow the steps that run apart, and try again: %s", error)
+                if (step_run := self._looked_at) is not None:
+                    # It may have been put away before it was settled.
+                    self._steps_to_monitor.setdefault(step_run.name, step_run)
+                self._monitoring_event.wait(_RETRY_SECONDS)
+
+    def _get_isolated_step_infra_status(self, step_run: StepRunResponse) -> ExecutionStatus | None:
+        self._looked_at = step_run
+        return super()._get_isolated_step_infra_status(step_run)
+
+    def _register_isolated_step_for_monitoring(self, invocation_id: str, step_run: StepRunResponse) -> None:
+        self._retrying.pop(invocation_id, None)
+        super()._register_isolated_step_for_monitoring(invocation_id, step_run)
 
     def _cleanup_isolated_step(self, step_run: StepRunResponse) -> None:
         # Before its place is free: those that wait for it aren't to be started after a failure.
         if step_run.status in {ExecutionStatus.FAILED, ExecutionStatus.STOPPED} and not self._continue_on_failure:
             IsolatedSteps.current().slots.end(self._run.id)
         super()._cleanup_isolated_step(step_run)
+        if step_run.status is ExecutionStatus.RETRYING:
+            # ZenML starts no step after a failure, and waits for the end of this one for ever.
+            self._retrying[step_run.name] = step_run
+            if self._failure_detected:
+                self._give_up_retries()
 
     def _on_failure_detected(self, exception: BaseException) -> None:
         IsolatedSteps.current().slots.end(self._run.id)
         super()._on_failure_detected(exception)
+        self._give_up_retries()
+
+    def _give_up_retries(self) -> None:
+        for name, step_run in list(self._retrying.items()):
+            # One that has been started again by now has another record.
+            with contextlib.suppress(IllegalOperationError):
+                publish_stopped_step_run(step_run.id)
+            self._retrying.pop(name, None)
 
     def _build_child_runner(self, child_run: PipelineRunResponse) -> DynamicPipelineRunner:
         IsolatedSteps.current().add_child(child_run)
@@ -314,28 +189,74 @@ class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def _stopped_by_sigterm(run_id: UUID, steps: IsolatedSteps) -> Iterator[None]:
-    """Ends the pipeline's function on SIGTERM, and the run as stopped."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _publish(run_id, ExecutionStatus.STOPPING)
-        steps.stop_all()
-        raise SystemExit(_STOPPED_EXIT_CODE)
-
+def _stoppable(run_id: UUID, steps: IsolatedSteps) -> Iterator[None]:
+    """Ends the pipeline's function and all steps on SIGTERM, or once ZenML has the run stopped; the run as stopped."""
     # Only the main thread may handle signals; elsewhere a SIGTERM ends the process as it would without us.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, stop)
+    stop = _Stop(run_id, steps)
+    previous = signal.signal(signal.SIGTERM, stop.on_signal)
+    threading.Thread(target=stop.watch, name="stop", daemon=True).start()
     try:
         yield
-    except SystemExit:
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
-            _publish(run_id, ExecutionStatus.STOPPED)
-        raise
+    except BaseException as error:
+        if not stop.asked:
+            raise
+        _publish(run_id, ExecutionStatus.STOPPED)
+        raise SystemExit(STOPPED_EXIT_CODE) from error
     finally:
+        stop.end()
         signal.signal(signal.SIGTERM, previous)
+
+
+class _Stop:
+    """Notices that the run is to be stopped.
+
+    Args:
+        run_id: of the run.
+        steps: to be stopped with it.
+    """
+
+    def __init__(self, run_id: UUID, steps: IsolatedSteps) -> None:
+        self.asked = False
+        self._run_id = run_id
+        self._steps = steps
+        self._over = threading.Event()
+        self._ending = threading.Lock()
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Stops the run. ZenML installs this handler anew behind each step, so a second signal may come here."""
+        if self.asked:
+            return
+        self.asked = True
+        for run_id in (self._run_id, *self._steps.child_runs()):
+            # Told before the steps end, so that they and the server see a stop rather than a failure.
+            _publish(run_id, ExecutionStatus.STOPPING)
+        self._steps.stop_all()
+        raise SystemExit(STOPPED_EXIT_CODE)
+
+    def watch(self) -> None:
+        """Asks ZenML now and then: only heartbeats would tell, which by far not all steps send."""
+        while not self._over.wait(_SERVER_POLL):
+            try:
+                status = Client().get_pipeline_run(self._run_id, hydrate=False).status
+            except AuthorizationException:
+                logger.debug("The run is over, and its token with it.")
+                return
+            except Exception as error:
+                logger.warning("Can't ask the ZenML server whether to stop: %s", error)
+                continue
+            if status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}:
+                with self._ending:
+                    if not self._over.is_set():
+                        os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    def end(self) -> None:
+        """From now on the signal means others."""
+        with self._ending:
+            self._over.set()
 
 
 def _publish(run_id: UUID, status: ExecutionStatus) -> None:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from zenml.stack import Stack
 
     from lightning_zenml.launch.lightning import Lightning
-    from lightning_zenml.orchestrator.dynamic import IsolatedSteps
+    from lightning_zenml.orchestrator.isolated_steps import IsolatedSteps
 
 _ISOLATED_POLL = 0.3
 """Seconds between two looks at an isolated step that is waited for."""
@@ -296,7 +296,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
 
     @property
     def _isolated_steps(self) -> IsolatedSteps:
-        from lightning_zenml.orchestrator.dynamic import IsolatedSteps
+        from lightning_zenml.orchestrator.isolated_steps import IsolatedSteps
 
         return IsolatedSteps.current()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +30,11 @@ class Slots:
         self._closed = False
         self._over: set[UUID] = set()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is started any more."""
+        return self._closed
+
     def take(self, run_id: UUID) -> None:
         """Waits for a free place and takes it.
 
@@ -43,6 +50,15 @@ class Slots:
             if self._closed or (waits and run_id in self._over):
                 raise NotStartedError("The run has failed or is being stopped: the step isn't started any more.")
             self._free -= 1
+
+    @contextlib.contextmanager
+    def taken(self, run_id: UUID) -> Iterator[None]:
+        """Has a place meanwhile, see `take`."""
+        self.take(run_id)
+        try:
+            yield
+        finally:
+            self.give_back()
 
     def take_if_free(self) -> bool:
         """Takes a place without waiting; returns whether there was one."""
@@ -74,3 +90,8 @@ class Slots:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def wait_closed(self, timeout: float) -> bool:
+        """Waits until no more steps have a place, `timeout` seconds at most; returns whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closed, timeout)

@@ -51,11 +51,17 @@ class RunningStep(Protocol):
 
 
 class UnstartedStep:
-    """A step that couldn't be started, which is how it has ended, and is recorded so."""
+    """A step that couldn't be started, which is how it has ended, and is recorded so.
 
-    error = None
+    Args:
+        error: why, for whoever records it; None: that is done.
+    """
+
     url = ""
     age = 0.0
+
+    def __init__(self, error: LaunchError | None = None) -> None:
+        self.error = error
 
     def poll(self) -> int | None:
         """Gets an exit code that no command has."""
