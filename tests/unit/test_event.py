@@ -53,6 +53,7 @@ def test_push() -> None:
         ref="refs/heads/main",
         branch="main",
         head_sha=MERGE,
+        sha=MERGE,
         pull_requests=(),
         is_fork=False,
         is_dependabot=False,
@@ -206,3 +207,21 @@ def test_dependabot_runs_with_secrets_of_its_own_only() -> None:
     found = event("pull_request", pull_request({"full_name": "octo/repo"}), GITHUB_ACTOR="dependabot[bot]")
     assert "Dependabot's secrets" in (found.reason_to_leave(has_secrets=False) or "")
     assert found.reason_to_leave(has_secrets=True) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "commit", "runs"),
+    [
+        ("pull_request_target", HEAD, (HEAD, "feature/x")),
+        ("pull_request_target", MERGE, (MERGE, "main")),
+        # The test merge stands for the head, and the workflow's own choice for what it is about.
+        ("pull_request", MERGE, (HEAD, "feature/x")),
+        ("pull_request_target", "c" * 40, (HEAD, "feature/x")),
+        ("pull_request_target", None, (HEAD, "feature/x")),
+    ],
+)
+def test_the_commit_that_is_checked_out_is_the_one_that_runs(
+    name: str, commit: str | None, runs: tuple[str, str]
+) -> None:
+    found = event(name, pull_request({"full_name": "octo/repo"})).of_checkout(commit)
+    assert (found.head_sha, found.branch, found.pull_requests) == (*runs, (5,))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lightning_zenml.action.failure import Place, of_output, of_steps
 from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_records import Step
@@ -60,3 +62,11 @@ def test_a_failed_command_without_a_traceback_stays_as_it_is(tmp_path: Path) -> 
         failure = Failure(phase=Phase.COMMANDS, message="m", output=output)
         found = of_output(failure, tmp_path)
         assert (found.failure.message, found.place) == ("m", None)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "y/" * 3000, "a\nb", "nul\0"])
+def test_what_can_be_no_file_is_none_of_ours(tmp_path: Path, name: str) -> None:
+    traceback = TRACEBACK.replace("ValueError: the", f'  File "{name}", line 7, in x\nValueError: the')
+    found = of_steps([Step(name="train", status="failed", traceback=traceback)], repository(tmp_path))
+    assert found is not None
+    assert found.place == Place(file="steps/train.py", line=12)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -196,14 +197,36 @@ def test_commands_as_a_broken_list(value: str) -> None:
     assert [name for name, _ in problems(commands=value)] == ["commands"]
 
 
-def test_env_problems_never_show_values() -> None:
+TAKEN_AS_THEY_ARE = {"run", "commands", "machine-type", "requirements", "working-directory", "matrix"}
+
+
+def test_env_problems_tell_lines_and_never_show_them() -> None:
     found = problems(env="1A=secret\nB\nA=x\nA=y\n=z\ntopsecret and more")
-    assert [name for name, _ in found] == ["env"] * 5
+    assert [name for name, _ in found] == ["env"] * 2
     shown = " ".join(message for _, message in found)
-    assert "secret and more" not in shown
-    assert "=secret" not in shown
-    assert "`1A` is not allowed" in shown
-    assert "`A` is given twice" in shown
+    assert not re.search("secret|1A|`A`|`B`", shown)
+    assert "lines 1, 2, 5, 6 are not `NAME=value`" in shown
+    assert "gives the variable of line 3 again in line 4" in shown
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS.keys() - TAKEN_AS_THEY_ARE))
+def test_no_piece_of_a_key_is_shown_wherever_it_was_put(name: str) -> None:
+    pem = "\n".join(["-----BEGIN PRIVATE KEY-----", *(f"{n}MIIEvQIBADANBgkqhkiG9w0BAQEFAASC{n}==" for n in range(26))])
+    value = f"KEY={pem}\nKEY={pem}" if name == "env" else pem
+    found = problems(**{name: value})
+    assert name in [input_name for input_name, _ in found]
+    shown = str(found)
+    for line in pem.splitlines()[1:]:
+        assert not [line[at : at + 8] for at in range(len(line) - 7) if line[at : at + 8] in shown]
+
+
+@pytest.mark.parametrize("value", ["kéy", "a b", "two\nlines", "“quoted”"])
+@pytest.mark.parametrize("name", ["github-token", "lightning-api-key", "zenml-store-api-key"])
+def test_keys_that_no_header_can_carry_are_refused(name: str, value: str) -> None:
+    ((refused, message),) = problems(**{name: value})
+    assert refused == name
+    assert "ASCII" in message
+    assert value not in message
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -121,7 +120,6 @@ class TestCheckout:
         commit(checkout)
         git(checkout, "sparse-checkout", "set", "--cone", "wanted")
         assert names(checkout) == [".gitignore", "run.py", "wanted/a.py"]
-        assert not Repository.open(checkout).dirty
 
     def test_neither_sockets_nor_pipes_belong(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(checkout)
@@ -149,7 +147,6 @@ class TestCheckout:
         git(checkout, "worktree", "add", "--quiet", str(tmp_path / "worktree"), "-b", "topic")
         put(tmp_path / "worktree/a.log")
         assert names(tmp_path / "worktree") == [".gitignore", "run.py"]
-        assert Repository.open(tmp_path / "worktree").branch == "topic"
 
     def test_a_checkout_of_another_user_is_read(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # git's own test switch: no file seems to be ours.
@@ -159,7 +156,7 @@ class TestCheckout:
         put(checkout / "sub/a.py")
         repository = Repository.open(checkout / "sub")
         assert [str(name) for name in repository.files()] == ["a.py"]
-        assert repository.dirty
+        assert repository.commit
 
     def test_a_git_hook_around_us_does_not_mislead(
         self, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -223,12 +220,6 @@ class TestSubmodules:
         assert [str(name) for name in repository.files()] == [".gitignore", ".gitmodules", "run.py"]
         assert [str(name) for name in repository.absent_submodules()] == ["vendor/lib rary"]
 
-    def test_a_change_in_one_makes_the_repository_dirty(self, with_submodule: Path) -> None:
-        git(with_submodule, "config", "diff.ignoreSubmodules", "all")
-        assert not Repository.open(with_submodule).dirty
-        put(with_submodule / "vendor/lib rary/lib.py", "changed\n")
-        assert Repository.open(with_submodule).dirty
-
     def test_they_are_read_where_another_user_owns_them(
         self, with_submodule: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -251,45 +242,26 @@ class TestCommit:
     def test_of_a_clean_checkout(self, checkout: Path) -> None:
         repository = Repository.open(checkout)
         assert repository.commit == git(checkout, "rev-parse", "HEAD")
-        assert repository.branch == "main"
-        assert not repository.dirty
-
-    def test_a_detached_head_has_no_branch(self, checkout: Path) -> None:
-        git(checkout, "checkout", "--quiet", "--detach")
-        repository = Repository.open(checkout)
-        assert repository.branch is None
-        assert repository.commit is not None
 
     def test_before_the_first_commit(self, tmp_path: Path) -> None:
         git(tmp_path, "init", "--quiet")
         put(tmp_path / "run.py")
         repository = Repository.open(tmp_path)
-        assert (repository.commit, repository.branch, repository.dirty) == (None, "main", True)
+        assert repository.commit is None
         assert names(tmp_path) == ["run.py"]
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            pytest.param(lambda root: put(root / "run.py", "changed\n"), id="changed"),
-            pytest.param(lambda root: put(root / "new.py"), id="untracked"),
-            pytest.param(lambda root: (root / "run.py").unlink(), id="deleted"),
-            pytest.param(lambda root: (root / "run.py").chmod(0o755), id="executable"),
-        ],
-    )
-    def test_a_change_makes_it_dirty(self, checkout: Path, change: Callable[[Path], object]) -> None:
-        git(checkout, "config", "status.showUntrackedFiles", "no")
-        change(checkout)
-        assert Repository.open(checkout).dirty
-
-    def test_a_change_beside_the_root_does_not(self, checkout: Path) -> None:
-        put(checkout / "ml/run.py")
-        commit(checkout)
-        put(checkout / "run.py", "changed\n")
-        assert not Repository.open(checkout / "ml").dirty
-
-    def test_an_ignored_file_does_not(self, checkout: Path) -> None:
-        put(checkout / "a.log")
-        assert not Repository.open(checkout).dirty
+    def test_filters_that_are_not_installed_do_not_matter(self, checkout: Path) -> None:
+        """What `lfs: true` of actions/checkout leaves behind: a required filter whose program is on the runner only."""
+        git(checkout, "config", "filter.lfs.clean", "git-lfs-that-is-not-here clean -- %f")
+        git(checkout, "config", "filter.lfs.process", "git-lfs-that-is-not-here filter-process")
+        git(checkout, "config", "filter.lfs.required", "true")
+        put(checkout / ".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+        put(checkout / "model.bin", "weights\n")
+        blob = git(checkout, "hash-object", "-w", "--no-filters", "model.bin")
+        git(checkout, "update-index", "--add", "--cacheinfo", f"100644,{blob},model.bin")
+        with pytest.raises(subprocess.CalledProcessError):
+            git(checkout, "status")
+        assert "model.bin" in names(checkout)
 
 
 class TestFolder:
@@ -303,7 +275,7 @@ class TestFolder:
         put(tmp_path / "any name/bin/activate")
         assert names(tmp_path) == [".zen/config.yaml", "a.log", "file/venv", "run.py", "steps/a.py"]
         repository = Repository.open(tmp_path)
-        assert (repository.commit, repository.branch, repository.dirty) == (None, None, False)
+        assert repository.commit is None
         assert repository.absent_submodules() == ()
 
     def test_a_checkout_in_it_brings_its_own_rules(self, tmp_path: Path, checkout: Path) -> None:

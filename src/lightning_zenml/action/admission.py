@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from pathlib import Path
 
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.github import GitHub, GitHubError
 from lightning_zenml.action.inputs import Inputs
+from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.package.errors import PackageError
+from lightning_zenml.package.repository import Repository
 
 
 def github_of(inputs: Inputs, event: Event) -> GitHub | None:
@@ -32,3 +37,26 @@ def with_head(event: Event, github: GitHub | None) -> Event:
         raise GitHubError("There is no `github-token` to ask GitHub with.")
     head = github.pull_request(event.repository, event.pull_requests[0])
     return replace(event, head_sha=head.head_sha, branch=head.head_ref, is_fork=head.is_fork)
+
+
+def with_checkout(event: Event, root: Path, workflow: Workflow) -> Event:
+    """The event with the commit that really runs; warns where that is not the one that the event tells of.
+
+    Args:
+        event: any.
+        root: of the checked-out repository.
+        workflow: gets the warning.
+    """
+    commit = None
+    # What can't be read is told of when it is packed.
+    with contextlib.suppress(PackageError):
+        commit = Repository.open(root).commit
+    really = event.of_checkout(commit)
+    if really != event:
+        workflow.warning(
+            f"Checked out is {really.head_sha[:7]} of {really.branch or event.ref}, which runs now, not "
+            f"{event.head_sha[:7]}, which `{event.name}` tells of: actions/checkout takes that only where its `ref:` "
+            "says so.",
+            title="Another commit is checked out",
+        )
+    return really

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Event:
         branch: the branch that holds `head_sha`; empty for a tag.
         head_sha: the commit that the author pushed; for a pull request its head, never the test merge
             (`GITHUB_SHA`).
+        sha: `GITHUB_SHA`: what actions/checkout takes where it is not told a `ref`.
         pull_requests: numbers of the pull requests that the event itself names.
         base_branch: of the pull request that the event itself names.
         default_branch: of the repository.
@@ -62,6 +63,7 @@ class Event:
     ref: str
     branch: str
     head_sha: str
+    sha: str = ""
     pull_requests: tuple[int, ...]
     base_branch: str = ""
     default_branch: str = ""
@@ -95,6 +97,7 @@ class Event:
             ref=environ.get("GITHUB_REF", ""),
             branch=head.branch or environ.get("GITHUB_HEAD_REF", "") or _branch(environ.get("GITHUB_REF", "")),
             head_sha=head.sha or environ.get("GITHUB_SHA", ""),
+            sha=environ.get("GITHUB_SHA", ""),
             pull_requests=_pull_requests(name, payload),
             base_branch=_text(payload, "pull_request", "base", "ref"),
             default_branch=_text(payload, "repository", "default_branch"),
@@ -118,6 +121,20 @@ class Event:
     def is_pull_request(self) -> bool:
         """Whether the event is one of a pull request itself, not of a push to its branch."""
         return self.name in {"pull_request", "pull_request_target"}
+
+    def of_checkout(self, commit: str | None) -> Event:
+        """The event as one of the commit that is checked out, where that is not the one that it tells of.
+
+        On `issue_comment`, `workflow_run` and `pull_request_target`, actions/checkout takes the default or base branch
+        where it is not told a `ref`. A pull request's test merge stands for its head; and a commit that is neither was
+        chosen, or made, by the workflow itself.
+
+        Args:
+            commit: that is checked out; None: not known.
+        """
+        if commit != self.sha or commit == self.head_sha or self.name == "pull_request":
+            return self
+        return replace(self, head_sha=self.sha, branch=_branch(self.ref))
 
     def reason_to_leave(self, *, has_secrets: bool) -> str | None:
         """Why nothing may or can be run for this event; None: it may.

@@ -11,7 +11,7 @@ from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_records import Step
 
 _CODE = re.compile(r"/[^\s\"']*/\.lightning_zenml/launches/[^/\s\"']+/code/")
-_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
+_FRAME = re.compile(r'File "(?P<file>[^"\n]{1,4096})", line (?P<line>\d{1,9})')
 _RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Warning|Interrupt|Exit)\b.*)$", re.MULTILINE)
 _TRACEBACK = 4000
 
@@ -82,6 +82,14 @@ def _place(traceback: str, root: Path) -> Place | None:
     own = [
         Place(file=frame["file"], line=int(frame["line"]))
         for frame in _FRAME.finditer(traceback)
-        if not Path(frame["file"]).is_absolute() and (root / frame["file"]).is_file()
+        if not Path(frame["file"]).is_absolute() and _is_file(root / frame["file"])
     ]
     return own[-1] if own else None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a traceback's names are anybody's words, and may be too long for one."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -74,6 +74,18 @@ class Reader:
             self.refuse(name, value, "one line")
         return value or None
 
+    def secret(self, name: str, meaning: str = "") -> str:
+        """A key or token, which is never shown; one that no HTTP header could carry is refused.
+
+        Args:
+            name: of the input.
+            meaning: what it is, in words, where it must be given.
+        """
+        value = self.required(name, meaning) if meaning else self.text(name)
+        if not re.fullmatch(r"[!-~]*", value):
+            self.note(name, "must be one line of ASCII characters without white space: was it copied whole, and alone?")
+        return value
+
     def required(self, name: str, meaning: str) -> str:
         """Text that must be given."""
         value = self.text(name)
@@ -130,7 +142,8 @@ class Reader:
         except ValueError:
             usable = False
         if value and not usable:
-            self.refuse(name, value, "an address that begins with `https://`")
+            # Not shown: it may hold a password.
+            self.note(name, "must be an address that begins with `https://`")
         return value.rstrip("/")
 
     def folder(self, name: str) -> str:
@@ -161,23 +174,28 @@ class Reader:
         return tuple(command.strip() for command in parsed or ())
 
     def env(self, name: str) -> dict[str, str]:
-        """`NAME=value` lines."""
+        """`NAME=value` lines. Of a line that is none only the number is told: it may be part of a secret."""
         variables: dict[str, str] = {}
-        for line in self.text(name).splitlines():
+        given: dict[str, int] = {}
+        wrong: list[int] = []
+        for number, line in enumerate(self.text(name).splitlines(), start=1):
             key, equals, value = line.partition("=")
             key = key.strip()
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key):
-                # Only what stands before the first `=`: the rest may be secret.
-                shown = key if equals else key.split()[0]
-                self.note(
-                    name,
-                    f"`{shown[:40]}` is not allowed: lines must be `NAME=value`, names letters, digits, `_`",
-                )
+                wrong.append(number)
             elif key in variables:
-                self.note(name, f"`{key}` is given twice")
+                self.note(name, f"gives the variable of line {given[key]} again in line {number}")
             variables[key] = value
+            given.setdefault(key, number)
+        if wrong:
+            lines = f"lines {_listed(wrong)} are" if len(wrong) > 1 else f"line {wrong[0]} is"
+            self.note(
+                name,
+                f"is not allowed: {lines} not `NAME=value` (names are letters, digits and `_`, values one line each: "
+                "give what has several, such as a PEM key, in base64)",
+            )
         return variables
 
     def mapping(self, name: str, allowed: str) -> dict[str, Any]:
@@ -204,8 +222,11 @@ class Reader:
             value: as given.
             allowed: what it must be, in words.
         """
-        shown = value if len(value) <= 100 else value[:99] + "…"
-        self.note(name, f"`{shown}` is not allowed: must be {allowed}")
+        shown = f"`{value if len(value) <= 100 else value[:99] + '…'}`"
+        if len(value.splitlines()) > 1:
+            # Not shown: it may be a key that was put into the wrong place.
+            shown = "Text of several lines"
+        self.note(name, f"{shown} is not allowed: must be {allowed}")
 
     def note(self, name: str, message: str) -> None:
         """Notes a problem with an input, once."""
@@ -232,10 +253,11 @@ class Reader:
         except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
             mark = getattr(error, "problem_mark", None)
             where = f" in line {mark.line + 1}" if mark else ""
-            self.note(name, f"is not valid YAML{where} ({getattr(error, 'problem', None) or error}): must be {allowed}")
+            problem = getattr(error, "problem", None) or "a value that can't be read"
+            self.note(name, f"is not valid YAML{where} ({problem}): must be {allowed}")
             return None
         if not usable(parsed):
-            self.refuse(name, value, allowed)
+            self.note(name, f"must be {allowed}")
             return None
         return parsed
 
@@ -262,6 +284,11 @@ def _leads_to(workspace: Path, path: str, exists: Callable[[Path], bool]) -> boo
     except (OSError, RuntimeError):
         # Too long a name, or links in a circle.
         return False
+
+
+def _listed(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:5]))
+    return shown if len(numbers) <= 5 else f"{shown} and {len(numbers) - 5} more"
 
 
 def _is_list_of_texts(value: Any) -> bool:

@@ -217,14 +217,14 @@ class Inputs:
             comment_key=reader.line("comment-key"),
             matrix=_matrix(reader),
             report=_report(reader),
-            github_token=reader.line("github-token"),
+            github_token=reader.secret("github-token") or None,
             lightning_user_id=reader.line("lightning-user-id"),
-            lightning_api_key=reader.required("lightning-api-key", "your API key, from Lightning AI's settings"),
+            lightning_api_key=reader.secret("lightning-api-key", "your API key, from Lightning AI's settings"),
             lightning_username=reader.line("lightning-username"),
             lightning_teamspace=reader.line("lightning-teamspace"),
             lightning_org=reader.line("lightning-org"),
             zenml_store_url=reader.url("zenml-store-url", "the address of your ZenML server"),
-            zenml_store_api_key=reader.required("zenml-store-api-key", "the key of a ZenML service account"),
+            zenml_store_api_key=reader.secret("zenml-store-api-key", "the key of a ZenML service account"),
             warnings=(*_unknown(environ), *_without_effect(reader)),
         )
         if reader.problems:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning_zenml.action.admission import github_of, with_head
+from lightning_zenml.action.admission import github_of, with_checkout, with_head
 from lightning_zenml.action.baseline import Baseline
 from lightning_zenml.action.cost import CostLimit
 from lightning_zenml.action.ending import Ending, goes_on
@@ -83,6 +83,8 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
         return 1
     if reason := event.reason_to_leave(has_secrets=has_secrets):
         return _do_nothing(reason, workflow)
+    if not inputs.attach:
+        event = with_checkout(event, workspace_of(environ), workflow)
     return _Main(environ, inputs, event, github, workflow).run()
 
 

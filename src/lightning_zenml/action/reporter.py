@@ -68,7 +68,8 @@ class Reporter:
         self._comments: dict[int, int] = {}
         self._overtaken: set[int] = set()
         self._refused: set[int] = set()
-        self._pull_requests: tuple[int, ...] | None = None
+        self._pull_requests: tuple[int, ...] = ()
+        self._asked_at = float("-inf")
         self._told: State | None = None
         self._told_at = float("-inf")
         self._pause = 0.0
@@ -162,7 +163,7 @@ class Reporter:
         comments = Comments(github, self._event.repository, origin.marker)
         body = reports.comment(shown, str(origin.marker))
         try:
-            for number in self._numbers(github, origin):
+            for number in self._numbers(github, origin, at_once=is_last):
                 if number not in self._overtaken | self._refused:
                     self._put(number, comments, body)
         except TryLaterError as error:
@@ -187,13 +188,14 @@ class Reporter:
             self._refused.add(number)
             self._workflow.warning(str(error), title=f"No comment on pull request #{number}")
 
-    def _numbers(self, github: GitHub, origin: Origin) -> tuple[int, ...]:
-        """The pull requests to comment on; a push event does not name them."""
-        if self._pull_requests is None:
-            self._pull_requests = origin.pull_requests or tuple(
-                pull_request.number
-                for pull_request in github.pull_requests_of_commit(self._event.repository, origin.sha)
-            )
+    def _numbers(self, github: GitHub, origin: Origin, *, at_once: bool) -> tuple[int, ...]:
+        """The pull requests to comment on; a push event does not name them, and they may be opened later."""
+        if origin.pull_requests:
+            return origin.pull_requests
+        if not self._pull_requests and (at_once or self._clock() - self._asked_at >= _LONGEST_INTERVAL):
+            found = github.pull_requests_of_commit(self._event.repository, origin.sha)
+            self._pull_requests = tuple(pull_request.number for pull_request in found)
+            self._asked_at = self._clock()
         return self._pull_requests
 
     def _keep(self, number: int, comment: Comment | None) -> None:

@@ -75,6 +75,9 @@ class Runs:
             orchestrator_url=record["orchestrator_url"],
             status="running",
         )
+        if len(self._reports) > 1:
+            # The outputs are the first run's.
+            return
         for output, key in (
             ("run-id", "run_id"),
             ("run-name", "run_name"),

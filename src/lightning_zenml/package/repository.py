@@ -40,15 +40,11 @@ class Repository:
         root: absolute path, symlinks resolved. Names of files are relative to it.
         checkout: root of the git checkout that `root` belongs to; None outside of git.
         commit: hex object name of HEAD; None outside of git and before the first commit.
-        branch: short name of the branch; None outside of git and with a detached HEAD.
-        dirty: whether files under `root` differ from `commit`, untracked ones included; False outside of git.
     """
 
     root: Path
     checkout: Path | None = None
     commit: str | None = None
-    branch: str | None = None
-    dirty: bool = False
 
     @classmethod
     def open(cls, path: Path) -> Repository:
@@ -67,13 +63,8 @@ class Repository:
         if checkout is None:
             return cls(root=root)
         git = _Git(root, checkout)
-        return cls(
-            root=root,
-            checkout=checkout,
-            commit=git.line("rev-parse", "--verify", "--quiet", "HEAD"),
-            branch=git.line("symbolic-ref", "--quiet", "--short", "HEAD"),
-            dirty=bool(git.run("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none", ".")),
-        )
+        # Nothing that compares contents, as `git status` does: it would run filters (Git LFS) that are not installed.
+        return cls(root=root, checkout=checkout, commit=git.line("rev-parse", "--verify", "--quiet", "HEAD"))
 
     def files(self) -> tuple[PurePosixPath, ...]:
         """List the files that belong, as they are on disk now, sorted by the bytes of their names.

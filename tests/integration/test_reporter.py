@@ -1,0 +1,90 @@
+"""The reporter against the stand-in for GitHub: which pull requests it finds, and when it asks for them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from lightning_zenml.action.event import Event
+from lightning_zenml.action.github import GitHub
+from lightning_zenml.action.inputs import Inputs
+from lightning_zenml.action.origin import Origin
+from lightning_zenml.action.report import State
+from lightning_zenml.action.reporter import Reporter
+from lightning_zenml.action.workflow import Workflow
+from localcloud.github import GitHub as LocalGitHub
+
+REPOSITORY, HEAD = "octo/repo", "a" * 40
+ENVIRON = {
+    "GITHUB_EVENT_NAME": "push",
+    "GITHUB_REPOSITORY": REPOSITORY,
+    "GITHUB_SHA": HEAD,
+    "GITHUB_RUN_ID": "7",
+    "INPUT_RUN": "python run.py",
+    "INPUT_LIGHTNING-API-KEY": "key",
+    "INPUT_ZENML-STORE-URL": "https://zenml.example",
+    "INPUT_ZENML-STORE-API-KEY": "key",
+}
+
+
+@dataclass
+class Clock:
+    seconds: float = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def server() -> Iterator[LocalGitHub]:
+    with LocalGitHub() as server:
+        server.add_repository(REPOSITORY)
+        server.add_pull_request(REPOSITORY, 4, "b" * 40)
+        yield server
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def reporter(server: LocalGitHub, clock: Clock, tmp_path: Path) -> Iterator[Reporter]:
+    event = Event.from_environ(ENVIRON)
+    workflow = Workflow({"GITHUB_STATE": str(tmp_path / "state")}, io.StringIO())
+    with requests.Session() as session:
+        github = GitHub(server.url, server.token, session)
+        yield Reporter(workflow, github, event, Origin.of(event, Inputs.from_environ(ENVIRON)), clock=clock)
+
+
+def asked(server: LocalGitHub) -> int:
+    return sum(request.path.endswith("/pulls") for request in server.requests)
+
+
+def test_a_pull_request_that_is_opened_after_the_push_gets_its_comment(
+    server: LocalGitHub, reporter: Reporter, clock: Clock
+) -> None:
+    reporter.update(state=State.STARTING)
+    server.add_pull_request(REPOSITORY, 5, HEAD)
+    clock.seconds += 20
+    reporter.update(state=State.RUNNING)
+    # A workflow's token has 1,000 requests an hour for the whole repository.
+    assert (asked(server), server.comments(REPOSITORY, 5)) == (1, [])
+    clock.seconds += 60
+    reporter.update()
+    assert "running" in server.comments(REPOSITORY, 5)[0].body
+    clock.seconds += 60
+    reporter.update()
+    assert asked(server) == 2
+
+
+def test_the_end_is_told_to_a_pull_request_that_was_opened_just_before(server: LocalGitHub, reporter: Reporter) -> None:
+    reporter.update(state=State.RUNNING)
+    server.add_pull_request(REPOSITORY, 5, HEAD)
+    reporter.update(state=State.COMPLETED)
+    assert "completed" in server.comments(REPOSITORY, 5)[0].body
