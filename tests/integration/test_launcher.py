@@ -6,6 +6,9 @@ No launch here asks for packages, so each takes seconds; installs are the busine
 from __future__ import annotations
 
 import math
+import os
+import secrets
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +28,7 @@ from lightning_zenml.launch.errors import (
 )
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher, Limits
-from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.lightning import ApiError, Credentials, Lightning
 from lightning_zenml.launch.machines import Catalog
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec, Phase, Status, Update
 from lightning_zenml.launch.studio import Studio
@@ -414,6 +417,83 @@ def test_a_switch_that_comes_to_nothing_is_taken_back(
     assert cloud.running() == ["settled"]
     assert cloud.studio("settled").requested is None
     stop_by_hand(lightning, kept.hold)
+
+
+@pytest.fixture
+def settled(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> Iterator[Studio]:
+    """A studio that somebody has running."""
+    studio = Studio.create(lightning, f"settled-{secrets.token_hex(4)}", cluster=None)
+    studio.start(Catalog(lightning, None).machine("CPU"))
+    eventually(lambda: studio.state().running)
+    yield studio
+    cloud.knobs.fail.clear()
+    studio.stop()
+
+
+def lease_of(cloud: LightningCloud, studio: Studio) -> Path:
+    return cloud.studio(studio.name).home / ".lightning_zenml/lease.json"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ApiError], ids=["cancelled", "refused"])
+def test_a_switch_that_is_not_waited_for_any_more_is_taken_back(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, settled: Studio, error: type[BaseException]
+) -> None:
+    cloud.knobs.never_come = {"T4"}
+
+    def end(hold: Hold) -> None:
+        if hold.switching:
+            threading.Thread(target=end_it).start()
+
+    def end_it() -> None:
+        eventually(lambda: cloud.studio(settled.name).requested)
+        if error is ApiError:
+            cloud.knobs.fail = [("GET", r"/codestatus$", 403, 1)]
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(error):
+        launch(lightning, replace(spec, studio_name=settled.name, machines=("t4",)), on_hold=end)
+    assert cloud.studio(settled.name).requested is None
+    assert cloud.running() == [settled.name]
+    assert not lease_of(cloud, settled).exists()
+
+
+def test_a_switch_that_cannot_be_taken_back_is_told(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, settled: Studio
+) -> None:
+    cloud.knobs.never_come = {"T4"}
+    told: list[str] = []
+
+    def refuse(text: str) -> None:
+        told.append(text)
+        if "Switching" in text:
+            threading.Thread(target=refuse_it).start()
+
+    def refuse_it() -> None:
+        eventually(lambda: cloud.studio(settled.name).requested)
+        cloud.knobs.fail = [("PUT", "", 403, 1)]
+
+    launcher = Launcher(lightning, notify=refuse, limits=replace(LIMITS, switch=2))
+    with pytest.raises(MachineError, match="Can't switch"):
+        launcher.launch(replace(spec, studio_name=settled.name, machines=("t4",)))
+    assert [text for text in told if "T4 may still come up" in text and settled.url in text]
+
+
+def test_a_switch_whose_client_was_killed_is_taken_back_by_the_hold(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, settled: Studio
+) -> None:
+    cloud.knobs.never_come = {"T4"}
+    holds: list[Hold] = []
+    with pytest.raises(MachineError):
+        Launcher(lightning, on_hold=holds.append, limits=replace(LIMITS, switch=0)).launch(
+            replace(spec, studio_name=settled.name, machines=("t4",))
+        )
+    left = next(hold for hold in holds if hold.switching)
+    assert left.leased
+    settled.request_switch(Catalog(lightning, None).machine("T4").compute_name)
+    assert cloud.studio(settled.name).requested is not None
+    Launcher(lightning).resume(Hold(**left.as_dict())).stop(grace=1)
+    assert cloud.studio(settled.name).requested is None
 
 
 def test_no_machine_with_capacity_is_an_error(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:

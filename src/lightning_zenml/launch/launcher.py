@@ -180,7 +180,7 @@ class _Attempt:
                     cloud=spec.cloud,
                     interruptible=spec.interruptible,
                     lease=self._lease,
-                    on_switch=lambda: self._take(replace(self._held, leased=False)),
+                    on_switch=self._on_switch,
                 )
             except StudioLostError:
                 # The launch before us put the studio back as it had found it: stopped.
@@ -206,6 +206,9 @@ class _Attempt:
         if self._late_packages is None:
             self._late_packages = _in_background(self._spec.late_packages)
 
+    def _on_switch(self, machine: str, leased: bool) -> None:
+        self._take(replace(self._held, switching=machine, leased=leased))
+
     @property
     def _held(self) -> Hold:
         assert self._hold is not None  # noqa: S101 - provisioning takes the hold first
@@ -227,7 +230,7 @@ class _Attempt:
         while not (answer := remote.call("lease", "--owner", self._spec.owner))["acquired"]:
             if answer["launch"] != told:
                 told = answer["launch"]
-                self._take(replace(wanted, release="none"))
+                self._take(replace(wanted, release="none", leased=False))
                 self._notify(f"Waiting: {studio.name} is in use by {answer['owner']} (launch {told})")
             waiting.go_on()
             time.sleep(pause)

@@ -16,6 +16,7 @@ from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Catalog, Machine
 from lightning_zenml.launch.studio import Completed, State, Studio
 from lightning_zenml.launch.studio_waits import Limits, StudioWaits, facts
+from lightning_zenml.launch.switch import Switch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ class Provisioner:
         cloud: str | None,
         interruptible: bool,
         lease: Callable[[Studio, Completed], None],
-        on_switch: Callable[[], None],
+        on_switch: Callable[[str, bool], None],
     ) -> Ready:
         """The studio of that name, created when there is none, started when stopped, switched when it must be.
 
@@ -107,7 +108,7 @@ class Provisioner:
             cloud: cloud account of a studio that must be created.
             interruptible: on a spot machine.
             lease: takes the lease, given the studio and its probe; called before its machine is switched.
-            on_switch: called when the lease is about to end with the machine that it was taken on.
+            on_switch: told how a switch goes, see `Switch`.
 
         Raises:
             MachineError: unknown machine, no capacity, or another machine than asked for.
@@ -141,8 +142,7 @@ class Provisioner:
                 lease(studio, probe)
                 comes_second = was_running or machine is not candidates[0]
                 if comes_second and state.in_use and not machine.is_reported_as(state.in_use.machine):
-                    on_switch()
-                    self._wait.until_switched(studio, machine, interruptible=interruptible)
+                    self._switch(studio, machine, interruptible=interruptible, on_switch=on_switch)
                     probe = self._set_up(studio)
                     lease(studio, probe)
                 return self._ready(studio, machine, probe, fresh=fresh, was_running=was_running, since=since)
@@ -202,6 +202,13 @@ class Provisioner:
                 "Open it on Lightning AI; if it is stuck there too, use another studio."
             )
         return probe
+
+    def _switch(
+        self, studio: Studio, machine: Machine, *, interruptible: bool, on_switch: Callable[[str, bool], None]
+    ) -> None:
+        limits = self._wait.limits
+        switch = Switch(studio, machine, say=self._say, on_change=on_switch)
+        switch.carry_out(interruptible=interruptible, limit=limits.switch, lost_limit=limits.lost_switch)
 
     def _ready(
         self,
