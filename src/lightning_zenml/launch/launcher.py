@@ -163,7 +163,8 @@ class _Attempt:
         studio = Studio(self._lightning, id=held.studio_id, name=held.studio_name, cluster=held.cluster)
         if held.python:
             with contextlib.suppress(LaunchError):
-                studio.run(f"rm -f {_HOME}/launches/{held.launch_id}/bundle.tar", timeout=20)
+                bundles = f"{_HOME}/launches/{held.launch_id}/bundle.tar"
+                studio.run(f"rm -rf {bundles} {bundles}.parts", timeout=20)
 
     def _provision(self) -> Ready:
         spec = self._spec
