@@ -153,6 +153,15 @@ def test_a_named_studio_is_created_and_left_stopped(
     assert not cloud.studio("created-here").deleted
 
 
+def test_a_studio_that_we_started_is_stopped_though_it_seemed_lost(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.fail = [("POST", r"/execute$", 404, 1)]
+    started = launch(lightning, replace(spec, studio_name="seemed-lost"))
+    assert started.hold.release == "stop"
+    started.stop(grace=1)
+
+
 def test_a_studio_that_is_just_stopping_is_started_again(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
 ) -> None:
@@ -456,6 +465,26 @@ def test_a_switch_that_is_not_waited_for_any_more_is_taken_back(
     assert cloud.studio(settled.name).requested is None
     assert cloud.running() == [settled.name]
     assert not lease_of(cloud, settled).exists()
+
+
+def test_a_switch_that_somebody_else_asked_for_is_not_confirmed(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, settled: Studio
+) -> None:
+    cloud.knobs.never_come = {"T4"}
+    before = len(cloud.requests)
+
+    def replace_it() -> None:
+        eventually(lambda: cloud.studio(settled.name).requested)
+        settled.request_switch(Catalog(lightning, None).machine("L4").compute_name)
+
+    def on_switch(text: str) -> None:
+        if "Switching" in text:
+            threading.Thread(target=replace_it).start()
+
+    launcher = Launcher(lightning, notify=on_switch, limits=replace(LIMITS, switch=2))
+    with pytest.raises(MachineError, match="Can't switch"):
+        launcher.launch(replace(spec, studio_name=settled.name, machines=("t4",)))
+    assert not [request for request in cloud.requests[before:] if request.path.endswith("/switch-confirm")]
 
 
 def test_a_switch_that_cannot_be_taken_back_is_told(

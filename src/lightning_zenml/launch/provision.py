@@ -65,6 +65,7 @@ class Provisioner:
         self._say = say
         self._on_studio = on_studio
         self._wait = StudioWaits(limits, say)
+        self._started: set[str] = set()
 
     def fresh(self, prefix: str, machines: Sequence[str], *, cloud: str | None, interruptible: bool) -> Ready:
         """A new studio named `<prefix>-<8 hex>`; one that is stuck in its set-up is replaced once.
@@ -126,13 +127,15 @@ class Provisioner:
             candidates = self._candidates(catalog, machines, state)
             if state.stopping:
                 state = self._wait.until_stopped(studio)
-        was_running = not state.stopped
+        was_running = not state.stopped and studio.id not in self._started
         self._on_studio(studio, fresh, was_running)
         for machine, following in _with_following(candidates):
             try:
                 if state.stopped:
                     self._say(f"Starting {studio.name} on {machine.name}")
-                    if not studio.start(machine, interruptible=interruptible):
+                    if studio.start(machine, interruptible=interruptible):
+                        self._started.add(studio.id)
+                    else:
                         # Another client was faster: nothing of it is ours before the lease is.
                         was_running = True
                         self._on_studio(studio, fresh, was_running)

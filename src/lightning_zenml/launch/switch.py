@@ -18,7 +18,7 @@ from lightning_zenml.launch.waiting import Waiting
 _TAKE_BACK_PATIENCE = 20.0
 """Seconds in which a request that was taken back must be seen to be gone."""
 _LOOKS = 3
-"""So many looks in a row must agree: one that was sent a moment ago may not be seen yet."""
+"""So many looks in a row must agree: a request may not be seen at once, and between two machines there may be none."""
 
 
 class Switch:
@@ -66,19 +66,23 @@ class Switch:
         studio, machine = self._studio, self._machine
         refused = self._unless_refused(lambda: studio.request_switch(machine.compute_name, interruptible=interruptible))
         deadline, pause, confirmed = time.monotonic() + (lost_limit if refused else limit), 0.3, False
+        looks_lost = 0
         waiting = Waiting(f"the switch of {studio.name} to {machine.name}", self._say)
         while True:
             waiting.go_on()
             state = studio.state()
             if state.running and state.in_use and machine.is_reported_as(state.in_use.machine):
                 return waiting.end()
-            if state.requested and state.requested.restored and not confirmed:
+            comes = state.requested
+            # Somebody else's request may have taken the place of ours.
+            if comes and comes.restored and machine.is_reported_as(comes.machine) and not confirmed:
                 self._on_change(machine.name, False)
                 refused = self._unless_refused(studio.confirm_switch)
                 confirmed = True
                 if refused:
                     deadline = time.monotonic() + lost_limit
-            if state.stopped:
+            looks_lost = looks_lost + 1 if state.stopped else 0
+            if looks_lost == _LOOKS:
                 raise StudioLostError(f"The studio '{studio.name}' lost its machine during the switch.")
             if time.monotonic() > deadline:
                 reason = refused or "it took too long, there may be no capacity"
