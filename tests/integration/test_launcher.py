@@ -719,6 +719,23 @@ def test_an_interrupt_while_preparing_releases(
         launch(lightning, spec, notify=interrupt)
 
 
+def test_an_interrupt_stays_one_though_the_studio_cannot_be_released(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    holds: list[Hold] = []
+
+    def interrupt(text: str) -> None:
+        if "created" in text:
+            cloud.knobs.fail = [("DELETE", "/cloudspaces/", 403, 1)]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        launch(lightning, spec, notify=interrupt, on_hold=holds.append)
+    assert not holds[-1].is_over
+    Launcher(lightning).resume(holds[-1]).release()
+    assert cloud.studio(holds[-1].studio_name).deleted
+
+
 @pytest.mark.parametrize("name", [None, "interrupted"], ids=["fresh", "named"])
 def test_an_interrupt_leaves_no_key_in_a_studio_that_is_kept(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, name: str | None

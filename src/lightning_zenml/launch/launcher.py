@@ -71,8 +71,13 @@ class Launcher:
             attempt = _Attempt(self._lightning, spec, Path(scratch), self._notify, self._on_hold, self._limits)
             try:
                 return attempt.carry_out()
-            except BaseException:
-                attempt.release()
+            except BaseException as error:
+                try:
+                    attempt.release()
+                except LaunchError as failure:
+                    # What is held stays so, for whoever comes after.
+                    self._notify(f"What was started could not be released: {failure}")
+                    error.add_note(f"What was started could not be released: {failure}")
                 raise
 
     def resume(self, hold: Hold) -> Launch:
