@@ -238,6 +238,21 @@ def test_a_second_launch_waits_for_the_lease_and_says_for_whom(
     assert [status.succeeded for status in outcome] == [True]
 
 
+def test_a_studio_stays_awake_and_leased_while_the_launch_is_made_ready(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, settled: Studio
+) -> None:
+    def wait_for_beats(text: str) -> None:
+        if text.startswith("Uploading"):
+            before, renewed = len(cloud.requests), lease_of(cloud, settled).read_text()
+            eventually(lambda: any(one.path.endswith("/keep-alive") for one in cloud.requests[before:]), seconds=10)
+            eventually(lambda: lease_of(cloud, settled).read_text() != renewed, seconds=10)
+
+    launcher = Launcher(lightning, notify=wait_for_beats, limits=replace(LIMITS, beat=0.1))
+    started = launcher.launch(replace(spec, studio_name=settled.name))
+    assert follow(started)[0].succeeded
+    started.release()
+
+
 @pytest.mark.parametrize("keep", [KeepStudio.DELETE, KeepStudio.STOP])
 def test_a_launch_that_ends_while_it_waits_leaves_the_studio_to_the_other(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, keep: KeepStudio

@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from lightning_zenml.launch import bundle, wheel
+from lightning_zenml.launch.beat import Beat
 from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launch import Hold, Launch, Meter
 from lightning_zenml.launch.lightning import Lightning
@@ -142,6 +143,10 @@ class _Attempt:
         self._late_packages: Future[Sequence[str]] | None = None
 
     def carry_out(self) -> Launch:
+        with Beat(self._lightning, lambda: self._hold, self._limits.beat):
+            return self._carry_out()
+
+    def _carry_out(self) -> Launch:
         ready = self._provision()
         self._take(replace(self._held, python=ready.python, wheel=self._wheel_target))
         unpack = self._upload(ready)

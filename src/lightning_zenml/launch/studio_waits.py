@@ -33,12 +33,14 @@ class Limits:
         setup: for `python` to work on a running studio.
         switch: for another machine under a running studio.
         lost_switch: for a switch that the platform refused and may make all the same.
+        beat: between two signs of life of a launch that is made ready.
     """
 
     start: float = 1200
     setup: float = 420
     switch: float = 1200
     lost_switch: float = 90
+    beat: float = 60
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Limits:
