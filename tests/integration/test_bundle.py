@@ -26,8 +26,8 @@ def written(tmp_path: Path) -> tuple[bytes, str]:
     return (tmp_path / "bundle.tar").read_bytes(), sha256
 
 
-def unpack(home: Path, sha256: str) -> int:
-    command = bundle.unpack_command(".lightning_zenml", "launches/l-1/bundle.tar", sha256)
+def unpack(home: Path, sha256: str, before: str = "") -> int:
+    command = before + bundle.unpack_command(".lightning_zenml", "launches/l-1/bundle.tar", sha256)
     return subprocess.run(["bash", "-c", command], env={**os.environ, "HOME": str(home)}, check=False).returncode
 
 
@@ -64,3 +64,13 @@ def test_a_bundle_that_is_not_whole_yet_is_waited_for(home: Path, written: tuple
 def test_a_bundle_that_never_arrives(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "_PATIENCE", 2)
     assert unpack(home, "0" * 64) == bundle.NOT_ARRIVED
+
+
+def test_what_does_not_fit_is_no_file_of_that_name(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(bytes(100_000))
+    bundle_file = home / ".lightning_zenml/launches/l-1/bundle.tar"
+    sha256 = bundle.write({"archives/a": tmp_path / "archive"}, bundle_file)
+    assert unpack(home, sha256, "ulimit -f 10\n") == bundle.NOT_UNPACKED
+    assert [path.name for path in home.rglob("*") if path.is_file()] == ["bundle.tar"]
+    assert unpack(home, sha256) == 0
+    assert (home / ".lightning_zenml/archives/a").stat().st_size == 100_000

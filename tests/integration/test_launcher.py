@@ -6,6 +6,9 @@ No launch here asks for packages, so each takes seconds; installs are the busine
 from __future__ import annotations
 
 import math
+import os
+import secrets
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +28,7 @@ from lightning_zenml.launch.errors import (
 )
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher, Limits
-from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.lightning import ApiError, Credentials, Lightning
 from lightning_zenml.launch.machines import Catalog
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec, Phase, Status, Update
 from lightning_zenml.launch.studio import Studio
@@ -150,6 +153,15 @@ def test_a_named_studio_is_created_and_left_stopped(
     assert not cloud.studio("created-here").deleted
 
 
+def test_a_studio_that_we_started_is_stopped_though_it_seemed_lost(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.fail = [("POST", r"/execute$", 404, 1)]
+    started = launch(lightning, replace(spec, studio_name="seemed-lost"))
+    assert started.hold.release == "stop"
+    started.stop(grace=1)
+
+
 def test_a_studio_that_is_just_stopping_is_started_again(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
 ) -> None:
@@ -224,6 +236,21 @@ def test_a_second_launch_waits_for_the_lease_and_says_for_whom(
     first.release()
     thread.join(60)
     assert [status.succeeded for status in outcome] == [True]
+
+
+def test_a_studio_stays_awake_and_leased_while_the_launch_is_made_ready(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, settled: Studio
+) -> None:
+    def wait_for_beats(text: str) -> None:
+        if text.startswith("Uploading"):
+            before, renewed = len(cloud.requests), lease_of(cloud, settled).read_text()
+            eventually(lambda: any(one.path.endswith("/keep-alive") for one in cloud.requests[before:]), seconds=10)
+            eventually(lambda: lease_of(cloud, settled).read_text() != renewed, seconds=10)
+
+    launcher = Launcher(lightning, notify=wait_for_beats, limits=replace(LIMITS, beat=0.1))
+    started = launcher.launch(replace(spec, studio_name=settled.name))
+    assert follow(started)[0].succeeded
+    started.release()
 
 
 @pytest.mark.parametrize("keep", [KeepStudio.DELETE, KeepStudio.STOP])
@@ -414,6 +441,103 @@ def test_a_switch_that_comes_to_nothing_is_taken_back(
     assert cloud.running() == ["settled"]
     assert cloud.studio("settled").requested is None
     stop_by_hand(lightning, kept.hold)
+
+
+@pytest.fixture
+def settled(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> Iterator[Studio]:
+    """A studio that somebody has running."""
+    studio = Studio.create(lightning, f"settled-{secrets.token_hex(4)}", cluster=None)
+    studio.start(Catalog(lightning, None).machine("CPU"))
+    eventually(lambda: studio.state().running)
+    yield studio
+    cloud.knobs.fail.clear()
+    studio.stop()
+
+
+def lease_of(cloud: LightningCloud, studio: Studio) -> Path:
+    return cloud.studio(studio.name).home / ".lightning_zenml/lease.json"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ApiError], ids=["cancelled", "refused"])
+def test_a_switch_that_is_not_waited_for_any_more_is_taken_back(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, settled: Studio, error: type[BaseException]
+) -> None:
+    cloud.knobs.never_come = {"T4"}
+
+    def end(hold: Hold) -> None:
+        if hold.switching:
+            threading.Thread(target=end_it).start()
+
+    def end_it() -> None:
+        eventually(lambda: cloud.studio(settled.name).requested)
+        if error is ApiError:
+            cloud.knobs.fail = [("GET", r"/codestatus$", 403, 1)]
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(error):
+        launch(lightning, replace(spec, studio_name=settled.name, machines=("t4",)), on_hold=end)
+    assert cloud.studio(settled.name).requested is None
+    assert cloud.running() == [settled.name]
+    assert not lease_of(cloud, settled).exists()
+
+
+def test_a_switch_that_somebody_else_asked_for_is_not_confirmed(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, settled: Studio
+) -> None:
+    cloud.knobs.never_come = {"T4"}
+    before = len(cloud.requests)
+
+    def replace_it() -> None:
+        eventually(lambda: cloud.studio(settled.name).requested)
+        settled.request_switch(Catalog(lightning, None).machine("L4").compute_name)
+
+    def on_switch(text: str) -> None:
+        if "Switching" in text:
+            threading.Thread(target=replace_it).start()
+
+    launcher = Launcher(lightning, notify=on_switch, limits=replace(LIMITS, switch=2))
+    with pytest.raises(MachineError, match="Can't switch"):
+        launcher.launch(replace(spec, studio_name=settled.name, machines=("t4",)))
+    assert not [request for request in cloud.requests[before:] if request.path.endswith("/switch-confirm")]
+
+
+def test_a_switch_that_cannot_be_taken_back_is_told(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, settled: Studio
+) -> None:
+    cloud.knobs.never_come = {"T4"}
+    told: list[str] = []
+
+    def refuse(text: str) -> None:
+        told.append(text)
+        if "Switching" in text:
+            threading.Thread(target=refuse_it).start()
+
+    def refuse_it() -> None:
+        eventually(lambda: cloud.studio(settled.name).requested)
+        cloud.knobs.fail = [("PUT", "", 403, 1)]
+
+    launcher = Launcher(lightning, notify=refuse, limits=replace(LIMITS, switch=2))
+    with pytest.raises(MachineError, match="Can't switch"):
+        launcher.launch(replace(spec, studio_name=settled.name, machines=("t4",)))
+    assert [text for text in told if "T4 may still come up" in text and settled.url in text]
+
+
+def test_a_switch_whose_client_was_killed_is_taken_back_by_the_hold(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, settled: Studio
+) -> None:
+    cloud.knobs.never_come = {"T4"}
+    holds: list[Hold] = []
+    with pytest.raises(MachineError):
+        Launcher(lightning, on_hold=holds.append, limits=replace(LIMITS, switch=0)).launch(
+            replace(spec, studio_name=settled.name, machines=("t4",))
+        )
+    left = next(hold for hold in holds if hold.switching)
+    assert left.leased
+    settled.request_switch(Catalog(lightning, None).machine("T4").compute_name)
+    assert cloud.studio(settled.name).requested is not None
+    Launcher(lightning).resume(Hold(**left.as_dict())).stop(grace=1)
+    assert cloud.studio(settled.name).requested is None
 
 
 def test_no_machine_with_capacity_is_an_error(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
@@ -608,6 +732,23 @@ def test_an_interrupt_while_preparing_releases(
 
     with pytest.raises(KeyboardInterrupt):
         launch(lightning, spec, notify=interrupt)
+
+
+def test_an_interrupt_stays_one_though_the_studio_cannot_be_released(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    holds: list[Hold] = []
+
+    def interrupt(text: str) -> None:
+        if "created" in text:
+            cloud.knobs.fail = [("DELETE", "/cloudspaces/", 403, 1)]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        launch(lightning, spec, notify=interrupt, on_hold=holds.append)
+    assert not holds[-1].is_over
+    Launcher(lightning).resume(holds[-1]).release()
+    assert cloud.studio(holds[-1].studio_name).deleted
 
 
 @pytest.mark.parametrize("name", [None, "interrupted"], ids=["fresh", "named"])

@@ -76,6 +76,15 @@ def test_a_studio_that_another_launch_has_by_now_is_left_alone(studio: Studio) -
     assert studio.call("unlease", launch_id="l-2") == {"released": True}
 
 
+def test_a_launch_whose_lease_another_has_by_now_does_not_begin(studio: Studio) -> None:
+    studio.upload(leased=True, release="stop", command="touch ../up")
+    studio.call("lease", launch_id="l-2")
+    studio.call("start")
+    assert "Another launch has taken the studio" in studio.finish()["failure"]["message"]
+    assert not (studio.launch / "up").exists()
+    assert not studio.platform.sent("POST", "/stop")
+
+
 @pytest.mark.parametrize(
     ("policy", "method", "end"), [("stop", "POST", "/stop"), ("delete", "DELETE", "/cloudspaces/s")]
 )

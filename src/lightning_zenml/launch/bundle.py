@@ -12,6 +12,8 @@ _PATIENCE = 120
 """Half seconds until the studio must see an upload: its storage may lag by some 30 s."""
 NOT_ARRIVED = 66
 """Exit code of the unpacking when the bundle never shows up whole."""
+NOT_UNPACKED = 67
+"""Exit code of the unpacking when it fails, on a full disk above all; what it says tells why."""
 
 
 def write(files: Mapping[str, Path], destination: Path) -> str:
@@ -31,18 +33,25 @@ def write(files: Mapping[str, Path], destination: Path) -> str:
 def unpack_command(home: str, bundle: str, sha256: str) -> str:
     """Bash that waits for the bundle and unpacks it, once however often it is run; it ends when that is done.
 
+    What is there under its name is whole: files are unpacked beside their places and moved there.
+
     Args:
         home: our folder in the studio's home.
         bundle: where in `home` the bundle is uploaded to.
         sha256: of the bundle.
     """
     name, check = shlex.quote(bundle), shlex.quote(f"{sha256}  {bundle}")
-    return f"""cd "$HOME/{home}" || exit {NOT_ARRIVED}
+    return f"""mkdir -p "$HOME/{home}" && cd "$HOME/{home}" || exit {NOT_UNPACKED}
 wait_for() {{ for _ in $(seq {_PATIENCE}); do "$@" && return; sleep 0.5; done; exit {NOT_ARRIVED}; }}
 arrived() {{ test -e {name}.unpacked || echo {check} | sha256sum --check --status 2>/dev/null; }}
+unpack() {{ mkdir -p {name}.parts && tar -xf {name} -C {name}.parts && place && rm -r {name} {name}.parts \
+&& touch {name}.unpacked; }}
+place() {{ (cd {name}.parts && find . -type f) | while read -r file; do
+mkdir -p "$(dirname "$file")" && mv -f {name}.parts/"$file" "$file" || return; done; }}
+done_or_failed() {{ test -e {name}.unpacked && return; mkdir {name}.lock 2>/dev/null || return
+unpack && return; rm -rf {name}.parts; rmdir {name}.lock; exit {NOT_UNPACKED}; }}
 wait_for arrived
-if mkdir {name}.lock 2>/dev/null; then tar -xf {name} && rm {name} && touch {name}.unpacked; fi
-wait_for test -e {name}.unpacked"""
+wait_for done_or_failed"""
 
 
 def _for_owner_only(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -17,9 +17,11 @@ from lightning_zenml.launch.errors import (
 )
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.machines import Catalog
 from lightning_zenml.launch.remote import Remote
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 from lightning_zenml.launch.studio import Studio
+from lightning_zenml.launch.switch import take_back
 
 _POLL = (2.0, 3.5)
 """Seconds between two polls: at least while something happens, at most when nothing does."""
@@ -46,6 +48,7 @@ class Hold:
         leased: the launch holds the studio's lease.
         python: the studio's Python; '' before it is known.
         wheel: our wheel there; '' before it is known.
+        switching: name of the machine to which a switch of the studio is under way; '' when none is.
     """
 
     launch_id: str
@@ -56,15 +59,16 @@ class Hold:
     leased: bool = False
     python: str = ""
     wheel: str = ""
+    switching: str = ""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to release or to stop."""
-        return self.release == "none" and not self.leased and not self.python
+        return self.release == "none" and not (self.leased or self.python or self.switching)
 
     def over(self) -> Hold:
         """The same once everything is released."""
-        return replace(self, release="none", leased=False, python="")
+        return replace(self, release="none", leased=False, python="", switching="")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `Hold(**...)` is the way back."""
@@ -268,6 +272,18 @@ class Launch:
         return not self._has_finished or any(job["ended"] is None for job in self._jobs or ())
 
     def _release_studio(self) -> None:
+        try:
+            if self.hold.switching and self.hold.release == "none":
+                self._take_back_switch()
+        finally:
+            self._release_machine()
+
+    def _take_back_switch(self) -> None:
+        machine = Catalog(self._lightning, self.hold.cluster).machine(self.hold.switching)
+        with contextlib.suppress(StudioLostError):
+            take_back(self._studio, machine)
+
+    def _release_machine(self) -> None:
         if not self.hold.leased or self._give_lease_back():
             if self.hold.release == "delete":
                 self._studio.delete()

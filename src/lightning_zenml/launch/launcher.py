@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from lightning_zenml.launch import bundle, wheel
+from lightning_zenml.launch.beat import Beat
 from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launch import Hold, Launch, Meter
 from lightning_zenml.launch.lightning import Lightning
@@ -71,8 +72,13 @@ class Launcher:
             attempt = _Attempt(self._lightning, spec, Path(scratch), self._notify, self._on_hold, self._limits)
             try:
                 return attempt.carry_out()
-            except BaseException:
-                attempt.release()
+            except BaseException as error:
+                try:
+                    attempt.release()
+                except LaunchError as failure:
+                    # What is held stays so, for whoever comes after.
+                    self._notify(f"What was started could not be released: {failure}")
+                    error.add_note(f"What was started could not be released: {failure}")
                 raise
 
     def resume(self, hold: Hold) -> Launch:
@@ -137,6 +143,10 @@ class _Attempt:
         self._late_packages: Future[Sequence[str]] | None = None
 
     def carry_out(self) -> Launch:
+        with Beat(self._lightning, lambda: self._hold, self._limits.beat):
+            return self._carry_out()
+
+    def _carry_out(self) -> Launch:
         ready = self._provision()
         self._take(replace(self._held, python=ready.python, wheel=self._wheel_target))
         unpack = self._upload(ready)
@@ -163,7 +173,8 @@ class _Attempt:
         studio = Studio(self._lightning, id=held.studio_id, name=held.studio_name, cluster=held.cluster)
         if held.python:
             with contextlib.suppress(LaunchError):
-                studio.run(f"rm -f {_HOME}/launches/{held.launch_id}/bundle.tar", timeout=20)
+                bundles = f"{_HOME}/launches/{held.launch_id}/bundle.tar"
+                studio.run(f"rm -rf {bundles} {bundles}.parts", timeout=20)
 
     def _provision(self) -> Ready:
         spec = self._spec
@@ -180,7 +191,7 @@ class _Attempt:
                     cloud=spec.cloud,
                     interruptible=spec.interruptible,
                     lease=self._lease,
-                    on_switch=lambda: self._take(replace(self._held, leased=False)),
+                    on_switch=self._on_switch,
                 )
             except StudioLostError:
                 # The launch before us put the studio back as it had found it: stopped.
@@ -206,6 +217,9 @@ class _Attempt:
         if self._late_packages is None:
             self._late_packages = _in_background(self._spec.late_packages)
 
+    def _on_switch(self, machine: str, leased: bool) -> None:
+        self._take(replace(self._held, switching=machine, leased=leased))
+
     @property
     def _held(self) -> Hold:
         assert self._hold is not None  # noqa: S101 - provisioning takes the hold first
@@ -227,7 +241,7 @@ class _Attempt:
         while not (answer := remote.call("lease", "--owner", self._spec.owner))["acquired"]:
             if answer["launch"] != told:
                 told = answer["launch"]
-                self._take(replace(wanted, release="none"))
+                self._take(replace(wanted, release="none", leased=False))
                 self._notify(f"Waiting: {studio.name} is in use by {answer['owner']} (launch {told})")
             waiting.go_on()
             time.sleep(pause)

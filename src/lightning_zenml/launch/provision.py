@@ -16,6 +16,7 @@ from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Catalog, Machine
 from lightning_zenml.launch.studio import Completed, State, Studio
 from lightning_zenml.launch.studio_waits import Limits, StudioWaits, facts
+from lightning_zenml.launch.switch import Switch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,7 @@ class Provisioner:
         self._say = say
         self._on_studio = on_studio
         self._wait = StudioWaits(limits, say)
+        self._started: set[str] = set()
 
     def fresh(self, prefix: str, machines: Sequence[str], *, cloud: str | None, interruptible: bool) -> Ready:
         """A new studio named `<prefix>-<8 hex>`; one that is stuck in its set-up is replaced once.
@@ -97,7 +99,7 @@ class Provisioner:
         cloud: str | None,
         interruptible: bool,
         lease: Callable[[Studio, Completed], None],
-        on_switch: Callable[[], None],
+        on_switch: Callable[[str, bool], None],
     ) -> Ready:
         """The studio of that name, created when there is none, started when stopped, switched when it must be.
 
@@ -107,7 +109,7 @@ class Provisioner:
             cloud: cloud account of a studio that must be created.
             interruptible: on a spot machine.
             lease: takes the lease, given the studio and its probe; called before its machine is switched.
-            on_switch: called when the lease is about to end with the machine that it was taken on.
+            on_switch: told how a switch goes, see `Switch`.
 
         Raises:
             MachineError: unknown machine, no capacity, or another machine than asked for.
@@ -125,13 +127,15 @@ class Provisioner:
             candidates = self._candidates(catalog, machines, state)
             if state.stopping:
                 state = self._wait.until_stopped(studio)
-        was_running = not state.stopped
+        was_running = not state.stopped and studio.id not in self._started
         self._on_studio(studio, fresh, was_running)
         for machine, following in _with_following(candidates):
             try:
                 if state.stopped:
                     self._say(f"Starting {studio.name} on {machine.name}")
-                    if not studio.start(machine, interruptible=interruptible):
+                    if studio.start(machine, interruptible=interruptible):
+                        self._started.add(studio.id)
+                    else:
                         # Another client was faster: nothing of it is ours before the lease is.
                         was_running = True
                         self._on_studio(studio, fresh, was_running)
@@ -141,8 +145,7 @@ class Provisioner:
                 lease(studio, probe)
                 comes_second = was_running or machine is not candidates[0]
                 if comes_second and state.in_use and not machine.is_reported_as(state.in_use.machine):
-                    on_switch()
-                    self._wait.until_switched(studio, machine, interruptible=interruptible)
+                    self._switch(studio, machine, interruptible=interruptible, on_switch=on_switch)
                     probe = self._set_up(studio)
                     lease(studio, probe)
                 return self._ready(studio, machine, probe, fresh=fresh, was_running=was_running, since=since)
@@ -202,6 +205,13 @@ class Provisioner:
                 "Open it on Lightning AI; if it is stuck there too, use another studio."
             )
         return probe
+
+    def _switch(
+        self, studio: Studio, machine: Machine, *, interruptible: bool, on_switch: Callable[[str, bool], None]
+    ) -> None:
+        limits = self._wait.limits
+        switch = Switch(studio, machine, say=self._say, on_change=on_switch)
+        switch.carry_out(interruptible=interruptible, limit=limits.switch, lost_limit=limits.lost_switch)
 
     def _ready(
         self,

@@ -46,6 +46,11 @@ class Remote:
         completed = self.studio.run(command, timeout=timeout)
         if completed.exit_code == bundle.NOT_ARRIVED:
             raise StudioError(f"What was uploaded does not show up on the studio '{self.studio.name}'.")
+        if completed.exit_code == bundle.NOT_UNPACKED:
+            raise StudioError(
+                f"What was uploaded can't be unpacked on the studio '{self.studio.name}'; its disk may be full. "
+                f"Make room there and run again. It says: {completed.output[-1000:].strip()}"
+            )
         answer = last_object(completed.output)
         if completed.exit_code != 0 or answer is None:
             raise StudioError(

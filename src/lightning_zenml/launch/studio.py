@@ -15,6 +15,7 @@ from lightning_sdk.lightning_cloud.openapi import (
     CloudSpaceServiceCreateCloudSpaceBody,
     CloudSpaceServiceCreateLightningRunBody,
     CloudSpaceServiceExecuteCommandInCloudSpaceBody,
+    CloudSpaceServiceKeepAliveCloudSpaceInstanceBody,
     CloudSpaceServiceStartCloudSpaceInstanceBody,
     CloudSpaceServiceUpdateCloudSpaceInstanceConfigBody,
     V1UserRequestedComputeConfig,
@@ -243,6 +244,13 @@ class Studio:
                 raise StudioLostError(self._lost(state)) from None
             raise StudioError(f"The studio '{self.name}' refuses a command: {error}") from None
         return completed
+
+    def keep_alive(self) -> None:
+        """Counts as activity: a studio sleeps after ten idle minutes."""
+        self._call(
+            self._lightning.client.cloud_space_service_keep_alive_cloud_space_instance,
+            body=CloudSpaceServiceKeepAliveCloudSpaceInstanceBody(),
+        )
 
     def upload(self, source: Path, target: str) -> None:
         """Uploads a file.

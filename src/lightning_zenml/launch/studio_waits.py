@@ -1,18 +1,16 @@
-"""Waits for a studio: stopped, running, switched, set up. Every wait has a bound.
+"""Waits for a studio: stopped, running, set up. Every wait has a bound.
 
 How the platform behaves meanwhile is in docs/assumptions.md: running is not ready, `python` answers "still setting
-things up" for a minute or two, and a switch may be refused and made all the same.
+things up" for a minute or two.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError, StudioLostError
-from lightning_zenml.launch.lightning import ApiError
 from lightning_zenml.launch.machines import Machine
 from lightning_zenml.launch.studio import Completed, State, Studio
 from lightning_zenml.launch.waiting import Waiting
@@ -35,12 +33,14 @@ class Limits:
         setup: for `python` to work on a running studio.
         switch: for another machine under a running studio.
         lost_switch: for a switch that the platform refused and may make all the same.
+        beat: between two signs of life of a launch that is made ready.
     """
 
     start: float = 1200
     setup: float = 420
     switch: float = 1200
     lost_switch: float = 90
+    beat: float = 60
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Limits:
@@ -107,54 +107,6 @@ class StudioWaits:
             pause = min(pause * 1.3, 5)
         waiting.end()
         return state
-
-    def until_switched(self, studio: Studio, machine: Machine, *, interruptible: bool) -> None:
-        """Switches a running studio to another machine.
-
-        Raises:
-            MachineError: it can't be had.
-            StudioLostError: the studio has lost the one it had.
-        """
-        self._say(f"Switching {studio.name} to {machine.name}")
-        refused = self._unless_refused(lambda: studio.request_switch(machine.compute_name, interruptible=interruptible))
-        limit = self.limits.lost_switch if refused else self.limits.switch
-        deadline, pause, confirmed = time.monotonic() + limit, 0.3, False
-        waiting = Waiting(f"the switch of {studio.name} to {machine.name}", self._say)
-        while True:
-            waiting.go_on()
-            state = studio.state()
-            if state.running and state.in_use and machine.is_reported_as(state.in_use.machine):
-                return waiting.end()
-            if state.requested and state.requested.restored and not confirmed:
-                refused = self._unless_refused(studio.confirm_switch)
-                confirmed = True
-                if refused:
-                    deadline = time.monotonic() + self.limits.lost_switch
-            if state.stopped:
-                raise StudioLostError(f"The studio '{studio.name}' lost its machine during the switch.")
-            if time.monotonic() > deadline:
-                self._take_back(studio, state)
-                reason = refused or "it took too long, there may be no capacity"
-                raise MachineError(f"Can't switch the studio '{studio.name}' to {machine.name}: {reason}")
-            time.sleep(pause)
-            pause = min(pause * 1.3, 5)
-
-    def _take_back(self, studio: Studio, state: State) -> None:
-        """Asks for the machine that the studio has: the other one may still come, and cost."""
-        if state.in_use and state.requested:
-            with contextlib.suppress(LaunchError):
-                studio.request_switch(state.in_use.machine, interruptible=state.in_use.interruptible)
-
-    @staticmethod
-    def _unless_refused(request: Callable[[], None]) -> ApiError | None:
-        """Sends a request for a switch; a 400 is kept for later: the platform was seen to switch all the same."""
-        try:
-            request()
-        except ApiError as error:
-            if error.status != 400:
-                raise
-            return error
-        return None
 
     def until_set_up(self, studio: Studio) -> Completed | None:
         """The probe of a studio whose Python works; None when it does not within the limit."""

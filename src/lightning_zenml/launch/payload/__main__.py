@@ -16,7 +16,7 @@ from lightning_zenml.launch.payload.folder import LaunchFolder, prune
 def main(argv: list[str]) -> int:
     """Carries out one verb; returns the exit code."""
     parser = argparse.ArgumentParser(prog="lightning_zenml.launch.payload")
-    parser.add_argument("verb", choices=("start", "read", "peek", "stop", "leave", "lease", "unlease"))
+    parser.add_argument("verb", choices=("start", "read", "peek", "stop", "leave", "lease", "renew", "unlease"))
     parser.add_argument("launch_id")
     parser.add_argument("--owner", default="")
     parser.add_argument("--log-offset", type=int, default=0)
@@ -38,6 +38,8 @@ def main(argv: list[str]) -> int:
         answer = {"left": True, "releases": folder.guardian_pid() is not None}
     elif arguments.verb == "lease":
         answer = lease.acquire(folder.root, launch_id=arguments.launch_id, owner=arguments.owner)
+    elif arguments.verb == "renew":
+        answer = {"renewed": lease.renew(folder.root, launch_id=arguments.launch_id)}
     else:
         released = lease.release(folder.root, launch_id=arguments.launch_id, closing=arguments.closing)
         answer = {"released": released}

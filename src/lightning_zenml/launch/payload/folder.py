@@ -144,6 +144,7 @@ class LaunchFolder:
     def discard_secrets(self) -> None:
         """Removes what no supervisor is going to read and remove."""
         self.bundle.unlink(missing_ok=True)
+        shutil.rmtree(self.bundle.with_name(f"{self.bundle.name}.parts"), ignore_errors=True)
         self.instructions.unlink(missing_ok=True)
 
     def write_status(self, status: dict[str, Any]) -> None:

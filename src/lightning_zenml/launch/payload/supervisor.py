@@ -124,6 +124,9 @@ class Supervisor:
                 insist(self._platform.stop)
 
     def _supervise(self, log: Any) -> None:
+        if self._do["leased"] and not lease.renew(self._folder.root, launch_id=self._folder.path.name):
+            message = "Another launch has taken the studio, as this one was not heard of for too long. Run it again."
+            return self.finish(failure={"phase": "installing", "message": message}, report=True)
         self._record("installing")
         self._folder.code.mkdir()
         with tarfile.open(self._folder.archive(self._do["archive"])) as archive:
