@@ -588,7 +588,7 @@ def test_a_start_that_never_returns_is_an_error_and_everything_is_deleted(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
 ) -> None:
     cloud.knobs.start_never_returns = True
-    with pytest.raises(StudioError, match="no capacity"):
+    with pytest.raises(MachineError, match="no capacity"):
         Launcher(lightning, limits=replace(LIMITS, start=1)).launch(spec)
 
 

@@ -21,11 +21,15 @@ os.environ.setdefault("LIGHTNING_DISABLE_VERSION_CHECK", "1")
 
 import tenacity
 import urllib3
+from lightning_sdk.lightning_cloud import env as sdk_env
 from lightning_sdk.lightning_cloud.openapi.rest import ApiException
 from lightning_sdk.lightning_cloud.rest_client import LightningClient
 
 from lightning_zenml import calls
 from lightning_zenml.launch.errors import CredentialsError, LaunchError, TeamspaceError
+
+# Any program's variable `DEBUG` would make the SDK print every request of this process, keys and bodies included.
+sdk_env.DEBUG = False
 
 DEFAULT_URL = "https://lightning.ai"
 _KEYS_HINT = (
@@ -180,29 +184,25 @@ class Lightning:
             raise UnreachableError(self.url, error) from None
 
     def _find_teamspace(self) -> None:
-        memberships = {
-            membership.project_id: membership
-            for membership in self.call(
-                self.client.projects_service_list_memberships, filter_by_user_id=True
-            ).memberships
-        }
+        memberships = self.call(self.client.projects_service_list_memberships, filter_by_user_id=True).memberships
         owner, _, name = (self.credentials.teamspace or "").rpartition("/")
         owner_id = self._owner_id(owner)
-        matching = [
-            membership
-            for membership in memberships.values()
+        # A teamspace may be listed twice: as its organization's, and as its user's.
+        matching = {
+            membership.project_id: membership
+            for membership in memberships
             if (not name or name in (membership.name, membership.display_name))
             and (not owner_id or membership.owner_id == owner_id)
-        ]
+        }
         if len(matching) != 1:
-            known = ", ".join(sorted(str(membership.name) for membership in memberships.values())) or "none"
+            known = ", ".join(sorted({str(membership.name) for membership in memberships})) or "none"
             wanted = f"teamspace '{self.credentials.teamspace}'" if name else "teamspace"
             reason = "several match" if matching else "none matches"
             raise TeamspaceError(
                 f"Can't tell the {wanted}: {reason}. This account's teamspaces: {known}. "
                 "Set LIGHTNING_TEAMSPACE, and LIGHTNING_ORG or LIGHTNING_USERNAME for its owner."
             )
-        project = self.call(self.client.projects_service_get_project, matching[0].project_id)
+        project = self.call(self.client.projects_service_get_project, next(iter(matching)))
         self.teamspace_id, self.teamspace = project.id, project.name
         self.default_cluster = project.project_settings.preferred_cluster or None
         if project.owner_type == "organization":

@@ -188,7 +188,7 @@ class Studio:
         except (UnreachableError, ApiError) as error:
             # A lost answer, or another client was faster: what counts is whether a machine is on its way.
             if not self.state().stopped:
-                return isinstance(error, UnreachableError)
+                return isinstance(error, UnreachableError) or error.status >= 500 or error.status in (408, 429)
             self._call(start, body=body, idempotent=False)
         return True
 
@@ -238,7 +238,8 @@ class Studio:
                     raise StudioError(f"A command on the studio '{self.name}' did not end within {timeout:.0f} s.")
                 time.sleep(pause)
                 pause = min(pause * 1.5, 2)
-        except ApiError as error:
+        except (ApiError, StudioLostError) as error:
+            # A 404 may be about the session alone; a studio that is gone has no state either.
             state = self.state()
             if not state.running:
                 raise StudioLostError(self._lost(state)) from None
@@ -310,12 +311,20 @@ class Studio:
 
     def _poll(self, session: str) -> Completed | None:
         """Reads a session's stream (NDJSON); None while the command runs."""
-        response: Any = self._call(
-            self._lightning.client.cloud_space_service_get_long_running_command_in_cloud_space_stream,
-            session=session,
-            _preload_content=False,
-        )
-        lines = [json.loads(line) for line in response.data.decode(errors="replace").splitlines() if line.strip()]
+        stream = self._lightning.client.cloud_space_service_get_long_running_command_in_cloud_space_stream
+
+        def read(**wanted: Any) -> bytes:
+            # Within the call: a connection may be lost in the middle of the body, too.
+            data: bytes = stream(_preload_content=False, **wanted).data
+            return data
+
+        text = self._call(read, session=session).decode(errors="replace")
+        try:
+            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+        except ValueError:
+            raise StudioError(
+                f"Lightning's answer about a command on the studio '{self.name}' makes no sense."
+            ) from None
         results = [line["result"] for line in lines if "result" in line]
         if len(results) < len(lines):
             raise StudioError(f"The studio '{self.name}' lost a command: {lines[-1].get('error', lines[-1])}")

@@ -34,6 +34,8 @@ class Knobs:
         latency: before each call is carried out.
         lose_answers: (method, regular expression of the path): the next matching call is carried out and its connection
             dropped instead of answered; used up, one call per entry.
+        spoil_answers: (method, regular expression of the path, how): the next matching call is carried out, and its
+            answer is a `502` or breaks off in the middle (`cut`); used up, one call per entry.
         fail: (method, regular expression of the path, HTTP status, times): so many matching calls are refused.
         page_size: studios per page of a listing.
         first_snapshot_seconds: what a job waits for the first snapshot of its studio and run id; some minutes on the
@@ -70,6 +72,7 @@ class Knobs:
     environment_on_path: bool = False
     latency: float = 0
     lose_answers: list[tuple[str, str]] = field(default_factory=list)
+    spoil_answers: list[tuple[str, str, str]] = field(default_factory=list)
     fail: list[tuple[str, str, int, int]] = field(default_factory=list)
     page_size: int = 50
     first_snapshot_seconds: float = 0

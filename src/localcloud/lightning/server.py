@@ -193,6 +193,15 @@ class Server:
             await http.is_disconnected()
             await asyncio.sleep(0)
             return
+        spoilt = self._take_spoilt_answer(request)
+        if spoilt == "cut":
+            await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+            await send({"type": "http.response.body", "body": bytes(response.body)[:1], "more_body": True})
+            scope["localcloud.transport"].abort()
+            return
+        if spoilt:
+            response = self._error(request, ApiError(14, "bad gateway"))
+            response.status_code = int(spoilt)
         request.status = response.status_code
         await response(scope, receive, send)
 
@@ -279,6 +288,14 @@ class Server:
                     del self._knobs.lose_answers[index]
                     return True
         return False
+
+    def _take_spoilt_answer(self, request: Request) -> str:
+        with self._lock:
+            for index, (method, path, how) in enumerate(self._knobs.spoil_answers):
+                if method == request.method and re.search(path, request.path):
+                    del self._knobs.spoil_answers[index]
+                    return how
+        return ""
 
 
 class _Protocol(H11Protocol):
