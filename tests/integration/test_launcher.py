@@ -653,6 +653,28 @@ def test_passing_errors_are_waited_out(cloud: LightningCloud, lightning: Lightni
     started.release()
 
 
+def test_a_studio_that_refuses_its_first_command_is_waited_for(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.fail = [("POST", r"/execute$", 400, 1)]
+    started = launch(lightning, spec)
+    started.stop(grace=1)
+
+
+def test_packages_that_are_never_found_out_are_not_waited_for_without_end(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    never = threading.Event()
+
+    def find_out() -> tuple[str, ...]:
+        never.wait()
+        return ()
+
+    with pytest.raises(LaunchError, match="not found out within 0 s"):
+        Launcher(lightning, limits=replace(LIMITS, packages=0)).launch(replace(spec, late_packages=find_out))
+    never.set()
+
+
 def test_an_outage_is_waited_out_while_the_run_goes_on(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
 ) -> None:
