@@ -187,6 +187,26 @@ def test_a_running_studio_is_left_running_on_its_machine(
     stop_by_hand(lightning, again.hold)
 
 
+@pytest.mark.parametrize("moment", ["before", "meanwhile"])
+def test_a_studio_that_somebody_else_starts_keeps_its_machine_where_none_is_asked_for(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, moment: str
+) -> None:
+    studio = Studio.create(lightning, f"theirs-{moment}", cluster=None)
+    cloud.knobs.start_seconds = 1
+
+    def start(text: str) -> None:
+        if "Starting theirs" in text:
+            studio.start(Catalog(lightning, None).machine("T4"))
+
+    if moment == "before":
+        start("Starting theirs")
+    started = launch(lightning, replace(spec, studio_name=studio.name), notify=start)
+    assert started.machine == "T4"
+    assert cloud.studio(studio.name).machine == "T4"
+    started.stop(grace=1)
+    studio.stop()
+
+
 @pytest.mark.parametrize("raises", [False, True], ids=["asked", "refused-and-made-all-the-same"])
 def test_a_running_studio_is_switched_to_the_machine_asked_for(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, raises: bool
