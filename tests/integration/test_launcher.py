@@ -187,6 +187,26 @@ def test_a_running_studio_is_left_running_on_its_machine(
     stop_by_hand(lightning, again.hold)
 
 
+@pytest.mark.parametrize("moment", ["before", "meanwhile"])
+def test_a_studio_that_somebody_else_starts_keeps_its_machine_where_none_is_asked_for(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, moment: str
+) -> None:
+    studio = Studio.create(lightning, f"theirs-{moment}", cluster=None)
+    cloud.knobs.start_seconds = 1
+
+    def start(text: str) -> None:
+        if "Starting theirs" in text:
+            studio.start(Catalog(lightning, None).machine("T4"))
+
+    if moment == "before":
+        start("Starting theirs")
+    started = launch(lightning, replace(spec, studio_name=studio.name), notify=start)
+    assert started.machine == "T4"
+    assert cloud.studio(studio.name).machine == "T4"
+    started.stop(grace=1)
+    studio.stop()
+
+
 @pytest.mark.parametrize("raises", [False, True], ids=["asked", "refused-and-made-all-the-same"])
 def test_a_running_studio_is_switched_to_the_machine_asked_for(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, raises: bool
@@ -651,6 +671,28 @@ def test_passing_errors_are_waited_out(cloud: LightningCloud, lightning: Lightni
     started = launch(lightning, spec)
     assert follow(started)[0].succeeded
     started.release()
+
+
+def test_a_studio_that_refuses_its_first_command_is_waited_for(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.fail = [("POST", r"/execute$", 400, 1)]
+    started = launch(lightning, spec)
+    started.stop(grace=1)
+
+
+def test_packages_that_are_never_found_out_are_not_waited_for_without_end(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    never = threading.Event()
+
+    def find_out() -> tuple[str, ...]:
+        never.wait()
+        return ()
+
+    with pytest.raises(LaunchError, match="not found out within 0 s"):
+        Launcher(lightning, limits=replace(LIMITS, packages=0)).launch(replace(spec, late_packages=find_out))
+    never.set()
 
 
 def test_an_outage_is_waited_out_while_the_run_goes_on(

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -274,12 +274,11 @@ class _Attempt:
     def _instructions(self, ready: Ready, spec: LaunchSpec) -> dict[str, object]:
         """What the payload reads; see `lightning_zenml.launch.payload.supervisor`."""
         lightning, studio = self._lightning, ready.studio
-        late_packages = self._late_packages.result() if self._late_packages else ()
         return {
             "owner": spec.owner,
             "archive": spec.archive.sha256,
             "wheel": self._wheel_target,
-            "packages": [*spec.packages, *late_packages],
+            "packages": [*spec.packages, *self._found_packages()],
             "requirements": spec.requirements,
             "commands": spec.commands,
             "command": spec.command,
@@ -306,6 +305,17 @@ class _Attempt:
                 "authorization": lightning.credentials.authorization,
             },
         }
+
+    def _found_packages(self) -> Sequence[str]:
+        future, patience = self._late_packages, self._limits.packages
+        if future is None:
+            return ()
+        if not wait([future], patience).done:
+            raise LaunchError(
+                f"What the run's stack needs to be installed was not found out within {patience:.0f} s. "
+                "Look whether the ZenML server answers, and run again."
+            )
+        return future.result()
 
     def _remote(self, studio: Studio, python: str) -> Remote:
         return Remote(studio, python, self._wheel_target, self._held.launch_id)

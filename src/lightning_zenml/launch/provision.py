@@ -105,7 +105,7 @@ class Provisioner:
 
         Args:
             name: of the studio.
-            machines: names in order of preference, see `fresh`; empty: what a running studio has, else a CPU.
+            machines: names in order of preference, see `fresh`; empty: what the studio has or is getting, else a CPU.
             cloud: cloud account of a studio that must be created.
             interruptible: on a spot machine.
             lease: takes the lease, given the studio and its probe; called before its machine is switched.
@@ -129,7 +129,8 @@ class Provisioner:
                 state = self._wait.until_stopped(studio)
         was_running = not state.stopped and studio.id not in self._started
         self._on_studio(studio, fresh, was_running)
-        for machine, following in _with_following(candidates):
+        for candidate, following in _with_following(candidates):
+            machine = candidate
             try:
                 if state.stopped:
                     self._say(f"Starting {studio.name} on {machine.name}")
@@ -140,10 +141,12 @@ class Provisioner:
                         was_running = True
                         self._on_studio(studio, fresh, was_running)
                 state = self._wait.until_running(studio, machine, before=state)
+                if was_running and not machines:
+                    machine = self._candidates(catalog, machines, state)[0]
                 since = time.time()
                 probe = self._set_up(studio)
                 lease(studio, probe)
-                comes_second = was_running or machine is not candidates[0]
+                comes_second = was_running or candidate is not candidates[0]
                 if comes_second and state.in_use and not machine.is_reported_as(state.in_use.machine):
                     self._switch(studio, machine, interruptible=interruptible, on_switch=on_switch)
                     probe = self._set_up(studio)
@@ -188,13 +191,15 @@ class Provisioner:
         return cloud or self._lightning.default_cluster
 
     def _candidates(self, catalog: Catalog, machines: Sequence[str], state: State) -> list[Machine]:
-        """What to run on: as asked; when nothing is asked, what a running studio has."""
-        if machines or not (state.running and state.in_use):
+        """What to run on: as asked; when nothing is asked, what the studio has or is getting."""
+        instances = (state.in_use, state.requested) if state.running else state.instances
+        has = next((one for one in instances if one and not one.ended and one.phase != "STOPPING"), None)
+        if machines or has is None:
             return catalog.candidates(machines)
         try:
-            return [catalog.machine(state.in_use.machine)]
+            return [catalog.machine(has.machine)]
         except MachineError:
-            name = state.in_use.machine
+            name = has.machine
             return [Machine(name=name, compute_name=name, aliases=frozenset({name.lower()}), gpus=0)]
 
     def _set_up(self, studio: Studio) -> Completed:

@@ -20,6 +20,8 @@ _PROBE = """python -c 'import sys; print("python " + sys.executable)' \
 && (nvidia-smi -L 2>/dev/null | grep -c '^GPU' | sed 's/^/gpus /'; cd .lightning_zenml 2>/dev/null \
 && for file in archives/* wheels/*/*; do test -f "$file" && printf 'file %s\\n' "$file"; done; true)"""
 """One command tells all that must be known of a ready studio."""
+_PROBE_PATIENCE = 30.0
+"""Seconds for one probe."""
 _STOP_PATIENCE = 300.0
 """Seconds for a machine to stop."""
 
@@ -33,6 +35,7 @@ class Limits:
         setup: for `python` to work on a running studio.
         switch: for another machine under a running studio.
         lost_switch: for a switch that the platform refused and may make all the same.
+        packages: for `late_packages` of a launch, once its studio is ready.
         beat: between two signs of life of a launch that is made ready.
     """
 
@@ -40,6 +43,7 @@ class Limits:
     setup: float = 420
     switch: float = 1200
     lost_switch: float = 90
+    packages: float = 300
     beat: float = 60
 
     @classmethod
@@ -114,14 +118,24 @@ class StudioWaits:
         waiting = Waiting(f"the set-up of {studio.name}", self._say)
         while True:
             waiting.go_on()
-            probe = studio.run(_PROBE)
-            if probe.exit_code == 0 and _SETTING_UP not in probe.output:
+            probe = self._probe(studio)
+            if probe is not None and probe.exit_code == 0 and _SETTING_UP not in probe.output:
                 waiting.end()
                 return probe
             if time.monotonic() > deadline:
                 return None
             time.sleep(pause)
             pause = min(pause * 1.3, 5)
+
+    @staticmethod
+    def _probe(studio: Studio) -> Completed | None:
+        """None where the studio refuses the command, as it may just after its machine is up, or does not end it."""
+        try:
+            return studio.run(_PROBE, timeout=_PROBE_PATIENCE)
+        except StudioLostError:
+            raise
+        except StudioError:
+            return None
 
 
 def facts(probe: Completed, kind: str) -> list[str]:
