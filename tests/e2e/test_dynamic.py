@@ -17,6 +17,7 @@ DYNAMIC = """
 import contextlib, os, socket, sys, time
 from zenml import CommandStep, get_step_context, log_metadata, pipeline, step
 from zenml.client import Client
+from zenml.config.retry_config import StepRetryConfig
 from zenml.enums import StepRuntime
 from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
 
@@ -106,6 +107,15 @@ def parent():
     child()
 
 
+@step(settings=on(machine_type="T4"), retry=StepRetryConfig(max_retries=2))
+def refused() -> None: ...
+
+
+@pipeline(dynamic=True, enable_cache=False, settings=on(machine_type="CPU"))
+def refusal():
+    refused.submit()
+
+
 @step
 def go_on() -> None:
     log_metadata({"again": True}, run_id_name_or_prefix=get_step_context().pipeline_run.id)
@@ -139,6 +149,18 @@ def test_a_dynamic_pipeline_that_fails(cloud: LightningCloud, laptop: Laptop) ->
     assert "[tell] COMMANDED at CPU" in log
     assert "the loss is NaN" in log
     wait_for(lambda: not cloud.running())
+
+
+def test_a_job_that_is_refused_counts_as_a_try_in_a_dynamic_pipeline_too(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop
+) -> None:
+    cloud.knobs.fail.append(("POST", "/jobs$", 403, 1))
+    run(laptop, "refusal")
+    run_id = laptop.last_run()["id"]
+    steps = stack.zenml.request("GET", f"steps?pipeline_run_id={run_id}&size=100&hydrate=true")["items"]
+    assert sorted(step["body"]["status"] for step in steps) == ["completed", "retried"]
+    (reason,) = [step["metadata"]["exception_info"]["message"] for step in steps if step["body"]["status"] == "retried"]
+    assert "Can't start the job" in reason
 
 
 def test_a_dynamic_pipeline_is_stopped_through_zenml(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
