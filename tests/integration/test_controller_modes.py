@@ -409,6 +409,8 @@ def test_only_a_step_on_one_machine_is_tried_again_there(studio: Studio, machine
         *(*program, "--snapshot-id", snapshot, "--run-id", run),
         **variables,
         FAILS="3",
+        # As the script of the job gives it.
+        RANK="0",
         LIGHTNING_ZENML_ORCHESTRATOR_RUN_ID="launch-1-run",
         ZENML_CUSTOM_SOURCE_ROOT=str(studio.code),
     )
