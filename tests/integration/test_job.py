@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from zenml.config import ResourceSettings
 from zenml.config.step_configurations import Step
 
 from lightning_api import QUICK, eventually, lent
+from lightning_zenml.launch import job_request
 from lightning_zenml.launch.errors import LaunchError, MachineError
 from lightning_zenml.launch.job import TIMED_OUT, Job, JobError, JobLostError, JobPhase, JobState
 from lightning_zenml.launch.lightning import Lightning
@@ -141,6 +146,7 @@ def test_a_refusal_is_told_at_once(
 def test_a_job_is_found_again_by_its_token(
     cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine, num_machines: int
 ) -> None:
+    cloud.knobs.page_size = 1
     arguments: dict[str, Any] = {"name": "job", "command": "true", "machine": machine, "num_machines": num_machines}
     jobs = [Job.run(lightning, studio, token=token, **arguments) for token in ("aaaa", "bbbb")]
     found = Job.find(lightning, studio, "bbbb", num_machines=num_machines)
@@ -148,6 +154,31 @@ def test_a_job_is_found_again_by_its_token(
     assert (found.id, found.name) == (jobs[1].id, jobs[1].name)
     assert Job.find(lightning, studio, "cccc", num_machines=num_machines) is None
     assert [end(job).exit_code for job in jobs] == [0, 0]
+
+
+def test_what_runs_in_a_job_has_time_for_an_orderly_end_when_its_shell_is_told_to_end(tmp_path: Path) -> None:
+    inner = "trap 'sleep 1; echo saved > saved; exit 5' TERM; touch up; while true; do sleep 0.1; done"
+    request = job_request.build(
+        name="job",
+        command=f"(bash -c {shlex.quote(inner)})",
+        token="token",
+        studio_id="studio",
+        cluster="cluster",
+        compute_name="cpu-4",
+        environment={},
+        interruptible=False,
+        num_machines=1,
+        max_runtime=60,
+        max_run_attempts=None,
+        snapshot="",
+    )
+    # As the platform runs it.
+    job = subprocess.Popen(["bash", "-c", f"set -e\n{request.spec.command}"], env={**os.environ, "HOME": str(tmp_path)})
+    eventually((tmp_path / "up").exists)
+    job.terminate()
+    assert job.wait(30) != 0
+    assert (tmp_path / "saved").exists()
+    assert int((tmp_path / job_request.result_file("token")).read_text()) == job.returncode
 
 
 def test_max_runtime_is_kept(cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine) -> None:

@@ -121,12 +121,15 @@ def test_where_lightning_refuses_the_client_the_payload_ends_the_jobs_before_its
     started = launch(lightning, replace(spec, command="touch ../jobs.jsonl"))
     studio = Studio(lightning, id=started.hold.studio_id, name=started.studio_name, cluster=started.hold.cluster)
     machine = Catalog(lightning, None).machine("CPU")
-    Job.run(lightning, studio, name="left", command="sleep 300", machine=machine, token=f"{started.id}-left")
-    cloud.knobs.fail.append(("DELETE", "/jobs/", 503, 8))
+    for name in ("left", "too"):
+        Job.run(lightning, studio, name=name, command="sleep 300", machine=machine, token=f"{started.id}-{name}")
+    cloud.knobs.page_size = 1
+    # Six tries of the client for each of them, and two of the payload.
+    cloud.knobs.fail.append(("DELETE", "/jobs/", 503, 14))
     with pytest.raises(LaunchError, match="503"):
         started.release()
     eventually(lambda: cloud.studio(started.studio_name).deleted)
-    assert cloud.job("left").deleted is not None
+    assert [cloud.job(name).deleted is None for name in ("left", "too")] == [False, False]
 
 
 def test_the_archive_is_uploaded_once(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:

@@ -31,7 +31,10 @@ def test_an_outage_is_sat_out() -> None:
     assert answers == []
 
 
-@pytest.mark.parametrize(("error", "calls"), [(http_error(404), 1), (http_error(503), 3)])
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [(http_error(403), 1), (http_error(404), 1), (http_error(503), 3), (http_error(409), 3), (http_error(400), 3)],
+)
 def test_a_refusal_is_final_and_patience_ends(error: OSError, calls: int) -> None:
     made: list[None] = []
 

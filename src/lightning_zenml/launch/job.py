@@ -33,8 +33,7 @@ from lightning_zenml.launch.lightning import ApiError, Lightning, UnreachableErr
 from lightning_zenml.launch.machines import Machine
 from lightning_zenml.launch.studio import Studio
 
-TIMED_OUT = 124
-"""Exit code of a command that `max_runtime` ended, as of coreutils' `timeout`."""
+TIMED_OUT = job_request.TIMED_OUT
 
 _MULTI_PREFIX = "MultiMachineJob_STATE_"
 

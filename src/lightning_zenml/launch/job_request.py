@@ -20,6 +20,9 @@ from lightning_zenml.launch.lightning import ApiError, Lightning, UnreachableErr
 
 _RESULTS = ".lightning_zenml/jobs"
 _KILL_AFTER = 30
+"""Seconds that a command has when it is told to end."""
+TIMED_OUT = 124
+"""Exit code of a command that `max_runtime` ended, as of coreutils' `timeout`."""
 _SENDS = 3
 _LOOKS = 5
 _LOOK_PAUSE = 0.5
@@ -111,9 +114,22 @@ def find(lightning: Lightning, token: str, num_machines: int) -> list[Any]:
     if num_machines > 1:
         jobs = lightning.call(client.jobs_service_list_multi_machine_jobs, project_id=project).multi_machine_jobs
     else:
-        jobs = lightning.call(client.jobs_service_list_jobs, project_id=project, standalone=True).jobs
+        jobs = _all_jobs(lightning)
     ours = [job for job in jobs or [] if result_file(token) in (job.spec.command or "")]
     return sorted(ours, key=lambda job: job.created_at)
+
+
+def _all_jobs(lightning: Lightning) -> list[Any]:
+    """The jobs on one machine, of all pages; the listing of those on several has none."""
+    jobs: list[Any] = []
+    token: str | None = None
+    while token is None or token:
+        page: dict[str, Any] = {"page_token": token} if token else {}
+        call, project = lightning.client.jobs_service_list_jobs, lightning.teamspace_id
+        answer = lightning.call(call, project_id=project, standalone=True, **page)
+        jobs += answer.jobs or []
+        token = answer.next_page_token or ""
+    return jobs
 
 
 def delete_operation(lightning: Lightning, num_machines: int) -> Callable[..., Any]:
@@ -136,12 +152,23 @@ def _look(lightning: Lightning, token: str, num_machines: int) -> list[Any]:
 
 
 def _wrap(command: str, token: str, max_runtime: int | None) -> str:
-    """The bash script of the job: runs the command and leaves its exit code in the result file."""
-    limit = f"timeout --kill-after={_KILL_AFTER} {max_runtime} " if max_runtime else ""
+    """The bash script of the job: runs the command and leaves its exit code in the result file.
+
+    A shell is gone at once when it is asked to end. This one passes that on, and sees what it runs to its end.
+    """
     result = result_file(token)
+    # It passes a signal on to all that it runs, with or without a limit.
+    limited = f"timeout --kill-after={_KILL_AFTER} {max_runtime or 0} bash -c {shlex.quote(command)}"
     return (
         # A job that is started again may find the file of the attempt before.
         f'cd "$HOME" && mkdir -p {_RESULTS} && rm -f {result}\n'
-        f"code=0\n{limit}bash -c {shlex.quote(command)} || code=$?\n"
+        # What is started without job control ignores SIGINT, and so does all that it starts.
+        f"set -m\n{limited} &\ncommand=$! told=1 ends=0\nset +m\n"
+        "trap 'told=1 ends=1; kill -TERM $command || true' TERM\n"
+        # A signal ends the waiting, not the command.
+        "while test $told = 1; do told=0 code=0; wait $command || code=$?; done\n"
+        # Of what was told to end, the shell in between is gone at once.
+        f"if test $ends = 1 || test $code = {TIMED_OUT}; then\n"
+        f"for _ in $(seq {10 * _KILL_AFTER}); do kill -0 -- -$command 2>/dev/null || break; sleep 0.1; done; fi\n"
         f"echo $code > {result}\nexit $code\n"
     )

@@ -110,7 +110,10 @@ class JobRoutes:
             if (job.id == multi_id if multi_id else not (standalone and job.multi))
             and call.query.get("cloudspaceId") in (None, "", job.studio.id)
         ]
-        return {"jobs": [self._view(job, node) for job, node in found]}
+        start = int(call.query.get("pageToken") or 0)
+        end = start + int(call.query.get("limit") or self._knobs.page_size)
+        jobs = [self._view(job, node) for job, node in found[start:end]]
+        return {"jobs": jobs, "nextPageToken": str(end) if end < len(found) else ""}
 
     def _list_multi(self, call: Call) -> Any:
         found = [job for job in self._jobs.present(self._project(call)) if job.multi]

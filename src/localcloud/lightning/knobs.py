@@ -37,7 +37,7 @@ class Knobs:
         spoil_answers: (method, regular expression of the path, how): the next matching call is carried out, and its
             answer is a `502` or breaks off in the middle (`cut`); used up, one call per entry.
         fail: (method, regular expression of the path, HTTP status, times): so many matching calls are refused.
-        page_size: studios per page of a listing.
+        page_size: studios or jobs per page of a listing.
         first_snapshot_seconds: what a job waits for the first snapshot of its studio and run id; some minutes on the
             platform. Jobs with the same run id share it.
         collect_seconds: from the end of a job's command (`complete`, `fail`) to its end (`completed`, `failed`).

@@ -17,6 +17,8 @@ from typing import Any
 _TRIES = 5
 _LAST_BEAT = 5.0
 """Seconds for a beat that is under way when they end: a lease must not be renewed after it was given back."""
+_PASSING = frozenset({400, 408, 409, 425, 429})
+"""Statuses that say later rather than no: Lightning answers 400 to what can't be done while a machine comes or goes."""
 _ENDED = frozenset({"completed", "failed", "stopped", "deleted"})
 
 
@@ -57,7 +59,7 @@ class Platform:
             ("multi-machine-jobs", "", "multiMachineJobs"),
         ):
             try:
-                found = json.loads(self._send("GET", f"{project}/{kind}{query}")).get(field) or ()
+                found = self._all(f"{project}/{kind}{query}", field)
             except Exception as error:
                 failed.append(error)
                 continue
@@ -71,6 +73,17 @@ class Platform:
                     failed.append(error)
         if failed:
             raise min(failed, key=_is_refused)
+
+    def _all(self, url: str, field: str) -> list[dict[str, Any]]:
+        """What a listing has on all its pages."""
+        found: list[dict[str, Any]] = []
+        token = None
+        while token is None or token:
+            # Only the listing of jobs has pages, and a query already.
+            page = json.loads(self._send("GET", f"{url}&pageToken={token}" if token else url))
+            found += page.get(field) or ()
+            token = page.get("nextPageToken") or ""
+        return found
 
     def _end(self, method: str, url: str) -> None:
         try:
@@ -140,7 +153,7 @@ def insist(call: Callable[[], None], *, pause: float = 60, times: int = 30) -> N
 
 
 def _is_refused(error: Exception) -> bool:
-    return isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429
+    return isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code not in _PASSING
 
 
 class Heartbeat:

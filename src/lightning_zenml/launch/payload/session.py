@@ -130,7 +130,9 @@ class Session:
                     self.environment = _variables(line.removeprefix(_EXPORTED))
                     continue
                 self._at = None if line.strip() == "run" else int(line)
-                self._on_command(self._at)
+                # A full disk takes no record; without a reader of its progress the session would end.
+                with contextlib.suppress(OSError):
+                    self._on_command(self._at)
 
 
 def kill(session_id: int) -> None:
