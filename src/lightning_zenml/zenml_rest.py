@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from lightning_zenml import calls
@@ -134,7 +135,8 @@ class ZenMLRest:
             answer: requests.Response = self._request(
                 method, f"{self._url}/api/v1/{path}", headers=headers, timeout=self._timeout, **arguments
             )
-        except requests.RequestException as error:
+        # An address without meaning comes as an error of urllib3's.
+        except (requests.RequestException, HTTPError) as error:
             raise ZenMLServerError(
                 f"The ZenML server {self._url} can't be reached ({type(error).__name__}). Check ZENML_STORE_URL, "
                 "and that the server can be reached from here."

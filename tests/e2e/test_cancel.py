@@ -22,6 +22,14 @@ MOMENTS = {
 }
 
 
+SLOW = {
+    "run.py": "import pathlib, time\nfrom zenml import pipeline, step\n"
+    "@step\ndef wait() -> None:\n    print('waiting now', flush=True)\n"
+    "    try:\n        time.sleep(120)\n    finally:\n        pathlib.Path('~/saved').expanduser().touch()\n"
+    "@pipeline(enable_cache=False)\ndef slow():\n    wait()\nslow()\n"
+}
+
+
 def step_of(actions: Actions, **inputs: str) -> Step:
     """A step without requirements of its own, which prints where it stands."""
     return actions.step(
@@ -116,17 +124,26 @@ def assert_the_way_back_is_told(finished: Finished) -> None:
     assert f"`attach: {finished.outputs['launch-id']}`" in notice
 
 
+def test_a_run_that_is_stopped_in_zenml_is_told_as_stopped(
+    actions: Actions, cloud: LightningCloud, studio: str
+) -> None:
+    def stop(line: str) -> None:
+        if "waiting now" in line:
+            (run,) = actions.stack.zenml.request("GET", "runs?sort_by=desc:created&size=1")["items"]
+            actions.stack.zenml.request("PUT", f"runs/{run['id']}", {"status": "stopping"})
+
+    finished = actions.step(SLOW, studio_name=studio).run(interrupt=stop)
+    assert (finished.exit_code, finished.outputs["status"]) == (1, "stopped"), finished.log
+    assert ("error", "The run was stopped.") in finished.annotations
+    assert "was stopped" in actions.comment()
+    wait_for(lambda: not cloud.running())
+
+
 def test_a_cancelled_run_is_stopped_in_zenml_too_and_its_step_has_an_orderly_end(
     actions: Actions, cloud: LightningCloud, studio: str
 ) -> None:
     saved = cloud.studio(studio).home / "saved"
-    slow = {
-        "run.py": "import pathlib, time\nfrom zenml import pipeline, step\n"
-        "@step\ndef wait() -> None:\n    print('waiting now', flush=True)\n"
-        "    try:\n        time.sleep(120)\n    finally:\n        pathlib.Path('~/saved').expanduser().touch()\n"
-        "@pipeline(enable_cache=False)\ndef slow():\n    wait()\nslow()\n"
-    }
-    step = actions.step(slow, studio_name=studio)
+    step = actions.step(SLOW, studio_name=studio)
     finished = step.run(interrupt=lambda line: signal.SIGKILL if "waiting now" in line else None)
     assert (finished.exit_code, finished.post_exit_code) == (-signal.SIGKILL, 0), finished.log
     run = actions.stack.zenml.request("GET", f"runs/{finished.outputs['run-id']}")

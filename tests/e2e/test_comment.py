@@ -287,7 +287,32 @@ def test_a_launch_whose_studio_was_lost_in_the_middle_has_failed(actions: Action
     step = actions.step(SLOW, **{"async": "true"}, studio_name="lost", keep_studio="delete")
     left = step.run()
     assert left.outputs["status"] == "running", left.log
+    told = actions.comment()
+    refused = attaching(step, left, "refused")
+    refused.inputs = {**refused.inputs, "lightning-api-key": "wrong"}
+    assert refused.run().exit_code == 1
+    assert actions.comment() == told, "a launch that can't be attached to goes on"
+
     cloud.knobs.vanish = {"lost"}
     attached = attaching(step, left, "late").run()
     assert (attached.exit_code, attached.outputs["status"]) == (1, "failed"), attached.log
     assert "in the middle of its run" in actions.comment()
+
+
+WAITING = {
+    "run.py": "from zenml import pipeline, wait\n"
+    "@pipeline(dynamic=True, enable_cache=False)\ndef approved():\n    wait(schema=bool, timeout=0)\napproved()\n"
+}
+
+
+@pytest.mark.slow
+def test_a_run_that_waits_for_somebody_is_paused_and_no_failure(actions: Actions, github: GitHub) -> None:
+    step = actions.step(WAITING, studio_name="warm")
+    finished = step.run()
+    assert (finished.exit_code, finished.outputs["status"]) == (1, "paused"), finished.log
+    assert "is paused" in actions.comment()
+    assert "zenml pipeline runs resume approved-" in finished.log
+    assert [status.state for status in github.statuses(REPOSITORY, step.sha)][-1] == "pending"
+
+    attached = attaching(step, finished, "late").run()
+    assert (attached.exit_code, attached.outputs["status"]) == (1, "paused"), attached.log

@@ -103,11 +103,23 @@ def test_what_main_could_not_release_post_does_and_the_comment_keeps_its_reason(
     assert "cancelled" not in actions.comment()
 
 
+def test_a_run_that_completed_is_no_failure_because_its_studio_cannot_be_released_at_once(
+    cloud: LightningCloud, actions: Actions
+) -> None:
+    cloud.knobs.fail = [("DELETE", r"/cloudspaces/[^/]+$", 403, 1)]
+    finished = actions.step(studio_name="dear", keep_studio="delete", run="true").run()
+    assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
+    assert finished.outputs["status"] == "completed"
+    assert "completed" in actions.comment()
+    assert [text for level, text in finished.annotations if level == "warning" and "once more" in text]
+    assert cloud.studio("dear").deleted
+
+
 def test_a_run_that_costs_too_much_is_warned_of_and_stopped(cloud: LightningCloud, actions: Actions) -> None:
     # Some 36 dollars an hour: a cent each second.
     inputs = {"machine_type": "H100_X_8", "max_cost": "0.10", "keep_studio": "delete"}
     finished = actions.step(studio_name="dear", run="sleep 120", **inputs).run()
-    assert finished.exit_code == 1
+    assert (finished.exit_code, finished.outputs["status"]) == (1, "stopped")
     assert "`max-cost` allows $0.1." in one_error(finished)
     assert [level for level, text in finished.annotations if "of the $0.1" in text] == ["warning"]
     assert "max-cost" in actions.comment()

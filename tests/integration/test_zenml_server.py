@@ -24,6 +24,12 @@ def test_info(server: ZenMLServer, zenml_stack: Stack) -> None:
     assert not info.pro
 
 
+@pytest.mark.parametrize("address", ["http://.example", "http://a..b", "https://zenml.invalid:1"])
+def test_an_address_that_leads_nowhere_is_told(address: str) -> None:
+    with pytest.raises(ZenMLServerError, match=f"The ZenML server {address} can't be reached"):
+        ZenMLServer(address, "key", retries=0).login()
+
+
 def test_minted_token_opens_the_server(server: ZenMLServer, zenml_stack: Stack) -> None:
     token = server.mint_token(3600)
 

@@ -99,9 +99,10 @@ def test_workflow_run_is_of_the_run_before() -> None:
         "head_sha": HEAD,
         "head_branch": "feature/x",
         "head_repository": {"full_name": "mallory/repo"},
-        "pull_requests": [{"number": 9}],
+        # The head of pull requests here and in a repository that was forked from this one.
+        "pull_requests": [{"number": 9, "base": {"repo": {"id": 1}}}, {"number": 2, "base": {"repo": {"id": 7}}}],
     }
-    found = event("workflow_run", {"workflow_run": run})
+    found = event("workflow_run", {"workflow_run": run, "repository": {"id": 1}})
     assert (found.head_sha, found.branch, found.pull_requests, found.is_fork) == (HEAD, "feature/x", (9,), True)
 
 
@@ -167,7 +168,7 @@ def test_published_payloads(number: int) -> None:
     elif name == "workflow_run":
         assert found.head_sha == payload["workflow_run"]["head_sha"]
     elif name == "merge_group":
-        assert (found.head_sha, found.pull_requests) == (MERGE, (104,))
+        assert (found.head_sha, found.pull_requests, found.base_branch) == (MERGE, (104,), "main")
     for has_secrets in (True, False):
         reason = found.reason_to_leave(has_secrets=has_secrets)
         assert reason is None or reason.endswith(("nothing to run.", "It cost nothing."))

@@ -247,7 +247,7 @@ def test_secrets_are_masked_and_not_shown() -> None:
     found = inputs(
         lightning_user_id="user",
         github_token="github-secret",
-        env="WANDB_API_KEY=wandb-secret\nTOKENIZER=a\nX=plain-value",
+        env="WANDB_API_KEY=wandb-secret\nTOKENIZER=bert-base\nMAX_NEW_TOKENS=128000\nSORT_KEY=created\nX=plain-value",
         settings="environment: {MY_TOKEN: settings-secret}",
     )
     login = base64.b64encode(b"user:lightning-key").decode()
@@ -314,6 +314,7 @@ def test_paths_must_lead_into_the_workspace(tmp_path: Path) -> None:
         ({"pipeline": "a.b; rm -rf /"}, ["pipeline"]),
         ({"run": "x", "submit_from": "laptop"}, ["submit-from"]),
         ({"run": "x", "studio_name": "a\nb", "stack": "a\rb"}, ["studio-name", "stack"]),
+        ({"run": "x", "studio_name": "a/b", "comment_key": "k" * 201}, ["studio-name", "comment-key"]),
         ({"run": "x\0"}, ["run", "run"]),
         ({"run": "\udc80"}, ["run", "run"]),
     ],
@@ -394,6 +395,8 @@ def test_a_launch_to_attach_to_needs_no_run() -> None:
 
 
 def test_what_to_attach_to_must_be_a_launch_id() -> None:
+    # As a studio's name has what it likes.
+    assert Inputs.from_environ({**REQUIRED, "INPUT_RUN": "", "INPUT_ATTACH": "Our studio (2)-89abcdef"}).attach
     with pytest.raises(InputsError, match="output `launch-id`"):
         Inputs.from_environ({**REQUIRED, "INPUT_ATTACH": "; rm -rf /"})
 

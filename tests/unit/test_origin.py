@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lightning_zenml.action.comments import Marker
 from lightning_zenml.action.event import Event
-from lightning_zenml.action.inputs import Inputs
+from lightning_zenml.action.inputs import COMMENT_KEY_LIMIT, Inputs
 from lightning_zenml.action.origin import Origin, leg_of
 
 REQUIRED = {
@@ -30,8 +30,9 @@ text = st.text(max_size=80)
 legs = st.dictionaries(text, st.one_of(text, st.integers(), st.booleans(), st.none(), st.lists(text, max_size=3)))
 
 
-def origin(**inputs: str) -> Origin:
-    environ = {**REQUIRED, **{f"INPUT_{name.upper().replace('_', '-')}": value for name, value in inputs.items()}}
+def origin(*, workflow: str = "CI", **inputs: str) -> Origin:
+    environ = {**REQUIRED, "GITHUB_WORKFLOW": workflow}
+    environ |= {f"INPUT_{name.upper().replace('_', '-')}": value for name, value in inputs.items()}
     return Origin.of(Event.from_environ(environ), Inputs.from_environ(environ))
 
 
@@ -51,6 +52,12 @@ def test_a_leg_is_part_of_the_key() -> None:
 
 def test_a_key_that_is_given_is_the_key() -> None:
     assert origin(comment_key="mine", matrix='{"gpu": "T4"}').comment_key == "mine"
+
+
+def test_a_long_name_of_a_workflow_makes_a_key_of_limited_length() -> None:
+    keys = [origin(matrix=f'{{"a": {leg}}}', workflow="W" * 500).comment_key for leg in (1, 2)]
+    assert all(len(key) <= COMMENT_KEY_LIMIT for key in keys)
+    assert keys[0] != keys[1]
 
 
 @pytest.mark.parametrize(

@@ -372,6 +372,8 @@ def test_a_long_chain_is_drawn_from_top_to_bottom_and_a_huge_one_not_at_all() ->
 def test_a_message_shows_what_it_quotes_as_code() -> None:
     told = replace(STARTING, failure=Failure(phase=Phase.RUNNING, message="Step `a_<b>` of @bob failed"))
     assert "Step <code>a&#95;&#60;b&#62;</code> of &#64;&#8203;bob failed" in comment(told, MARKER)
+    issue = replace(STARTING, failure=Failure(phase=Phase.RUNNING, message="see GH-12"))
+    assert "see GH-&#8203;12" in comment(issue, MARKER)
     unbalanced = replace(STARTING, failure=Failure(phase=Phase.RUNNING, message="a ` stray one"))
     assert "a &#96; stray one" in comment(unbalanced, MARKER)
 

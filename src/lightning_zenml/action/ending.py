@@ -13,6 +13,8 @@ from lightning_zenml.action.runs import Runs
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.spec import Failure, Phase, Status
 
+_BEFORE = {State.STOPPED: "was ", State.PAUSED: "is "}
+
 
 class Ending:
     """Tells of the end, in all the places where somebody may look.
@@ -32,12 +34,13 @@ class Ending:
         self._runs = runs
         self._root = root
 
-    def conclude(self, status: Status, *, cost: float | None) -> int:
+    def conclude(self, status: Status, *, cost: float | None, released: bool = True) -> int:
         """Tells how a launch and its runs went.
 
         Args:
             status: the launch's last; without an exit code where nobody knows any more how the command ended.
             cost: US dollars; None: not known.
+            released: whether nothing is left for `post` to release.
 
         Returns:
             The exit code.
@@ -59,17 +62,28 @@ class Ending:
                 )
             self._workflow.set_output("status", "completed")
             self._reporter.update(state=State.COMPLETED, runs=runs, cost=cost)
-            self.leave_nothing()
+            if released:
+                self.leave_nothing()
             return 0
-        if status.stopped or (bad in ("stopped", "stopping") and status.failure is None):
-            message = "The run was stopped."
-            failure = status.failure or Failure(phase=Phase.RUNNING, message=message)
-            return self.fail(failure, state=State.STOPPED, cost=cost)
+        if bad == "paused":
+            name = next(run.run_name for run in runs if run.status == bad)
+            of_zenml = "zenml pipeline runs"
+            message = (
+                f"The pipeline run `{name}` is paused, as a condition that it waits for isn't met. To go on, run "
+                f"`{of_zenml} wait-conditions resolve --interactive --run {name}`, then `{of_zenml} resume {name}`."
+            )
+            return self.fail(
+                Failure(phase=Phase.RUNNING, message=message), state=State.PAUSED, released=released, cost=cost
+            )
+        if status.stopped or bad in ("stopped", "stopping"):
+            # Of a run that is stopped in ZenML, the command that waits for it ends with an error of its own.
+            failure = Failure(phase=Phase.RUNNING, message="The run was stopped.")
+            return self.fail(failure, state=State.STOPPED, released=released, cost=cost)
         if step_failure := failures.of_steps(self._runs.steps, self._root):
-            return self.fail(step_failure.failure, place=step_failure.place, cost=cost)
+            return self.fail(step_failure.failure, place=step_failure.place, released=released, cost=cost)
         failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
         failed = failures.of_output(failure, self._root)
-        return self.fail(failed.failure, place=failed.place, cost=cost)
+        return self.fail(failed.failure, place=failed.place, released=released, cost=cost)
 
     def fail(
         self,
@@ -84,7 +98,7 @@ class Ending:
 
         Args:
             failure: why.
-            state: `FAILED` or `STOPPED`.
+            state: `FAILED`, `STOPPED` or `PAUSED`.
             place: in the repository, where one is known.
             released: whether nothing is left for `post` to release.
             changes: of the report.
@@ -95,7 +109,7 @@ class Ending:
         self._log.end()
         self._workflow.error(
             failure.message,
-            title=f"The run {'was ' if state is State.STOPPED else ''}{state.value}",
+            title=f"The run {_BEFORE.get(state, '')}{state.value}",
             file=place.file if place else None,
             line=place.line if place else None,
         )

@@ -44,7 +44,7 @@ class Event:
             (`GITHUB_SHA`).
         sha: `GITHUB_SHA`: what actions/checkout takes where it is not told a `ref`.
         pull_requests: numbers of the pull requests that the event itself names.
-        base_branch: of the pull request that the event itself names.
+        base_branch: into which the pull request or the merge group that the event names is to be merged.
         default_branch: of the repository.
         is_fork: the commit comes from another repository; such runs get no secrets.
         is_dependabot: started by Dependabot; such runs get no secrets either.
@@ -99,7 +99,8 @@ class Event:
             head_sha=head.sha or environ.get("GITHUB_SHA", ""),
             sha=environ.get("GITHUB_SHA", ""),
             pull_requests=_pull_requests(name, payload),
-            base_branch=_text(payload, "pull_request", "base", "ref"),
+            base_branch=_text(payload, "pull_request", "base", "ref")
+            or _branch(_text(payload, "merge_group", "base_ref")),
             default_branch=_text(payload, "repository", "default_branch"),
             is_fork=head.known and head.repository.lower() != repository.lower(),
             is_dependabot=environ.get("GITHUB_ACTOR") == DEPENDABOT,
@@ -199,7 +200,12 @@ def _pull_requests(name: str, payload: Mapping[str, Any]) -> tuple[int, ...]:
         numbers.append(_get(payload, "issue", "number"))
     if name == "workflow_run":
         listed = _get(payload, "workflow_run", "pull_requests")
-        numbers += [_get(item, "number") for item in (listed if isinstance(listed, list) else [])]
+        # A push to a repository that is forked is part of pull requests elsewhere, too.
+        here = _get(payload, "repository", "id")
+        own = (
+            item for item in (listed if isinstance(listed, list) else []) if _get(item, "base", "repo", "id") == here
+        )
+        numbers += [_get(item, "number") for item in own]
     if queued := _QUEUED.fullmatch(_text(payload, "merge_group", "head_ref")):
         numbers.append(int(queued[1]))
     return tuple(dict.fromkeys(n for n in numbers if isinstance(n, int) and not isinstance(n, bool)))

@@ -67,12 +67,20 @@ class Reader:
         """Text of any kind, or None."""
         return self.text(name) or None
 
-    def line(self, name: str) -> str | None:
+    def line(self, name: str, limit: int = 1_000) -> str | None:
         """Text of one line, or None."""
         value = self.text(name)
-        if len(value.splitlines()) > 1:
-            self.refuse(name, value, "one line")
+        if len(value.splitlines()) > 1 or len(value) > limit:
+            self.refuse(name, value, f"one line of at most {limit} characters")
+            return None
         return value or None
+
+    def name(self, name: str) -> str | None:
+        """A name, which folders and addresses are made of, or None."""
+        value = self.line(name, 100)
+        if value and "/" in value:
+            self.refuse(name, value, "a name without `/`")
+        return value
 
     def secret(self, name: str, meaning: str = "") -> str:
         """A key or token, which is never shown; one that no HTTP header could carry is refused.
@@ -97,7 +105,7 @@ class Reader:
     def launch_id(self, name: str) -> str | None:
         """The id of a launch, or None."""
         value = self.optional(name)
-        if value and not re.fullmatch(r"[A-Za-z0-9._-]+-[0-9a-f]{8}", value):
+        if value and not re.fullmatch(r"[^/\x00-\x1f]+-[0-9a-f]{8}", value):
             self.refuse(name, value, "the output `launch-id` of an earlier step")
         return value
 

@@ -19,7 +19,7 @@ from lightning_zenml.action.input_reader import InputsError, Reader
 from lightning_zenml.action.metrics import ReportSettings
 from lightning_zenml.launch.spec import KeepStudio
 
-__all__ = ["DEFAULTS", "FROM_ENVIRONMENT", "Inputs", "InputsError", "SubmitFrom"]
+__all__ = ["COMMENT_KEY_LIMIT", "DEFAULTS", "FROM_ENVIRONMENT", "Inputs", "InputsError", "SubmitFrom"]
 
 DEFAULTS: Mapping[str, str] = {
     "run": "",
@@ -84,15 +84,25 @@ SETTINGS_OF_INPUTS: Mapping[str, str] = {
 
 _OF_A_LAUNCH = frozenset(
     {"config", "submit-from", "working-directory", "studio-name", "machine-type", "commands", "requirements"}
-    | {"env", "async", "settings", "timeout-minutes", "keep-studio"}
+    | {"async", "settings", "timeout-minutes", "keep-studio"}
 )
-"""Inputs that mean nothing where an earlier launch is followed."""
+"""Inputs that mean nothing where an earlier launch is followed; the secrets in `env` are masked there too."""
 # Inputs that GitHub gives every Docker action.
 _OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)(PASS|PWD|AUTH|DSN)(_|$)", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"KEY(?!WORD|BOARD)|TOKEN(?!I[SZ])|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)(PASS|PWD|AUTH|DSN)(_|$)", re.IGNORECASE
+)
+_HARMLESS_NAME = re.compile(
+    r"(MAX|MIN|NUM|N)_(\w+_)?TOKENS|(\w+_)?(SORT|GROUP|PARTITION|PRIMARY|FOREIGN|CACHE)_KEYS?", re.IGNORECASE
+)
+"""Named like a secret, and none: masked, its value would be missing in the log wherever it is a word."""
 _SECRET_VALUE = re.compile(r"\w+://[^\s/@]*:[^\s/@]+@")
 """A URL that holds a password."""
 _SHORTEST_SECRET = 6
+
+
+COMMENT_KEY_LIMIT = 200
+"""Characters: a comment has but so much room."""
 
 
 class SubmitFrom(StrEnum):
@@ -199,7 +209,7 @@ class Inputs:
             config=reader.file("config"),
             submit_from=SubmitFrom(reader.choice("submit-from", tuple(SubmitFrom))),
             working_directory=reader.folder("working-directory"),
-            studio_name=reader.line("studio-name"),
+            studio_name=reader.name("studio-name"),
             machine_type=reader.words("machine-type"),
             commands=reader.commands("commands"),
             requirements=reader.files("requirements"),
@@ -214,7 +224,7 @@ class Inputs:
             keep_studio=KeepStudio(reader.choice("keep-studio", tuple(KeepStudio))),
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
-            comment_key=reader.line("comment-key"),
+            comment_key=reader.line("comment-key", COMMENT_KEY_LIMIT),
             matrix=_matrix(reader),
             report=_report(reader),
             github_token=reader.secret("github-token") or None,
@@ -250,7 +260,7 @@ class Inputs:
         named = [
             str(value)
             for name, value in (*self.env.items(), *self.settings.get("environment", {}).items())
-            if (_SECRET_NAME.search(name) or _SECRET_VALUE.search(str(value))) and len(str(value)) >= _SHORTEST_SECRET
+            if _is_secret(name, str(value))
         ]
         login = f"{self.lightning_user_id}:{self.lightning_api_key}" if self.lightning_user_id else ""
         values = [
@@ -261,6 +271,11 @@ class Inputs:
             *named,
         ]
         return tuple(dict.fromkeys(value for value in values if value))
+
+
+def _is_secret(name: str, value: str) -> bool:
+    is_named_so = _SECRET_NAME.search(name) and not _HARMLESS_NAME.fullmatch(name)
+    return len(value) >= _SHORTEST_SECRET and bool(is_named_so or _SECRET_VALUE.search(value))
 
 
 def _check_what_to_run(reader: Reader) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ from lightning_zenml.zenml_server import ZenMLServer
 
 _CANCEL_GRACE = 3.0
 """Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""
+
+_JOBS_FOR_POST = 100
 
 
 class Cancelled(BaseException):
@@ -116,21 +118,25 @@ class _Main:
         self._ending = Ending(workflow, self._log, self._reporter, self._runs, self._root)
         self._holds = Holds(workflow)
         self._records: list[dict[str, Any]] = []
+        self._saved_jobs = "[]"
         self._has_finished = False
         self._shown = ""
         self._cost_limit = CostLimit(inputs.max_cost, workflow)
 
     def run(self) -> int:
-        self._reporter.update(pipeline=first_line(self._inputs.command) or self._inputs.attach)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             return self._run(Path(scratch))
 
     def _run(self, scratch: Path) -> int:
         launch: Launch | RunnerLaunch | None = None
         try:
+            self._reporter.update(pipeline=first_line(self._inputs.command) or self._inputs.attach)
             if self._inputs.attach:
-                runs = self._take_over(self._inputs.attach)
+                self._log.title("Attach")
+                # Before the launch is taken over: where ZenML can't be asked, it goes on as it was.
+                runs = self._zenml.runs_of_launch(self._inputs.attach)
                 launch = self._attach(self._inputs.attach)
+                self._take_over(self._inputs.attach, runs, launch)
                 return self._follow(launch) if launch else self._report_ended(self._inputs.attach, runs)
             if self._inputs.submit_from is SubmitFrom.RUNNER:
                 launch = self._preparation.submission(scratch, self._holds.take)
@@ -150,16 +156,6 @@ class _Main:
         finally:
             self._log.end()
 
-    def _take_over(self, launch_id: str) -> list[Run]:
-        """The runs that an earlier launch has made so far; its comment is ours from now on."""
-        self._log.title("Attach")
-        runs = self._zenml.runs_of_launch(launch_id)
-        origins = (Origin.of_run(run.metadata, self._event.repository) for run in runs)
-        self._reporter.set_origin(next(filter(None, origins), None) or Origin.of(self._event, self._inputs))
-        names = [run.pipeline or run.name for run in runs]
-        self._reporter.report = replace(self._reporter.report, launch_id=launch_id, pipeline=[launch_id, *names][-1])
-        return runs
-
     def _attach(self, launch_id: str) -> Launch | None:
         """An earlier launch; None when it has ended."""
         stack = self._zenml.stack(self._inputs.stack)
@@ -172,6 +168,24 @@ class _Main:
             return None
         self._holds.take(launch.hold)
         return launch
+
+    def _take_over(self, launch_id: str, runs: list[Run], launch: Launch | None) -> None:
+        """The comment of an earlier launch, which has made these runs so far, is ours from now on."""
+        names = [run.pipeline or run.name for run in runs]
+        self._reporter.report = replace(self._reporter.report, launch_id=launch_id, pipeline=[launch_id, *names][-1])
+        self._find_origin(runs)
+        if launch is not None:
+            self._reporter.set_period(launch.since)
+        else:
+            starts, ends = [run.start for run in runs if run.start], [run.end for run in runs if run.end]
+            if starts and ends:
+                self._reporter.set_period(min(starts).timestamp(), max(ends).timestamp())
+
+    def _find_origin(self, runs: list[Run]) -> None:
+        """Where an attached launch comes from, its runs tell; as long as there are none, nobody knows whose it is."""
+        if runs and not self._reporter.has_origin:
+            origins = (Origin.of_run(run.metadata, self._event.repository) for run in runs)
+            self._reporter.set_origin(next(filter(None, origins), None) or Origin.of(self._event, self._inputs))
 
     def _report_ended(self, launch_id: str, runs: list[Run]) -> int:
         """Reports a launch that has ended before anybody attached to it, by what ZenML knows of its runs."""
@@ -187,7 +201,7 @@ class _Main:
                     "orchestrator_url": run.orchestrator_url,
                 }
             )
-        if any(not run.finished for run in runs):
+        if any(not run.finished and run.status != "paused" for run in runs):
             self._runs.refresh(self._reporter.report.machine, ended=True)
             message = (
                 f"The launch {launch_id} has ended in the middle of its run: its studio was stopped, deleted or "
@@ -206,7 +220,11 @@ class _Main:
             self._log.feed(update.log)
             for record in update.runs:
                 self._add_run(record)
-            self._runs.set_jobs(update.jobs)
+            if self._runs and not self._reporter.has_origin:
+                # Told of before it has its metadata: asked for again until it has.
+                with contextlib.suppress(ZenMLServerError):
+                    self._find_origin(self._zenml.runs_of_launch(launch.id))
+            self._set_jobs(update.jobs)
             self._has_finished = status.phase is Phase.FINISHED
             if self._inputs.is_async and not self._inputs.attach and self._runs and not self._has_finished:
                 return self._leave(launch)
@@ -216,9 +234,21 @@ class _Main:
                 self._runs.refresh(launch.machine)
             self._reporter.update(cost=launch.cost, runs=self._runs.reports, jobs=self._runs.jobs)
         self._log.title("Release the studio")
-        launch.release()
+        released = self._release(launch)
+        if not self._reporter.has_origin:
+            # An attached launch that made no run.
+            self._reporter.set_origin(Origin.of(self._event, self._inputs))
+        return self._ending.conclude(status, cost=launch.cost, released=released)
+
+    def _release(self, launch: Launch | RunnerLaunch) -> bool:
+        """Whether all is released; else `post` tries again, and how the run ended is told all the same."""
+        try:
+            launch.release()
+        except LaunchError as error:
+            self._workflow.warning(f"{error} It is tried once more when the job ends.", title="Not released yet")
+            return False
         self._log.line(launch.told_when_released)
-        return self._ending.conclude(status, cost=launch.cost)
+        return True
 
     def _show(self, launch: Launch | RunnerLaunch) -> None:
         """Tells of the launch, once it is there; a command on the runner may make several."""
@@ -243,7 +273,7 @@ class _Main:
             f"Stopped: the run has cost ${launch.cost or 0:.2f}, and `max-cost` allows ${self._inputs.max_cost:g}."
         )
         failure = Failure(phase=Phase.RUNNING, message=message)
-        return self._ending.fail(failure, cost=launch.cost)
+        return self._ending.fail(failure, state=State.STOPPED, cost=launch.cost)
 
     def _add_run(self, record: Mapping[str, Any]) -> None:
         self._runs.add(record)
@@ -251,6 +281,14 @@ class _Main:
         self._records.append(dict(record))
         self._workflow.save_state("runs", json.dumps(self._records))
         self._reporter.report = replace(self._reporter.report, pipeline=record["pipeline"] or record["run_name"])
+
+    def _set_jobs(self, records: Sequence[Mapping[str, Any]]) -> None:
+        self._runs.set_jobs(records)
+        # A variable of `post`, which is of limited length.
+        newest = json.dumps(records[-_JOBS_FOR_POST:])
+        if newest != self._saved_jobs:
+            self._saved_jobs = newest
+            self._workflow.save_state("jobs", newest)
 
     def _leave(self, launch: Launch | RunnerLaunch) -> int:
         # Unheard, the payload finds out by itself.

@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning_zenml.action.comments import Marker
 from lightning_zenml.action.event import Event
-from lightning_zenml.action.inputs import Inputs
+from lightning_zenml.action.inputs import COMMENT_KEY_LIMIT, Inputs
 
 _LEG_LIMIT = 60
 
@@ -46,7 +46,7 @@ class Origin:
             sha=event.head_sha,
             branch=event.branch,
             pull_requests=event.pull_requests,
-            comment_key=inputs.comment_key or job,
+            comment_key=inputs.comment_key or _shortened(job, COMMENT_KEY_LIMIT),
             leg=leg,
             run_id=int(event.run_id) if event.run_id.isdecimal() else 0,
             run_attempt=event.run_attempt,
@@ -95,11 +95,15 @@ def leg_of(matrix: Mapping[str, Any]) -> str:
     Args:
         matrix: the `matrix` context of GitHub.
     """
-    words = ", ".join(f"{name}={_word(value)}" for name, value in matrix.items())
-    if len(words) <= _LEG_LIMIT:
+    return _shortened(", ".join(f"{name}={_word(value)}" for name, value in matrix.items()), _LEG_LIMIT)
+
+
+def _shortened(words: str, limit: int) -> str:
+    """The words, cut where they are too long, in such a way that different ones stay different."""
+    if len(words) <= limit:
         return words
     digest = hashlib.sha256(words.encode(errors="replace")).hexdigest()[:8]
-    return f"{words[: _LEG_LIMIT - len(digest) - 2].rstrip()}… {digest}"
+    return f"{words[: limit - len(digest) - 2].rstrip()}… {digest}"
 
 
 def _word(value: Any) -> str:

@@ -123,8 +123,9 @@ def _report(
     runs = Runs(zenml, workflow, baseline=baseline, settings=inputs.report)
     for record in records:
         runs.add(record)
-    runs.refresh(reporter.report.machine)
-    changes: dict[str, Any] = {"runs": runs.reports}
+    runs.set_jobs(json.loads(environ.get("STATE_jobs") or "[]"))
+    runs.refresh(reporter.report.machine, ended=fate is not _Fate.GOES_ON)
+    changes: dict[str, Any] = {"runs": runs.reports, "jobs": runs.jobs}
     if fate is _Fate.GOES_ON:
         changes |= {"state": State.RUNNING, "is_async": True}
     elif fate and not reporter.report.is_final:

@@ -31,6 +31,7 @@ _STATUSES = {
     State.COMPLETED: ("success", "completed"),
     State.FAILED: ("failure", "failed"),
     State.STOPPED: ("error", "was stopped"),
+    State.PAUSED: ("pending", "is paused"),
     State.CANCELLED: ("error", "was cancelled"),
 }
 _KEPT = ("pipeline", "studio_name", "studio_url", "machine", "launch_id", "is_async", "cost")
@@ -65,6 +66,7 @@ class Reporter:
         self._wants_status = True
         self._clock = clock
         self._started = clock()
+        self._ended: float | None = None
         self._comments: dict[int, int] = {}
         self._overtaken: set[int] = set()
         self._refused: set[int] = set()
@@ -120,6 +122,15 @@ class Reporter:
         )
 
     @property
+    def has_origin(self) -> bool:
+        """Whether it is known what to report on."""
+        return self._origin is not None
+
+    def set_period(self, start: float, end: float | None = None) -> None:
+        """Tells when a launch of an earlier process began, and ended where it has; seconds since 1970."""
+        self._started, self._ended = start, end
+
+    @property
     def is_due(self) -> bool:
         """Whether the next update will edit the comment though the state is the same."""
         now = self._clock()
@@ -133,7 +144,8 @@ class Reporter:
             at_once: tells it in any case, as nobody will later.
             changes: fields of `Report`.
         """
-        self.report = replace(self.report, elapsed=self._clock() - self._started, updated=datetime.now(UTC), **changes)
+        elapsed = (self._ended or self._clock()) - self._started
+        self.report = replace(self.report, elapsed=elapsed, updated=datetime.now(UTC), **changes)
         if self.report.state is self._told and not self.is_due and not at_once:
             return
         self._told, self._told_at, self._pause = self.report.state, self._clock(), 0.0

@@ -19,6 +19,7 @@ from lightning_zenml.launch.caller import Record
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.payload.process import is_group_alive
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 
 _RUNNING = Status(phase=Phase.RUNNING)
@@ -27,6 +28,7 @@ _OUTPUT = 4000
 """Characters of output that a failure carries."""
 _KILL_AFTER = 1.0
 """Seconds that the command has for an orderly end: what counts runs on Lightning."""
+_LOOK = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,8 +234,10 @@ class RunnerLaunch:
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_KILL_AFTER)
+            deadline = time.monotonic() + _KILL_AFTER
+            # A shell ends at once, and what it runs may still save something.
+            while (process.poll() is None or is_group_alive(process.pid)) and time.monotonic() < deadline:
+                time.sleep(_LOOK)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

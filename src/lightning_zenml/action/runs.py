@@ -108,8 +108,9 @@ class Runs:
 
     @property
     def bad_status(self) -> str | None:
-        """Status of the first run that did not complete."""
-        return next((run.status for run in self.reports if run.status not in ("completed", "cached")), None)
+        """Status of the run that tells why not all completed: one that failed, else the first that did not complete."""
+        bad = [run.status for run in self.reports if run.status not in ("completed", "cached")]
+        return "failed" if "failed" in bad else next(iter(bad), None)
 
     def _read(self, known: RunReport, run: Run, steps: list[Step], machine: str | None, *, ended: bool) -> RunReport:
         report = self._with_steps(replace(known, status=run.status), run, steps, machine)

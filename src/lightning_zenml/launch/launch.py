@@ -126,6 +126,11 @@ class Launch:
         return self._meter.machine if self._meter else ""
 
     @property
+    def since(self) -> float:
+        """When it began to cost, seconds since 1970; now, where that isn't known."""
+        return self._meter.since if self._meter else time.time()
+
+    @property
     def cost(self) -> float | None:
         """US dollars that the studio's machine and the jobs have cost so far; None when a price isn't known."""
         if self._meter is None or self._meter.price is None:

@@ -84,8 +84,8 @@ def link(url: str | None, label: Markup | str | None = None) -> Markup:
 
 
 def _quiet(line: str) -> Markup:
-    # "@name" would notify and "#1" leave a trace on another issue: GitHub looks for both in the finished page.
-    quiet = re.sub(r"&#(?:64|35);", lambda match: match[0] + _ZERO_WIDTH_SPACE, _entities(line))
+    # "@name" would notify, "#1" and "GH-1" leave a trace on another issue: GitHub looks for them in the finished page.
+    quiet = re.sub(r"&#(?:64|35);|GH-(?=\d)", lambda match: match[0] + _ZERO_WIDTH_SPACE, _entities(line))
     return Markup(quiet)  # noqa: S704
 
 

@@ -19,6 +19,7 @@ class State(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     STOPPED = "stopped"
+    PAUSED = "paused"
     CANCELLED = "cancelled"
 
 

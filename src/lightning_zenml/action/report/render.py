@@ -165,6 +165,7 @@ _EMOJIS = {
     "failed": "❌",
     "stopping": "⏹️",
     "stopped": "⏹️",
+    "paused": "⏸️",
     "cancelled": "🚫",
 }
 
