@@ -6,13 +6,11 @@ import contextlib
 import os
 import shlex
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zenml import __version__ as zenml_version
-from zenml.integrations.registry import integration_registry
 from zenml.logger import get_logger
 from zenml.utils import source_utils
 from zenml.utils.io_utils import get_global_config_directory
@@ -24,6 +22,7 @@ from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.machines import Catalog
 from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.launch.studio import Studio
+from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.placement import Placement, resources_of
@@ -33,7 +32,6 @@ from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
 
 if TYPE_CHECKING:
-    from zenml.config import DockerSettings
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
     from zenml.stack import Stack
 
@@ -182,7 +180,7 @@ def launch_spec(
         The description.
 
     Raises:
-        LaunchError: if a requirements file lies outside of the source root.
+        LaunchError: if requirements can't be found out, or lie outside of the source root.
     """
     command = ["python", "-m", "lightning_zenml.orchestrator.controller"]
     command += ["--snapshot-id", str(snapshot.id), "--run-id", str(run.id)]
@@ -229,10 +227,10 @@ def base_spec(
         The description.
 
     Raises:
-        LaunchError: if a requirements file lies outside of the source root.
+        LaunchError: if requirements can't be found out, or lie outside of the source root.
     """
-    docker_settings = [snapshot.pipeline_configuration.docker_settings]
-    docker_settings += [step.config.docker_settings for step in snapshot.step_configurations.values()]
+    asked = [snapshot.pipeline_configuration.docker_settings]
+    asked += [step.config.docker_settings for step in snapshot.step_configurations.values()]
     variables = {**environment, **settings.environment, **settings_to_pass_on()}
     if GITHUB in os.environ:
         variables[GITHUB] = os.environ[GITHUB]
@@ -244,8 +242,8 @@ def base_spec(
         studio_name=settings.main_studio_name,
         machines=machines,
         commands=tuple(settings.custom_commands or ()),
-        packages=tuple(_packages(stack, docker_settings)),
-        requirements=tuple(_requirements(docker_settings, root)),
+        packages=tuple(docker_settings.packages(stack, asked)),
+        requirements=tuple(docker_settings.requirements(stack, asked, root)),
         environment=variables,
         timeout=settings.timeout,
         keep_studio=settings.keep_studio,
@@ -311,34 +309,6 @@ def repository_at(root: Path) -> Repository:
             "it (ZENML_CONFIG_PATH), list it in .gitignore, or run `zenml init` in the folder of your code."
         )
     return repository
-
-
-def _packages(stack: Stack, docker_settings: Iterable[DockerSettings]) -> list[str]:
-    packages = set(stack.requirements())
-    for settings in docker_settings:
-        for integration in settings.required_integrations:
-            packages |= set(integration_registry.select_integration_requirements(integration))
-    return [f"zenml=={zenml_version}", *sorted(packages)]
-
-
-def _requirements(docker_settings: Iterable[DockerSettings], root: Path) -> list[str]:
-    requirements: dict[str, None] = {}
-    for settings in docker_settings:
-        if isinstance(settings.requirements, str):
-            requirements[f"-r {_relative(settings.requirements, root)}"] = None
-        else:
-            requirements |= dict.fromkeys(settings.requirements or ())
-    return list(requirements)
-
-
-def _relative(file: str, root: Path) -> str:
-    path = Path(file).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise LaunchError(
-            f"The requirements file {file} lies outside of the source root {root}, so it doesn't reach the "
-            "studio. Move it there, or run `zenml init` in a folder that holds both."
-        )
-    return path.relative_to(root.resolve()).as_posix()
 
 
 def raise_unless_succeeded(status: Status | None) -> None:

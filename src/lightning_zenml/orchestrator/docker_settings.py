@@ -1,0 +1,102 @@
+"""What ZenML's DockerSettings ask to be installed, for a studio instead of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zenml import __version__ as zenml_version
+from zenml.integrations.registry import integration_registry
+from zenml.utils.pipeline_docker_image_builder import PipelineDockerImageBuilder
+
+from lightning_zenml.launch.errors import LaunchError
+
+if TYPE_CHECKING:
+    from zenml.config import DockerSettings
+    from zenml.stack import Stack
+
+
+def packages(stack: Stack, settings: Iterable[DockerSettings]) -> list[str]:
+    """What the stack and the integrations in the settings need; ZenML itself among it.
+
+    Args:
+        stack: the pipeline runs on.
+        settings: of pipeline and steps.
+
+    Returns:
+        Requirement specifiers.
+    """
+    found = set(stack.requirements())
+    for one in settings:
+        for integration in one.required_integrations:
+            found |= set(integration_registry.select_integration_requirements(integration))
+    return [f"zenml=={zenml_version}", *sorted(found)]
+
+
+def requirements(stack: Stack, settings: Iterable[DockerSettings], root: Path) -> list[str]:
+    """What the user asks to be installed.
+
+    Args:
+        stack: the pipeline runs on.
+        settings: of pipeline and steps.
+        root: the source root, where files are looked for that nobody names.
+
+    Returns:
+        Requirement specifiers, and `-r <file>` with a file relative to the source root.
+
+    Raises:
+        LaunchError: a file isn't there, or lies outside of the source root; or ZenML's export of packages fails.
+    """
+    found: dict[str, None] = {}
+    for one in settings:
+        found |= dict.fromkeys(_exported(stack, one))
+        files = [file for file in _files(one, root) if file]
+        found |= dict.fromkeys(f"-r {_relative(file, root)}" for file in files)
+        found |= dict.fromkeys(one.requirements if isinstance(one.requirements, list) else ())
+    return list(found)
+
+
+def _files(settings: DockerSettings, root: Path) -> Iterator[str | None]:
+    """Files that list requirements; of a pyproject.toml, uv reads the project's dependencies."""
+    if isinstance(settings.requirements, str):
+        yield settings.requirements
+    if not settings.pyproject_export_command:
+        yield settings.pyproject_path
+    nothing_said = not (settings.requirements or settings.pyproject_path or settings.replicate_local_python_environment)
+    if nothing_said and settings.disable_automatic_requirements_detection is False:
+        candidates = (root / "requirements.txt", root / "pyproject.toml")
+        yield next((str(file) for file in candidates if file.exists()), None)
+
+
+def _exported(stack: Stack, settings: DockerSettings) -> list[str]:
+    """What ZenML finds out by running a command here: the packages of this environment, or of a project."""
+    by_command = settings.pyproject_path if settings.pyproject_export_command else None
+    if not (settings.replicate_local_python_environment or by_command):
+        return []
+    nothing_else: dict[str, Any] = {
+        "requirements": None,
+        "required_integrations": [],
+        "install_stack_requirements": False,
+    }
+    asked = settings.model_copy(update={**nothing_else, "pyproject_path": by_command})
+    try:
+        exports = PipelineDockerImageBuilder.gather_requirements_files(asked, stack, log=False)
+    except (RuntimeError, FileNotFoundError) as error:
+        raise LaunchError(f"The requirements can't be exported: {error}") from error
+    lines = (line.strip() for _, content, _ in exports for line in content.splitlines())
+    # A hash belongs to the line before it, which without it is a requirement just the same.
+    lines = (line.removesuffix("\\").strip() for line in lines if not line.startswith(("#", "--hash")))
+    return [line for line in lines if line]
+
+
+def _relative(file: str, root: Path) -> str:
+    path = Path(file).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise LaunchError(
+            f"The requirements file {file} lies outside of the source root {root}, so it doesn't reach the "
+            "studio. Move it there, or run `zenml init` in a folder that holds both."
+        )
+    if not path.is_file():
+        raise LaunchError(f"The requirements file {file} does not exist.")
+    return path.relative_to(root.resolve()).as_posix()

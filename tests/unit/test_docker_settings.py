@@ -1,0 +1,85 @@
+"""What DockerSettings ask for, as requirements of a studio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import zenml
+from zenml.config import DockerSettings
+from zenml.stack import Stack
+
+from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.orchestrator.docker_settings import packages, requirements
+
+STACK = cast(Stack, SimpleNamespace(requirements=lambda: {"s3fs"}))
+"""All that is asked of it."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    (root / "training").mkdir(parents=True)
+    for name in ("requirements.txt", "pyproject.toml", "training/extra.txt"):
+        (root / name).touch()
+    return root
+
+
+def asked(root: Path, *settings: dict[str, Any]) -> list[str]:
+    return requirements(STACK, [DockerSettings(**one) for one in settings], root)
+
+
+def test_lists_files_and_projects_of_pipeline_and_steps_are_put_together(root: Path) -> None:
+    listed = {"requirements": ["numpy", "pandas"]}
+    file = {"requirements": str(root / "training/extra.txt")}
+    project = {"pyproject_path": str(root / "pyproject.toml")}
+    assert asked(root, {}) == []
+    assert asked(root, listed, file, project, {"requirements": ["numpy"]}) == [
+        "numpy",
+        "pandas",
+        "-r training/extra.txt",
+        "-r pyproject.toml",
+    ]
+
+
+def test_files_are_detected_where_zenml_is_told_to(root: Path) -> None:
+    detect = {"disable_automatic_requirements_detection": False}
+    assert asked(root, detect) == ["-r requirements.txt"]
+    assert asked(root, {**detect, "requirements": ["numpy"]}) == ["numpy"]
+    (root / "requirements.txt").unlink()
+    assert asked(root, detect) == ["-r pyproject.toml"]
+    (root / "pyproject.toml").unlink()
+    assert asked(root, detect) == []
+
+
+def test_the_environment_is_replicated_by_the_command_that_exports_it(root: Path) -> None:
+    told = "# exported\\nnumpy==2.0 \\\\\\n    --hash=sha256:00\\npandas==2.2\\n"
+    replicated = {"replicate_local_python_environment": ["printf", f"'{told}'"]}
+    assert asked(root, replicated) == ["numpy==2.0", "pandas==2.2"]
+    exported = {"pyproject_path": str(root / "pyproject.toml"), "pyproject_export_command": ["echo", "polars==1"]}
+    assert asked(root, exported) == ["polars==1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"requirements": "/etc/hostname"}, "lies outside of the source root"),
+        ({"requirements": "ROOT/no.txt"}, "does not exist"),
+        ({"pyproject_path": "ROOT/pyproject.toml", "pyproject_export_command": ["false"]}, "can't be exported"),
+    ],
+)
+def test_what_cannot_be_had_is_told(root: Path, settings: dict[str, Any], told: str) -> None:
+    in_root = {
+        name: value.replace("ROOT", str(root)) if isinstance(value, str) else value for name, value in settings.items()
+    }
+    with pytest.raises(LaunchError, match=told):
+        asked(root, in_root)
+
+
+def test_integrations_bring_their_packages() -> None:
+    found = packages(STACK, [DockerSettings(required_integrations=["sklearn"])])
+    assert found[0] == f"zenml=={zenml.__version__}"
+    assert "s3fs" in found
+    assert any(package.startswith("scikit-learn") for package in found)
