@@ -30,7 +30,7 @@ REASON_LIMIT = 250
 def end_run(
     run_id: str, *, status: str, reason: str, get: Callable[..., Any], put: Callable[[str, dict[str, Any]], Any]
 ) -> None:
-    """Records a run and its steps as ended; a finished run stays as it is.
+    """Records a run, those of its child pipelines and all their steps as ended; a finished run stays as it is.
 
     Args:
         run_id: of the run.
@@ -46,21 +46,25 @@ def end_run(
     # First the run: a step that may be retried ends only in a run that does. `stopped` it becomes with its last step.
     under_way = "stopping" if status == "stopped" else status
     put(f"runs/{run_id}", {"status": under_way, "status_reason": reason[:REASON_LIMIT]})
-    for step in _steps(run_id, get):
+    for child in _pages("runs", get, parent_run_id=run_id):
+        # A server without child pipelines would not know that filter, and name runs of others.
+        if child["body"].get("root_run_id"):
+            end_run(child["id"], status=status, reason=reason, get=get, put=put)
+    for step in _pages("steps", get, pipeline_run_id=run_id, exclude_retried=True):
         if step["body"]["status"] not in FINISHED:
             _end_step(step["id"], status, put)
     if get(f"runs/{run_id}")["body"]["status"] not in FINISHED:
         put(f"runs/{run_id}", {"status": status, "status_reason": reason[:REASON_LIMIT]})
 
 
-def _steps(run_id: str, get: Callable[..., Any]) -> list[dict[str, Any]]:
-    steps: list[dict[str, Any]] = []
+def _pages(path: str, get: Callable[..., Any], **query: object) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
     number = total = 1
     while number <= total:
-        page = get("steps", pipeline_run_id=run_id, exclude_retried=True, page=number, size=100)
-        steps += page["items"]
+        page = get(path, page=number, size=100, **query)
+        items += page["items"]
         number, total = number + 1, page["total_pages"]
-    return steps
+    return items
 
 
 def _end_step(step_id: str, status: str, put: Callable[[str, dict[str, Any]], Any]) -> None:

@@ -15,7 +15,7 @@ from scene import Laptop, controllers, wait_for
 
 DYNAMIC = """
 import contextlib, os, socket, sys, time
-from zenml import CommandStep, get_step_context, log_metadata, pipeline, step
+from zenml import CommandStep, get_step_context, log_metadata, pipeline, step, wait
 from zenml.client import Client
 from zenml.config.retry_config import StepRetryConfig
 from zenml.enums import StepRuntime
@@ -131,6 +131,18 @@ def retried():
     go_on()
 
 
+@step(settings=on(machine_type="T4"))
+def measure() -> int:
+    return 7
+
+
+@pipeline(dynamic=True, enable_cache=False, settings=on(machine_type="CPU"))
+def approved():
+    measured = measure.submit()
+    # ZenML pauses the run once nothing else is left to do.
+    print("APPROVED", wait(schema=bool, timeout=0, question="Deploy it?", after=measured))
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]].with_options(run_name=sys.argv[1])()
 """
@@ -201,6 +213,22 @@ def test_the_steps_of_a_child_pipeline_have_jobs_of_their_own(
     assert {rank for rank, _ in ranks} == {"0", "1"}
     (found,) = stack.zenml.request("GET", "runs?name=parent")["items"]
     assert root.endswith(found["id"][:8])
+    wait_for(lambda: not cloud.running())
+
+
+@pytest.mark.slow
+def test_a_paused_run_costs_nothing_and_is_resumed(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
+    run(laptop, "approved")
+    run_id = laptop.last_run()["id"]
+    assert laptop.last_run()["status"] == "paused"
+    wait_for(lambda: not cloud.running())
+    (condition,) = stack.zenml.request("GET", f"run_wait_conditions?run={run_id}")["items"]
+    resolve = ("resolve", condition["id"], "--resolution", "continue", "--result", "true")
+    laptop.run("zenml", "pipeline", "runs", "wait-conditions", *resolve)
+    log = laptop.run("zenml", "pipeline", "runs", "resume", run_id)
+    assert "APPROVED True" in log.stdout + log.stderr
+    assert laptop.last_run()["status"] == "completed"
+    assert len([job for job in cloud.jobs if job.name.startswith("approved-measure")]) == 1
     wait_for(lambda: not cloud.running())
 
 

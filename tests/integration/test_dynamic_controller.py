@@ -182,6 +182,16 @@ def hanging_here():
     hangs_here()
 
 
+@pipeline(dynamic=True)
+def inner():
+    hangs_here()
+
+
+@pipeline(dynamic=True)
+def outer():
+    inner()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
 """
@@ -190,6 +200,27 @@ if __name__ == "__main__":
 @pytest.fixture
 def studio(zenml_stack: Stack, tmp_path: Path) -> Studio:
     return Studio(zenml_stack, tmp_path, PROJECT)
+
+
+@pytest.mark.parametrize(("before", "status"), [("running", "failed"), ("stopping", "stopped")])
+def test_the_run_of_a_child_pipeline_ends_with_its_parents(
+    studio: Studio, zenml_stack: Stack, before: str, status: str
+) -> None:
+    with studio.started("run.py", "outer") as process:
+        wait_for((studio.facts / "hangs").exists, "the step")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    run = studio.last_run()
+    if before == "stopping":
+        studio.server.stop_run(run.id)
+
+    code, log = studio.run("-m", "lightning_zenml.run_end")
+
+    assert code == 0, log
+    (child,) = studio.server.rest.pages("runs", parent_run_id=run.id)
+    assert (studio.last_run().status, child["body"]["status"]) == (status, status)
+    # A step with tries left can't be `failed` in ZenML without somebody who tries again.
+    assert [step.status for step in studio.server.steps(child["id"])] == ["stopped"]
 
 
 @pytest.mark.slow

@@ -429,6 +429,22 @@ def test_the_next_machine_is_taken_when_the_first_comes_up_as_another(
         started.release()
 
 
+def test_the_next_machine_is_taken_when_lightning_refuses_to_start_the_first(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    for name in (None, "refused"):
+        before = len(cloud.studios)
+        cloud.knobs.fail = [("POST", r"/start$", 400, 2)]
+        started = launch(lightning, replace(spec, machines=("l4", "t4"), studio_name=name))
+        assert started.machine == "T4"
+        assert [bool(studio.deleted) for studio in cloud.studios[before:]] == ([False] if name else [True, False])
+        follow(started)
+        started.release()
+    cloud.knobs.fail = [("POST", r"/start$", 400, 2)]
+    with pytest.raises(MachineError, match="Lightning doesn't start L4: failure on demand"):
+        launch(lightning, replace(spec, machines=("l4",)))
+
+
 @pytest.mark.parametrize("state", ["stopped", "running"])
 def test_a_named_studio_takes_the_next_machine_when_the_first_never_comes(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, state: str
@@ -621,12 +637,13 @@ def test_a_limit_that_is_no_number_is_an_error() -> None:
         Limits.from_environ({"LIGHTNING_ZENML_SETUP_TIMEOUT": "ten"})
 
 
+@pytest.mark.parametrize("name", [None, "late"])
 def test_uploads_that_show_up_late_are_waited_for(
-    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, name: str | None
 ) -> None:
     cloud.knobs.setup_seconds = 1
     cloud.knobs.storage_delay_seconds = 1
-    started = launch(lightning, spec)
+    started = launch(lightning, replace(spec, studio_name=name))
     assert follow(started)[0].succeeded
     started.release()
 

@@ -27,10 +27,13 @@ def test_every_test_named_is_there() -> None:
     assert named - known_tests() == set()
 
 
-def test_every_yes_names_a_test() -> None:
-    ours = [row.split(" | ")[1] for row in TABLE.splitlines() if row.startswith("| ")]
+def test_every_row_names_a_test_or_says_why_there_is_nothing_to_test() -> None:
+    ours = [row.split(" | ")[1] for row in TABLE.splitlines() if row.startswith("| ") and not row.startswith("| **")]
+    unproved = [cell for cell in ours if "`test_" not in cell]
 
-    assert [cell for cell in ours if cell.startswith("yes") and "`test_" not in cell] == []
+    assert [cell for cell in unproved if cell not in ("ours", "---") and not cell.startswith("no: ")] == [
+        str(len(LightningOrchestratorSettings.model_fields))
+    ]
 
 
 def test_every_row_has_all_columns() -> None:

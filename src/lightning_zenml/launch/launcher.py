@@ -233,12 +233,11 @@ class _Attempt:
         """Waits until no other launch has the studio; while one has it, nothing of it is ours to release."""
         wanted = self._held
         python = facts(probe, "python")[0]
-        if self._wheel_target not in facts(probe, "file"):
-            studio.upload(self._wheel, f"{_HOME}/{self._wheel_target}")
+        unpack = "" if self._wheel_target in facts(probe, "file") else self._upload_wheel(studio)
         remote = self._remote(studio, python)
         pause, told = _LEASE_POLL[0], ""
         waiting = Waiting(f"the studio {studio.name}", self._notify)
-        while not (answer := remote.call("lease", "--owner", self._spec.owner))["acquired"]:
+        while not (answer := remote.call("lease", "--owner", self._spec.owner, before=unpack))["acquired"]:
             if answer["launch"] != told:
                 told = answer["launch"]
                 self._take(replace(wanted, release="none", leased=False))
@@ -249,6 +248,13 @@ class _Attempt:
         waiting.end()
         mine = replace(wanted, release=self._policy, leased=True, python=python, wheel=self._wheel_target)
         self._take(mine)
+
+    def _upload_wheel(self, studio: Studio) -> str:
+        """Uploads our wheel alone, before the rest; returns the bash command that unpacks it there."""
+        name = f"launches/{self._held.launch_id}/wheel.tar"
+        sha256 = bundle.write({self._wheel_target: self._wheel}, self._scratch / "wheel.tar")
+        studio.upload(self._scratch / "wheel.tar", f"{_HOME}/{name}")
+        return bundle.unpack_command(_HOME, name, sha256)
 
     def _upload(self, ready: Ready) -> str:
         """Uploads what the studio lacks; returns the bash command that unpacks it there."""

@@ -169,8 +169,8 @@ class Provisioner:
             studio = Studio.create(self._lightning, f"{prefix}-{secrets.token_hex(4)}", cluster=cluster)
             self._on_studio(studio, True, False)
             self._say(f"Studio {studio.name} created, starting {machine.name}")
-            studio.start(machine, interruptible=interruptible)
             try:
+                studio.start(machine, interruptible=interruptible)
                 self._wait.until_running(studio, machine, before=State(in_use=None, requested=None))
                 since = time.time()
                 probe = self._wait.until_set_up(studio)

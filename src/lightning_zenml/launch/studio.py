@@ -21,7 +21,7 @@ from lightning_sdk.lightning_cloud.openapi import (
     V1UserRequestedComputeConfig,
 )
 
-from lightning_zenml.launch.errors import StudioError, StudioLostError
+from lightning_zenml.launch.errors import MachineError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning import ApiError, Lightning, UnreachableError
 from lightning_zenml.launch.machines import Machine
 
@@ -178,6 +178,9 @@ class Studio:
 
         Returns:
             Whether it comes up for us, as far as one can tell; another client may have been faster.
+
+        Raises:
+            MachineError: Lightning refuses to start this machine.
         """
         body = CloudSpaceServiceStartCloudSpaceInstanceBody(
             compute_config=V1UserRequestedComputeConfig(name=machine.compute_name, spot=interruptible)
@@ -189,7 +192,13 @@ class Studio:
             # A lost answer, or another client was faster: what counts is whether a machine is on its way.
             if not self.state().stopped:
                 return isinstance(error, UnreachableError) or error.status >= 500 or error.status in (408, 429)
-            self._call(start, body=body, idempotent=False)
+            try:
+                self._call(start, body=body, idempotent=False)
+            except ApiError as refusal:
+                if refusal.status >= 500 or refusal.status in (401, 404, 408, 429):
+                    raise
+                # No capacity, no quota, or not on this plan: what the catalog tells is not all.
+                raise MachineError(f"Lightning doesn't start {machine.name}: {refusal.message}") from refusal
         return True
 
     def request_switch(self, compute_name: str, *, interruptible: bool = False) -> None:

@@ -61,6 +61,8 @@ def fetch_status(
         logger.error("Jobs of the run `%s` may still run, and cost: %s Delete them on Lightning AI.", run.name, error)
     # Whoever could have told ZenML of the end is gone.
     if run.status is ExecutionStatus.STOPPING:
+        for child in _children(run):
+            _record_stop(child)
         steps = {step.name: ExecutionStatus.STOPPED for step in _unfinished(run)} if include_steps else None
         return ExecutionStatus.STOPPED, steps
     # Recorded here, as ZenML itself would neither keep the reason nor end a step that has tries left.
@@ -69,7 +71,9 @@ def fetch_status(
 
 
 def fail(run: PipelineRunResponse, reason: str) -> None:
-    """Records a run and its steps as failed whose controller is gone; a finished run stays as it is.
+    """Records a run whose controller is gone as failed, with its child pipelines' runs and all their steps.
+
+    A finished run stays as it is.
 
     Args:
         run: the run.
@@ -80,6 +84,8 @@ def fail(run: PipelineRunResponse, reason: str) -> None:
     publish_utils.publish_pipeline_run_status_update(
         run.id, ExecutionStatus.FAILED, status_reason=reason[:REASON_LIMIT]
     )
+    for child in _children(run):
+        fail(child, reason)
     for step in _unfinished(run):
         if not publish_utils.publish_failed_step_run(step.id).status.is_finished:
             # It has tries left, and nobody is there to try.
@@ -101,16 +107,22 @@ def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
     # Without that id nothing has been launched, or its job was gone before it could tell.
     if run.orchestrator_run_id:
         _end(run, lightning)
-    for step in _unfinished(run):
-        publish_utils.publish_stopped_step_run(step.id)
-    if not Client().get_pipeline_run(run.id, hydrate=False).status.is_finished:
-        publish_utils.publish_pipeline_run_status_update(run.id, ExecutionStatus.STOPPED)
+    _record_stop(run)
 
 
 def settings_credentials(settings: LightningOrchestratorSettings) -> dict[str, str | None]:
     """The settings that say who we are on Lightning AI, as `Credentials.resolve` takes them."""
     names = ("user_id", "api_key", "teamspace", "username", "organization")
     return {name: getattr(settings, name) for name in names}
+
+
+def _record_stop(run: PipelineRunResponse) -> None:
+    for child in _children(run):
+        _record_stop(child)
+    for step in _unfinished(run):
+        publish_utils.publish_stopped_step_run(step.id)
+    if not Client().get_pipeline_run(run.id, hydrate=False).status.is_finished:
+        publish_utils.publish_pipeline_run_status_update(run.id, ExecutionStatus.STOPPED)
 
 
 def _end(run: PipelineRunResponse, lightning: Lightning) -> None:
@@ -174,3 +186,9 @@ def _launch_id(run: PipelineRunResponse) -> str:
 def _unfinished(run: PipelineRunResponse) -> Iterator[StepRunResponse]:
     steps = depaginate(Client().list_run_steps, pipeline_run_id=run.id, exclude_retried=True, hydrate=False)
     return (step for step in steps if not step.status.is_finished)
+
+
+def _children(run: PipelineRunResponse) -> Iterator[PipelineRunResponse]:
+    """The unfinished runs of the pipelines that a dynamic pipeline has called."""
+    children = depaginate(Client().list_pipeline_runs, parent_run_id=run.id, hydrate=False)
+    return (child for child in children if not child.status.is_finished)

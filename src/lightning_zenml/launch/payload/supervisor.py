@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tarfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,31 @@ class _Stop(Exception):  # noqa: N818 - a signal, not an error
     """The launch is to be stopped."""
 
 
+class _StopSignal:
+    """What SIGTERM does: raises `_Stop`, once, and only where nothing would be lost by it."""
+
+    def __init__(self) -> None:
+        self._is_held = False
+        self._came = False
+
+    def __call__(self, *_: object) -> None:
+        self._came = True
+        if not self._is_held:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            raise _Stop
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps a stop until the end of the block."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+        if self._came:
+            self()
+
+
 class Supervisor:
     """Supervises one launch.
 
@@ -45,10 +72,11 @@ class Supervisor:
         self._platform = Platform(**instructions["platform"])
         self._wheel = folder.root / instructions["wheel"]
         self._session: Session | None = None
+        self._stop = _StopSignal()
 
     def run(self) -> None:
         """From the unpacked archive to the finished record."""
-        signal.signal(signal.SIGTERM, _raise_stop)
+        signal.signal(signal.SIGTERM, self._stop)
         with self._folder.log.open("ab") as log:
             heartbeat = Heartbeat(_HEARTBEAT, self._beats(), lambda text: _say(log, text))
             heartbeat.start()
@@ -56,7 +84,7 @@ class Supervisor:
                 self._folder.write_supervisor()
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
                 if self._folder.grace.exists():
-                    _raise_stop()
+                    self._stop()
                 self._supervise(log)
             except _Stop:
                 self._end_session()
@@ -151,15 +179,17 @@ class Supervisor:
 
     def _run_session(self, commands: list[str], environment: dict[str, str], log: Any, deadline: float) -> Ended | None:
         """Runs commands and command; returns how that ended, None when the deadline came first."""
-        self._session = Session(
-            commands,
-            self._do["command"],
-            code=self._folder.code,
-            working_directory=self._folder.code / self._do["working_directory"],
-            environment=environment,
-            log=log,
-            on_command=lambda index: self._record("running" if index is None else "commands"),
-        )
+        # Stopped in the middle, nobody would know the process that is just starting.
+        with self._stop.held():
+            self._session = Session(
+                commands,
+                self._do["command"],
+                code=self._folder.code,
+                working_directory=self._folder.code / self._do["working_directory"],
+                environment=environment,
+                log=log,
+                on_command=lambda index: self._record("running" if index is None else "commands"),
+            )
         self._folder.session.write_text(str(self._session.id))
         left = deadline - time.monotonic()
         return self._session.wait(left if left < threading.TIMEOUT_MAX else None)
@@ -282,8 +312,3 @@ def _grace(path: Path) -> float:
 def _say(log: Any, text: str) -> None:
     log.write(f"{TITLE}{text}\n".encode())
     log.flush()
-
-
-def _raise_stop(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Stop
