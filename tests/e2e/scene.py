@@ -199,14 +199,13 @@ class Laptop:
                 process.kill()
 
     def last_run(self) -> dict[str, Any]:
-        """The newest pipeline run of the server, through ZenML's own client."""
-        code = (
-            "import json; from zenml.client import Client\n"
-            "run = Client().list_pipeline_runs(sort_by='desc:created', size=1, hydrate=True).items[0]\n"
-            "print(json.dumps({'id': str(run.id), 'name': run.name, 'status': run.status.value, "
-            "'metadata': run.run_metadata, 'config': run.config.model_dump_json(), "
-            "'snapshot': run.snapshot.model_dump_json()}, default=str))"
-        )
-        output = self.run(sys.executable, "-c", code).stdout.strip().splitlines()[-1]
-        found: dict[str, Any] = json.loads(output)
-        return found
+        """The newest pipeline run of the server, with all that the server tells of it and of its snapshot."""
+        (run,) = self.stack.zenml.request("GET", "runs?sort_by=desc:created&size=1&hydrate=true")["items"]
+        snapshot = self.stack.zenml.request("GET", f"pipeline_snapshots/{run['resources']['snapshot']['id']}")
+        return {
+            "id": run["id"],
+            "name": run["name"],
+            "status": run["body"]["status"],
+            "metadata": run["metadata"]["run_metadata"],
+            "all": json.dumps([run, snapshot]),
+        }

@@ -62,7 +62,7 @@ def test_the_documented_use(stack: Stack, cloud: LightningCloud, laptop: Laptop)
     # Stopped before, so stopped again, by nobody's hand.
     wait_for(lambda: not cloud.running())
     assert not cloud.studio("my_studio").deleted
-    for told in (run["config"], run["snapshot"], submitted.stdout, submitted.stderr):
+    for told in (run["all"], submitted.stdout, submitted.stderr):
         assert cloud.api_key not in told
 
 
@@ -79,7 +79,7 @@ def test_credentials_from_the_environment_alone(cloud: LightningCloud, laptop: L
     laptop.run(sys.executable, "run.py", **environment)
     run = laptop.last_run()
     assert run["status"] == "completed"
-    assert cloud.api_key not in run["config"] + run["snapshot"]
+    assert cloud.api_key not in run["all"]
     wait_for(lambda: not cloud.running())
 
 

@@ -67,7 +67,7 @@ def test_a_run_is_compiled_on_the_runner_and_runs_in_the_studio(
     assert outputs["orchestrator-url"] in comment
     assert cloud.studio(outputs["studio-name"]).deleted
     for secret in (cloud.api_key, actions.stack.zenml_api_key):
-        assert secret not in finished.log + run["config"] + run["snapshot"]
+        assert secret not in finished.log + run["all"]
     assert not [path for path in step.workspace.rglob("*") if path.suffix == ".pyc" or path.name == ".zen"]
     assert list((step.root / "home").iterdir()) == []
 
