@@ -62,6 +62,7 @@ def test_a_run(act: Act, stack: Stack, event_name: str) -> None:
     assert lightning_of(stack).api_key not in run.log
 
 
+@pytest.mark.slow
 def test_the_legs_of_a_matrix_have_a_comment_each(act: Act) -> None:
     run = act("matrix.yml")
     (first, second) = run.told

@@ -105,7 +105,8 @@ def refuse_to_end_jobs(cloud: LightningCloud, deletions: int) -> None:
     cloud.knobs.fail += [("PUT", "/jobs/", 503, 1000), ("DELETE", "/jobs/", 503, deletions)]
 
 
-@pytest.mark.parametrize("is_followed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["alone", "followed"])
+@pytest.mark.slow
+@pytest.mark.parametrize("is_followed", [False, True], ids=["alone", "followed"])
 def test_no_job_outlives_a_run_that_is_stopped(
     stack: Stack, cloud: LightningCloud, laptop: Laptop, is_followed: bool
 ) -> None:

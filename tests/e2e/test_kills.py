@@ -99,7 +99,7 @@ def lose_the_studio(cloud: LightningCloud, how: str) -> None:
     [
         pytest.param("asleep", "'lasting'", marks=pytest.mark.slow),
         ("preempted", "'lasting'"),
-        ("deleted", "'lasting' is gone (404): it was deleted"),
+        pytest.param("deleted", "'lasting' is gone (404): it was deleted", marks=pytest.mark.slow),
     ],
 )
 def test_a_studio_lost_under_a_followed_run(cloud: LightningCloud, laptop: Laptop, how: str, reason: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
+import pytest
+
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import Laptop, wait_for
@@ -66,6 +68,7 @@ def test_the_documented_use(stack: Stack, cloud: LightningCloud, laptop: Laptop)
         assert cloud.api_key not in told
 
 
+@pytest.mark.slow
 def test_credentials_from_the_environment_alone(cloud: LightningCloud, laptop: Laptop) -> None:
     register(laptop, "bare")
     (laptop.folder / "run.py").write_text(RUN.replace("async_mode=True", "async_mode=False"))

@@ -217,6 +217,7 @@ def check_secrets(stack: Stack, cloud: LightningCloud, folders: tuple[Path, ...]
         assert not [path for key in keys if key.encode() in content]
 
 
+@pytest.mark.slow
 def test_a_studio_of_the_users_stays_and_a_run_under_way_ends_with_its_schedule(
     stack: Stack, cloud: LightningCloud, laptop: Laptop
 ) -> None:
@@ -302,6 +303,7 @@ def test_lost_answers_make_one_schedule(stack: Stack, cloud: LightningCloud, lap
     assert pipeline_of(cloud, made["id"]).deleted is None
 
 
+@pytest.mark.slow
 def test_a_scheduled_run_whose_metadata_zenml_refuses_is_failed_and_says_why(
     stack: Stack, cloud: LightningCloud, laptop: Laptop
 ) -> None:

@@ -177,6 +177,7 @@ def test_what_goes_wrong_on_the_runner_is_told_and_costs_nothing(
     assert len(cloud.studios) == studios
 
 
+@pytest.mark.slow
 def test_a_failing_step_is_told_of(cloud: LightningCloud, actions: Actions, variables: dict[str, str]) -> None:
     files = {"run.py": TINY.replace("ARGUMENT", "'fail'")}
     finished = actions.step(files, submit_from="runner", studio_name="warm", variables=variables).run()

@@ -238,7 +238,10 @@ def test_stop_through_zenml(studio: Studio) -> None:
     assert studio.steps() == {"hang": "stopped"}
 
 
-@pytest.mark.parametrize(("pipeline", "code", "status"), [("one", 0, "completed"), ("failing", 1, "failed")])
+@pytest.mark.parametrize(
+    ("pipeline", "code", "status"),
+    [("one", 0, "completed"), pytest.param("failing", 1, "failed", marks=pytest.mark.slow)],
+)
 def test_launched_controller_has_the_token_of_its_run_only(
     studio: Studio, pipeline: str, code: int, status: str
 ) -> None:

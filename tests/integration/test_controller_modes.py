@@ -306,6 +306,7 @@ def test_stop_on_failure_lets_running_steps_end_and_starts_none(studio: Studio) 
     assert studio.last_run().status == "failed"
 
 
+@pytest.mark.slow
 def test_a_replay_starts_nothing_for_the_steps_that_it_skips(studio: Studio) -> None:
     code, log = studio.run("run.py", "in_two_goes")
     assert code == 1, log
@@ -363,6 +364,7 @@ def test_a_step_that_falls_silent_is_ended(
     assert studio.steps() == others | {"falls_silent": "failed"}
 
 
+@pytest.mark.slow
 def test_a_controller_that_is_started_again_leaves_out_what_has_failed(studio: Studio) -> None:
     snapshot, run, variables = studio.prepare("half_failed")
     command = ("-m", "lightning_zenml.orchestrator.controller", "--snapshot-id", snapshot, "--run-id", run)
@@ -468,7 +470,9 @@ def test_step_logs_are_visible_in_zenml(studio: Studio, zenml_stack: Stack) -> N
     assert "said by the step" in [entry["message"] for entry in entries]
 
 
-@pytest.mark.parametrize(("before", "status"), [("running", "failed"), ("stopping", "stopped")])
+@pytest.mark.parametrize(
+    ("before", "status"), [("running", "failed"), pytest.param("stopping", "stopped", marks=pytest.mark.slow)]
+)
 def test_a_killed_controllers_run_ends_with_its_steps(
     studio: Studio, zenml_stack: Stack, before: str, status: str
 ) -> None:

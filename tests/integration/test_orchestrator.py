@@ -190,6 +190,7 @@ print(*made)
 """
 
 
+@pytest.mark.slow
 def test_a_refresh_leaves_a_run_alone_that_has_no_launch_at_the_moment(cloud: Stack, project: Path) -> None:
     (project / "prepare.py").write_text(BEING_LAUNCHED)
     done = subprocess.run(
