@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localcloud.s3 import S3, s3_server
-from localcloud.zenml import ZenML, zenml_server
+from localcloud.zenml import STOCK, ZenML, zenml_server
 
 if TYPE_CHECKING:
     from localcloud.github import GitHub
@@ -68,7 +68,14 @@ class Stack:
 
 
 @contextmanager
-def services(root: Path, *, lightning: bool = True, github: bool = True, knobs: Knobs | None = None) -> Iterator[Stack]:
+def services(
+    root: Path,
+    *,
+    lightning: bool = True,
+    github: bool = True,
+    knobs: Knobs | None = None,
+    server_has_our_package: bool = False,
+) -> Iterator[Stack]:
     """Runs the services on free ports of 127.0.0.1 and registers the stack `lightning`.
 
     Args:
@@ -76,6 +83,7 @@ def services(root: Path, *, lightning: bool = True, github: bool = True, knobs: 
         lightning: start the stand-in for Lightning AI; without it the orchestrator gets credentials that open nothing.
         github: start the stand-in for GitHub.
         knobs: how the stand-in for Lightning AI behaves.
+        server_has_our_package: on ZenML's server, as few out there will have it.
 
     Yields:
         The services.
@@ -93,7 +101,8 @@ def services(root: Path, *, lightning: bool = True, github: bool = True, knobs: 
 
             hub = running.enter_context(GitHub())
         s3 = running.enter_context(s3_server(root))
-        zenml = running.enter_context(zenml_server(root / "zenml"))
+        address = {"LIGHTNING_CLOUD_URL": cloud.url} if cloud else {}
+        zenml = running.enter_context(zenml_server(root / "zenml", address if server_has_our_package else STOCK))
         artifact_store = register_artifact_store(zenml, s3)
         orchestrator = register_orchestrator(zenml, cloud)
         stack = register_stack(zenml, STACK, artifact_store, orchestrator)

@@ -21,6 +21,8 @@ from localcloud.service import free_port, service
 
 USERNAME = "admin"
 PASSWORD = "localcloud-1"
+STOCK: Mapping[str, str] = {"LIGHTNING_ZENML_STOCK": "1"}
+"""Of a server out there, which knows nothing of our package: it checks components against the stock flavor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +74,12 @@ class Server:
 
     Args:
         root: folder for database, configuration and log.
+        environment: further variables of the process.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
         self._root = root
+        self._environment = environment
         self.database = root / "zenml.db"
         self._port = free_port()
         self._running = ExitStack()
@@ -92,7 +96,7 @@ class Server:
     def start(self) -> None:
         """Starts it and waits until it answers."""
         began = time.monotonic()
-        self._running.enter_context(_server(self._root, self._port))
+        self._running.enter_context(_server(self._root, self._port, self._environment))
         self.start_seconds = time.monotonic() - began
 
     def stop(self) -> None:
@@ -101,18 +105,19 @@ class Server:
 
 
 @contextmanager
-def zenml_server(root: Path) -> Iterator[ZenML]:
+def zenml_server(root: Path, environment: Mapping[str, str] = STOCK) -> Iterator[ZenML]:
     """Runs a ZenML server on a database of its own.
 
     Args:
         root: folder for database, configuration and log.
+        environment: further variables of the process; without `STOCK`, our package takes effect in it.
 
     Yields:
         The server.
     """
     root.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_database(), root / "zenml.db")
-    with Server(root) as server:
+    with Server(root, environment) as server:
         url = server.url
         token = _login(url)
         account = _request(url, token, "POST", "service_accounts", {"name": "ci", "description": "ci", "active": True})
@@ -136,7 +141,7 @@ def _database() -> Path:
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-            with Server(Path(folder)) as server:
+            with Server(Path(folder), STOCK) as server:
                 _login(server.url)
             # Renamed into place: two test workers may do this at once.
             (Path(folder) / "zenml.db").replace(kept)
@@ -144,7 +149,7 @@ def _database() -> Path:
 
 
 @contextmanager
-def _server(root: Path, port: int) -> Iterator[None]:
+def _server(root: Path, port: int, more: Mapping[str, str]) -> Iterator[None]:
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "uvicorn", "zenml.zen_server.zen_server_api:app"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
@@ -163,8 +168,7 @@ def _server(root: Path, port: int) -> Iterator[None]:
         "ZENML_SERVER_AUTO_ACTIVATE": "1",
         "ZENML_DEFAULT_USER_NAME": USERNAME,
         "ZENML_DEFAULT_USER_PASSWORD": PASSWORD,
-        # A server out there knows nothing of our package: it checks components against the stock flavor.
-        "LIGHTNING_ZENML_STOCK": "1",
+        **more,
     }
     with service(command, ready_url=f"{url}/health", log=root / "zenml-server.log", environment=environment):
         yield
