@@ -14,7 +14,7 @@ from localcloud import tls
 from localcloud.github import GitHub
 from localcloud.lightning import LightningCloud
 from localcloud.runner import Finished, Step
-from scene import BRANCH, REPOSITORY, Actions, wait_for
+from scene import BRANCH, REPOSITORY, TINY, Actions, wait_for
 
 NO_STACK = "There is no ZenML stack"
 """What a run says that ends soon after its beginning, see `ending`."""
@@ -219,12 +219,14 @@ def test_whose_code_it_is_must_be_known(actions: Actions, token: str) -> None:
 
 def test_post_tells_all_that_a_killed_main_knew(actions: Actions, github: GitHub, cloud: LightningCloud) -> None:
     run = "python run.py; echo the run is over; sleep 60"
-    step = actions.step(studio_name="warm", run=run)
+    on_a_gpu = '@step(settings={"orchestrator.lightning": {"machine_type": "T4"}})\ndef train'
+    script = TINY.replace("ARGUMENT", "None").replace("@step\ndef train", on_a_gpu)
+    step = actions.step({"run.py": script}, studio_name="warm", machine_type="cpu", run=run)
     finished = step.run(interrupt=lambda line: signal.SIGKILL if line.startswith("the run is over") else None)
     assert (finished.exit_code, finished.post_exit_code) == (-signal.SIGKILL, 0), finished.log
     comment = actions.comment()
     assert "was cancelled" in comment
-    told = ["warm", "CPU", finished.outputs["launch-id"], finished.outputs["run-url"], "<code>train</code>"]
+    told = ["warm", "CPU", "T4", finished.outputs["launch-id"], finished.outputs["run-url"], "<code>train</code>"]
     assert [word for word in told if word not in comment] == []
     assert [status.state for status in github.statuses(REPOSITORY, step.sha)][-1] == "error"
     wait_for(lambda: not cloud.running())
