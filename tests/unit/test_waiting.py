@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
-from lightning_zenml.launch.waiting import Waiting
+from lightning_zenml.launch.waiting import Waiting, told
 
 
 def said(times: list[float]) -> list[str]:
@@ -26,3 +27,20 @@ def test_a_long_wait_is_told_of_now_and_then() -> None:
 
 def test_a_short_wait_is_not_worth_a_word() -> None:
     assert said([100, 101, 129]) == []
+
+
+def test_what_does_not_tell_of_itself_is_told_of_until_it_is_over() -> None:
+    said: list[str] = []
+    twice = threading.Event()
+
+    def say(text: str) -> None:
+        said.append(text)
+        if len(said) == 2:
+            twice.set()
+
+    with told("the upload", say, interval=0.01):
+        assert twice.wait(10)
+    count = len(said)
+    assert said[0] == "Waiting for the upload: 0 s so far"
+    assert not [thread for thread in threading.enumerate() if thread.name == "waiting"]
+    assert len(said) == count

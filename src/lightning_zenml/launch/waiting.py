@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _INTERVAL = 30.0
 """Seconds after which somebody who waits is told again."""
@@ -35,6 +37,30 @@ class Waiting:
         """Called when it is there; a short wait is not worth a word."""
         if self._said > self._since:
             self._say(f"Waited {_duration(self._clock() - self._since)} for {self._what}")
+
+
+@contextmanager
+def told(what: str, say: Callable[[str], None], *, interval: float = _INTERVAL) -> Iterator[None]:
+    """Tells how long the block has been waiting for something that does not tell of itself.
+
+    Args:
+        what: is waited for.
+        say: takes the words, in a thread of its own.
+        interval: seconds after which it is told again.
+    """
+    since, ended = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(interval):
+            say(f"Waiting for {what}: {_duration(time.monotonic() - since)} so far")
+
+    thread = threading.Thread(target=tell, name="waiting", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _duration(seconds: float) -> str:

@@ -63,7 +63,7 @@ class Supervisor:
 
     Args:
         folder: of the launch.
-        instructions: what `lightning_zenml.launch.launcher` wrote, environment included.
+        instructions: what `lightning_zenml.launch.attempt` wrote, environment included.
     """
 
     def __init__(self, folder: LaunchFolder, instructions: dict[str, Any]) -> None:

@@ -1,0 +1,294 @@
+"""One launch in the making: a studio is provisioned and leased, everything uploaded, the payload started."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from lightning_zenml.launch import bundle, wheel
+from lightning_zenml.launch.beat import Beat
+from lightning_zenml.launch.errors import LaunchError, StudioLostError
+from lightning_zenml.launch.launch import Hold, Launch, Meter
+from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.provision import Provisioner, Ready
+from lightning_zenml.launch.remote import Remote
+from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
+from lightning_zenml.launch.studio import Completed, Studio
+from lightning_zenml.launch.studio_waits import Limits, facts
+from lightning_zenml.launch.waiting import Waiting, told
+
+HOME = ".lightning_zenml"
+"""Our folder in a studio's home."""
+_LEASE_POLL = (2.0, 15.0)
+_STOP_GRACE = 1.0
+"""Seconds that a command has which was started a moment ago."""
+_RESTARTS = 5
+"""How often a named studio may be stopped under a launch that waits for it."""
+
+
+class Attempt:
+    """One launch in the making; knows at each moment what must be released.
+
+    Args:
+        lightning: the teamspace.
+        spec: what to launch.
+        scratch: folder for what is uploaded.
+        notify: told in words what goes on.
+        on_hold: called with what must be released at the end, each time that changes, and before it costs.
+        limits: how long to wait.
+    """
+
+    def __init__(
+        self,
+        lightning: Lightning,
+        spec: LaunchSpec,
+        scratch: Path,
+        notify: Callable[[str], None],
+        on_hold: Callable[[Hold], None],
+        limits: Limits,
+    ) -> None:
+        self._lightning = lightning
+        self._spec = spec
+        self._scratch = scratch
+        self._notify = notify
+        self._on_hold = on_hold
+        self._limits = limits
+        self._suffix = secrets.token_hex(4)
+        self._wheel = wheel.repack(scratch)
+        digest = hashlib.sha256(self._wheel.read_bytes()).hexdigest()[:16]
+        self._wheel_target = f"wheels/{digest}/{self._wheel.name}"
+        self._hold: Hold | None = None
+        self._policy = "none"
+        self._late_packages: Future[Sequence[str]] | None = None
+
+    def carry_out(self) -> Launch:
+        """Provisions, leases, uploads and starts.
+
+        Raises:
+            LaunchError: it can't; `release` is still to be called.
+        """
+        with Beat(self._lightning, lambda: self._hold, self._limits.beat):
+            return self._carry_out()
+
+    def _carry_out(self) -> Launch:
+        ready = self._provision()
+        self._take(replace(self._held, python=ready.python, wheel=self._wheel_target))
+        unpack = self._upload(ready)
+        self._notify("Starting the launch")
+        self._remote(ready.studio, ready.python).call("start", before=unpack, timeout=180)
+        return Launch(self._lightning, self._held, _meter(ready))
+
+    def release(self) -> None:
+        """Releases what is held, if anything is, and sees to it that a start under way comes to nothing."""
+        if self._hold is not None:
+            self._notify(f"Releasing {self._hold.studio_name}")
+            launch = Launch(self._lightning, self._hold)
+            if self._hold.release == "delete" and not self._hold.leased:
+                # With the studio goes all that was started in it.
+                launch.release()
+            else:
+                self._discard_bundle()
+                launch.stop(grace=_STOP_GRACE)
+            self._take(self._hold.over())
+
+    def _discard_bundle(self) -> None:
+        """What was uploaded holds keys, and may not be unpacked yet: then there is no program that could remove it."""
+        held = self._held
+        studio = Studio(self._lightning, id=held.studio_id, name=held.studio_name, cluster=held.cluster)
+        if held.python:
+            with contextlib.suppress(LaunchError):
+                bundles = f"{HOME}/launches/{held.launch_id}/bundle.tar"
+                studio.run(f"rm -rf {bundles} {bundles}.parts", timeout=20)
+
+    def _provision(self) -> Ready:
+        spec = self._spec
+        provisioner = Provisioner(self._lightning, say=self._notify, on_studio=self._on_studio, limits=self._limits)
+        if spec.studio_name is None:
+            return provisioner.fresh(
+                _studio_prefix(spec.name), spec.machines, cloud=spec.cloud, interruptible=spec.interruptible
+            )
+        for restart in range(_RESTARTS):
+            try:
+                return provisioner.named(
+                    spec.studio_name,
+                    spec.machines,
+                    cloud=spec.cloud,
+                    interruptible=spec.interruptible,
+                    lease=self._lease,
+                    on_switch=self._on_switch,
+                )
+            except StudioLostError:
+                # The launch before us put the studio back as it had found it: stopped.
+                if restart == _RESTARTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _on_studio(self, studio: Studio, fresh: bool, was_running: bool) -> None:
+        self._policy = _release_policy(self._spec, was_running=was_running)
+        if self._hold is not None and self._hold.studio_id != studio.id:
+            # A fresh one that was stuck has been deleted, and this one takes its place.
+            self._take(self._hold.over())
+        self._take(
+            Hold(
+                launch_id=f"{studio.name}-{self._suffix}",
+                studio_id=studio.id,
+                studio_name=studio.name,
+                cluster=studio.cluster,
+                # Another launch may have a running studio: nothing of it is ours before the lease is.
+                release="none" if was_running else self._policy,
+            )
+        )
+        if self._late_packages is None:
+            self._late_packages = _in_background(self._spec.late_packages)
+
+    def _on_switch(self, machine: str, leased: bool) -> None:
+        self._take(replace(self._held, switching=machine, leased=leased))
+
+    @property
+    def _held(self) -> Hold:
+        assert self._hold is not None  # noqa: S101 - provisioning takes the hold first
+        return self._hold
+
+    def _take(self, hold: Hold) -> None:
+        self._hold = hold
+        self._on_hold(hold)
+
+    def _lease(self, studio: Studio, probe: Completed) -> None:
+        """Waits until no other launch has the studio; while one has it, nothing of it is ours to release."""
+        wanted = self._held
+        python = facts(probe, "python")[0]
+        unpack = "" if self._wheel_target in facts(probe, "file") else self._upload_wheel(studio)
+        remote = self._remote(studio, python)
+        pause, told = _LEASE_POLL[0], ""
+        waiting = Waiting(f"the studio {studio.name}", self._notify)
+        while not (answer := remote.call("lease", "--owner", self._spec.owner, before=unpack))["acquired"]:
+            if answer["launch"] != told:
+                told = answer["launch"]
+                self._take(replace(wanted, release="none", leased=False))
+                self._notify(f"Waiting: {studio.name} is in use by {answer['owner']} (launch {told})")
+            waiting.go_on()
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LEASE_POLL[1])
+        waiting.end()
+        mine = replace(wanted, release=self._policy, leased=True, python=python, wheel=self._wheel_target)
+        self._take(mine)
+
+    def _upload_wheel(self, studio: Studio) -> str:
+        """Uploads our wheel alone, before the rest; returns the bash command that unpacks it there."""
+        name = f"launches/{self._held.launch_id}/wheel.tar"
+        sha256 = bundle.write({self._wheel_target: self._wheel}, self._scratch / "wheel.tar")
+        studio.upload(self._scratch / "wheel.tar", f"{HOME}/{name}")
+        return bundle.unpack_command(HOME, name, sha256)
+
+    def _upload(self, ready: Ready) -> str:
+        """Uploads what the studio lacks; returns the bash command that unpacks it there."""
+        archive, studio, folder = self._spec.archive, ready.studio, f"launches/{self._held.launch_id}"
+        instructions = self._scratch / "env"
+        instructions.touch(mode=0o600)
+        instructions.write_text(json.dumps(self._instructions(ready, self._spec)))
+        files = {f"{folder}/env": instructions}
+        if self._wheel_target not in ready.files and not self._held.leased:
+            files[self._wheel_target] = self._wheel
+        if f"archives/{archive.sha256}" in ready.files:
+            self._notify(f"Archive {archive.sha256[:12]} is on {studio.name} already")
+        else:
+            self._notify(f"Uploading {archive.files} files ({archive.size / 1e6:.1f} MB) to {studio.name}")
+            files[f"archives/{archive.sha256}"] = archive.path
+        sha256 = bundle.write(files, self._scratch / "bundle.tar")
+        began = time.monotonic()
+        with told(f"the upload to {studio.name}", self._notify):
+            studio.upload(self._scratch / "bundle.tar", f"{HOME}/{folder}/bundle.tar")
+        size = (self._scratch / "bundle.tar").stat().st_size
+        self._notify(f"Uploaded {size / 1e6:.1f} MB in {time.monotonic() - began:.0f} s")
+        return bundle.unpack_command(HOME, f"{folder}/bundle.tar", sha256)
+
+    def _instructions(self, ready: Ready, spec: LaunchSpec) -> dict[str, object]:
+        """What the payload reads; see `lightning_zenml.launch.payload.supervisor`."""
+        lightning, studio = self._lightning, ready.studio
+        return {
+            "owner": spec.owner,
+            "archive": spec.archive.sha256,
+            "wheel": self._wheel_target,
+            "packages": [*spec.packages, *self._found_packages()],
+            "requirements": spec.requirements,
+            "commands": spec.commands,
+            "command": spec.command,
+            "working_directory": spec.working_directory,
+            "environment": dict(spec.environment),
+            "timeout": spec.timeout,
+            "restarts": spec.restarts,
+            "release": self._held.release,
+            "leased": self._held.leased,
+            "on_failure": spec.on_failure,
+            "studio": {
+                "name": studio.name,
+                "url": studio.url,
+                **asdict(_meter(ready)),
+                "cloud_url": lightning.url,
+                "teamspace": f"{lightning.owner}/{lightning.teamspace}",
+            },
+            "credentials": {
+                "LIGHTNING_USER_ID": lightning.credentials.user_id,
+                "LIGHTNING_API_KEY": lightning.credentials.api_key,
+            },
+            "platform": {
+                "url": f"{lightning.url}/v1/projects/{lightning.teamspace_id}/cloudspaces/{studio.id}",
+                "authorization": lightning.credentials.authorization,
+            },
+        }
+
+    def _found_packages(self) -> Sequence[str]:
+        future, patience = self._late_packages, self._limits.packages
+        if future is None:
+            return ()
+        if not wait([future], patience).done:
+            raise LaunchError(
+                f"What the run's stack needs to be installed was not found out within {patience:.0f} s. "
+                "Look whether the ZenML server answers, and run again."
+            )
+        return future.result()
+
+    def _remote(self, studio: Studio, python: str) -> Remote:
+        return Remote(studio, python, self._wheel_target, self._held.launch_id)
+
+
+def _meter(ready: Ready) -> Meter:
+    return Meter(machine=ready.machine.name, price=ready.machine.cost, since=ready.since)
+
+
+def _in_background(call: Callable[[], Sequence[str]]) -> Future[Sequence[str]]:
+    """Calls in a thread that no exit waits for."""
+    future: Future[Sequence[str]] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="late-packages", daemon=True).start()
+    return future
+
+
+def _release_policy(spec: LaunchSpec, *, was_running: bool) -> str:
+    """`delete`, `stop` or `none`: fresh studios are deleted, named ones put back as they were found."""
+    if spec.keep_studio is not KeepStudio.AUTO:
+        return "none" if spec.keep_studio is KeepStudio.KEEP else spec.keep_studio.value
+    if spec.studio_name is None:
+        return "delete"
+    return "none" if was_running else "stop"
+
+
+def _studio_prefix(name: str) -> str:
+    """`zenml-<name>` in what studio names may hold: lower-case letters, digits and hyphens."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
+    return f"zenml-{slug}" if slug else "zenml"
