@@ -23,6 +23,7 @@ FAILURE = "LIGHTNING_ZENML_FAILURE"
 """Variable with the reason of the failure."""
 FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
 """ZenML's final statuses."""
+_WITHOUT_LAUNCH = frozenset({"paused", "resuming"})
 REASON_LIMIT = 250
 """Characters of a reason that every ZenML server can store."""
 
@@ -30,7 +31,9 @@ REASON_LIMIT = 250
 def end_run(
     run_id: str, *, status: str, reason: str, get: Callable[..., Any], put: Callable[[str, dict[str, Any]], Any]
 ) -> None:
-    """Records a run, those of its child pipelines and all their steps as ended; a finished run stays as it is.
+    """Records a run, those of its child pipelines and all their steps as ended.
+
+    A finished run stays as it is, and so does one that is paused or on its way to its next launch.
 
     Args:
         run_id: of the run.
@@ -39,6 +42,13 @@ def end_run(
         get: gets a path below `/api/v1/`; further keywords are the query.
         put: changes a path below `/api/v1/`.
     """
+    if get(f"runs/{run_id}")["body"]["status"] not in _WITHOUT_LAUNCH:
+        _end(run_id, status, reason, get, put)
+
+
+def _end(
+    run_id: str, status: str, reason: str, get: Callable[..., Any], put: Callable[[str, dict[str, Any]], Any]
+) -> None:
     before = get(f"runs/{run_id}")["body"]["status"]
     if before in FINISHED:
         return
@@ -49,7 +59,7 @@ def end_run(
     for child in _pages("runs", get, parent_run_id=run_id):
         # A server without child pipelines would not know that filter, and name runs of others.
         if child["body"].get("root_run_id"):
-            end_run(child["id"], status=status, reason=reason, get=get, put=put)
+            _end(child["id"], status, reason, get, put)
     for step in _pages("steps", get, pipeline_run_id=run_id, exclude_retried=True):
         if step["body"]["status"] not in FINISHED:
             _end_step(step["id"], status, put)

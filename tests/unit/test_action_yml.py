@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,12 @@ def test_outputs(action: dict[str, Any]) -> None:
 
 
 def test_runs_in_the_image(action: dict[str, Any]) -> None:
+    # A release has it pinned to the published one.
+    image = action["runs"]["image"]
+    assert re.fullmatch(r"Dockerfile|docker://ghcr\.io/\S+:v[\d.]+", image)
     assert action["runs"] == {
+        "image": image,
         "using": "docker",
-        "image": "Dockerfile",
         "entrypoint": "/usr/local/bin/lightning-zenml-main",
         "post-entrypoint": "/usr/local/bin/lightning-zenml-post",
     }

@@ -10,6 +10,7 @@ import pytest
 import zenml
 from zenml.config import DockerSettings
 from zenml.stack import Stack
+from zenml.utils import source_utils
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.docker_settings import packages, requirements
@@ -44,7 +45,10 @@ def test_lists_files_and_projects_of_pipeline_and_steps_are_put_together(root: P
     ]
 
 
-def test_files_are_detected_where_zenml_is_told_to(root: Path) -> None:
+def test_files_are_detected_in_the_source_root_where_zenml_is_told_to(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_utils, "get_source_root", lambda: str(root))
     detect = {"disable_automatic_requirements_detection": False}
     assert asked(root, detect) == ["-r requirements.txt"]
     assert asked(root, {**detect, "requirements": ["numpy"]}) == ["numpy"]
@@ -55,8 +59,10 @@ def test_files_are_detected_where_zenml_is_told_to(root: Path) -> None:
 
 
 def test_the_environment_is_replicated_by_the_command_that_exports_it(root: Path) -> None:
-    told = "# exported\\nnumpy==2.0 \\\\\\n    --hash=sha256:00\\npandas==2.2\\n"
-    replicated = {"replicate_local_python_environment": ["printf", f"'{told}'"]}
+    lines = ["# exported", "lightning-zenml @ file:///x", "--extra-index-url https://x", "numpy==2.0 \\"]
+    exported_lines = [*lines, "    --hash=sha256:00", "pandas==2.2"]
+    (root / "exported").write_text("\n".join(exported_lines))
+    replicated = {"replicate_local_python_environment": ["cat", str(root / "exported")]}
     assert asked(root, replicated) == ["numpy==2.0", "pandas==2.2"]
     exported = {"pyproject_path": str(root / "pyproject.toml"), "pyproject_export_command": ["echo", "polars==1"]}
     assert asked(root, exported) == ["polars==1"]

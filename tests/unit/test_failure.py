@@ -28,23 +28,27 @@ def repository(root: Path) -> Path:
 
 def test_the_first_failed_step_speaks_and_points_at_its_line(tmp_path: Path) -> None:
     steps = [Step(name="load", status="completed"), Step(name="train", status="failed", traceback=TRACEBACK)]
-    found = of_steps(steps, repository(tmp_path))
-    assert found is not None
+    (found,) = of_steps(steps, repository(tmp_path))
     assert found.failure.message == "Step `train` failed: ValueError: the loss is NaN"
     assert found.place == Place(file="steps/train.py", line=12)
     assert 'File "steps/train.py", line 12' in found.failure.output
     assert CODE not in found.failure.output
 
 
+def test_every_failed_step_is_told_of(tmp_path: Path) -> None:
+    steps = [Step(name=name, status="failed", traceback=TRACEBACK) for name in ("cnn", "tree")]
+    messages = [found.failure.message for found in of_steps(steps, repository(tmp_path))]
+    assert [message.partition(" failed")[0] for message in messages] == ["Step `cnn`", "Step `tree`"]
+
+
 def test_a_traceback_without_our_code_points_nowhere(tmp_path: Path) -> None:
-    found = of_steps([Step(name="train", status="failed", traceback=TRACEBACK)], tmp_path)
-    assert found is not None
+    (found,) = of_steps([Step(name="train", status="failed", traceback=TRACEBACK)], tmp_path)
     assert found.place is None
 
 
 def test_no_failed_step_says_nothing(tmp_path: Path) -> None:
     steps = [Step(name="load", status="completed"), Step(name="train", status="failed")]
-    assert of_steps(steps, tmp_path) is None
+    assert of_steps(steps, tmp_path) == []
 
 
 def test_a_failed_command_points_at_the_line_that_its_traceback_names(tmp_path: Path) -> None:
@@ -67,6 +71,5 @@ def test_a_failed_command_without_a_traceback_stays_as_it_is(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["x" * 300, "y/" * 3000, "a\nb", "nul\0"])
 def test_what_can_be_no_file_is_none_of_ours(tmp_path: Path, name: str) -> None:
     traceback = TRACEBACK.replace("ValueError: the", f'  File "{name}", line 7, in x\nValueError: the')
-    found = of_steps([Step(name="train", status="failed", traceback=traceback)], repository(tmp_path))
-    assert found is not None
+    (found,) = of_steps([Step(name="train", status="failed", traceback=traceback)], repository(tmp_path))
     assert found.place == Place(file="steps/train.py", line=12)

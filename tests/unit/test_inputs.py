@@ -247,7 +247,8 @@ def test_secrets_are_masked_and_not_shown() -> None:
     found = inputs(
         lightning_user_id="user",
         github_token="github-secret",
-        env="WANDB_API_KEY=wandb-secret\nTOKENIZER=bert-base\nMAX_NEW_TOKENS=128000\nSORT_KEY=created\nX=plain-value",
+        env="WANDB_API_KEY=wandb-secret\nTOKENIZER=bert-base\nMAX_NEW_TOKENS=128000\nSORT_KEY=created\n"
+        "COSMOS_PRIMARY_KEY=primary-key\nHOOK=https://hooks.example/T0/9xKq2mZt7LwPb4RvYc8N\nX=plain-value-1",
         settings="environment: {MY_TOKEN: settings-secret}",
     )
     login = base64.b64encode(b"user:lightning-key").decode()
@@ -257,6 +258,8 @@ def test_secrets_are_masked_and_not_shown() -> None:
         "zenml-key",
         "github-secret",
         "wandb-secret",
+        "primary-key",
+        "https://hooks.example/T0/9xKq2mZt7LwPb4RvYc8N",
         "settings-secret",
     )
     for secret in found.secrets:

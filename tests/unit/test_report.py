@@ -42,7 +42,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 MARKER = "<!-- lightning-zenml: CI / train -->"
 STUDIO_URL = "https://lightning.ai/octo/research/studios/ci"
 JOB_URL = f"{STUDIO_URL}/app?app_id=jobs&job_name=train_cnn-1"
-RUN_URL = f"{STUDIO_URL}/app?app_id=jobs&job_name=training-1"
+RUN_URL = f"{STUDIO_URL}/code"
 
 STARTING = Report(
     state=State.STARTING,
@@ -190,6 +190,13 @@ REPORTS = {
     "starting": STARTING,
     "running": RUNNING,
     "async": replace(RUNNING, is_async=True),
+    "not_stopped_by_cancel": replace(RUNNING, stops_on_cancel=False),
+    "studio_deleted": replace(COMPLETED, studio_deleted=True),
+    "paused": replace(
+        RUNNING,
+        state=State.PAUSED,
+        failure=Failure(phase=Phase.RUNNING, message="The pipeline run `training-2026_01_02` is paused."),
+    ),
     "completed": COMPLETED,
     "two_runs": replace(COMPLETED, runs=(*COMPLETED.runs, SECOND_RUN)),
     "command_failed": COMMAND_FAILED,

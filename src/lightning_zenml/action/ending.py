@@ -13,6 +13,8 @@ from lightning_zenml.action.runs import Runs
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.spec import Failure, Phase, Status
 
+_MOST_ANNOTATIONS = 10
+"""As many of one kind does GitHub show for a step."""
 _BEFORE = {State.STOPPED: "was ", State.PAUSED: "is "}
 
 
@@ -65,7 +67,7 @@ class Ending:
             if released:
                 self.leave_nothing()
             return 0
-        if bad == "paused":
+        if bad == "paused" and status.failure is None:
             name = next(run.run_name for run in runs if run.status == bad)
             of_zenml = "zenml pipeline runs"
             message = (
@@ -76,11 +78,17 @@ class Ending:
                 Failure(phase=Phase.RUNNING, message=message), state=State.PAUSED, released=released, cost=cost
             )
         if status.stopped or bad in ("stopped", "stopping"):
-            # Of a run that is stopped in ZenML, the command that waits for it ends with an error of its own.
-            failure = Failure(phase=Phase.RUNNING, message="The run was stopped.")
+            # Of a run that is stopped in ZenML, the command that waits for it ends with an error of its own. A failure
+            # without an exit code is why the launch has stopped both.
+            has_reason = status.failure is not None and status.failure.exit_code is None
+            failure = status.failure if has_reason else None
+            failure = failure or Failure(phase=Phase.RUNNING, message="The run was stopped.")
             return self.fail(failure, state=State.STOPPED, released=released, cost=cost)
-        if step_failure := failures.of_steps(self._runs.steps, self._root):
-            return self.fail(step_failure.failure, place=step_failure.place, released=released, cost=cost)
+        if of_steps := failures.of_steps(self._runs.steps, self._root):
+            self._log.end()
+            for other in of_steps[1:_MOST_ANNOTATIONS]:
+                self._annotate(other.failure, other.place, title="The run failed")
+            return self.fail(of_steps[0].failure, place=of_steps[0].place, released=released, cost=cost)
         failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
         failed = failures.of_output(failure, self._root)
         return self.fail(failed.failure, place=failed.place, released=released, cost=cost)
@@ -107,17 +115,16 @@ class Ending:
             The exit code, 1.
         """
         self._log.end()
-        self._workflow.error(
-            failure.message,
-            title=f"The run {_BEFORE.get(state, '')}{state.value}",
-            file=place.file if place else None,
-            line=place.line if place else None,
-        )
+        self._annotate(failure, place, title=f"The run {_BEFORE.get(state, '')}{state.value}")
         self._workflow.set_output("status", state.value)
         self._reporter.update(state=state, failure=failure, runs=self._runs.reports, **changes)
         if released:
             self.leave_nothing()
         return 1
+
+    def _annotate(self, failure: Failure, place: failures.Place | None, *, title: str) -> None:
+        file, line = (place.file, place.line) if place else (None, None)
+        self._workflow.error(failure.message, title=title, file=file, line=line)
 
     def leave_nothing(self) -> None:
         """Tells `post` that nothing is left to release."""

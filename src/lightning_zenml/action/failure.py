@@ -37,13 +37,14 @@ class StepFailure:
     place: Place | None
 
 
-def of_steps(steps: Iterable[Step], root: Path) -> StepFailure | None:
-    """The first failed step that left a traceback.
+def of_steps(steps: Iterable[Step], root: Path) -> list[StepFailure]:
+    """The failed steps that left a traceback.
 
     Args:
         steps: of all runs.
         root: of the repository.
     """
+    failures = []
     for step in steps:
         if step.status == "failed" and step.traceback:
             traceback = in_repository(step.traceback).strip()
@@ -53,8 +54,8 @@ def of_steps(steps: Iterable[Step], root: Path) -> StepFailure | None:
                 message=f"Step `{step.name}` failed: {last_line}",
                 output=traceback[-_TRACEBACK:],
             )
-            return StepFailure(failure=failure, place=_place(traceback, root))
-    return None
+            failures.append(StepFailure(failure=failure, place=_place(traceback, root)))
+    return failures
 
 
 def of_output(failure: Failure, root: Path) -> StepFailure:

@@ -199,8 +199,9 @@ def _error(response: requests.Response, now: float) -> GitHubError:
     if status == 401:
         return UnauthorizedError(f"The github-token is not valid, or no longer. ({said})")
     if status == 403 and "not accessible" in message.lower():
-        write = "statuses: write" if "/statuses/" in path else "pull-requests: write"
-        needed = "pull-requests: read` and `contents: read" if method == "GET" else write
+        # Whoever is refused to read would be refused to write next.
+        needed = "statuses: write" if "/statuses/" in path else "pull-requests: write"
+        needed += "` and `contents: read" if method == "GET" else ""
         return ForbiddenError(
             f"The github-token may not do this: give the job `permissions:` with `{needed}`. ({said})"
         )

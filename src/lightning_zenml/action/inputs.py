@@ -69,6 +69,7 @@ FROM_ENVIRONMENT: Mapping[str, str] = {
 
 SETTINGS_OF_INPUTS: Mapping[str, str] = {
     "main_studio_name": "studio-name",
+    "machine_type": "machine-type",
     "custom_commands": "commands",
     "synchronous": "async",
     "async_mode": "async",
@@ -92,12 +93,10 @@ _OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
 _SECRET_NAME = re.compile(
     r"KEY(?!WORD|BOARD)|TOKEN(?!I[SZ])|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)(PASS|PWD|AUTH|DSN)(_|$)", re.IGNORECASE
 )
-_HARMLESS_NAME = re.compile(
-    r"(MAX|MIN|NUM|N)_(\w+_)?TOKENS|(\w+_)?(SORT|GROUP|PARTITION|PRIMARY|FOREIGN|CACHE)_KEYS?", re.IGNORECASE
-)
+_HARMLESS_NAME = re.compile(r"(MAX|MIN|NUM|N)_(\w+_)?TOKENS|(SORT|GROUP|PARTITION|FOREIGN)_KEYS?", re.IGNORECASE)
 """Named like a secret, and none: masked, its value would be missing in the log wherever it is a word."""
-_SECRET_VALUE = re.compile(r"\w+://[^\s/@]*:[^\s/@]+@")
-"""A URL that holds a password."""
+_SECRET_VALUE = re.compile(r"\w+://[^\s/@]*:[^\s/@]+@|(?<![A-Za-z0-9])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{20,}")
+"""A URL that holds a password, or what looks as if it was made by chance: keys, tokens, addresses of webhooks."""
 _SHORTEST_SECRET = 6
 
 

@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ from lightning_zenml.zenml_server import ZenMLServer
 _CANCEL_GRACE = 3.0
 """Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""
 
-_JOBS_FOR_POST = 100
+_JOBS_FOR_POST = 200
+"""As many as fit into the variable in which `post` gets them."""
 
 
 class Cancelled(BaseException):
@@ -74,7 +75,8 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
             workflow.error(f"`{name}` {message}", title=f"Input {name}")
         return 1
     for secret in inputs.secrets:
-        workflow.mask(secret)
+        if secret not in (event.sha, event.head_sha):
+            workflow.mask(secret)
     for name, message in inputs.warnings:
         workflow.warning(f"`{name}` {message}", title=f"Input {name}")
     github = github_of(inputs, event)
@@ -109,6 +111,7 @@ class _Main:
         # Where an earlier launch comes from tells its run.
         origin = None if inputs.attach else Origin.of(event, inputs)
         self._reporter = Reporter(workflow, github, event, origin, comments=inputs.comment)
+        self._reporter.report = replace(self._reporter.report, stops_on_cancel=inputs.stop_on_cancel)
         self._zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
         self._preparation = Preparation(
             inputs, event, self._root, environ, zenml=self._zenml, workflow=workflow, log=self._log
@@ -182,15 +185,21 @@ class _Main:
                 self._reporter.set_period(min(starts).timestamp(), max(ends).timestamp())
 
     def _find_origin(self, runs: list[Run]) -> None:
-        """Where an attached launch comes from, its runs tell; as long as there are none, nobody knows whose it is."""
-        if runs and not self._reporter.has_origin:
-            origins = (Origin.of_run(run.metadata, self._event.repository) for run in runs)
-            self._reporter.set_origin(next(filter(None, origins), None) or Origin.of(self._event, self._inputs))
+        """Where an attached launch comes from, its runs tell; until they do, nobody knows whose comment is meant."""
+        origins = (Origin.of_run(run.metadata, self._event.repository) for run in runs)
+        if origin := next(filter(None, origins), None):
+            self._reporter.set_origin(origin)
+
+    def _settle_origin(self) -> None:
+        """Of what nobody can tell where it comes from, we tell on our own commit."""
+        if not self._reporter.has_origin:
+            self._reporter.set_origin(Origin.of(self._event, self._inputs))
 
     def _report_ended(self, launch_id: str, runs: list[Run]) -> int:
         """Reports a launch that has ended before anybody attached to it, by what ZenML knows of its runs."""
         if not runs:
             return self._give_up(None, f"The launch {launch_id} has ended, and ZenML knows no run of it.")
+        self._settle_origin()
         for run in runs:
             self._add_run(
                 {
@@ -220,7 +229,7 @@ class _Main:
             self._log.feed(update.log)
             for record in update.runs:
                 self._add_run(record)
-            if self._runs and not self._reporter.has_origin:
+            if not self._reporter.has_origin and self._reporter.is_due:
                 # Told of before it has its metadata: asked for again until it has.
                 with contextlib.suppress(ZenMLServerError):
                     self._find_origin(self._zenml.runs_of_launch(launch.id))
@@ -234,21 +243,24 @@ class _Main:
                 self._runs.refresh(launch.machine)
             self._reporter.update(cost=launch.cost, runs=self._runs.reports, jobs=self._runs.jobs)
         self._log.title("Release the studio")
-        released = self._release(launch)
-        if not self._reporter.has_origin:
-            # An attached launch that made no run.
-            self._reporter.set_origin(Origin.of(self._event, self._inputs))
+        released = self._released(launch, launch.release)
+        if released:
+            self._log.line(launch.told_when_released)
+        self._settle_origin()
         return self._ending.conclude(status, cost=launch.cost, released=released)
 
-    def _release(self, launch: Launch | RunnerLaunch) -> bool:
-        """Whether all is released; else `post` tries again, and how the run ended is told all the same."""
+    def _released(self, launch: Launch | RunnerLaunch, release: Callable[[], None]) -> bool:
+        """Whether all could be released; else `post` tries again, and how the run ended is told all the same."""
         try:
-            launch.release()
+            release()
         except LaunchError as error:
             self._workflow.warning(f"{error} It is tried once more when the job ends.", title="Not released yet")
             return False
-        self._log.line(launch.told_when_released)
+        self._note_released(launch)
         return True
+
+    def _note_released(self, launch: Launch | RunnerLaunch) -> None:
+        self._reporter.report = replace(self._reporter.report, studio_deleted=launch.deletes_studio)
 
     def _show(self, launch: Launch | RunnerLaunch) -> None:
         """Tells of the launch, once it is there; a command on the runner may make several."""
@@ -266,14 +278,14 @@ class _Main:
         )
 
     def _stop_for_cost(self, launch: Launch | RunnerLaunch) -> int:
-        launch.stop()
+        released = self._released(launch, launch.stop)
         end_runs(self._zenml, self._runs.ids, self._workflow)
         self._runs.refresh(launch.machine, ended=True)
         message = (
             f"Stopped: the run has cost ${launch.cost or 0:.2f}, and `max-cost` allows ${self._inputs.max_cost:g}."
         )
         failure = Failure(phase=Phase.RUNNING, message=message)
-        return self._ending.fail(failure, state=State.STOPPED, cost=launch.cost)
+        return self._ending.fail(failure, state=State.STOPPED, released=released, cost=launch.cost)
 
     def _add_run(self, record: Mapping[str, Any]) -> None:
         self._runs.add(record)
@@ -284,11 +296,11 @@ class _Main:
 
     def _set_jobs(self, records: Sequence[Mapping[str, Any]]) -> None:
         self._runs.set_jobs(records)
-        # A variable of `post`, which is of limited length.
-        newest = json.dumps(records[-_JOBS_FOR_POST:])
-        if newest != self._saved_jobs:
-            self._saved_jobs = newest
-            self._workflow.save_state("jobs", newest)
+        # All or none, as what a part of them has cost is not what they have cost.
+        saved = json.dumps(records if len(records) <= _JOBS_FOR_POST else ())
+        if saved != self._saved_jobs:
+            self._saved_jobs = saved
+            self._workflow.save_state("jobs", saved)
 
     def _leave(self, launch: Launch | RunnerLaunch) -> int:
         # Unheard, the payload finds out by itself.
@@ -308,6 +320,7 @@ class _Main:
         if launch is not None:
             try:
                 launch.stop()
+                self._note_released(launch)
                 released = lost = True
             except LaunchError as error:
                 message = f"{message} And the studio could not be released yet: {error}"
@@ -324,6 +337,7 @@ class _Main:
             with contextlib.suppress(LaunchError):
                 launch.leave()
             self._workflow.notice(goes_on(launch.id, launch.studio_url), title="The run goes on")
+            self._workflow.set_output("status", "running")
             self._ending.leave_nothing()
             self._reporter.update(at_once=True, is_async=True, runs=self._runs.reports)
             return
@@ -334,6 +348,7 @@ class _Main:
                 # Not finished: `post` tries again.
                 self._workflow.error(f"The studio {launch.studio_name} could not be released: {error}")
                 return
+            self._note_released(launch)
             end_runs(self._zenml, self._runs.ids, self._workflow)
         self._workflow.set_output("status", "stopped")
         self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")

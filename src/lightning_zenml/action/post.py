@@ -45,8 +45,10 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     except InputsError:
         # Main refused them too, before it started anything.
         return 0
+    event = Event.from_environ(environ)
     for secret in inputs.secrets:
-        workflow.mask(secret)
+        if secret not in (event.sha, event.head_sha):
+            workflow.mask(secret)
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
     records = json.loads(environ.get("STATE_runs") or "[]")
     run_ids = [record["run_id"] for record in records]
@@ -55,7 +57,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
         # Before the comment: whatever GitHub says to that, nothing is left to release.
         workflow.save_state("finished", "true")
     if environ.get("STATE_report") and not told:
-        _report(environ, inputs, zenml, records, fate, workflow)
+        _report(environ, event, inputs, zenml, records, fate, workflow)
     return 1 if fate is _Fate.UNKNOWN else 0
 
 
@@ -109,6 +111,7 @@ def _warn(studio_name: str, error: Exception, workflow: Workflow) -> None:
 
 def _report(
     environ: Mapping[str, str],
+    event: Event,
     inputs: Inputs,
     zenml: ZenMLServer,
     records: list[dict[str, Any]],
@@ -116,7 +119,6 @@ def _report(
     workflow: Workflow,
 ) -> None:
     """Tells how it ended, with all that main knew and what ZenML knows by now."""
-    event = Event.from_environ(environ)
     github = github_of(inputs, event)
     reporter = Reporter.resumed(workflow, github, event, environ["STATE_report"], comments=inputs.comment)
     baseline = Baseline(zenml, event, github, inputs.report)
@@ -130,6 +132,8 @@ def _report(
         changes |= {"state": State.RUNNING, "is_async": True}
     elif fate and not reporter.report.is_final:
         changes |= {"state": State.CANCELLED}
+    if fate is _Fate.ENDED and any(hold.release == "delete" for hold in left_by_main(environ)):
+        changes |= {"studio_deleted": True}
     if fate is _Fate.UNKNOWN:
         studio = reporter.report.studio_name or left_by_main(environ)[-1].studio_name
         message = f"The studio {studio} could not be released and may cost money. Stop it on Lightning AI."

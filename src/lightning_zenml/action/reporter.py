@@ -34,7 +34,7 @@ _STATUSES = {
     State.PAUSED: ("pending", "is paused"),
     State.CANCELLED: ("error", "was cancelled"),
 }
-_KEPT = ("pipeline", "studio_name", "studio_url", "machine", "launch_id", "is_async", "cost")
+_KEPT = ("pipeline", "studio_name", "studio_url", "studio_deleted", "machine", "launch_id", "is_async", "cost")
 
 
 class Reporter:
@@ -102,7 +102,7 @@ class Reporter:
         saved = json.loads(state)
         origin = Origin.from_json(saved["origin"]) if saved["origin"] else None
         reporter = cls(workflow, github, event, origin, comments=comments)
-        reporter._started = saved["started"]
+        reporter.set_period(saved["started"], saved["ended"])
         reporter._comments = {int(number): comment for number, comment in saved["comments"].items()}
         failure = saved["failure"] and Failure(**{**saved["failure"], "phase": Phase(saved["failure"]["phase"])})
         reporter.report = replace(
@@ -223,8 +223,7 @@ class Reporter:
         self._comments[number] = comment.id
 
     def _set_status(self, github: GitHub, origin: Origin, shown: Report, *, is_last: bool) -> bool:
-        run_url = next((run.run_url for run in shown.runs if run.run_url), None)
-        target_url = shown.orchestrator_url or run_url or shown.workflow_run_url
+        target_url = shown.page or shown.workflow_run_url
         state, words = _STATUSES[shown.state]
         if (state, target_url) == self._status:
             return True
@@ -253,6 +252,7 @@ class Reporter:
         saved = {
             "origin": self._origin.as_json() if self._origin else None,
             "started": self._started,
+            "ended": self._ended,
             "comments": self._comments,
             "state": shown.state,
             "failure": asdict(shown.failure) if shown.failure else None,

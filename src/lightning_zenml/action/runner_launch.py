@@ -80,6 +80,7 @@ class RunnerLaunch:
         self._jobs: dict[str, list[Mapping[str, Any]]] = {}
         self._under_way: set[str] = set()
         self._left: set[str] = set()
+        self._deletes = False
         self._costs: dict[str, float | None] = {}
         self._shown: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -104,6 +105,11 @@ class RunnerLaunch:
     def machine(self) -> str:
         """Machine of the newest launch's studio; '' before there is one."""
         return self._shown.get("machine", "")
+
+    @property
+    def deletes_studio(self) -> bool:
+        """Whether a studio is deleted when it is released."""
+        return self._deletes
 
     @property
     def cost(self) -> float | None:
@@ -202,6 +208,7 @@ class RunnerLaunch:
             if "hold" in event:
                 hold = Hold(**event["hold"])
                 self._holds[hold.launch_id] = hold
+                self._deletes = self._deletes or hold.release == "delete"
                 self._on_hold(hold)
             elif "launch" in event:
                 self._shown = event["launch"]

@@ -171,6 +171,8 @@ class Attempt:
         pause, told = _LEASE_POLL[0], ""
         waiting = Waiting(f"the studio {studio.name}", self._notify)
         while not (answer := remote.call("lease", "--owner", self._spec.owner, before=unpack))["acquired"]:
+            # Unpacked it is; and what tells so may be cleared away meanwhile.
+            unpack = ""
             if answer["launch"] != told:
                 told = answer["launch"]
                 self._take(replace(wanted, release="none", leased=False))

@@ -126,6 +126,11 @@ class Launch:
         return self._meter.machine if self._meter else ""
 
     @property
+    def deletes_studio(self) -> bool:
+        """Whether the studio is deleted when it is released."""
+        return self.hold.release == "delete"
+
+    @property
     def since(self) -> float:
         """When it began to cost, seconds since 1970; now, where that isn't known."""
         return self._meter.since if self._meter else time.time()

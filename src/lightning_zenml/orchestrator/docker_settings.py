@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zenml import __version__ as zenml_version
 from zenml.integrations.registry import integration_registry
+from zenml.utils import source_utils
 from zenml.utils.pipeline_docker_image_builder import PipelineDockerImageBuilder
 
 from lightning_zenml.launch.errors import LaunchError
@@ -15,6 +17,8 @@ from lightning_zenml.launch.errors import LaunchError
 if TYPE_CHECKING:
     from zenml.config import DockerSettings
     from zenml.stack import Stack
+
+_OURS = re.compile(r"lightning[-_.]zenml\b", re.IGNORECASE)
 
 
 def packages(stack: Stack, settings: Iterable[DockerSettings]) -> list[str]:
@@ -40,24 +44,29 @@ def requirements(stack: Stack, settings: Iterable[DockerSettings], root: Path) -
     Args:
         stack: the pipeline runs on.
         settings: of pipeline and steps.
-        root: the source root, where files are looked for that nobody names.
+        root: of what travels to the studio, which holds the source root.
 
     Returns:
-        Requirement specifiers, and `-r <file>` with a file relative to the source root.
+        Requirement specifiers, and `-r <file>` with a file relative to the root.
 
     Raises:
         LaunchError: a file isn't there, or lies outside of the source root; or ZenML's export of packages fails.
     """
     found: dict[str, None] = {}
+    done: list[DockerSettings] = []
     for one in settings:
+        # Steps have their pipeline's, unless they have their own.
+        if one in done:
+            continue
+        done.append(one)
         found |= dict.fromkeys(_exported(stack, one))
-        files = [file for file in _files(one, root) if file]
+        files = [file for file in _files(one) if file]
         found |= dict.fromkeys(f"-r {_relative(file, root)}" for file in files)
         found |= dict.fromkeys(one.requirements if isinstance(one.requirements, list) else ())
     return list(found)
 
 
-def _files(settings: DockerSettings, root: Path) -> Iterator[str | None]:
+def _files(settings: DockerSettings) -> Iterator[str | None]:
     """Files that list requirements; of a pyproject.toml, uv reads the project's dependencies."""
     if isinstance(settings.requirements, str):
         yield settings.requirements
@@ -65,7 +74,8 @@ def _files(settings: DockerSettings, root: Path) -> Iterator[str | None]:
         yield settings.pyproject_path
     nothing_said = not (settings.requirements or settings.pyproject_path or settings.replicate_local_python_environment)
     if nothing_said and settings.disable_automatic_requirements_detection is False:
-        candidates = (root / "requirements.txt", root / "pyproject.toml")
+        source_root = Path(source_utils.get_source_root())
+        candidates = (source_root / "requirements.txt", source_root / "pyproject.toml")
         yield next((str(file) for file in candidates if file.exists()), None)
 
 
@@ -85,9 +95,10 @@ def _exported(stack: Stack, settings: DockerSettings) -> list[str]:
     except (RuntimeError, FileNotFoundError) as error:
         raise LaunchError(f"The requirements can't be exported: {error}") from error
     lines = (line.strip() for _, content, _ in exports for line in content.splitlines())
-    # A hash belongs to the line before it, which without it is a requirement just the same.
-    lines = (line.removesuffix("\\").strip() for line in lines if not line.startswith(("#", "--hash")))
-    return [line for line in lines if line]
+    # Neither hashes, which belong to the line before, nor options, which are for a file; and our package goes along
+    # with every launch.
+    found = (line.removesuffix("\\").strip() for line in lines if not line.startswith(("#", "-")))
+    return [line for line in found if line and not _OURS.match(line)]
 
 
 def _relative(file: str, root: Path) -> str:

@@ -141,6 +141,7 @@ class Report:
         pipeline: its name, or the command as long as no run has begun.
         studio_name: at Lightning.
         studio_url: page of the studio.
+        studio_deleted: there is no such page any more.
         machine: that the studio is on.
         commit_sha: that runs.
         commit_url: page of the commit.
@@ -154,6 +155,7 @@ class Report:
         failure: why it failed.
         launch_id: of the launch.
         is_async: the workflow doesn't wait for the end.
+        stops_on_cancel: to cancel the workflow is to stop the run.
         updated: when this was so.
     """
 
@@ -161,6 +163,7 @@ class Report:
     pipeline: str
     studio_name: str | None = None
     studio_url: str | None = None
+    studio_deleted: bool = False
     machine: str | None = None
     commit_sha: str | None = None
     commit_url: str | None = None
@@ -174,12 +177,19 @@ class Report:
     failure: Failure | None = None
     launch_id: str | None = None
     is_async: bool = False
+    stops_on_cancel: bool = True
     updated: datetime | None = None
 
     @property
     def orchestrator_url(self) -> str | None:
         """Page of the first run that has one."""
         return next((run.orchestrator_url for run in self.runs if run.orchestrator_url), None)
+
+    @property
+    def page(self) -> str | None:
+        """Where to look at the run: at Lightning as long as its studio is there, then in ZenML."""
+        in_zenml = next((run.run_url for run in self.runs if run.run_url), None)
+        return in_zenml if self.studio_deleted else self.orchestrator_url or in_zenml
 
     @property
     def is_final(self) -> bool:

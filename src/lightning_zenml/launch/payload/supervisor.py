@@ -34,7 +34,7 @@ class _Stop(Exception):  # noqa: N818 - a signal, not an error
 
 
 class _StopSignal:
-    """What SIGTERM does: raises `_Stop`, once, and only where nothing would be lost by it."""
+    """What SIGTERM does: raises `_Stop`, once; within `held`, at the end of that."""
 
     def __init__(self) -> None:
         self._is_held = False
