@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -258,6 +260,27 @@ def test_a_run_can_be_stopped_though_lightning_refuses_and_its_schedule_goes_on(
     assert ("DELETE", "/jobs/", 503, 0) in cloud.knobs.fail
     assert runs_of(stack, made["id"])[0]["body"]["status"] == "stopped"
     assert len(cloud.schedules) == 1
+
+
+@pytest.mark.slow
+def test_a_scheduled_run_whose_controller_is_killed_fails_and_leaves_no_job(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop
+) -> None:
+    schedule(laptop, "whole", environment={"GREETING": "hi", "LINGER_APART": "1"})
+    made = find(stack, "whole")
+    assert made is not None
+    wait_for(lambda: pipeline_of(cloud, made["id"]).ended)
+    let_an_hour_pass(cloud)
+    wait_for(lambda: any("evaluate" in name for name in cloud.running()))
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            told = (process / "cmdline").read_bytes().split(b"\0")
+            if told[1:3] == [b"-m", b"lightning_zenml.orchestrator.scheduled"]:
+                os.kill(int(process.name), signal.SIGKILL)
+    wait_for(lambda: not cloud.running())
+    (run,) = runs_of(stack, made["id"])
+    assert run["body"]["status"] == "failed"
+    assert "controller on Lightning AI was killed" in run["body"]["status_reason"]
 
 
 @pytest.mark.parametrize(

@@ -468,6 +468,9 @@ def test_step_logs_are_visible_in_zenml(studio: Studio, zenml_stack: Stack) -> N
     (step,) = zenml_stack.zenml.request("GET", f"steps?pipeline_run_id={studio.last_run().id}")["items"]
     entries = zenml_stack.zenml.request("GET", f"steps/{step['id']}/logs?source=step")
     assert "said by the step" in [entry["message"] for entry in entries]
+    # What the controller says itself is the run's log, which outlives the studio.
+    entries = zenml_stack.zenml.request("GET", f"runs/{studio.last_run().id}/logs?source=orchestrator")
+    assert "Node `talk` completed." in [entry["message"] for entry in entries]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,10 @@ class TestCheckout:
         put(checkout / "data/big.csv")
         assert names(checkout) == [".gitignore", "run.py", "steps/train.py"]
 
+    def test_credentials_that_another_action_has_left_there_do_not_travel(self, checkout: Path) -> None:
+        put(checkout / "gha-creds-0123456789abcdef.json")
+        assert names(checkout) == [".gitignore", "run.py"]
+
     def test_a_tracked_file_belongs_though_an_ignore_rule_names_it(self, checkout: Path) -> None:
         put(checkout / "kept.log")
         git(checkout, "add", "--force", "kept.log")
@@ -242,6 +246,16 @@ class TestCommit:
     def test_of_a_clean_checkout(self, checkout: Path) -> None:
         repository = Repository.open(checkout)
         assert repository.commit == git(checkout, "rev-parse", "HEAD")
+
+    def test_of_a_shallow_clone_with_a_detached_head(self, checkout: Path, tmp_path: Path) -> None:
+        """As actions/checkout leaves it."""
+        put(checkout / "second.py")
+        second = commit(checkout)
+        clone = tmp_path / "clone"
+        git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{checkout}", str(clone))
+        git(clone, "checkout", "--quiet", "--detach", second)
+        assert Repository.open(clone).commit == second
+        assert names(clone) == [".gitignore", "run.py", "second.py"]
 
     def test_before_the_first_commit(self, tmp_path: Path) -> None:
         git(tmp_path, "init", "--quiet")

@@ -73,7 +73,14 @@ class Catalog:
         Raises:
             MachineError: a name is unknown, is not sold by the cloud account, or none has capacity.
         """
-        machines = [self.machine(name) for name in names or (DEFAULT_MACHINE,)]
+        machines, problems = list[Machine](), list[str]()
+        for name in names or (DEFAULT_MACHINE,):
+            try:
+                machines.append(self.machine(name))
+            except MachineError as error:
+                problems.append(str(error))
+        if problems:
+            raise MachineError(" ".join(problems))
         if candidates := [machine for machine in machines if not machine.out_of_capacity]:
             return candidates
         if self._queues:
@@ -178,14 +185,10 @@ class Catalog:
     def _accelerator(self, wanted: str, sdk_machine: SdkMachine | None) -> Any | None:
         names = {wanted.lower()} | (_lower({sdk_machine.slug}) if sdk_machine else set())
         exact = [accelerator for accelerator in self._accelerators if names & _aliases(accelerator)]
-        # The catalog's slugs differ from the SDK's, so family and count decide where no name fits.
-        alike = [
-            accelerator
-            for accelerator in self._accelerators
-            if sdk_machine is not None
-            and accelerator.family == sdk_machine.family
-            and _count(accelerator) == sdk_machine.accelerator_count
-        ]
+        # The catalog's slugs differ from the SDK's, so family and count decide where no name fits; and it may sell what
+        # the SDK has no name for (any more), such as `A10G`.
+        kind = (sdk_machine.family, sdk_machine.accelerator_count) if sdk_machine else _kind(wanted)
+        alike = [accelerator for accelerator in self._accelerators if (accelerator.family, _count(accelerator)) == kind]
         return next(iter([*exact, *alike]), None)
 
     def _cheapest_gpu(self) -> Machine:
@@ -219,6 +222,12 @@ def _machine(accelerator: Any, sdk_machine: SdkMachine | None) -> Machine:
         spot_cost=accelerator.spot_price or None,
         out_of_capacity=bool(accelerator.out_of_capacity),
     )
+
+
+def _kind(name: str) -> tuple[str, int]:
+    """Family and number of what is named as the SDK names its machines: `A10G`, `A10G_X_4`."""
+    family, _, count = name.upper().replace("-", "_").partition("_X_")
+    return family, int(count) if count.isdecimal() else 1
 
 
 def _by_slug(wanted: str) -> SdkMachine | None:

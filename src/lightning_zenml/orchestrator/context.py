@@ -88,7 +88,13 @@ class LaunchContext:
             "run_url": run_url,
             "orchestrator_url": self.studio_url,
         }
-        self._append(self.directory / "runs.jsonl", record)
+        self._append(self._runs, record)
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The runs that were told of."""
+        lines = self._runs.read_text().splitlines() if self._runs.exists() else []
+        return tuple(json.loads(line)["run_id"] for line in lines)
 
     def record_job(self, record: Mapping[str, Any]) -> None:
         """Tells whoever follows or ends the launch of a Lightning job, see `lightning_zenml.launch.spec.Update`.
@@ -142,6 +148,10 @@ class LaunchContext:
             return dict(os.environ)
         pairs = (item.partition("=") for item in supervisor.decode(errors="replace").split("\0"))
         return {name: value for name, _, value in pairs}
+
+    @property
+    def _runs(self) -> Path:
+        return self.directory / "runs.jsonl"
 
     @property
     def _jobs(self) -> Path:

@@ -11,7 +11,8 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from zenml.client import Client
@@ -20,6 +21,7 @@ from zenml.logger import get_logger
 from zenml.models import PipelineRunUpdate
 from zenml.stack import Stack
 from zenml.utils import dashboard_utils, source_utils
+from zenml.utils.logging_utils import is_pipeline_logging_enabled, setup_logging_context
 
 from lightning_zenml.orchestrator import provenance
 from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
@@ -72,7 +74,21 @@ def control(
     if snapshot.is_dynamic:
         _control_dynamic(snapshot, run, stack, settings, context)
     else:
-        StaticController(snapshot, run, stack, settings, context).run()
+        # ZenML itself does so for dynamic pipelines.
+        with _log_kept(snapshot, run):
+            StaticController(snapshot, run, stack, settings, context).run()
+
+
+def _log_kept(snapshot: PipelineSnapshotResponse, run: PipelineRunResponse) -> AbstractContextManager[Any]:
+    """A context whose output ZenML keeps as the run's log, which outlives the studio; no run fails for want of it."""
+    if not is_pipeline_logging_enabled(snapshot.pipeline_configuration):
+        return nullcontext()
+    try:
+        kept: AbstractContextManager[Any] = setup_logging_context(source="orchestrator", pipeline_run=run)
+    except Exception as error:
+        logger.warning("The controller's log isn't kept in ZenML: %s", error)
+        return nullcontext()
+    return kept
 
 
 def _control_dynamic(

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zenml import __version__ as zenml_version
 from zenml.integrations.registry import integration_registry
+from zenml.logger import get_logger
 from zenml.utils import source_utils
 from zenml.utils.pipeline_docker_image_builder import PipelineDockerImageBuilder
 
 from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.payload import install as installer
 
 if TYPE_CHECKING:
     from zenml.config import DockerSettings
+    from zenml.models import PipelineSnapshotResponse
     from zenml.stack import Stack
 
+logger = get_logger(__name__)
+
 _OURS = re.compile(r"lightning[-_.]zenml\b", re.IGNORECASE)
+
+
+def of(snapshot: PipelineSnapshotResponse) -> list[DockerSettings]:
+    """The settings of a pipeline and of its steps, as far as they are known before it runs.
+
+    Args:
+        snapshot: the compiled pipeline.
+    """
+    steps = (step.config.docker_settings for step in snapshot.step_configurations.values())
+    return [snapshot.pipeline_configuration.docker_settings, *steps]
 
 
 def packages(stack: Stack, settings: Iterable[DockerSettings]) -> list[str]:
@@ -31,10 +47,7 @@ def packages(stack: Stack, settings: Iterable[DockerSettings]) -> list[str]:
     Returns:
         Requirement specifiers.
     """
-    found = set(stack.requirements())
-    for one in settings:
-        for integration in one.required_integrations:
-            found |= set(integration_registry.select_integration_requirements(integration))
+    found = {*stack.requirements(), *_of_integrations(settings)}
     return [f"zenml=={zenml_version}", *sorted(found)]
 
 
@@ -64,6 +77,31 @@ def requirements(stack: Stack, settings: Iterable[DockerSettings], root: Path) -
         found |= dict.fromkeys(f"-r {_relative(file, root)}" for file in files)
         found |= dict.fromkeys(one.requirements if isinstance(one.requirements, list) else ())
     return list(found)
+
+
+def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> None:
+    """Installs what the settings ask for into this environment; what is there already stays.
+
+    Args:
+        stack: the pipeline runs on.
+        settings: of pipeline and steps.
+        root: that files of requirements lie in.
+
+    Raises:
+        LaunchError: it can't be installed.
+    """
+    wanted = [*_of_integrations(settings), *requirements(stack, settings, root)]
+    if not wanted:
+        return
+    logger.info("Installing what the pipeline's DockerSettings name: %s", " ".join(wanted))
+    if exit_code := subprocess.run(installer.command(wanted), cwd=root, check=False).returncode:
+        raise LaunchError(f"What the pipeline's DockerSettings name can't be installed (exit code {exit_code}).")
+
+
+def _of_integrations(settings: Iterable[DockerSettings]) -> list[str]:
+    names = {name for one in settings for name in one.required_integrations}
+    found = (integration_registry.select_integration_requirements(name) for name in sorted(names))
+    return sorted({package for packages in found for package in packages})
 
 
 def _files(settings: DockerSettings) -> Iterator[str | None]:

@@ -347,11 +347,14 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         run: PipelineRunResponse,
         context: LaunchContext,
     ) -> SubmissionResult:
-        from lightning_zenml.orchestrator import commands
+        from lightning_zenml.orchestrator import commands, docker_settings
         from lightning_zenml.orchestrator.controller import control
 
         settings = self.get_settings(snapshot)
         warn_of_the_ineffective(settings)
+        # As a launch does that is made for one pipeline; this one was made before anybody knew of the pipeline.
+        os.environ.update(settings.environment)
+        docker_settings.install(stack, docker_settings.of(snapshot), context.code)
         if settings.custom_commands:
             commands.run(settings.custom_commands, context.code)
         # The studio is there already, on another machine perhaps than the pipeline's: its steps get that as jobs.

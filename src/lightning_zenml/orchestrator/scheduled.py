@@ -27,7 +27,7 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.pipeline import ID_PREFIX, PIPELINE_ID, Execution
-from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
+from lightning_zenml.orchestrator.context import LaunchContext, launch_id_of, orchestrator_run_id
 from lightning_zenml.orchestrator.controller import control
 from lightning_zenml.orchestrator.orchestrator import run_metadata
 from lightning_zenml.orchestrator.pipeline_errors import PipelineFailedError, PipelineStoppedError
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m lightning_zenml.orchestrator.scheduled")
     parser.add_argument("--snapshot-id", type=UUID, required=True)
+    parser.add_argument("--after-crash", action="store_true", help="end what the program before has left behind")
     options = parser.parse_args(arguments)
     context = LaunchContext.find()
     if context is None:
@@ -68,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     snapshot = Client().zen_store.get_snapshot(options.snapshot_id)
     stack = Stack.from_model(snapshot.stack)
     settings = stack.orchestrator.get_settings(snapshot)
+    if options.after_crash:
+        return _settle(settings, context)
     if _is_first(snapshot, settings, context.id, stack.orchestrator.id):
         logger.info("The schedule is made; this first job has nothing to do.")
         return 0
@@ -95,6 +98,16 @@ def _run(
         if context.has_jobs:
             _end_jobs(settings, context.id)
     return 0
+
+
+def _settle(settings: LightningOrchestratorSettings, context: LaunchContext) -> int:
+    """Ends what a killed program has left behind; in a job no supervisor stands behind it that would."""
+    for run_id in context.run_ids:
+        run = Client().get_pipeline_run(run_id)
+        fail(run, "Its controller on Lightning AI was killed; its memory may have been too small.")
+        if context.has_jobs:
+            _end_jobs(settings, launch_id_of(str(run.orchestrator_run_id)))
+    return 1
 
 
 def _end_jobs(settings: LightningOrchestratorSettings, execution_id: str) -> None:

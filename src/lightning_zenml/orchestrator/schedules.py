@@ -338,7 +338,11 @@ def _command(launch_id: str, python: str, snapshot_id: object, source_root: str)
         f'export {LAUNCH_DIR}="$HOME"/{folder} && export {CODE}="${LAUNCH_DIR}"/{code} && cd "${CODE}"\n'
         f'export PATH={shlex.quote(str(executables))}:"$PATH"\n'
         "unset UV_LIGHTNING_VIRTUALENV_ROOT\n"
-        f"exec {shlex.quote(python)} -m lightning_zenml.orchestrator.scheduled --snapshot-id {snapshot_id}\n"
+        f"run() {{ {shlex.quote(python)} -m lightning_zenml.orchestrator.scheduled --snapshot-id {snapshot_id} $1; }}\n"
+        "code=0; run || code=$?\n"
+        # Killed, for want of memory most likely, it could end nothing of what it had begun.
+        "test $code -lt 128 || run --after-crash\n"
+        "exit $code\n"
     )
 
 

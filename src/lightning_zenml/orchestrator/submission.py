@@ -229,8 +229,7 @@ def base_spec(
     Raises:
         LaunchError: if requirements can't be found out, or lie outside of the source root.
     """
-    asked = [snapshot.pipeline_configuration.docker_settings]
-    asked += [step.config.docker_settings for step in snapshot.step_configurations.values()]
+    asked = docker_settings.of(snapshot)
     variables = {**environment, **settings.environment, **settings_to_pass_on()}
     if GITHUB in os.environ:
         variables[GITHUB] = os.environ[GITHUB]

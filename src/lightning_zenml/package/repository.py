@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from lightning_zenml.package.errors import PackageError
 
+_CREDENTIALS = re.compile(r"(^|/)gha-creds-[0-9a-f]+\.json$")
+"""What google-github-actions/auth writes into the checkout, for this machine alone."""
 CACHES = frozenset(
     {
         ".cache",
@@ -182,7 +185,7 @@ def _tracked_and_untracked(folder: Path, checkout: Path) -> Iterator[str]:
         # git lists a repository within the checkout that is no submodule as a folder.
         if name.endswith("/"):
             submodules.append(name.rstrip("/"))
-        else:
+        elif not _CREDENTIALS.search(name):
             yield name
     for submodule in filter(lambda name: _is_checkout(folder / name), submodules):
         for name in _tracked_and_untracked(folder / submodule, folder / submodule):

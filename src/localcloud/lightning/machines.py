@@ -193,6 +193,7 @@ _T4_SMALL = Machine("T4_SMALL", "lit-t4-1-small", "T4", cpus=4, gpus=1)
 _GPUS: dict[str, tuple[str, str, tuple[int, ...], str]] = {
     "T4": ("lit-t4", "T4", (1, 2, 4, 8), ""),
     "L4": ("lit-l4", "L4", (1, 2, 4, 8), ""),
+    "A10G": ("lit-a10g", "A10G", (1, 4), ""),
     "L40S": ("lit-l40s", "L40S", (1, 2, 4, 8), ""),
     "RTXP_6000": ("lit-rtx-6000-pro", "RTX PRO", (1, 2, 4, 8), ""),
     "A100": ("lit-a100", "A100", (1, 2, 4, 8), "-80gb"),
@@ -220,7 +221,7 @@ CLUSTERS = (
         "lightning-public-prod",
         "AWS",
         "awsV1",
-        _offers(0.11, {"T4": 0.98, "L4": 1.58, "L40S": 2.89, "A100": 5.68, "H100": 12.34, "H200": 6.53}),
+        _offers(0.11, {"T4": 0.98, "A10G": 1.25, "L4": 1.58, "L40S": 2.89, "A100": 5.68, "H100": 12.34, "H200": 6.53}),
     ),
     Cluster(
         "gcp-lightning-public-prod",

@@ -69,12 +69,17 @@ def is_installed(wanted: str) -> bool:
         return False
 
 
-def command(wheel: Path, specifiers: list[str]) -> list[str]:
-    """The install as one resolution, so that a conflict is found before anything changes."""
+def command(specifiers: list[str], wheel: Path | None = None) -> list[str]:
+    """The install as one resolution, so that a conflict is found before anything changes.
+
+    Args:
+        specifiers: and `-r FILE`.
+        wheel: ours, to be installed anew.
+    """
     arguments = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
     if uv := _uv():
         arguments[:3] = [uv]
-    arguments += ["--reinstall-package", "lightning-zenml", str(wheel)]
+    arguments += ["--reinstall-package", "lightning-zenml", str(wheel)] if wheel else []
     for specifier in specifiers:
         arguments += specifier.split(" ", 1) if specifier.startswith("-r ") else [specifier]
     return arguments

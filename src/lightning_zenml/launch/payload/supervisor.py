@@ -203,7 +203,7 @@ class Supervisor:
             _say(log, "Requirements: unchanged on this studio")
             return None
         _say(log, f"Install: {' '.join(specifiers)}")
-        arguments = install.command(self._wheel, specifiers)
+        arguments = install.command(specifiers, self._wheel)
         left = deadline - time.monotonic()
         exit_code = install.install(
             arguments,
