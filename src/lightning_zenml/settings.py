@@ -66,7 +66,7 @@ class Settings(Attributes):
         default=None,
         description="The opposite of `synchronous`: leave as soon as the run has started.",
     )
-    cloud: str | None = Field(default=None, description="Cloud account or provider of a new studio.")
+    cloud: str | None = Field(default=None, description="Cloud account of a new studio, by its id.")
     interruptible: bool = Field(default=False, description="Use a spot machine.")
     max_runtime: int | None = Field(default=None, gt=0, description="Seconds after which Lightning ends a step's job.")
     max_run_attempts: int | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import zipfile
@@ -49,11 +50,12 @@ def test_a_run_is_compiled_on_the_runner_and_runs_in_the_studio(
         requirements="requirements.txt",
         commands="test -f requirements.txt && touch /tmp/word",
         env="WORD=well",
-        variables=variables,
+        variables={**variables, "RUNNER_DEBUG": "1"},
     )
     finished = step.run()
     assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
     assert "compiled on the runner []" in finished.log
+    assert re.search(r"^Lightning POST /v1/\S+/start: 200 in \d+ ms$", finished.log, re.MULTILINE)
     assert "loading on the studio with well True" in finished.log
     outputs = finished.outputs
     assert outputs["status"] == "completed"

@@ -13,8 +13,20 @@ PIPELINES = {
     "training/__init__.py": "",
     "training/pipelines.py": TINY.replace("ARGUMENT", "None")
     .replace("def load() -> int:", "def load(number: int = 1) -> int:")
-    .replace('print("loading")', 'print("loading", number)'),
-    "configs/run.yaml": "enable_cache: false\nsteps:\n  load:\n    parameters:\n      number: 21\n",
+    .replace('print("loading")', 'import iniconfig, os\n    print("loading", number, os.environ["FROM_CODE"])'),
+    "configs/run.yaml": """
+enable_cache: false
+settings:
+  docker:
+    requirements: [iniconfig]
+  orchestrator:
+    environment: {FROM_CODE: told}
+    custom_commands: ['test "$FROM_CODE" = told']
+steps:
+  load:
+    parameters:
+      number: 21
+""",
 }
 
 
@@ -29,7 +41,8 @@ def test_a_pipeline_with_its_configuration(actions: Actions, laptop: Laptop, clo
     ).run()
     assert finished.exit_code == 0, finished.log
     assert "::group::Run: zenml pipeline run training.pipelines.tiny -c configs/run.yaml" in finished.log
-    assert "loading 21" in finished.log
+    # What the pipeline's own settings name is there as well: variables and packages.
+    assert "loading 21 told" in finished.log
     assert (laptop.last_run()["id"], laptop.last_run()["status"]) == (finished.outputs["run-id"], "completed")
 
 

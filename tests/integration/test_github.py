@@ -336,6 +336,11 @@ class TestErrors:
         with pytest.raises(ForbiddenError, match="`pull-requests: write`"):
             comments.put(5, BODY)
 
+    def test_who_may_not_even_read_is_told_of_all_that_is_missing(self, github: GitHub, server: LocalGitHub) -> None:
+        server.grants_reading = False
+        with pytest.raises(ForbiddenError, match="`pull-requests: write` and `contents: read`"):
+            github.pull_requests_of_commit(REPOSITORY, HEAD)
+
     def test_locked_conversation_is_not_a_missing_permission(self, comments: Comments, server: LocalGitHub) -> None:
         server.fail("POST", "comments", 403, message="Unable to create comment because issue is locked.")
         with pytest.raises(ForbiddenError, match="issue is locked") as caught:

@@ -88,3 +88,35 @@ def test_the_end_is_told_to_a_pull_request_that_was_opened_just_before(server: L
     server.add_pull_request(REPOSITORY, 5, HEAD)
     reporter.update(state=State.COMPLETED)
     assert "completed" in server.comments(REPOSITORY, 5)[0].body
+
+
+def test_a_commit_of_several_pull_requests_is_told_of_on_each(server: LocalGitHub, reporter: Reporter) -> None:
+    for number in (5, 6):
+        server.add_pull_request(REPOSITORY, number, HEAD)
+    server.fail("POST", "/issues/5/comments", 403, message="Unable to create comment because issue is locked.")
+    reporter.update(state=State.RUNNING)
+    reporter.update(state=State.COMPLETED)
+    assert server.comments(REPOSITORY, 5) == []
+    assert [comment.body for comment in server.comments(REPOSITORY, 4)] == []
+    assert "completed" in server.comments(REPOSITORY, 6)[0].body
+
+
+def test_a_comment_is_edited_every_fifteen_seconds_at_most_and_more_seldom_when_it_is_old(
+    server: LocalGitHub, reporter: Reporter, clock: Clock
+) -> None:
+    def edits_within(seconds: int) -> int:
+        before = len(server.comments(REPOSITORY, 5)[0].history)
+        for _ in range(seconds):
+            clock.seconds += 1
+            reporter.update()
+        return len(server.comments(REPOSITORY, 5)[0].history) - before
+
+    server.add_pull_request(REPOSITORY, 5, HEAD)
+    reporter.update(state=State.RUNNING)
+    assert edits_within(60) == 4
+    clock.seconds += 7200
+    reporter.update()
+    assert edits_within(120) == 2
+    # A change of state is told at once.
+    reporter.update(state=State.COMPLETED)
+    assert "completed" in server.comments(REPOSITORY, 5)[0].body

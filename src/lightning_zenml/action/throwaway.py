@@ -13,7 +13,7 @@ from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError
 
 _PASSED_ON = re.compile(
-    r"(?i)(PATH|LANG|LC_\w+|TZ|CI|(https?|no|all)_proxy|(SSL_CERT|REQUESTS_CA|CURL_CA)_\w+"
+    r"(?i)(PATH|LANG|LC_\w+|TZ|CI|RUNNER_DEBUG|(https?|no|all)_proxy|(SSL_CERT|REQUESTS_CA|CURL_CA)_\w+"
     r"|LIGHTNING_(CLOUD_URL|DISABLE_VERSION_CHECK|KEEPALIVE_FREQUENCY|ZENML_\w+_TIMEOUT))"
 )
 """What the user's process gets of the step's variables: none of GitHub's tokens and none of the inputs."""

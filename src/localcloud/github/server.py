@@ -42,6 +42,7 @@ class GitHub(Store):
     Attributes:
         url: base URL of the REST interface, to be used as `GITHUB_API_URL`.
         server_url: the beginning of every `html_url`, to be used as `GITHUB_SERVER_URL`.
+        grants_reading: answer reads; without, as for a token without `pull-requests` at all.
         read_only: refuse every write, as for a token without `pull-requests: write`.
         grants_statuses: whether the token has `statuses: write`.
         requests: every request so far.
@@ -60,6 +61,7 @@ class GitHub(Store):
         super().__init__(login)
         self.token = token
         self.read_only = False
+        self.grants_reading = True
         self.grants_statuses = True
         self.requests: list[Recorded] = []
         self.refused: list[Recorded] = []
@@ -157,7 +159,11 @@ class GitHub(Store):
             raise RefusedError(401, "Requires authentication")
         if scheme.lower() not in {"bearer", "token"} or token != self.token:
             raise RefusedError(401, "Bad credentials")
-        if request.method in {"GET", "HEAD"} or request.url.path.endswith("/graphql"):
+        if request.url.path.endswith("/graphql"):
+            return
+        if request.method in {"GET", "HEAD"}:
+            if not self.grants_reading:
+                raise RefusedError(403, "Resource not accessible by integration")
             return
         if self.read_only or ("/statuses/" in request.url.path and not self.grants_statuses):
             raise RefusedError(403, "Resource not accessible by integration")
