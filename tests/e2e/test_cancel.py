@@ -139,6 +139,14 @@ def test_a_run_that_is_stopped_in_zenml_is_told_as_stopped(
     wait_for(lambda: not cloud.running())
 
 
+@pytest.mark.slow
+def test_a_run_that_its_timeout_stops_says_so(actions: Actions, cloud: LightningCloud, studio: str) -> None:
+    finished = actions.step(SLOW, studio_name=studio, timeout_minutes="0.5").run()
+    assert (finished.exit_code, finished.outputs["status"]) == (1, "stopped"), finished.log
+    assert ("error", "Stopped: it ran longer than its timeout of 0.5 minutes.") in finished.annotations
+    wait_for(lambda: not cloud.running())
+
+
 def test_a_cancelled_run_is_stopped_in_zenml_too_and_its_step_has_an_orderly_end(
     actions: Actions, cloud: LightningCloud, studio: str
 ) -> None:

@@ -149,10 +149,12 @@ def test_the_archive_is_uploaded_once(cloud: LightningCloud, lightning: Lightnin
 def test_a_named_studio_is_created_and_left_stopped(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
 ) -> None:
-    started = launch(lightning, replace(spec, studio_name="created-here"))
-    assert follow(started)[0].succeeded
-    started.release()
-    eventually(lambda: not cloud.running())
+    for _ in ("created", "started"):
+        started = launch(lightning, replace(spec, studio_name="created-here"))
+        assert follow(started)[0].succeeded
+        started.release()
+        eventually(lambda: not cloud.running())
+    assert len([studio for studio in cloud.studios if studio.name == "created-here"]) == 1
     assert not cloud.studio("created-here").deleted
 
 
@@ -182,10 +184,11 @@ def test_a_running_studio_is_left_running_on_its_machine(
     follow(kept)
     kept.release()
     assert cloud.running() == ["kept"]
-    again = launch(lightning, replace(spec, studio_name="kept"))
-    assert follow(again)[0].succeeded
-    again.release()
-    assert cloud.running() == ["kept"]
+    for machines in ((), ("cpu",)):
+        again = launch(lightning, replace(spec, studio_name="kept", machines=machines))
+        assert follow(again)[0].succeeded
+        again.release()
+        assert cloud.running() == ["kept"]
     assert not [request for request in cloud.requests if request.path.endswith("/switch-confirm")]
     stop_by_hand(lightning, again.hold)
 

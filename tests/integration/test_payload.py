@@ -60,7 +60,8 @@ def test_starting_twice_starts_once(studio: Studio) -> None:
 
 def test_the_environment_reaches_the_command_and_no_file_keeps_it(studio: Studio) -> None:
     studio.start(
-        command='test "${#TOKEN}" = 6 && test -z "$UV_LIGHTNING_VIRTUALENV_ROOT"', environment={"TOKEN": "s3cret"}
+        command='test "${#TOKEN}" = 14 && test -z "$UV_LIGHTNING_VIRTUALENV_ROOT"',
+        environment={"TOKEN": "s3cret '\"$(x)`"},
     )
     assert studio.finish()["exit_code"] == 0
     kept = [path for path in studio.home.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
