@@ -25,17 +25,21 @@ coverage: $(VENV)/installed ## the tests, with coverage over all processes, whic
 	folder=$$(mktemp -d); COVERAGE_FILE=$$folder/coverage $(BIN)/python -m pytest --numprocesses=$(WORKERS) \
 	  --dist=worksteal --cov --cov-report=term:skip-covered; code=$$?; rm -r $$folder; exit $$code
 
-# Of ZenML as pyproject.toml has it.
+# As pyproject.toml has them.
 OLDEST_ZENML = $(shell sed -n 's/.*"zenml>=\([0-9.]*\),.*/\1/p' pyproject.toml).0
+OLDEST_SDK = $(shell sed -n 's/.*"lightning-sdk>=\([0-9.]*\)".*/\1/p' pyproject.toml).1
 COMPAT := .cache/compat
 
-compat: $(VENV)/installed ## overlay and controller with the oldest ZenML that is supported, in a throw-away environment
+compat: $(VENV)/installed ## core and orchestrator with the oldest ZenML and SDK that are supported, in a throw-away environment
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(COMPAT)
 	$(BIN)/uv pip sync --quiet --python $(COMPAT)/bin/python --require-hashes requirements/dev.txt
-	$(BIN)/uv pip install --quiet --python $(COMPAT)/bin/python 'zenml[server]==$(OLDEST_ZENML)'
+	$(BIN)/uv pip install --quiet --python $(COMPAT)/bin/python 'zenml[server]==$(OLDEST_ZENML)' \
+	  'lightning-sdk==$(OLDEST_SDK)'
 	$(BIN)/uv pip install --quiet --python $(COMPAT)/bin/python --no-deps --no-build-isolation --editable .
-	$(COMPAT)/bin/python -m pytest --numprocesses=2 tests/unit/test_stock.py tests/unit/test_flavor.py \
-	  tests/integration/test_controller.py tests/integration/test_controller_modes.py $(PYTEST_ARGS)
+	$(COMPAT)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal tests/unit/test_stock.py \
+	  tests/unit/test_flavor.py tests/integration/test_controller.py tests/integration/test_controller_modes.py \
+	  tests/integration/test_dynamic_controller.py tests/integration/test_orchestrator.py \
+	  tests/integration/test_launcher.py tests/integration/test_job.py $(PYTEST_ARGS)
 
 lint: $(VENV)/installed ## format, lint, types; workflows, image, shell
 	$(BIN)/ruff format --check .

@@ -126,6 +126,16 @@ class Run:
         """Whether the status is final."""
         return self.status in FINISHED
 
+    @property
+    def goes_on_in(self) -> str:
+        """Id of the launch in which it goes on; '' when it has ended or waits.
+
+        The server keeps the first orchestrator run id of a run that is resumed or retried; the metadata has the newest.
+        """
+        if self.finished or self.status == "paused":
+            return ""
+        return str(self.metadata.get("orchestrator_run_id") or "").rpartition("-")[0]
+
     @classmethod
     def from_json(cls, data: dict[str, Any], url: str) -> Run:
         """Reads a hydrated `PipelineRunResponse`.

@@ -14,7 +14,8 @@ from localcloud import tls
 from localcloud.github import GitHub
 from localcloud.lightning import LightningCloud
 from localcloud.runner import Finished, Step
-from scene import BRANCH, REPOSITORY, TINY, Actions, wait_for
+from localcloud.stack import Stack
+from scene import BRANCH, REPOSITORY, TINY, Actions, Laptop, wait_for
 
 NO_STACK = "There is no ZenML stack"
 """What a run says that ends soon after its beginning, see `ending`."""
@@ -302,13 +303,17 @@ def test_a_launch_whose_studio_was_lost_in_the_middle_has_failed(actions: Action
 
 
 WAITING = {
-    "run.py": "from zenml import pipeline, wait\n"
-    "@pipeline(dynamic=True, enable_cache=False)\ndef approved():\n    wait(schema=bool, timeout=0)\napproved()\n"
+    "run.py": "import time\nfrom zenml import pipeline, step, wait\n"
+    "@step\ndef deploy() -> None:\n    time.sleep(20)\n"
+    "@pipeline(dynamic=True, enable_cache=False)\ndef approved():\n    wait(schema=bool, timeout=0)\n    deploy()\n"
+    "if __name__ == '__main__':\n    approved()\n"
 }
 
 
 @pytest.mark.slow
-def test_a_run_that_waits_for_somebody_is_paused_and_no_failure(actions: Actions, github: GitHub) -> None:
+def test_a_run_that_waits_for_somebody_is_paused_and_its_comment_goes_on_where_it_is_resumed(
+    actions: Actions, github: GitHub, stack: Stack
+) -> None:
     step = actions.step(WAITING, studio_name="warm")
     finished = step.run()
     assert (finished.exit_code, finished.outputs["status"]) == (1, "paused"), finished.log
@@ -318,3 +323,14 @@ def test_a_run_that_waits_for_somebody_is_paused_and_no_failure(actions: Actions
 
     attached = attaching(step, finished, "late").run()
     assert (attached.exit_code, attached.outputs["status"]) == (1, "paused"), attached.log
+
+    (condition,) = stack.zenml.request("GET", f"run_wait_conditions?run={finished.outputs['run-id']}")["items"]
+    answer = {"resolution": "continue", "result": True}
+    stack.zenml.request("PUT", f"run_wait_conditions/{condition['id']}/resolve", answer)
+    laptop = Laptop(stack, step.workspace)
+    with laptop.start("zenml", "pipeline", "runs", "resume", finished.outputs["run-id"]) as resuming:
+        wait_for(lambda: laptop.last_run()["status"] == "running")
+        attached = attaching(step, finished, "resumed").run()
+        resuming.communicate(timeout=60)
+    assert (attached.exit_code, attached.outputs["status"]) == (0, "completed"), attached.log
+    assert "completed" in actions.comment()

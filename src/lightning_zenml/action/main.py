@@ -15,6 +15,7 @@ from typing import Any
 from lightning_zenml.action.admission import github_of, with_checkout, with_head
 from lightning_zenml.action.baseline import Baseline
 from lightning_zenml.action.cost import CostLimit
+from lightning_zenml.action.earlier_launch import EarlierLaunch
 from lightning_zenml.action.ending import Ending, goes_on
 from lightning_zenml.action.event import Event
 from lightning_zenml.action.github import GitHub, GitHubError
@@ -22,17 +23,16 @@ from lightning_zenml.action.holds import Holds
 from lightning_zenml.action.inputs import Inputs, InputsError, SubmitFrom
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.origin import Origin
-from lightning_zenml.action.prepare import Preparation, connect, keep_teamspace
+from lightning_zenml.action.prepare import Preparation
 from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
 from lightning_zenml.action.runner_launch import RunnerLaunch
 from lightning_zenml.action.runs import Runs, end_runs
 from lightning_zenml.action.workflow import Workflow
-from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
+from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.spec import Failure, Phase, Status
 from lightning_zenml.package.errors import PackageError
-from lightning_zenml.zenml_records import Run
 from lightning_zenml.zenml_rest import ZenMLServerError
 from lightning_zenml.zenml_server import ZenMLServer
 
@@ -120,6 +120,15 @@ class _Main:
         self._runs = Runs(self._zenml, workflow, baseline=baseline, settings=inputs.report)
         self._ending = Ending(workflow, self._log, self._reporter, self._runs, self._root)
         self._holds = Holds(workflow)
+        self._earlier = EarlierLaunch(
+            inputs,
+            event,
+            zenml=self._zenml,
+            reporter=self._reporter,
+            workflow=workflow,
+            log=self._log,
+            holds=self._holds,
+        )
         self._records: list[dict[str, Any]] = []
         self._saved_jobs = "[]"
         self._has_finished = False
@@ -136,11 +145,8 @@ class _Main:
             self._reporter.update(pipeline=first_line(self._inputs.command) or self._inputs.attach)
             if self._inputs.attach:
                 self._log.title("Attach")
-                # Before the launch is taken over: where ZenML can't be asked, it goes on as it was.
-                runs = self._zenml.runs_of_launch(self._inputs.attach)
-                launch = self._attach(self._inputs.attach)
-                self._take_over(self._inputs.attach, runs, launch)
-                return self._follow(launch) if launch else self._report_ended(self._inputs.attach, runs)
+                launch = self._earlier.take_over(self._inputs.attach)
+                return self._follow_attached(launch) if launch else self._report_ended(self._inputs.attach)
             if self._inputs.submit_from is SubmitFrom.RUNNER:
                 launch = self._preparation.submission(scratch, self._holds.take)
             else:
@@ -159,47 +165,22 @@ class _Main:
         finally:
             self._log.end()
 
-    def _attach(self, launch_id: str) -> Launch | None:
-        """An earlier launch; None when it has ended."""
-        stack = self._zenml.stack(self._inputs.stack)
-        lightning = connect(self._inputs, stack.settings)
-        keep_teamspace(lightning, self._workflow)
+    def _follow_attached(self, launch: Launch) -> int:
         try:
-            launch = Launcher(lightning).attach(launch_id)
-        except (StudioLostError, UnknownLaunchError) as error:
-            self._log.line(str(error))
-            return None
-        self._holds.take(launch.hold)
-        return launch
+            return self._follow(launch)
+        except StudioLostError:
+            runs = self._earlier.runs()
+            if not runs or any(not run.finished for run in runs):
+                raise
+            # Somebody else follows it, too, and was quicker to release the studio.
+            return self._report_ended(launch.id)
 
-    def _take_over(self, launch_id: str, runs: list[Run], launch: Launch | None) -> None:
-        """The comment of an earlier launch, which has made these runs so far, is ours from now on."""
-        names = [run.pipeline or run.name for run in runs]
-        self._reporter.report = replace(self._reporter.report, launch_id=launch_id, pipeline=[launch_id, *names][-1])
-        self._find_origin(runs)
-        if launch is not None:
-            self._reporter.set_period(launch.since)
-        else:
-            starts, ends = [run.start for run in runs if run.start], [run.end for run in runs if run.end]
-            if starts and ends:
-                self._reporter.set_period(min(starts).timestamp(), max(ends).timestamp())
-
-    def _find_origin(self, runs: list[Run]) -> None:
-        """Where an attached launch comes from, its runs tell; until they do, nobody knows whose comment is meant."""
-        origins = (Origin.of_run(run.metadata, self._event.repository) for run in runs)
-        if origin := next(filter(None, origins), None):
-            self._reporter.set_origin(origin)
-
-    def _settle_origin(self) -> None:
-        """Of what nobody can tell where it comes from, we tell on our own commit."""
-        if not self._reporter.has_origin:
-            self._reporter.set_origin(Origin.of(self._event, self._inputs))
-
-    def _report_ended(self, launch_id: str, runs: list[Run]) -> int:
+    def _report_ended(self, launch_id: str) -> int:
         """Reports a launch that has ended before anybody attached to it, by what ZenML knows of its runs."""
+        runs = self._earlier.runs()
         if not runs:
             return self._give_up(None, f"The launch {launch_id} has ended, and ZenML knows no run of it.")
-        self._settle_origin()
+        self._earlier.settle_origin()
         for run in runs:
             self._add_run(
                 {
@@ -230,9 +211,7 @@ class _Main:
             for record in update.runs:
                 self._add_run(record)
             if not self._reporter.has_origin and self._reporter.is_due:
-                # Told of before it has its metadata: asked for again until it has.
-                with contextlib.suppress(ZenMLServerError):
-                    self._find_origin(self._zenml.runs_of_launch(launch.id))
+                self._earlier.find_origin()
             self._set_jobs(update.jobs)
             self._has_finished = status.phase is Phase.FINISHED
             if self._inputs.is_async and not self._inputs.attach and self._runs and not self._has_finished:
@@ -246,7 +225,7 @@ class _Main:
         released = self._released(launch, launch.release)
         if released:
             self._log.line(launch.told_when_released)
-        self._settle_origin()
+        self._earlier.settle_origin()
         return self._ending.conclude(status, cost=launch.cost, released=released)
 
     def _released(self, launch: Launch | RunnerLaunch, release: Callable[[], None]) -> bool:

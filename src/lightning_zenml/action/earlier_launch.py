@@ -1,0 +1,113 @@
+"""`attach`: a launch that an earlier step has left is found again, with the comment that tells of it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+from lightning_zenml.action.event import Event
+from lightning_zenml.action.holds import Holds
+from lightning_zenml.action.inputs import Inputs
+from lightning_zenml.action.log import Log
+from lightning_zenml.action.origin import Origin
+from lightning_zenml.action.prepare import connect, keep_teamspace
+from lightning_zenml.action.reporter import Reporter
+from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
+from lightning_zenml.launch.launcher import Launch, Launcher
+from lightning_zenml.zenml_records import Run
+from lightning_zenml.zenml_rest import ZenMLServerError
+from lightning_zenml.zenml_server import ZenMLServer
+
+
+class EarlierLaunch:
+    """The launch that `attach` names.
+
+    Args:
+        inputs: of the step.
+        event: that started this workflow, not the launch.
+        zenml: the ZenML server, which knows the launch's runs.
+        reporter: goes on with the launch's comment.
+        workflow: the runner.
+        log: what is shown.
+        holds: takes what is to be released.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        event: Event,
+        *,
+        zenml: ZenMLServer,
+        reporter: Reporter,
+        workflow: Workflow,
+        log: Log,
+        holds: Holds,
+    ) -> None:
+        self._inputs = inputs
+        self._event = event
+        self._zenml = zenml
+        self._reporter = reporter
+        self._workflow = workflow
+        self._log = log
+        self._holds = holds
+
+    def take_over(self, launch_id: str) -> Launch | None:
+        """Attaches to the launch, or to the one in which its run was resumed; its comment is ours from then on.
+
+        Returns:
+            The launch; None when it has ended.
+
+        Raises:
+            LaunchError, ZenMLServerError: somebody can't be asked; the launch goes on as it was.
+        """
+        runs = self.runs()
+        launch_id = next(filter(None, (run.goes_on_in for run in runs)), launch_id)
+        launch = self._attach(launch_id)
+        names = [run.pipeline or run.name for run in runs]
+        self._reporter.report = replace(self._reporter.report, launch_id=launch_id, pipeline=[launch_id, *names][-1])
+        self._take_origin(runs)
+        if launch is not None:
+            self._reporter.set_period(launch.since)
+        else:
+            starts, ends = [run.start for run in runs if run.start], [run.end for run in runs if run.end]
+            if starts and ends:
+                self._reporter.set_period(min(starts).timestamp(), max(ends).timestamp())
+        return launch
+
+    def runs(self) -> list[Run]:
+        """What it has made so far.
+
+        Raises:
+            ZenMLServerError: ZenML can't be asked.
+        """
+        return self._zenml.runs_of_launch(self._inputs.attach) if self._inputs.attach else []
+
+    def find_origin(self) -> None:
+        """Where the launch comes from, its runs tell; until they do, nobody knows whose comment is meant."""
+        with contextlib.suppress(ZenMLServerError):
+            self._take_origin(self.runs())
+
+    def settle_origin(self) -> None:
+        """Of what nobody can tell where it comes from, we tell on our own commit."""
+        if not self._reporter.has_origin:
+            self.find_origin()
+        if not self._reporter.has_origin:
+            self._reporter.set_origin(Origin.of(self._event, self._inputs))
+
+    def _attach(self, launch_id: str) -> Launch | None:
+        stack = self._zenml.stack(self._inputs.stack)
+        lightning = connect(self._inputs, stack.settings)
+        keep_teamspace(lightning, self._workflow)
+        try:
+            launch = Launcher(lightning).attach(launch_id)
+        except (StudioLostError, UnknownLaunchError) as error:
+            self._log.line(str(error))
+            return None
+        self._holds.take(launch.hold)
+        return launch
+
+    def _take_origin(self, runs: list[Run]) -> None:
+        origins = (Origin.of_run(run.metadata, self._event.repository) for run in runs)
+        if origin := next(filter(None, origins), None):
+            self._reporter.set_origin(origin)
