@@ -23,17 +23,22 @@ FAILURE = "LIGHTNING_ZENML_FAILURE"
 """Variable with the reason of the failure."""
 FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
 """ZenML's final statuses."""
-_WITHOUT_LAUNCH = frozenset({"paused", "resuming"})
 REASON_LIMIT = 250
 """Characters of a reason that every ZenML server can store."""
 
 
 def end_run(
-    run_id: str, *, status: str, reason: str, get: Callable[..., Any], put: Callable[[str, dict[str, Any]], Any]
+    run_id: str,
+    *,
+    status: str,
+    reason: str,
+    get: Callable[..., Any],
+    put: Callable[[str, dict[str, Any]], Any],
+    has_begun: bool = True,
 ) -> None:
     """Records a run, those of its child pipelines and all their steps as ended.
 
-    A finished run stays as it is, and so does one that is paused or on its way to its next launch.
+    A finished run stays as it is, and so does one that is paused, or on its way to its next launch.
 
     Args:
         run_id: of the run.
@@ -41,8 +46,10 @@ def end_run(
         reason: shown with the run.
         get: gets a path below `/api/v1/`; further keywords are the query.
         put: changes a path below `/api/v1/`.
+        has_begun: in this launch; else it is this launch that it may be on its way to.
     """
-    if get(f"runs/{run_id}")["body"]["status"] not in _WITHOUT_LAUNCH:
+    before = get(f"runs/{run_id}")["body"]["status"]
+    if before != "paused" and not (before == "resuming" and has_begun):
         _end(run_id, status, reason, get, put)
 
 
@@ -97,8 +104,10 @@ def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int
     """
     server = _Server(environ)
     reason = environ.get(FAILURE) or "The controller on Lightning AI was never started or was killed."
-    for run_id in dict.fromkeys([*run_ids, *_recorded(environ)]):
+    recorded = _recorded(environ)
+    for run_id in dict.fromkeys([*run_ids, *recorded]):
         fail = partial(end_run, run_id, status="failed", reason=reason, get=server.get, put=server.put)
+        fail = partial(fail, has_begun=run_id in recorded)
         insist(fail, pause=5, times=24)
     return 0
 

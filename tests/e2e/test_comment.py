@@ -324,7 +324,7 @@ def test_a_run_that_waits_for_somebody_is_paused_and_its_comment_goes_on_where_i
     attached = attaching(step, finished, "late").run()
     assert (attached.exit_code, attached.outputs["status"]) == (1, "paused"), attached.log
 
-    (condition,) = stack.zenml.request("GET", f"run_wait_conditions?run={finished.outputs['run-id']}")["items"]
+    (condition,) = stack.zenml.request("GET", f"run_wait_conditions?pipeline_run={finished.outputs['run-id']}")["items"]
     answer = {"resolution": "continue", "result": True}
     stack.zenml.request("PUT", f"run_wait_conditions/{condition['id']}/resolve", answer)
     laptop = Laptop(stack, step.workspace)

@@ -222,7 +222,7 @@ def test_a_paused_run_costs_nothing_and_is_resumed(stack: Stack, cloud: Lightnin
     run_id = laptop.last_run()["id"]
     assert laptop.last_run()["status"] == "paused"
     wait_for(lambda: not cloud.running())
-    (condition,) = stack.zenml.request("GET", f"run_wait_conditions?run={run_id}")["items"]
+    (condition,) = stack.zenml.request("GET", f"run_wait_conditions?pipeline_run={run_id}")["items"]
     resolve = ("resolve", condition["id"], "--resolution", "continue", "--result", "true")
     laptop.run("zenml", "pipeline", "runs", "wait-conditions", *resolve)
     log = laptop.run("zenml", "pipeline", "runs", "resume", run_id)

@@ -14,7 +14,8 @@ from lightning_zenml.action.prepare import connect, keep_teamspace
 from lightning_zenml.action.reporter import Reporter
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
-from lightning_zenml.launch.launcher import Launch, Launcher
+from lightning_zenml.launch.launcher import Launch, Launcher, studio_name_of
+from lightning_zenml.launch.studio import Studio
 from lightning_zenml.zenml_records import Run
 from lightning_zenml.zenml_rest import ZenMLServerError
 from lightning_zenml.zenml_server import ZenMLServer
@@ -103,6 +104,8 @@ class EarlierLaunch:
             launch = Launcher(lightning).attach(launch_id)
         except (StudioLostError, UnknownLaunchError) as error:
             self._log.line(str(error))
+            gone = Studio.find(lightning, studio_name_of(launch_id)) is None
+            self._reporter.report = replace(self._reporter.report, studio_deleted=gone)
             return None
         self._holds.take(launch.hold)
         return launch

@@ -39,8 +39,8 @@ from lightning_zenml.zenml_server import ZenMLServer
 _CANCEL_GRACE = 3.0
 """Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""
 
-_JOBS_FOR_POST = 200
-"""As many as fit into the variable in which `post` gets them."""
+_LONGEST_STATE = 100_000
+"""Characters: `post` gets each in a variable, and Linux starts no program with one of more than 128 KiB."""
 
 
 class Cancelled(BaseException):
@@ -170,9 +170,11 @@ class _Main:
             return self._follow(launch)
         except StudioLostError:
             runs = self._earlier.runs()
-            if not runs or any(not run.finished for run in runs):
+            was_resumed = launch.id != self._inputs.attach
+            if not was_resumed or any(not run.finished and run.status != "paused" for run in runs):
                 raise
-            # Somebody else follows it, too, and was quicker to release the studio.
+            # Whoever resumed the run follows it, too, and was quicker to release the studio.
+            launch.stop()
             return self._report_ended(launch.id)
 
     def _report_ended(self, launch_id: str) -> int:
@@ -180,6 +182,14 @@ class _Main:
         runs = self._earlier.runs()
         if not runs:
             return self._give_up(None, f"The launch {launch_id} has ended, and ZenML knows no run of it.")
+        if any(run.status == "resuming" for run in runs):
+            # Its comment is left to whoever comes when it runs.
+            message = (
+                "The run is just being resumed; attach to it again in a few minutes, when its new launch has begun."
+            )
+            self._workflow.error(message, title="Not yet")
+            self._ending.leave_nothing()
+            return 1
         self._earlier.settle_origin()
         for run in runs:
             self._add_run(
@@ -276,7 +286,8 @@ class _Main:
     def _set_jobs(self, records: Sequence[Mapping[str, Any]]) -> None:
         self._runs.set_jobs(records)
         # All or none, as what a part of them has cost is not what they have cost.
-        saved = json.dumps(records if len(records) <= _JOBS_FOR_POST else ())
+        saved = json.dumps(records)
+        saved = saved if len(saved) <= _LONGEST_STATE else "[]"
         if saved != self._saved_jobs:
             self._saved_jobs = saved
             self._workflow.save_state("jobs", saved)

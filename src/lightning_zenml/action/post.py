@@ -132,7 +132,8 @@ def _report(
         changes |= {"state": State.RUNNING, "is_async": True}
     elif fate and not reporter.report.is_final:
         changes |= {"state": State.CANCELLED}
-    if fate is _Fate.ENDED and any(hold.release == "delete" for hold in left_by_main(environ)):
+    deleted = [hold.studio_name for hold in left_by_main(environ) if hold.release == "delete"]
+    if fate is _Fate.ENDED and reporter.report.studio_name in deleted:
         changes |= {"studio_deleted": True}
     if fate is _Fate.UNKNOWN:
         studio = reporter.report.studio_name or left_by_main(environ)[-1].studio_name

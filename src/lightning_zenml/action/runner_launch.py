@@ -80,7 +80,7 @@ class RunnerLaunch:
         self._jobs: dict[str, list[Mapping[str, Any]]] = {}
         self._under_way: set[str] = set()
         self._left: set[str] = set()
-        self._deletes = False
+        self._deletes: dict[str, bool] = {}
         self._costs: dict[str, float | None] = {}
         self._shown: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,8 +108,8 @@ class RunnerLaunch:
 
     @property
     def deletes_studio(self) -> bool:
-        """Whether a studio is deleted when it is released."""
-        return self._deletes
+        """Whether the newest launch's studio is deleted when it is released."""
+        return self._deletes.get(self.id, False)
 
     @property
     def cost(self) -> float | None:
@@ -208,7 +208,8 @@ class RunnerLaunch:
             if "hold" in event:
                 hold = Hold(**event["hold"])
                 self._holds[hold.launch_id] = hold
-                self._deletes = self._deletes or hold.release == "delete"
+                if not hold.is_over:
+                    self._deletes[hold.launch_id] = hold.release == "delete"
                 self._on_hold(hold)
             elif "launch" in event:
                 self._shown = event["launch"]

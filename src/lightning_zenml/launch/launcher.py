@@ -17,7 +17,7 @@ from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.launch.studio import Studio
 from lightning_zenml.launch.studio_waits import Limits
 
-__all__ = ["Hold", "Launch", "Launcher", "Limits"]
+__all__ = ["Hold", "Launch", "Launcher", "Limits", "studio_name_of"]
 
 
 class Launcher:
@@ -77,7 +77,7 @@ class Launcher:
             StudioLostError: its studio is gone or stopped: the launch has ended.
             UnknownLaunchError: the studio knows no such launch (any more).
         """
-        name = launch_id[: -len("-01234567")]
+        name = studio_name_of(launch_id)
         studio = Studio.find(self._lightning, name)
         if studio is None or not studio.state().running:
             raise StudioLostError(f"The launch {launch_id} has ended: its studio '{name}' is gone or stopped.")
@@ -95,3 +95,8 @@ class Launcher:
             **described["hold"],
         )
         return Launch(self._lightning, hold, Meter(**described["meter"]))
+
+
+def studio_name_of(launch_id: str) -> str:
+    """Name of the studio that a launch is on."""
+    return launch_id[: -len("-01234567")]

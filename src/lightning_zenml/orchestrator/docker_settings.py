@@ -90,9 +90,13 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
     Raises:
         LaunchError: it can't be installed.
     """
-    wanted = [*_of_integrations(settings), *requirements(stack, settings, root)]
+    # This is the environment that would be replicated.
+    others = [one.model_copy(update={"replicate_local_python_environment": None}) for one in settings]
+    wanted = [*_of_integrations(others), *requirements(stack, others, root)]
     if not wanted:
         return
+    # For another pipeline on this studio, all that its launch wants may not be there any more.
+    installer.forget()
     logger.info("Installing what the pipeline's DockerSettings name: %s", " ".join(wanted))
     if exit_code := subprocess.run(installer.command(wanted), cwd=root, check=False).returncode:
         raise LaunchError(f"What the pipeline's DockerSettings name can't be installed (exit code {exit_code}).")

@@ -353,19 +353,25 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         settings = self.get_settings(snapshot)
         warn_of_the_ineffective(settings)
         # As a launch does that is made for one pipeline; this one was made before anybody knew of the pipeline.
+        before = {name: os.environ.get(name) for name in settings.environment}
         os.environ.update(settings.environment)
         docker_settings.install(stack, docker_settings.of(snapshot), context.code)
         if settings.custom_commands:
             commands.run(settings.custom_commands, context.code)
         # The studio is there already, on another machine perhaps than the pipeline's: its steps get that as jobs.
         on_studio = settings.model_copy(update={"machine_type": settings_from_environment().get("machine_type")})
+
+        def wait() -> None:
+            try:
+                control(snapshot, run, stack, on_studio, context)
+            finally:
+                # The next pipeline of this program has an environment of its own.
+                for name, value in before.items():
+                    os.environ.pop(name, None)
+                    os.environ.update({name: value} if value is not None else {})
+
         # Waits even when asynchronous: the studio would be released with the command that we're part of.
-        return self._submitted(
-            run,
-            context.id,
-            context.studio_url,
-            wait=lambda: control(snapshot, run, stack, on_studio, context),
-        )
+        return self._submitted(run, context.id, context.studio_url, wait=wait)
 
     def _submitted(
         self, run: PipelineRunResponse, launch_id: str, studio_url: str, wait: Callable[[], None]

@@ -27,7 +27,7 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.pipeline import ID_PREFIX, PIPELINE_ID, Execution
-from lightning_zenml.orchestrator.context import LaunchContext, launch_id_of, orchestrator_run_id
+from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
 from lightning_zenml.orchestrator.controller import control
 from lightning_zenml.orchestrator.orchestrator import run_metadata
 from lightning_zenml.orchestrator.pipeline_errors import PipelineFailedError, PipelineStoppedError
@@ -42,6 +42,9 @@ logger = get_logger(__name__)
 
 FIRST_EXECUTION = "lightning_first_execution"
 """Metadata of the schedule: the execution that came with the making of the pipeline."""
+
+EXECUTION = "LIGHTNING_ZENML_EXECUTION"
+"""Variable that tells one execution from the next where Lightning doesn't."""
 
 _REFUSAL_PATIENCE = 1800.0
 """Seconds in which Lightning is asked again to end jobs."""
@@ -64,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if context is None:
         parser.error("this program runs in a job from a studio that a launch has prepared")
     # Where Lightning tells no id, one that it doesn't know: then it can't be asked for this run.
-    context = replace(context, id=os.environ.get(PIPELINE_ID) or f"{ID_PREFIX}{uuid4().hex}")
+    execution = os.environ.get(PIPELINE_ID) or os.environ.get(EXECUTION) or uuid4().hex
+    context = replace(context, id=execution if execution.startswith(ID_PREFIX) else f"{ID_PREFIX}{execution}")
     source_utils.set_custom_source_root(str(context.code))
     snapshot = Client().zen_store.get_snapshot(options.snapshot_id)
     stack = Stack.from_model(snapshot.stack)
@@ -102,11 +106,13 @@ def _run(
 
 def _settle(settings: LightningOrchestratorSettings, context: LaunchContext) -> int:
     """Ends what a killed program has left behind; in a job no supervisor stands behind it that would."""
-    for run_id in context.run_ids:
-        run = Client().get_pipeline_run(run_id)
-        fail(run, "Its controller on Lightning AI was killed; its memory may have been too small.")
+    try:
+        for run_id in context.run_ids:
+            reason = "Its controller on Lightning AI was killed; its memory may have been too small."
+            fail(Client().get_pipeline_run(run_id), reason)
+    finally:
         if context.has_jobs:
-            _end_jobs(settings, launch_id_of(str(run.orchestrator_run_id)))
+            _end_jobs(settings, context.id)
     return 1
 
 

@@ -339,6 +339,7 @@ def _command(launch_id: str, python: str, snapshot_id: object, source_root: str)
         f'export PATH={shlex.quote(str(executables))}:"$PATH"\n'
         "unset UV_LIGHTNING_VIRTUALENV_ROOT\n"
         f"run() {{ {shlex.quote(python)} -m lightning_zenml.orchestrator.scheduled --snapshot-id {snapshot_id} $1; }}\n"
+        "export LIGHTNING_ZENML_EXECUTION=$(tr -d - < /proc/sys/kernel/random/uuid)\n"
         "code=0; run || code=$?\n"
         # Killed, for want of memory most likely, it could end nothing of what it had begun.
         "test $code -lt 128 || run --after-crash\n"

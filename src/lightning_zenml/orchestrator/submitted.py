@@ -73,19 +73,24 @@ def fetch_status(
 def fail(run: PipelineRunResponse, reason: str) -> None:
     """Records a run whose controller is gone as failed, with its child pipelines' runs and all their steps.
 
-    A finished run stays as it is.
+    A finished run stays as it is, and so does one that is paused, which has no controller.
 
     Args:
         run: the run.
         reason: shown with the run.
     """
+    if Client().get_pipeline_run(run.id, hydrate=False).status is not ExecutionStatus.PAUSED:
+        _record_failure(run, reason)
+
+
+def _record_failure(run: PipelineRunResponse, reason: str) -> None:
     if Client().get_pipeline_run(run.id, hydrate=False).status.is_finished:
         return
     publish_utils.publish_pipeline_run_status_update(
         run.id, ExecutionStatus.FAILED, status_reason=reason[:REASON_LIMIT]
     )
     for child in _children(run):
-        fail(child, reason)
+        _record_failure(child, reason)
     for step in _unfinished(run):
         if not publish_utils.publish_failed_step_run(step.id).status.is_finished:
             # It has tries left, and nobody is there to try.

@@ -69,6 +69,11 @@ def is_installed(wanted: str) -> bool:
         return False
 
 
+def forget() -> None:
+    """From now on nothing counts as installed."""
+    _MARKER.unlink(missing_ok=True)
+
+
 def command(specifiers: list[str], wheel: Path | None = None) -> list[str]:
     """The install as one resolution, so that a conflict is found before anything changes.
 
@@ -110,7 +115,7 @@ def install(
             kill(process.pid)
             process.wait()
 
-    _MARKER.unlink(missing_ok=True)
+    forget()
     if not _uv():
         run(sys.executable, "-m", "pip", "install", "--quiet", "uv")
     exit_code = run(*arguments)
