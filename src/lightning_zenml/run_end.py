@@ -63,13 +63,13 @@ def _end(
     # First the run: a step that may be retried ends only in a run that does. `stopped` it becomes with its last step.
     under_way = "stopping" if status == "stopped" else status
     put(f"runs/{run_id}", {"status": under_way, "status_reason": reason[:REASON_LIMIT]})
+    for step in _pages("steps", get, pipeline_run_id=run_id, exclude_retried=True):
+        if step["body"]["status"] not in FINISHED:
+            _end_step(step["id"], status, put)
     for child in _pages("runs", get, parent_run_id=run_id):
         # A server without child pipelines would not know that filter, and name runs of others.
         if child["body"].get("root_run_id"):
             _end(child["id"], status, reason, get, put)
-    for step in _pages("steps", get, pipeline_run_id=run_id, exclude_retried=True):
-        if step["body"]["status"] not in FINISHED:
-            _end_step(step["id"], status, put)
     if get(f"runs/{run_id}")["body"]["status"] not in FINISHED:
         put(f"runs/{run_id}", {"status": status, "status_reason": reason[:REASON_LIMIT]})
 

@@ -163,5 +163,5 @@ def test_a_supervisor_killed_under_an_asynchronous_run(cloud: LightningCloud, la
         wait_for(lambda: client.run()["status"] == "failed", 180)
 
     assert "supervisor of the launch died" in client.run()["status_reason"]
-    assert client.steps() == {"first": "failed"}
+    wait_for(lambda: client.steps() == {"first": "failed"})
     wait_for(lambda: not cloud.running())
