@@ -50,6 +50,7 @@ def log_to(write: Callable[[str], None]) -> None:
     """
     handler = logging.Handler()
     handler.emit = lambda record: write(record.getMessage())  # type: ignore[method-assign]
-    logger.addHandler(handler)
+    # Asked for twice, each call is still shown once.
+    logger.handlers = [handler]
     logger.setLevel(logging.DEBUG)
     logger.propagate = False

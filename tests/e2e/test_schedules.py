@@ -242,16 +242,22 @@ def test_a_studio_of_the_users_stays_and_a_run_under_way_ends_with_its_schedule(
     assert cloud.schedules == []
 
 
-@pytest.mark.slow
-def test_a_run_can_be_stopped_though_lightning_refuses_and_its_schedule_goes_on(
-    stack: Stack, cloud: LightningCloud, laptop: Laptop
-) -> None:
-    schedule(laptop, "stopped", environment={"GREETING": "hi", "LINGER_APART": "1"})
-    made = find(stack, "stopped")
+def lingering(stack: Stack, cloud: LightningCloud, laptop: Laptop, name: str) -> dict[str, Any]:
+    """A schedule whose run is under way, in a step that is a job of its own and ends by no means soon."""
+    schedule(laptop, name, environment={"GREETING": "hi", "LINGER_APART": "1"})
+    made = find(stack, name)
     assert made is not None
     wait_for(lambda: pipeline_of(cloud, made["id"]).ended)
     let_an_hour_pass(cloud)
     wait_for(lambda: any("evaluate" in name for name in cloud.running()))
+    return made
+
+
+@pytest.mark.slow
+def test_a_run_can_be_stopped_though_lightning_refuses_and_its_schedule_goes_on(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop
+) -> None:
+    made = lingering(stack, cloud, laptop, "stopped")
     (run,) = runs_of(stack, made["id"])
     # Lightning stops no job; the controller gives up the deletion of the step's and of the snapshot's, six tries each.
     cloud.knobs.fail += [("PUT", "/jobs/", 503, 1000), ("DELETE", "/jobs/", 503, 13)]
@@ -266,12 +272,7 @@ def test_a_run_can_be_stopped_though_lightning_refuses_and_its_schedule_goes_on(
 def test_a_scheduled_run_whose_controller_is_killed_fails_and_leaves_no_job(
     stack: Stack, cloud: LightningCloud, laptop: Laptop
 ) -> None:
-    schedule(laptop, "whole", environment={"GREETING": "hi", "LINGER_APART": "1"})
-    made = find(stack, "whole")
-    assert made is not None
-    wait_for(lambda: pipeline_of(cloud, made["id"]).ended)
-    let_an_hour_pass(cloud)
-    wait_for(lambda: any("evaluate" in name for name in cloud.running()))
+    made = lingering(stack, cloud, laptop, "whole")
     snapshot = runs_of(stack, made["id"])[0]["resources"]["snapshot"]["id"].encode()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

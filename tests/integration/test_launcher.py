@@ -600,8 +600,8 @@ def test_a_gpu_that_the_catalog_sells_and_the_sdk_does_not_name(lightning: Light
     catalog = Catalog(lightning, None)
     assert (catalog.machine("a10g").gpus, catalog.machine("A10G_X_4").gpus) == (1, 4)
     # Of several names, all that are wrong are told of.
-    with pytest.raises(MachineError, match=r"Unknown machine 'A10H'.*Unknown machine 'A10G_X_3'"):
-        catalog.choose(["A10H", "A10G", "A10G_X_3"])
+    with pytest.raises(MachineError, match=r"Unknown machine 'A10H'.*Unknown machine 'A10G_X_3'.*'A10G_X_TWO'"):
+        catalog.choose(["A10H", "A10G", "A10G_X_3", "A10G_X_TWO"])
 
 
 # What the platform does to a launch

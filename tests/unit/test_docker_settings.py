@@ -59,7 +59,7 @@ def test_files_are_detected_in_the_source_root_where_zenml_is_told_to(
 
 
 def test_the_environment_is_replicated_by_the_command_that_exports_it(root: Path) -> None:
-    lines = ["# exported", "lightning-zenml @ file:///x", "--extra-index-url https://x", "numpy==2.0 \\"]
+    lines = ["# exported", "lightning-zenml @ file:///x", "--pre", "numpy==2.0 \\"]
     exported_lines = [*lines, "    --hash=sha256:00", "pandas==2.2"]
     (root / "exported").write_text("\n".join(exported_lines))
     replicated = {"replicate_local_python_environment": ["cat", str(root / "exported")]}

@@ -21,6 +21,13 @@ def github_of(inputs: Inputs, event: Event) -> GitHub | None:
     return GitHub(event.api_url, inputs.github_token)
 
 
+def mask_secrets(inputs: Inputs, event: Event, workflow: Workflow) -> None:
+    """Has the runner mask all secrets; a commit's hash in `env` looks like one, and links need it."""
+    for secret in inputs.secrets:
+        if secret not in (event.sha, event.head_sha):
+            workflow.mask(secret)
+
+
 def with_head(event: Event, github: GitHub | None) -> Event:
     """The event with the commit of its pull request: a comment on one doesn't say whose code that brings.
 

@@ -80,9 +80,9 @@ class Ending:
         if status.stopped or bad in ("stopped", "stopping"):
             # Of a run that is stopped in ZenML, the command that waits for it ends with an error of its own. A failure
             # without an exit code is why the launch has stopped both.
-            has_reason = status.failure is not None and status.failure.exit_code is None
-            failure = status.failure if has_reason else None
-            failure = failure or Failure(phase=Phase.RUNNING, message="The run was stopped.")
+            failure = status.failure
+            if failure is None or failure.exit_code is not None:
+                failure = Failure(phase=Phase.RUNNING, message="The run was stopped.")
             return self.fail(failure, state=State.STOPPED, released=released, cost=cost)
         if of_steps := failures.of_steps(self._runs.steps, self._root):
             self._log.end()

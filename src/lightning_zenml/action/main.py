@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning_zenml.action.admission import github_of, with_checkout, with_head
+from lightning_zenml.action.admission import github_of, mask_secrets, with_checkout, with_head
 from lightning_zenml.action.baseline import Baseline
 from lightning_zenml.action.cost import CostLimit
 from lightning_zenml.action.earlier_launch import EarlierLaunch
@@ -74,9 +74,7 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
         for name, message in error.problems:
             workflow.error(f"`{name}` {message}", title=f"Input {name}")
         return 1
-    for secret in inputs.secrets:
-        if secret not in (event.sha, event.head_sha):
-            workflow.mask(secret)
+    mask_secrets(inputs, event, workflow)
     for name, message in inputs.warnings:
         workflow.warning(f"`{name}` {message}", title=f"Input {name}")
     github = github_of(inputs, event)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
 
-from lightning_zenml.action.admission import github_of
+from lightning_zenml.action.admission import github_of, mask_secrets
 from lightning_zenml.action.baseline import Baseline
 from lightning_zenml.action.ending import goes_on
 from lightning_zenml.action.event import Event
@@ -46,9 +46,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
         # Main refused them too, before it started anything.
         return 0
     event = Event.from_environ(environ)
-    for secret in inputs.secrets:
-        if secret not in (event.sha, event.head_sha):
-            workflow.mask(secret)
+    mask_secrets(inputs, event, workflow)
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
     records = json.loads(environ.get("STATE_runs") or "[]")
     run_ids = [record["run_id"] for record in records]

@@ -226,8 +226,8 @@ def _machine(accelerator: Any, sdk_machine: SdkMachine | None) -> Machine:
 
 def _kind(name: str) -> tuple[str, int]:
     """Family and number of what is named as the SDK names its machines: `A10G`, `A10G_X_4`."""
-    family, _, count = name.upper().replace("-", "_").partition("_X_")
-    return family, int(count) if count.isdecimal() else 1
+    family, counted, count = name.upper().replace("-", "_").partition("_X_")
+    return family, int(count) if count.isdecimal() else int(not counted)
 
 
 def _by_slug(wanted: str) -> SdkMachine | None:

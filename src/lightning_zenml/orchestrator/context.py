@@ -93,8 +93,7 @@ class LaunchContext:
     @property
     def run_ids(self) -> tuple[str, ...]:
         """The runs that were told of."""
-        lines = self._runs.read_text().splitlines() if self._runs.exists() else []
-        return tuple(json.loads(line)["run_id"] for line in lines)
+        return tuple(record["run_id"] for record in self._records(self._runs))
 
     def record_job(self, record: Mapping[str, Any]) -> None:
         """Tells whoever follows or ends the launch of a Lightning job, see `lightning_zenml.launch.spec.Update`.
@@ -118,9 +117,7 @@ class LaunchContext:
         Returns:
             The record of each step's last job, by the step's name.
         """
-        lines = self._jobs.read_text().splitlines(keepends=True) if self.has_jobs else []
-        # A controller that was killed may have left half a line.
-        records = [json.loads(line) for line in lines if line.endswith("\n")]
+        records = self._records(self._jobs)
         return {record["step"]: record for record in records if record["run_id"] == str(run_id)}
 
     def own_variables(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -156,6 +153,12 @@ class LaunchContext:
     @property
     def _jobs(self) -> Path:
         return self.directory / "jobs.jsonl"
+
+    @staticmethod
+    def _records(path: Path) -> list[dict[str, Any]]:
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        # A controller that was killed may have left half a line.
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     @staticmethod
     def _append(path: Path, record: Mapping[str, Any]) -> None:
