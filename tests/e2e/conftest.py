@@ -27,7 +27,13 @@ def stack(services_: Stack) -> Iterator[Stack]:
     defaults = Knobs()
     for name in vars(defaults):
         setattr(cloud.knobs, name, getattr(defaults, name))
-    wait_for(lambda: not cloud.running(), 60)
+    try:
+        wait_for(lambda: not cloud.running(), 60)
+    except AssertionError:
+        left = cloud.running()
+        # The tests after this one don't answer for it.
+        cloud.delete_everything()
+        raise AssertionError(f"left running: {left}") from None
     assert cloud.refused == []
 
 

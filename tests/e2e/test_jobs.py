@@ -206,10 +206,15 @@ def test_lost_machines_cost_a_run_no_more_than_the_time(stack: Stack, cloud: Lig
     run(laptop, LOSSES)
     run_id = laptop.last_run()["id"]
 
-    def statuses() -> dict[str, str]:
-        steps = stack.zenml.request("GET", f"steps?pipeline_run_id={run_id}&size=100")["items"]
-        return {step["name"]: step["body"]["status"] for step in steps if step["body"]["status"] != "retried"}
+    def steps() -> dict[str, Any]:
+        found = stack.zenml.request("GET", f"steps?pipeline_run_id={run_id}&size=100&hydrate=true")["items"]
+        return {step["name"]: step for step in found if step["body"]["status"] != "retried"}
 
+    def statuses() -> dict[str, str]:
+        return {name: step["body"]["status"] for name, step in steps().items()}
+
+    # A step whose machine is lost before it has noted that it waited would wait once more.
+    wait_for(lambda: "restarted" in steps() and "waited" in steps()["restarted"]["metadata"]["run_metadata"])
     wait_for(lambda: statuses() == {"repeated": "running", "restarted": "running"})
     cloud.knobs.preempt |= {"losses-repeated", "losses-restarted"}
     wait_for(lambda: stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "completed", 180)

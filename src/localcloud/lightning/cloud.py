@@ -183,6 +183,16 @@ class LightningCloud:
         with self.lock:
             return self.ledger.running()
 
+    def delete_everything(self) -> None:
+        """Delete every studio and job, as somebody at lightning.ai would."""
+        with self.lock:
+            for job in self._jobs.all:
+                if job.deleted is None:
+                    self._jobs.delete(job)
+            for studio in self._studios.all:
+                if studio.deleted is None:
+                    self._studios.delete(studio)
+
     def machine_seconds(self) -> dict[str, float]:
         """Billed seconds so far of each machine type."""
         with self.lock:
