@@ -68,6 +68,9 @@ def test_nothing_is_left_running_and_the_comment_is_final(
     assert finished.exit_code in expected | ({0} if moment == "releasing" else set()), finished.log
     assert finished.post_exit_code == 0
     wait_for(lambda: not cloud.running())
+    # Keys lie in these.
+    launches = cloud.studio(studio).home / ".lightning_zenml/launches"
+    assert [path for path in launches.rglob("*") if path.name in {"bundle.tar", "env"}] == []
     comment = actions.comment()
     assert "was cancelled" in comment or (moment == "releasing" and "completed" in comment), comment
 

@@ -62,6 +62,12 @@ class Client:
         output, _ = self.process.communicate(timeout=200)
         return self.process.returncode, " ".join(output.split())
 
+    def kill_at(self, moment: str, number: signal.Signals = signal.SIGKILL) -> None:
+        assert self.process.stdout is not None
+        assert any(moment in line for line in self.process.stdout)
+        self.process.send_signal(number)
+        self.process.communicate()
+
     def run(self) -> dict[str, Any]:
         (run,) = [run for run in self._runs() if run["id"] not in self._before]
         return run["body"] | {"id": run["id"]}
@@ -143,6 +149,56 @@ def test_a_killed_client_costs_the_run_nothing(cloud: LightningCloud, laptop: La
 
     assert client.steps() == {"first": "completed", "second": "completed"}
     wait_for(lambda: not cloud.running(), 180)
+
+
+@pytest.mark.parametrize(
+    ("moment", "named"),
+    [
+        ("Starting", False),
+        pytest.param("Uploading", False, marks=pytest.mark.slow),
+        pytest.param("Starting", True, marks=pytest.mark.slow),
+        ("Uploading", True),
+        pytest.param("Starting the launch", True, marks=pytest.mark.slow),
+    ],
+)
+def test_a_client_killed_while_the_studio_is_made_ready(
+    cloud: LightningCloud, laptop: Laptop, moment: str, named: bool
+) -> None:
+    # Time to be killed in.
+    cloud.knobs.setup_seconds = 1
+    before = len(cloud.studios)
+    (laptop.folder / "run.py").write_text(RUN if named else RUN.replace('main_studio_name="lasting", ', ""))
+    with laptop.start(sys.executable, "run.py", "hang", "sync") as process:
+        client = Client(laptop.stack, process)
+        client.kill_at(moment)
+        # What the client has asked for last may come later than what is done about it.
+        wait_for(lambda: client.run()["status"] == "failed")
+        wait_for(lambda: not cloud.running())
+
+    assert "client was killed" in client.run()["status_reason"]
+    if named:
+        studio = cloud.studio(STUDIO)
+        assert studio.deleted is None
+        launches = studio.home / ".lightning_zenml/launches"
+        assert [path for path in launches.rglob("*") if path.name in {"bundle.tar", "env"}] == []
+    else:
+        (studio,) = cloud.studios[before:]
+        assert studio.deleted
+
+
+@pytest.mark.slow
+def test_a_studio_that_an_interrupted_client_could_not_release(cloud: LightningCloud, laptop: Laptop) -> None:
+    cloud.knobs.setup_seconds = 1
+    before = len(cloud.studios)
+    (laptop.folder / "run.py").write_text(RUN.replace('main_studio_name="lasting", ', ""))
+    with laptop.start("env", "--default-signal=INT", sys.executable, "run.py", "hang", "sync") as process:
+        client = Client(laptop.stack, process)
+        cloud.knobs.fail.append(("DELETE", "/cloudspaces/", 503, 8))
+        client.kill_at("Uploading", signal.SIGINT)
+        wait_for(lambda: not cloud.running(), 120)
+        wait_for(lambda: client.run()["status"] == "failed")
+    (studio,) = cloud.studios[before:]
+    assert studio.deleted
 
 
 def test_a_zenml_server_that_is_away_for_twenty_seconds(laptop: Laptop, stack: Stack) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
@@ -20,14 +19,12 @@ from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launch import Hold, Launch, Meter
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.provision import Provisioner, Ready
-from lightning_zenml.launch.remote import Remote
+from lightning_zenml.launch.remote import HOME, Remote
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import Completed, Studio
 from lightning_zenml.launch.studio_waits import Limits, facts
 from lightning_zenml.launch.waiting import Waiting, told
 
-HOME = ".lightning_zenml"
-"""Our folder in a studio's home."""
 _LEASE_POLL = (2.0, 15.0)
 _STOP_GRACE = 1.0
 """Seconds that a command has which was started a moment ago."""
@@ -96,18 +93,8 @@ class Attempt:
                 # With the studio goes all that was started in it.
                 launch.release()
             else:
-                self._discard_bundle()
                 launch.stop(grace=_STOP_GRACE)
             self._take(self._hold.over())
-
-    def _discard_bundle(self) -> None:
-        """What was uploaded holds keys, and may not be unpacked yet: then there is no program that could remove it."""
-        held = self._held
-        studio = Studio(self._lightning, id=held.studio_id, name=held.studio_name, cluster=held.cluster)
-        if held.python:
-            with contextlib.suppress(LaunchError):
-                bundles = f"{HOME}/launches/{held.launch_id}/bundle.tar"
-                studio.run(f"rm -rf {bundles} {bundles}.parts", timeout=20)
 
     def _provision(self) -> Ready:
         spec = self._spec

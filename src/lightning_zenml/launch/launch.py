@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ from lightning_zenml.launch.errors import (
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Catalog
-from lightning_zenml.launch.remote import Remote
+from lightning_zenml.launch.remote import HOME, Remote
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 from lightning_zenml.launch.studio import Studio
 from lightning_zenml.launch.switch import take_back
@@ -233,7 +234,10 @@ class Launch:
             self.release()
 
     def _end_command(self, grace: float) -> None:
-        if self.hold.python and self._remote.call("stop", "--grace", str(grace))["stopping"]:
+        # What was uploaded holds keys, and may not be unpacked yet: then there is no program that could remove it.
+        bundle = shlex.quote(f"{HOME}/launches/{self.id}/bundle.tar")
+        discard = f'(cd "$HOME" && rm -rf {bundle} {bundle}.parts)'
+        if self.hold.python and self._remote.call("stop", "--grace", str(grace), before=discard)["stopping"]:
             deadline = time.monotonic() + grace + 10
             while time.monotonic() < deadline:
                 if self._read()[1].phase is Phase.FINISHED:

@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from lightning_zenml.launch.attempt import HOME, Attempt
+from lightning_zenml.launch.attempt import Attempt
 from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launch import Hold, Launch, Meter
 from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.remote import last_object
+from lightning_zenml.launch.remote import HOME, last_object
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.launch.studio import Studio
 from lightning_zenml.launch.studio_waits import Limits

@@ -11,6 +11,9 @@ from lightning_zenml.launch import bundle
 from lightning_zenml.launch.errors import StudioError
 from lightning_zenml.launch.studio import Studio
 
+HOME = ".lightning_zenml"
+"""Our folder in a studio's home."""
+
 
 @dataclass(frozen=True)
 class Remote:
@@ -19,7 +22,7 @@ class Remote:
     Args:
         studio: where it runs.
         python: absolute path of the studio's Python (`python` itself is an alias there).
-        wheel: our wheel, relative to `.lightning_zenml`; the payload runs straight from it.
+        wheel: our wheel, relative to `HOME`; the payload runs straight from it.
         launch_id: of the launch.
     """
 
@@ -42,7 +45,7 @@ class Remote:
             StudioError: the verb failed.
         """
         arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, self.launch_id, *options]
-        command = f'{before}\ncd "$HOME" && PYTHONPATH="$HOME/.lightning_zenml/{self.wheel}" {shlex.join(arguments)}'
+        command = f'{before}\ncd "$HOME" && PYTHONPATH="$HOME/{HOME}/{self.wheel}" {shlex.join(arguments)}'
         completed = self.studio.run(command, timeout=timeout)
         if completed.exit_code == bundle.NOT_ARRIVED:
             raise StudioError(f"What was uploaded does not show up on the studio '{self.studio.name}'.")

@@ -46,6 +46,7 @@ from lightning_zenml.orchestrator.context import (
     LaunchContext,
 )
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.guard import watcher
 from lightning_zenml.orchestrator.schedule_checks import cron_problem, problems, refusal, timezone
 from lightning_zenml.orchestrator.submission import (
     base_spec,
@@ -225,6 +226,10 @@ class _Creation:
 
     def carry_out(self) -> dict[str, MetadataType]:
         machine = self._machine()
+        with watcher(self._caller, self._lightning) as self._watcher:
+            return self._make(machine)
+
+    def _make(self, machine: Machine) -> dict[str, MetadataType]:
         try:
             launch = self._prepare()
             pipeline = self._pipeline(launch, machine)
@@ -268,14 +273,14 @@ class _Creation:
         return launch
 
     def _take(self, hold: Hold) -> None:
-        """Tells the caller what to release should we be killed: all of a studio that has no schedule yet."""
+        """Tells what to release should we be killed: all of a studio that has no schedule yet."""
         self._hold = hold if self._main_studio else replace(hold, release="delete")
-        self._caller.hold(self._hold)
+        self._watcher.hold(self._hold)
 
     def _let_go(self) -> None:
-        """Tells the caller that the schedule needs its studio, or that this is deleted."""
+        """Tells that the schedule needs its studio, or that this is deleted."""
         if self._hold is not None and not self._main_studio:
-            self._caller.hold(self._hold.over())
+            self._watcher.hold(self._hold.over())
 
     def _spec(self, archive: Archive, packed: Path) -> LaunchSpec:
         spec = base_spec(

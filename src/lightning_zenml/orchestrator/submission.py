@@ -25,6 +25,7 @@ from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.guard import watcher
 from lightning_zenml.orchestrator.placement import Placement, resources_of
 from lightning_zenml.orchestrator.provenance import GITHUB
 from lightning_zenml.orchestrator.submitted import fail, settings_credentials
@@ -149,7 +150,9 @@ def submit(
         packed = caller.root_to_pack(root)
         archive = pack(repository_at(packed), Path(folder) / "code.tar.gz")
         spec = launch_spec(snapshot, stack, run, settings, environment, archive, packed, machines)
-        launch = Launcher(lightning, notify=logger.info, on_hold=caller.hold).launch(caller.adapt(spec, root))
+        with watcher(caller, lightning, run.id) as watching:
+            launcher = Launcher(lightning, notify=logger.info, on_hold=watching.hold)
+            launch = launcher.launch(caller.adapt(spec, root))
     caller.launched(launch, archive.sha256)
     return Submission(launch, run, caller)
 
