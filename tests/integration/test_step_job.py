@@ -129,7 +129,19 @@ def test_an_ended_job_that_may_not_be_deleted_counts_as_it_ended(
     eventually(lambda: step.poll() is not None)
     assert step.poll() == 0
     assert records(context)["train"]["ended"] is not None
+    assert records(context)["train"]["url"] == step.job.url
     assert cloud.running() == []
+
+
+@pytest.mark.parametrize("keep", ["auto", "keep"])
+def test_a_page_is_told_of_as_long_as_it_is_there(
+    cloud: LightningCloud, lightning: Lightning, context: LaunchContext, jobs: StepJobs, keep: str
+) -> None:
+    step = begin(jobs, lightning, "true", keep_studio=keep)
+    eventually(lambda: step.poll() is not None)
+    assert (cloud.job(step.job.name).deleted is None) == (keep == "keep")
+    assert records(context)["train"]["url"] == (step.job.url if keep == "keep" else "")
+    assert records(context)["train"]["ended"] is not None
 
 
 @pytest.mark.parametrize(

@@ -207,9 +207,12 @@ class StepJob:
 
     def _end(self, exit_code: int) -> None:
         self._exit_code = exit_code
-        self._write(started=self._started, ended=time.time())
-        if not self._keep:
-            self._try(self.job.delete)
+        ended = time.time()
+        self._write(started=self._started, ended=ended)
+        if not self._keep and self._try(self.job.delete):
+            # Its page is gone with it.
+            self._described["url"] = ""
+            self._write(started=self._started, ended=ended)
 
     def _copy_log(self) -> None:
         """Copies the lines that are new; the platform repeats those of the last moment.
