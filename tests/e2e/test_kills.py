@@ -158,7 +158,6 @@ def test_a_killed_client_costs_the_run_nothing(cloud: LightningCloud, laptop: La
         pytest.param("Uploading", False, marks=pytest.mark.slow),
         pytest.param("Starting", True, marks=pytest.mark.slow),
         ("Uploading", True),
-        pytest.param("Starting the launch", True, marks=pytest.mark.slow),
     ],
 )
 def test_a_client_killed_while_the_studio_is_made_ready(
@@ -184,6 +183,15 @@ def test_a_client_killed_while_the_studio_is_made_ready(
     else:
         (studio,) = cloud.studios[before:]
         assert studio.deleted
+
+
+@pytest.mark.slow
+def test_a_client_killed_while_the_launch_starts(cloud: LightningCloud, laptop: Laptop) -> None:
+    with started(laptop, "end") as client:
+        client.kill_at("Starting the launch")
+        # Whether the request has reached the studio is nobody's to say; the run ends one way or the other.
+        wait_for(lambda: client.run()["status"] in ("completed", "failed"), 180)
+        wait_for(lambda: not cloud.running())
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
@@ -109,7 +110,12 @@ SLOW = {
     ],
 )
 def test_a_cancel_leaves_nothing(
-    cloud: LightningCloud, actions: Actions, variables: dict[str, str], moment: str, number: signal.Signals
+    cloud: LightningCloud,
+    actions: Actions,
+    laptop: Laptop,
+    variables: dict[str, str],
+    moment: str,
+    number: signal.Signals,
 ) -> None:
     # Time to be cancelled in.
     cloud.knobs.setup_seconds = 1
@@ -121,9 +127,28 @@ def test_a_cancel_leaves_nothing(
     wait_for(lambda: not cloud.running())
     assert all(studio.deleted for studio in cloud.studios if studio.name.startswith("zenml-slow"))
     assert "was cancelled" in actions.comment()
-    if moment == "running":
-        run = actions.stack.zenml.request("GET", f"runs/{finished.outputs['run-id']}")
-        assert run["body"]["status"] == "stopped", finished.log
+    if moment != "installing":
+        assert laptop.last_run()["status"] == "stopped", finished.log
+
+
+@pytest.mark.slow
+def test_a_run_whose_client_is_killed_on_the_runner_fails(
+    cloud: LightningCloud, actions: Actions, laptop: Laptop, variables: dict[str, str]
+) -> None:
+    # Time to be killed in.
+    cloud.knobs.setup_seconds = 1
+    command = "python run.py & echo $! > client; wait $!"
+    step = actions.step(SLOW, submit_from="runner", run=command, variables=variables)
+
+    def kill(line: str) -> None:
+        if MOMENTS["starting"] in line:
+            os.kill(int((step.workspace / "client").read_text()), signal.SIGKILL)
+
+    finished = step.run(interrupt=kill)
+    assert (finished.exit_code, finished.post_exit_code) == (1, 0), finished.log
+    wait_for(lambda: not cloud.running())
+    assert all(studio.deleted for studio in cloud.studios if studio.name.startswith("zenml-slow"))
+    assert laptop.last_run()["status"] == "failed", finished.log
 
 
 @pytest.mark.slow

@@ -5,11 +5,13 @@ No launch here asks for packages, so each takes seconds; installs are the busine
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +32,7 @@ from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher, Limits
 from lightning_zenml.launch.lightning import ApiError, Credentials, Lightning
 from lightning_zenml.launch.machines import Catalog
+from lightning_zenml.launch.remote import Remote
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec, Phase, Status, Update
 from lightning_zenml.launch.studio import Studio
 from lightning_zenml.package.archive import Archive, pack
@@ -577,10 +580,53 @@ def test_a_switch_whose_client_was_killed_is_taken_back_by_the_hold(
         )
     left = next(hold for hold in holds if hold.switching)
     assert left.leased
+    killed = Launcher(lightning).resume(Hold(**left.as_dict()))
     settled.request_switch(Catalog(lightning, None).machine("T4").compute_name)
+
+    # Too late: it is another launch's switch by now.
+    another = Remote(settled, left.python, left.wheel, "another-launch")
+    another.call("lease", "--owner", "another")
+    killed.stop(grace=1)
     assert cloud.studio(settled.name).requested is not None
-    Launcher(lightning).resume(Hold(**left.as_dict())).stop(grace=1)
+    another.call("unlease")
+
+    # Refused once, it is tried again by whoever still has the lease.
+    Remote(settled, left.python, left.wheel, left.launch_id).call("lease", "--owner", "killed")
+    cloud.knobs.fail = [("PUT", "/codeconfig", 403, 1)]
+    with pytest.raises(StudioError):
+        killed.stop(grace=1)
+    killed.stop(grace=1)
     assert cloud.studio(settled.name).requested is None
+    assert not lease_of(cloud, settled).exists()
+
+
+def test_a_late_release_leaves_alone_what_another_launch_has_taken(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    holds: list[Hold] = []
+    named = replace(spec, studio_name="taken")
+    first = launch(lightning, named, on_hold=holds.append)
+    # That of a client which was killed while it waited for the machine.
+    killed = Launcher(lightning).resume(holds[0])
+    assert (holds[0].release, holds[0].leased) == ("stop", False)
+    follow(first)
+    first.release()
+
+    second = launch(lightning, replace(named, command="sleep 300"))
+    killed.stop(grace=1)
+    assert second.status().phase is not Phase.FINISHED
+    second.stop(grace=1)
+    eventually(lambda: not cloud.running())
+
+    studio = Studio.find(lightning, "taken")
+    assert studio is not None
+    # The lease of a launch that died with the machine is no launch's any more.
+    lease = lease_of(cloud, studio)
+    lease.write_text(json.dumps(json.loads(lease.read_text()) | {"heartbeat": time.time(), "closing": False}))
+    studio.start(Catalog(lightning, None).machine("CPU"))
+    eventually(lambda: studio.state().running)
+    killed.release()
+    eventually(lambda: not cloud.running())
 
 
 def test_no_machine_with_capacity_is_an_error(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:

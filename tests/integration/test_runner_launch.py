@@ -41,7 +41,12 @@ def test_what_the_commands_shell_has_started_may_save_its_work_before_it_ends(
     text = "python3 train.py | cat; echo the end"
     command = Command(text=text, folder=tmp_path, environment=os.environ, timeout=None, waits=True)
     launch = RunnerLaunch(
-        lightning, command, Record(tmp_path / "record"), on_hold=lambda hold: None, on_archive=lambda sha256: None
+        lightning,
+        command,
+        Record(tmp_path / "record"),
+        on_hold=lambda hold: None,
+        on_run=lambda run_id: None,
+        on_archive=lambda sha256: None,
     )
     for update in launch.follow():
         if "it runs" in update.log:

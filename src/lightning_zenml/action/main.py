@@ -127,6 +127,7 @@ class _Main:
             log=self._log,
             holds=self._holds,
         )
+        self._run_ids: list[str] = []
         self._records: list[dict[str, Any]] = []
         self._saved_jobs = "[]"
         self._has_finished = False
@@ -146,7 +147,7 @@ class _Main:
                 launch = self._earlier.take_over(self._inputs.attach)
                 return self._follow_attached(launch) if launch else self._report_ended(self._inputs.attach)
             if self._inputs.submit_from is SubmitFrom.RUNNER:
-                launch = self._preparation.submission(scratch, self._holds.take)
+                launch = self._preparation.submission(scratch, self._holds.take, self._note_run)
             else:
                 lightning, spec = self._preparation.carry_out(scratch)
                 self._log.title("Start the studio")
@@ -233,6 +234,9 @@ class _Main:
         released = self._released(launch, launch.release)
         if released:
             self._log.line(launch.told_when_released)
+            # Where the command was killed before it had launched them, nobody else is left who could end them.
+            stillborn = [run_id for run_id in self._run_ids if run_id not in self._runs.ids]
+            end_runs(self._zenml, stillborn, self._workflow, lost="Its client ended before the run was launched.")
         self._earlier.settle_origin()
         return self._ending.conclude(status, cost=launch.cost, released=released)
 
@@ -266,7 +270,7 @@ class _Main:
 
     def _stop_for_cost(self, launch: Launch | RunnerLaunch) -> int:
         released = self._released(launch, launch.stop)
-        end_runs(self._zenml, self._runs.ids, self._workflow)
+        end_runs(self._zenml, self._run_ids, self._workflow)
         self._runs.refresh(launch.machine, ended=True)
         message = (
             f"Stopped: the run has cost ${launch.cost or 0:.2f}, and `max-cost` allows ${self._inputs.max_cost:g}."
@@ -274,7 +278,14 @@ class _Main:
         failure = Failure(phase=Phase.RUNNING, message=message)
         return self._ending.fail(failure, state=State.STOPPED, released=released, cost=launch.cost)
 
+    def _note_run(self, run_id: str) -> None:
+        """Notes a run that must have ended in ZenML when we have ended, be it for `post`."""
+        if run_id not in self._run_ids:
+            self._run_ids.append(run_id)
+            self._workflow.save_state("run_ids", json.dumps(self._run_ids))
+
     def _add_run(self, record: Mapping[str, Any]) -> None:
+        self._note_run(record["run_id"])
         self._runs.add(record)
         # For `post`, should this process be killed.
         self._records.append(dict(record))
@@ -313,7 +324,7 @@ class _Main:
             except LaunchError as error:
                 message = f"{message} And the studio could not be released yet: {error}"
             if lost:
-                end_runs(self._zenml, self._runs.ids, self._workflow, lost=message)
+                end_runs(self._zenml, self._run_ids, self._workflow, lost=message)
                 self._runs.refresh(launch.machine, ended=True)
         failure = Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message)
         return self._ending.fail(failure, released=released)
@@ -337,7 +348,7 @@ class _Main:
                 self._workflow.error(f"The studio {launch.studio_name} could not be released: {error}")
                 return
             self._note_released(launch)
-            end_runs(self._zenml, self._runs.ids, self._workflow)
+            end_runs(self._zenml, self._run_ids, self._workflow)
         self._workflow.set_output("status", "stopped")
         self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
         self._reporter.update(state=State.CANCELLED, runs=self._runs.reports)

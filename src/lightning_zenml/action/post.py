@@ -18,8 +18,8 @@ from lightning_zenml.action.report import State
 from lightning_zenml.action.reporter import Reporter
 from lightning_zenml.action.runs import Runs, end_runs
 from lightning_zenml.action.workflow import Workflow
-from lightning_zenml.launch.errors import LaunchError, StudioError
-from lightning_zenml.launch.launcher import Hold, Launch, Launcher
+from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_server import ZenMLServer
@@ -49,7 +49,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     mask_secrets(inputs, event, workflow)
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
     records = json.loads(environ.get("STATE_runs") or "[]")
-    run_ids = [record["run_id"] for record in records]
+    run_ids = json.loads(environ.get("STATE_run_ids") or "[]")
     fate = None if done else _release_all(environ, inputs, zenml, run_ids, workflow)
     if fate is not _Fate.UNKNOWN:
         # Before the comment: whatever GitHub says to that, nothing is left to release.
@@ -88,7 +88,7 @@ def _release_all(
 def _release(lightning: Lightning, hold: Hold, inputs: Inputs, workflow: Workflow) -> _Fate:
     try:
         launch = Launcher(lightning).resume(hold)
-        if not inputs.stop_on_cancel and _is_under_way(launch):
+        if not inputs.stop_on_cancel and launch.is_under_way():
             launch.leave()
             workflow.notice(goes_on(launch.id, launch.studio_url), title="The run goes on")
             return _Fate.GOES_ON
@@ -138,11 +138,3 @@ def _report(
         message = f"The studio {studio} could not be released and may cost money. Stop it on Lightning AI."
         changes |= {"failure": Failure(phase=Phase.RUNNING, message=message)}
     reporter.update(at_once=True, **changes)
-
-
-def _is_under_way(launch: Launch) -> bool:
-    """Whether a payload runs that will release the studio; main may have been killed before it started one."""
-    try:
-        return bool(launch.hold.python) and launch.status().phase is not Phase.FINISHED
-    except StudioError:
-        return False

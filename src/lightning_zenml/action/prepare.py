@@ -130,12 +130,13 @@ class Preparation:
         )
         return services.lightning, spec
 
-    def submission(self, scratch: Path, on_hold: Callable[[Hold], None]) -> RunnerLaunch:
+    def submission(self, scratch: Path, on_hold: Callable[[Hold], None], on_run: Callable[[str], None]) -> RunnerLaunch:
         """Checks, and makes the environment to submit from the runner.
 
         Args:
             scratch: folder for the environment, which must last as long as what is returned.
             on_hold: called with what must be released, each time that it changes.
+            on_run: called with the id of a ZenML run that is about to be launched.
 
         Raises:
             LaunchError, PackageError, ZenMLServerError: something is not as it must be.
@@ -173,6 +174,7 @@ class Preparation:
             command,
             Record(record),
             on_hold=on_hold,
+            on_run=on_run,
             on_archive=lambda sha256: self._workflow.set_output("archive-sha256", sha256),
         )
 

@@ -58,6 +58,7 @@ class RunnerLaunch:
         command: to run.
         record: that the orchestrator writes.
         on_hold: called with what must be released, each time that it changes.
+        on_run: called with the id of a ZenML run that is about to be launched.
         on_archive: called with the SHA-256 of an archive that was uploaded.
     """
 
@@ -68,12 +69,14 @@ class RunnerLaunch:
         record: Record,
         *,
         on_hold: Callable[[Hold], None],
+        on_run: Callable[[str], None],
         on_archive: Callable[[str], None],
     ) -> None:
         self._lightning = lightning
         self._command = command
         self._record = record
         self._on_hold = on_hold
+        self._on_run = on_run
         self._on_archive = on_archive
         self._holds: dict[str, Hold] = {}
         self._runs: list[Mapping[str, Any]] = []
@@ -211,6 +214,8 @@ class RunnerLaunch:
                 if not hold.is_over:
                     self._deletes[hold.launch_id] = hold.release == "delete"
                 self._on_hold(hold)
+            elif "submits" in event:
+                self._on_run(event["submits"])
             elif "launch" in event:
                 self._shown = event["launch"]
                 self._under_way.add(self.id)

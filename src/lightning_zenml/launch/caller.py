@@ -76,6 +76,10 @@ class Caller:
         requirements = (*(f"-r {file}" for file in self.requirements), *spec.requirements)
         return replace(spec, command=command, environment=environment, requirements=requirements)
 
+    def submits(self, run_id: str) -> None:
+        """Tells of a ZenML run before it is launched; it may come to nothing."""
+        self._tell(submits=run_id)
+
     def hold(self, hold: Hold) -> None:
         """Tells what must be released, before it costs; waits until the caller has noted it.
 

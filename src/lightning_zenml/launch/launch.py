@@ -19,9 +19,11 @@ from lightning_zenml.launch.errors import (
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.machines import Catalog
-from lightning_zenml.launch.remote import HOME, Remote
+from lightning_zenml.launch.payload.lease import STALE
+from lightning_zenml.launch.remote import HOME, Remote, last_object
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 from lightning_zenml.launch.studio import Studio
+from lightning_zenml.launch.studio_waits import facts
 from lightning_zenml.launch.switch import take_back
 
 _POLL = (2.0, 3.5)
@@ -34,6 +36,10 @@ _DEAD_AFTER = 60.0
 """Seconds without a supervisor and without a final record after which the launch is given up."""
 _PATIENCE = 600.0
 """Seconds for which the platform may fail while a launch is followed: the payload needs neither it nor us."""
+_LEASE = f"""cat {HOME}/lease.json 2>/dev/null; echo
+echo "machine $(cat /proc/sys/kernel/random/boot_id)/$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"
+echo "now $(date +%s)\""""
+"""Bash that tells of a studio's lease before its Python is known; see `lightning_zenml.launch.payload.lease`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +220,13 @@ class Launch:
                 time.sleep(_POLL[0])
         raise StudioLostError(f"The launch's program on the studio '{self.studio_name}' died without a record.")
 
+    def is_under_way(self) -> bool:
+        """Whether the payload runs: it releases the studio itself when it is done, if nobody follows."""
+        try:
+            return bool(self.hold.python) and self.status().phase is not Phase.FINISHED
+        except StudioError:
+            return False
+
     def leave(self) -> None:
         """Nobody follows any more: the payload releases the studio itself as soon as it is done."""
         # Taken at our word at once, the payload may be gone with the studio before it has answered.
@@ -286,24 +299,39 @@ class Launch:
         return not self._has_finished or any(job["ended"] is None for job in self._jobs or ())
 
     def _release_studio(self) -> None:
-        try:
-            if self.hold.switching and self.hold.release == "none":
-                self._take_back_switch()
-        finally:
-            self._release_machine()
-
-    def _take_back_switch(self) -> None:
-        machine = Catalog(self._lightning, self.hold.cluster).machine(self.hold.switching)
-        with contextlib.suppress(StudioLostError):
-            take_back(self._studio, machine)
-
-    def _release_machine(self) -> None:
-        if not self.hold.leased or self._give_lease_back():
+        if self.hold.switching and self.hold.release == "none":
+            # Before the lease is given back: the next launch must not meet our switch.
+            self._take_back_switch()
+        if self._give_lease_back() if self.hold.leased else not self._is_leased_to_another():
             if self.hold.release == "delete":
                 self._studio.delete()
             elif self.hold.release == "stop":
                 self._studio.stop()
         self._ended = self._ended or time.time()
+
+    def _take_back_switch(self) -> None:
+        machine = Catalog(self._lightning, self.hold.cluster).machine(self.hold.switching)
+        with contextlib.suppress(StudioLostError):
+            # Without the lease it is another launch's switch by now.
+            if not self.hold.leased or self._remote.call("renew")["renewed"]:
+                take_back(self._studio, machine)
+
+    def _is_leased_to_another(self) -> bool:
+        """Whether another launch has taken the studio before we could: tried late, our release must not end that."""
+        if self.hold.python or self.hold.release == "none" or not self._studio.state().running:
+            return False
+        try:
+            answer = self._studio.run(_LEASE, timeout=20)
+        except LaunchError:
+            # The studio must be released all the same.
+            return False
+        holder, now = last_object(answer.output), facts(answer, "now")
+        return (
+            holder is not None
+            and holder["launch"] != self.id
+            and facts(answer, "machine") == [holder["machine"]]
+            and int(now[0]) - holder["heartbeat"] < STALE
+        )
 
     def _give_lease_back(self) -> bool:
         """Whether the studio was still ours: after us it may have been started again, for somebody else."""

@@ -28,6 +28,7 @@ class Launcher:
         notify: told in words what goes on.
         on_hold: called with what must be released at the end, each time that changes, and before it costs.
         limits: how long to wait; None: as the environment says, see `Limits`.
+        scratch: folder for what is uploaded, in which it has one of its own; None: the system's.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class Launcher:
         notify: Callable[[str], None] = lambda text: None,
         on_hold: Callable[[Hold], None] = lambda hold: None,
         limits: Limits | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self._lightning = lightning
         self._notify = notify
         self._on_hold = on_hold
+        self._scratch = scratch
         self._limits = limits or Limits.from_environ(os.environ)
 
     def launch(self, spec: LaunchSpec) -> Launch:
@@ -49,7 +52,7 @@ class Launcher:
         Raises:
             LaunchError: it can't; what was started is released.
         """
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
             attempt = Attempt(self._lightning, spec, Path(scratch), self._notify, self._on_hold, self._limits)
             try:
                 return attempt.carry_out()

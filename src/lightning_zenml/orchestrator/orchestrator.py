@@ -1,8 +1,8 @@
 """The orchestrator: what ZenML calls to run a pipeline on Lightning AI.
 
-Called on a laptop, a runner or a server, it launches a studio with the controller in it (`submission`). Called in
-a studio that a launch prepared already, it runs the controller in place. Either way the controller (`controller`)
-runs the steps.
+Called on a laptop, a runner or a server, it launches a studio with the controller in it (`submission`). Called in a
+studio that a launch prepared already, it runs the controller there (`in_place`). Either way the controller
+(`controller`) runs the steps.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from zenml.stack import StackValidator
 from zenml.utils import settings_utils
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment, warn_of_the_ineffective
+from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
 from lightning_zenml.orchestrator.context import (
     ORCHESTRATOR_RUN_ID,
     LaunchContext,
@@ -206,16 +206,20 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             PipelineSubmissionError: if a schedule can't be made.
             LaunchError: if nothing could be started; nothing is left running.
         """
+        settings = self.get_settings(snapshot)
         if placeholder_run is None:
             from lightning_zenml.orchestrator.schedules import create
 
-            return SubmissionResult(metadata=create(snapshot, stack, self.get_settings(snapshot), base_environment))
+            return SubmissionResult(metadata=create(snapshot, stack, settings, base_environment))
         if context := LaunchContext.find():
-            return self._run_in_place(snapshot, stack, placeholder_run, context)
+            from lightning_zenml.orchestrator.in_place import prepare
+
+            # Waits even when asynchronous: the studio would be released with the command that we're part of.
+            wait = prepare(snapshot, placeholder_run, stack, settings, context)
+            return self._submitted(placeholder_run, context.id, context.studio_url, wait=wait)
 
         from lightning_zenml.orchestrator.submission import submit
 
-        settings = self.get_settings(snapshot)
         submission = submit(snapshot, stack, placeholder_run, settings, base_environment)
         launch = submission.launch
         return self._submitted(
@@ -339,39 +343,6 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
 
         credentials = Credentials.resolve(os.environ, **settings_credentials(self.get_settings(container)))
         return Lightning.connect(credentials)
-
-    def _run_in_place(
-        self,
-        snapshot: PipelineSnapshotResponse,
-        stack: Stack,
-        run: PipelineRunResponse,
-        context: LaunchContext,
-    ) -> SubmissionResult:
-        from lightning_zenml.orchestrator import commands, docker_settings
-        from lightning_zenml.orchestrator.controller import control
-
-        settings = self.get_settings(snapshot)
-        warn_of_the_ineffective(settings)
-        # As a launch does that is made for one pipeline; this one was made before anybody knew of the pipeline.
-        before = {name: os.environ.get(name) for name in settings.environment}
-        os.environ.update(settings.environment)
-        docker_settings.install(stack, docker_settings.of(snapshot), context.code)
-        if settings.custom_commands:
-            commands.run(settings.custom_commands, context.code)
-        # The studio is there already, on another machine perhaps than the pipeline's: its steps get that as jobs.
-        on_studio = settings.model_copy(update={"machine_type": settings_from_environment().get("machine_type")})
-
-        def wait() -> None:
-            try:
-                control(snapshot, run, stack, on_studio, context)
-            finally:
-                # The next pipeline of this program has an environment of its own.
-                for name, value in before.items():
-                    os.environ.pop(name, None)
-                    os.environ.update({name: value} if value is not None else {})
-
-        # Waits even when asynchronous: the studio would be released with the command that we're part of.
-        return self._submitted(run, context.id, context.studio_url, wait=wait)
 
     def _submitted(
         self, run: PipelineRunResponse, launch_id: str, studio_url: str, wait: Callable[[], None]

@@ -13,6 +13,7 @@ import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,6 @@ from lightning_zenml.orchestrator.context import (
     LaunchContext,
 )
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.guard import watcher
 from lightning_zenml.orchestrator.schedule_checks import cron_problem, problems, refusal, timezone
 from lightning_zenml.orchestrator.submission import (
     base_spec,
@@ -55,6 +55,7 @@ from lightning_zenml.orchestrator.submission import (
     studio_machines,
 )
 from lightning_zenml.orchestrator.submitted import fetch_status, settings_credentials, stop_forcefully
+from lightning_zenml.orchestrator.watchdog import Watchdog
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.errors import PackageError
 
@@ -226,20 +227,23 @@ class _Creation:
 
     def carry_out(self) -> dict[str, MetadataType]:
         machine = self._machine()
-        with watcher(self._caller, self._lightning) as self._watcher:
-            return self._make(machine)
+        with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
+            scratch = Path(folder)
+            with Watchdog(self._lightning, self._caller, scratch) as watchdog:
+                return self._make(machine, scratch, watchdog)
 
-    def _make(self, machine: Machine) -> dict[str, MetadataType]:
+    def _make(self, machine: Machine, scratch: Path, watchdog: Watchdog) -> dict[str, MetadataType]:
         try:
-            launch = self._prepare()
+            launch = self._prepare(scratch, watchdog)
             pipeline = self._pipeline(launch, machine)
+            # What is killed from now on leaves a schedule, which goes when ZenML deletes it.
+            self._let_go(watchdog)
             schedule = self._schedule
             pipeline.schedule(schedule.cron_expression, name=schedule.name, timezone=timezone(self._settings))
         except BaseException:
             _remove(self._lightning, self._name)
-            self._let_go()
+            self._let_go(watchdog)
             raise
-        self._let_go()
         logger.info("Scheduled on Lightning AI: %s", pipeline.url)
         return {METADATA_ORCHESTRATOR_URL: Uri(pipeline.url)}
 
@@ -250,13 +254,12 @@ class _Creation:
         cluster = studio.cluster if studio else self._settings.cloud
         return Catalog(self._lightning, cluster).choose(machines)
 
-    def _prepare(self) -> Launch:
+    def _prepare(self, scratch: Path, watchdog: Watchdog) -> Launch:
         """Puts code and packages into the studio; on a CPU, or on what the studio runs on already."""
-        packed = self._caller.root_to_pack(self._root)
-        with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
-            archive = pack(repository_at(packed), Path(folder) / "code.tar.gz")
-            launcher = Launcher(self._lightning, notify=logger.info, on_hold=self._take)
-            launch = launcher.launch(self._caller.adapt(self._spec(archive, packed), self._root))
+        packed, take = self._caller.root_to_pack(self._root), partial(self._take, watchdog)
+        archive = pack(repository_at(packed), scratch / "code.tar.gz")
+        launcher = Launcher(self._lightning, notify=logger.info, on_hold=take, scratch=scratch)
+        launch = launcher.launch(self._caller.adapt(self._spec(archive, packed), self._root))
         status = None
         try:
             for news in launch.follow():
@@ -265,22 +268,22 @@ class _Creation:
                 status = news.status
         except BaseException:
             launch.stop()
-            self._take(launch.hold.over())
+            take(launch.hold.over())
             raise
         launch.release()
-        self._take(launch.hold.over())
+        take(launch.hold.over())
         raise_unless_succeeded(status)
         return launch
 
-    def _take(self, hold: Hold) -> None:
+    def _take(self, watchdog: Watchdog, hold: Hold) -> None:
         """Tells what to release should we be killed: all of a studio that has no schedule yet."""
         self._hold = hold if self._main_studio else replace(hold, release="delete")
-        self._watcher.hold(self._hold)
+        watchdog.hold(self._hold)
 
-    def _let_go(self) -> None:
+    def _let_go(self, watchdog: Watchdog) -> None:
         """Tells that the schedule needs its studio, or that this is deleted."""
         if self._hold is not None and not self._main_studio:
-            self._watcher.hold(self._hold.over())
+            watchdog.hold(self._hold.over())
 
     def _spec(self, archive: Archive, packed: Path) -> LaunchSpec:
         spec = base_spec(

@@ -25,10 +25,10 @@ from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.guard import watcher
 from lightning_zenml.orchestrator.placement import Placement, resources_of
 from lightning_zenml.orchestrator.provenance import GITHUB
 from lightning_zenml.orchestrator.submitted import fail, settings_credentials
+from lightning_zenml.orchestrator.watchdog import Watchdog
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
 
@@ -144,14 +144,15 @@ def submit(
     """
     credentials = Credentials.resolve(os.environ, **settings_credentials(settings))
     root, caller = Path(source_utils.get_source_root()), Caller.find()
+    caller.submits(str(run.id))
     lightning = Lightning.connect(credentials)
     machines = studio_machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
-        packed = caller.root_to_pack(root)
-        archive = pack(repository_at(packed), Path(folder) / "code.tar.gz")
+        scratch, packed = Path(folder), caller.root_to_pack(root)
+        archive = pack(repository_at(packed), scratch / "code.tar.gz")
         spec = launch_spec(snapshot, stack, run, settings, environment, archive, packed, machines)
-        with watcher(caller, lightning, run.id) as watching:
-            launcher = Launcher(lightning, notify=logger.info, on_hold=watching.hold)
+        with Watchdog(lightning, caller, scratch, run.id) as watchdog:
+            launcher = Launcher(lightning, notify=logger.info, on_hold=watchdog.hold, scratch=scratch)
             launch = launcher.launch(caller.adapt(spec, root))
     caller.launched(launch, archive.sha256)
     return Submission(launch, run, caller)

@@ -1,0 +1,67 @@
+"""A pipeline that is called in a studio which a launch has prepared: the controller runs in that very process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from lightning_zenml.orchestrator import commands, docker_settings
+from lightning_zenml.orchestrator.checks import settings_from_environment, warn_of_the_ineffective
+from lightning_zenml.orchestrator.controller import control
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
+    from zenml.stack import Stack
+
+    from lightning_zenml.orchestrator.context import LaunchContext
+    from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+
+
+def prepare(
+    snapshot: PipelineSnapshotResponse,
+    run: PipelineRunResponse,
+    stack: Stack,
+    settings: LightningOrchestratorSettings,
+    context: LaunchContext,
+) -> Callable[[], None]:
+    """Does what is left to do of a launch that was made before anybody knew of the pipeline.
+
+    Args:
+        snapshot: the compiled pipeline.
+        run: the run.
+        stack: it runs on.
+        settings: of the pipeline.
+        context: the launch.
+
+    Returns:
+        Runs the pipeline to its end.
+
+    Raises:
+        CommandsFailedError: if one of its `custom_commands` failed.
+        LaunchError: if its requirements can't be installed.
+    """
+    warn_of_the_ineffective(settings)
+    with ExitStack() as ending:
+        # The next pipeline of this program has an environment of its own.
+        ending.callback(_restore, {name: os.environ.get(name) for name in settings.environment})
+        os.environ.update(settings.environment)
+        docker_settings.install(stack, docker_settings.of(snapshot), context.code)
+        if settings.custom_commands:
+            commands.run(settings.custom_commands, context.code)
+        later = ending.pop_all()
+    # The studio is there already, on another machine perhaps than the pipeline's: its steps get that as jobs.
+    on_studio = settings.model_copy(update={"machine_type": settings_from_environment().get("machine_type")})
+
+    def run_to_its_end() -> None:
+        with later:
+            control(snapshot, run, stack, on_studio, context)
+
+    return run_to_its_end
+
+
+def _restore(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        os.environ.pop(name, None)
+        os.environ.update({name: value} if value is not None else {})

@@ -1,0 +1,175 @@
+"""What becomes of a studio whose client is killed before the launch on it can look after itself.
+
+From its start on, a launch releases its studio itself, whatever happens to the client. Until then the client does, and
+one that is killed can't: a process beside it, `python -m lightning_zenml.orchestrator.watchdog`, does it in its stead.
+It is told through a pipe what is held, and learns of the client's end by that of the pipe.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+# The rest is imported where it is needed: each launch starts this program, and hardly any needs it.
+if TYPE_CHECKING:
+    from types import TracebackType
+    from uuid import UUID
+
+    from lightning_zenml.launch.caller import Caller
+    from lightning_zenml.launch.launch import Hold
+    from lightning_zenml.launch.lightning import Lightning
+
+_PAUSE, _TIMES = 10.0, 180
+"""Seconds between two tries to release a studio, and how many of them there are: those of half an hour."""
+_GRACE = 5.0
+_END = 5.0
+"""Seconds for the process to end once it is done."""
+
+
+class Watchdog:
+    """The process beside the client, for a block in which the client releases what there is itself, if it can.
+
+    Where somebody else has started the client and releases what it leaves, that one is told instead.
+
+    Args:
+        lightning: where it is launched.
+        caller: whoever started this client.
+        scratch: folder that goes with the client.
+        run_id: of the ZenML run that fails with the client; None: there is no run yet.
+    """
+
+    def __init__(self, lightning: Lightning, caller: Caller, scratch: Path, run_id: UUID | None = None) -> None:
+        self._caller = caller
+        self._task = {
+            "credentials": asdict(lightning.credentials),
+            "url": lightning.url,
+            "scratch": str(scratch),
+            "run_id": str(run_id) if run_id else None,
+        }
+        self._held: Hold | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: IO[bytes] | None = None
+
+    def __enter__(self) -> Watchdog:
+        if self._caller.record:
+            return self
+        # A Python within another program has no executable, a launch from there no watchdog.
+        with suppress(OSError, TypeError):
+            self._process = subprocess.Popen(
+                # Without `-P`, modules of the user's folder could take the place of others.
+                [sys.executable, "-P", "-m", "lightning_zenml.orchestrator.watchdog"],
+                # Keys come this way, too: arguments are for everybody to read.
+                stdin=subprocess.PIPE,
+                # Whoever reads the client's output to its end must not have to wait for this one.
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # What is sent to the client's group, Ctrl-C or a closed terminal, is not for it.
+                start_new_session=True,
+                bufsize=0,
+            )
+            self._pipe = self._process.stdin
+        self._tell(self._task)
+        return self
+
+    def hold(self, hold: Hold) -> None:
+        """Takes note of what must be released, before it costs."""
+        self._held = hold
+        if self._caller.record:
+            self._caller.hold(hold)
+        else:
+            self._tell({"hold": hold.as_dict()})
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        is_done = error is None or self._held is None or self._held.is_over
+        try:
+            self._tell({"done": True} if is_done else {"has_failed": True})
+        finally:
+            if self._pipe is not None:
+                self._pipe.close()
+        if is_done and self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END)
+
+    def _tell(self, news: dict[str, Any]) -> None:
+        # Killed itself, it leaves all to the client.
+        with suppress(BrokenPipeError):
+            if self._pipe is not None:
+                self._pipe.write(json.dumps(news).encode() + b"\n")
+
+
+def main(lines: Iterable[str] = sys.stdin) -> int:
+    """Waits for the client's end; does what it left to do, unless it took its leave.
+
+    Args:
+        lines: what `Watchdog` tells. They end once no process has the pipe any more: children that the client forked
+            while it launched have it, too.
+
+    Returns:
+        The exit code.
+    """
+    told: dict[str, Any] = {}
+    for line in lines:
+        # The last one may be cut.
+        with suppress(ValueError):
+            told |= json.loads(line)
+        if told.get("done"):
+            return 0
+    reason = "Its client was killed before the run was launched on Lightning AI."
+    try:
+        goes_on = bool(told.get("hold")) and _release(told)
+    except Exception as error:
+        goes_on = False
+        reason = (
+            f"Its client is gone, the studio {told['hold']['studio_name']} could not be released and may cost money: "
+            f"stop it on Lightning AI. {error}"
+        )
+    if told.get("run_id") and not goes_on:
+        _fail(told["run_id"], reason)
+    shutil.rmtree(told["scratch"], ignore_errors=True)
+    return 0
+
+
+def _release(told: dict[str, Any]) -> bool:
+    """Releases the studio, unless the run's launch has come so far that it goes on by itself; whether it has."""
+    from lightning_zenml.launch.launcher import Hold, Launcher
+    from lightning_zenml.launch.lightning import Credentials, Lightning
+    from lightning_zenml.launch.payload.platform import insist
+
+    hold = Hold(**told["hold"])
+    goes_on = False
+
+    def release() -> None:
+        nonlocal goes_on
+        lightning = Lightning.connect(Credentials(**told["credentials"]), url=told["url"])
+        launch = Launcher(lightning).resume(hold)
+        goes_on = bool(told["run_id"]) and not told.get("has_failed") and launch.is_under_way()
+        if goes_on:
+            launch.leave()
+        else:
+            launch.stop(grace=_GRACE)
+
+    if not hold.is_over:
+        insist(release, pause=_PAUSE, times=_TIMES)
+    return goes_on
+
+
+def _fail(run_id: str, reason: str) -> None:
+    from zenml.client import Client
+
+    from lightning_zenml.launch.payload.platform import insist
+    from lightning_zenml.orchestrator.submitted import fail
+
+    insist(lambda: fail(Client().get_pipeline_run(run_id), reason), pause=_PAUSE, times=_TIMES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
