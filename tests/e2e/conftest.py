@@ -34,7 +34,7 @@ def stack(services_: Stack) -> Iterator[Stack]:
         # The tests after this one don't answer for it.
         cloud.delete_everything()
         raise AssertionError(f"left running: {left}") from None
-    assert cloud.refused == []
+    assert cloud.take_refused() == []
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_stop_on_cancel_false_leaves_no_studio_that_nothing_runs_on(
     cloud: LightningCloud, actions: Actions, studio: str, moment: str
 ) -> None:
     # Time to be killed in.
-    cloud.knobs.setup_seconds = 1
+    cloud.knobs.setup_seconds, cloud.knobs.latency = 1, 0.5
     step = step_of(actions, studio_name=studio, stop_on_cancel="false")
     finished = step.run(interrupt=at(moment, signal.SIGKILL))
     assert (finished.exit_code, finished.post_exit_code) == (-signal.SIGKILL, 0), finished.log

@@ -13,6 +13,8 @@ from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import Laptop, controllers, wait_for
 
+# Most of it is the start of ZenML, several times over.
+pytestmark = pytest.mark.timeout(600)
 DYNAMIC = """
 import contextlib, os, socket, sys, time
 from zenml import CommandStep, get_step_context, log_metadata, pipeline, step, wait
@@ -61,7 +63,7 @@ def apart() -> int:
 
 @step(settings=on(machine_type="T4"))
 def job() -> int:
-    hang_once(20)
+    hang_once(60)
     return 2
 
 
@@ -178,9 +180,9 @@ def test_a_job_that_is_refused_counts_as_a_try_in_a_dynamic_pipeline_too(
 def test_a_dynamic_pipeline_is_stopped_through_zenml(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
     run(laptop, "hanging")
     run_id = laptop.last_run()["id"]
-    wait_for(lambda: any(name.startswith("hanging-hang") for name in cloud.running()), 120)
+    wait_for(lambda: any(name.startswith("hanging-hang") for name in cloud.running()))
     laptop.run("zenml", "pipeline", "runs", "stop", run_id, "--yes")
-    wait_for(lambda: stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "stopped", 120)
+    wait_for(lambda: stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "stopped")
     wait_for(lambda: not cloud.running())
 
 
@@ -193,10 +195,10 @@ def test_a_killed_controller_of_a_dynamic_pipeline_goes_on_with_its_isolated_ste
 
     run(laptop, "lasting")
     run_id = laptop.last_run()["id"]
-    wait_for(lambda: steps() == dict.fromkeys(("apart", "job"), ("running", True)), 180)
+    wait_for(lambda: steps() == dict.fromkeys(("apart", "job"), ("running", True)))
     (controller,) = controllers(run_id)
     os.kill(controller, signal.SIGKILL)
-    wait_for(lambda: stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "completed", 180)
+    wait_for(lambda: stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "completed")
     assert steps() == {"apart": ("completed", True), "job": ("completed", True), "add": ("completed", False)}
     assert len([job for job in cloud.jobs if job.name.startswith("lasting-job")]) == 1
     wait_for(lambda: not cloud.running())
@@ -240,11 +242,11 @@ def test_a_run_that_is_retried_is_found_where_it_runs_now(stack: Stack, cloud: L
 
     run(laptop, "retried")
     run_id = laptop.last_run()["id"]
-    wait_for(lambda: laptop.last_run()["status"] == "failed", 120)
+    wait_for(lambda: laptop.last_run()["status"] == "failed")
     wait_for(lambda: not cloud.running())
     first = metadata()
     laptop.run("zenml", "pipeline", "runs", "retry", run_id)
-    wait_for(lambda: "again" in metadata(), 120)
+    wait_for(lambda: "again" in metadata())
     (studio,) = cloud.running()
     assert str(metadata()["orchestrator_url"]).endswith(f"/{studio}/code")
     assert metadata()["orchestrator_url"] != first["orchestrator_url"]

@@ -38,7 +38,7 @@ def test_an_asynchronous_client_leaves_and_everything_is_released(cloud: Lightni
     log = run(laptop, "gpu_step", "--async")
     assert "The run goes on in the studio" in " ".join(log.split())
     assert "Error:" not in log
-    wait_for(lambda: laptop.last_run()["status"] == "completed", 120)
+    wait_for(lambda: laptop.last_run()["status"] == "completed")
     wait_for(lambda: not cloud.running())
 
 

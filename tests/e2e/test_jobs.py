@@ -6,10 +6,15 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from localcloud.lightning import LightningCloud
 from localcloud.lightning.job_entities import Job
 from localcloud.stack import Stack
 from scene import Laptop, wait_for
+
+# Most of it is the start of ZenML, several times over.
+pytestmark = pytest.mark.timeout(600)
 
 HEAD = """
 import os, sys, time
@@ -217,7 +222,7 @@ def test_lost_machines_cost_a_run_no_more_than_the_time(stack: Stack, cloud: Lig
     wait_for(lambda: "restarted" in steps() and "waited" in steps()["restarted"]["metadata"]["run_metadata"])
     wait_for(lambda: statuses() == {"repeated": "running", "restarted": "running"})
     cloud.knobs.preempt |= {"losses-repeated", "losses-restarted"}
-    wait_for(lambda: stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "completed", 180)
+    wait_for(lambda: stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"] == "completed")
     assert statuses() == dict.fromkeys(("repeated", "restarted", "together"), "completed")
     # ZenML's retry took a second job, Lightning's attempt the same one.
     assert [job.attempt for job in cloud.jobs if job.name == "losses-repeated"] == [1, 1]

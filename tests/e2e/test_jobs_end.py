@@ -15,6 +15,8 @@ from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import Actions, Laptop, controllers, wait_for
 
+# Most of it is the start of ZenML, several times over.
+pytestmark = pytest.mark.timeout(600)
 HANGING = """
 import os, sys, time
 from zenml import get_step_context, log_metadata, pipeline, step
@@ -82,7 +84,7 @@ def submit(stack: Stack, laptop: Laptop, *, seconds: float = 600) -> str:
     (laptop.folder / "run.py").write_text(HANGING.replace("SECONDS", str(seconds)))
     laptop.run(sys.executable, "run.py", "--async")
     run_id: str = laptop.last_run()["id"]
-    wait_for(lambda: began(stack, run_id), 120)
+    wait_for(lambda: began(stack, run_id))
     return run_id
 
 
@@ -93,9 +95,9 @@ def followed(stack: Stack, laptop: Laptop) -> Iterator[str]:
     newest = "runs?sort_by=desc:created&size=1"
     before = stack.zenml.request("GET", newest)["items"]
     with laptop.start(sys.executable, "run.py") as client:
-        wait_for(lambda: stack.zenml.request("GET", newest)["items"] != before, 120)
+        wait_for(lambda: stack.zenml.request("GET", newest)["items"] != before)
         run_id = stack.zenml.request("GET", newest)["items"][0]["id"]
-        wait_for(lambda: began(stack, run_id), 120)
+        wait_for(lambda: began(stack, run_id))
         yield run_id
         client.communicate(timeout=120)
 
@@ -114,9 +116,11 @@ def test_no_job_outlives_a_run_that_is_stopped(
         # The controller gives up for the step's job and for the snapshot's: whoever ends the launch has to.
         refuse_to_end_jobs(cloud, 2 * TRIES + 1)
         laptop.run("zenml", "pipeline", "runs", "stop", run_id, "--graceful", "--yes")
-    wait_for(lambda: not cloud.running(), 120)
+    wait_for(lambda: not cloud.running())
     wait_for(lambda: status_of(stack, run_id) == "stopped")
-    assert ("DELETE", "/jobs/", 503, 0) in cloud.knobs.fail
+    # All but a few, that is: a job may end by itself meanwhile.
+    (left,) = [times for verb, _, _, times in cloud.knobs.fail if verb == "DELETE"]
+    assert left <= TRIES
 
 
 def test_no_job_outlives_a_run_that_is_stopped_by_force(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
@@ -127,7 +131,7 @@ def test_no_job_outlives_a_run_that_is_stopped_by_force(stack: Stack, cloud: Lig
     assert status_of(stack, run_id) == "stopped"
     assert any(name.endswith("-job") for name in cloud.running())
     cloud.knobs.fail.clear()
-    wait_for(lambda: not cloud.running(), 120)
+    wait_for(lambda: not cloud.running())
 
 
 def test_no_job_outlives_a_supervisor_that_is_killed(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
@@ -135,7 +139,7 @@ def test_no_job_outlives_a_supervisor_that_is_killed(stack: Stack, cloud: Lightn
     refuse_to_end_jobs(cloud, 2)
     (controller,) = controllers(run_id)
     os.kill(parent_of(parent_of(controller)), signal.SIGKILL)
-    wait_for(lambda: not cloud.running(), 120)
+    wait_for(lambda: not cloud.running())
     wait_for(lambda: status_of(stack, run_id) == "failed")
 
 
@@ -162,7 +166,7 @@ def test_a_killed_controller_finds_its_job_again_and_repeats_what_died_with_it(
     run_id = submit(stack, laptop, seconds=20)
     (controller,) = controllers(run_id)
     os.kill(controller, signal.SIGKILL)
-    wait_for(lambda: status_of(stack, run_id) == "completed", 180)
+    wait_for(lambda: status_of(stack, run_id) == "completed")
     assert len([job for job in cloud.jobs[jobs:] if job.name.endswith("-job")]) == 1
     steps = stack.zenml.request("GET", f"steps?pipeline_run_id={run_id}&size=100")["items"]
     assert {step["name"]: step["body"]["status"] for step in steps} == dict.fromkeys(

@@ -68,7 +68,7 @@ def lasting_run(laptop: Laptop) -> Iterator[str]:
     """A run that goes on in its studio, followed by nobody; stopped at the end."""
     laptop.run(sys.executable, "run.py", "async")
     run_id = last_run(laptop.stack)["id"]
-    wait_for(lambda: last_run(laptop.stack)["status"] == "running", 180)
+    wait_for(lambda: last_run(laptop.stack)["status"] == "running")
     yield run_id
     laptop.run("zenml", "pipeline", "runs", "stop", run_id, "--yes")
     assert last_run(laptop.stack)["status"] == "stopped"
@@ -82,8 +82,8 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_stop_it(stack: Stack, cloud: Ligh
     before = stack.zenml.request("GET", "runs?size=1")["total"]
     # Tests that run in the background of a shell ignore Ctrl-C, and so would what they start.
     with laptop.start("env", "--default-signal=INT", sys.executable, "run.py") as process:
-        wait_for(lambda: stack.zenml.request("GET", "runs?size=1")["total"] > before, 180)
-        wait_for(lambda: last_run(stack)["status"] == "running", 180)
+        wait_for(lambda: stack.zenml.request("GET", "runs?size=1")["total"] > before)
+        wait_for(lambda: last_run(stack)["status"] == "running")
         process.send_signal(signal.SIGINT)
         log, _ = process.communicate(timeout=60)
 

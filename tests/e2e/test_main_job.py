@@ -87,10 +87,11 @@ def test_a_later_step_attaches_and_finishes_the_same_comment(cloud: LightningClo
     step = actions.step(**{"async": "true"}, studio_name="warm", run=go)
     left = step.run()
     assert left.outputs["status"] == "running", left.log
-    (cloud.studio("warm").home / "go").touch()
     later = replace(step, root=step.root.with_name("later"), inputs=attaching(step, left))
-    attached = later.run()
-    (cloud.studio("warm").home / "go").unlink()
+    go_on = cloud.studio("warm").home / "go"
+    # It ends under the eyes of whoever follows it.
+    attached = later.run(interrupt=lambda line: go_on.touch() if "Run: python run.py" in line else None)
+    go_on.unlink()
     assert (attached.exit_code, attached.outputs["status"]) == (0, "completed"), attached.log
     assert attached.outputs["run-id"] == left.outputs["run-id"]
     comment = actions.comment()

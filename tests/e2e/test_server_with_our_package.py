@@ -54,7 +54,7 @@ def test_the_server_refreshes_and_stops_runs_itself(laptop: Laptop) -> None:
     stack, cloud = laptop.stack, lightning_of(laptop.stack)
     laptop.run(sys.executable, "run.py")
     run = newest_run(stack)
-    wait_for(lambda: newest_run(stack)["status"] == "running", 120)
+    wait_for(lambda: newest_run(stack)["status"] == "running")
     stack.zenml.request("POST", f"runs/{run['id']}/refresh")
     assert newest_run(stack)["status"] == "running"
     stack.zenml.request("POST", f"runs/{run['id']}/stop")
@@ -63,7 +63,7 @@ def test_the_server_refreshes_and_stops_runs_itself(laptop: Laptop) -> None:
 
     laptop.run(sys.executable, "run.py")
     run = newest_run(stack)
-    wait_for(lambda: newest_run(stack)["status"] == "running", 120)
+    wait_for(lambda: newest_run(stack)["status"] == "running")
     cloud.knobs.vanish = set(cloud.running())
     stack.zenml.request("POST", f"runs/{run['id']}/refresh")
     assert newest_run(stack)["status"] == "failed"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -29,6 +31,21 @@ placeholder = create_placeholder_run(snapshot)
 variables, secrets = get_config_environment_vars(pipeline_run_id=placeholder.id)
 print(json.dumps([str(snapshot.id), str(placeholder.id), {**variables, **secrets}]))
 """
+
+
+def log_once_silent(process: subprocess.Popen[str], stack: Stack) -> str:
+    """Lets the last heartbeat of the step `falls_silent` be years old, as ZenML waits for minutes; returns the log."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        # Again and again: one may have been on its way.
+        with contextlib.closing(sqlite3.connect(stack.zenml.server.database, timeout=30)) as database, database:
+            database.execute(
+                "UPDATE step_run SET latest_heartbeat = '2020-01-01 00:00:00.000000' WHERE name = 'falls_silent'"
+            )
+        try:
+            return process.communicate(timeout=2)[0]
+        except subprocess.TimeoutExpired:
+            assert time.monotonic() < deadline
 
 
 class Studio:

@@ -57,7 +57,7 @@ def lent(cloud: LightningCloud, **knobs: Any) -> Iterator[LightningCloud]:
     for name, value in vars(Knobs()).items():
         setattr(cloud.knobs, name, value)
     eventually(lambda: not cloud.running(), "nothing runs any more")
-    assert cloud.refused == []
+    assert cloud.take_refused() == []
 
 
 class Api:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import sqlite3
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from in_place import DEADLINE, Studio, wait_for
+from in_place import Studio, log_once_silent, wait_for
 from localcloud.stack import Stack
 
 PROJECT = """
@@ -352,12 +350,7 @@ def test_a_step_that_falls_silent_is_ended(
     with studio.started("run.py", pipeline) as process:
         wait_for(lambda: (studio.facts / "silent").exists(), "the step")
         wait_for(lambda: studio.steps() == others | {"falls_silent": "running"}, "the failure")
-        # ZenML waits at least five minutes for a heartbeat; here it has waited for years.
-        with contextlib.closing(sqlite3.connect(zenml_stack.zenml.server.database, timeout=30)) as database, database:
-            database.execute(
-                "UPDATE step_run SET latest_heartbeat = '2020-01-01 00:00:00.000000' WHERE name = 'falls_silent'"
-            )
-        log, _ = process.communicate(timeout=DEADLINE)
+        log = log_once_silent(process, zenml_stack)
 
     assert process.returncode == 1, log
     assert "has sent no heartbeat for too long" in " ".join(log.split())

@@ -39,7 +39,7 @@ from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
 from localcloud.lightning import LightningCloud
 
-LIMITS = Limits(start=20, setup=3, switch=20, lost_switch=20)
+LIMITS = Limits(start=20, setup=20, switch=20, lost_switch=20)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def follow(launch: Launch) -> tuple[Status, str]:
 
 
 def launch(lightning: Lightning, spec: LaunchSpec, **options: Any) -> Launch:
-    return Launcher(lightning, limits=LIMITS, **options).launch(spec)
+    return Launcher(lightning, **{"limits": LIMITS, **options}).launch(spec)
 
 
 def stop_by_hand(lightning: Lightning, hold: Hold) -> None:
@@ -462,7 +462,7 @@ def test_a_named_studio_takes_the_next_machine_when_the_first_never_comes(
     follow(before)
     before.release()
     cloud.knobs.never_come = {"L4"}
-    launcher = Launcher(lightning, limits=replace(LIMITS, start=1, switch=1))
+    launcher = Launcher(lightning, limits=replace(LIMITS, start=3, switch=5))
     started = launcher.launch(replace(spec, studio_name=name, machines=("l4", "t4"), command="nvidia-smi -L"))
     assert started.machine == "T4"
     status, log = follow(started)
@@ -666,7 +666,7 @@ def test_a_studio_stuck_in_its_set_up_is_replaced_once(
 ) -> None:
     cloud.knobs.stuck_studios = 1
     told: list[str] = []
-    started = launch(lightning, spec, notify=told.append)
+    started = launch(lightning, spec, notify=told.append, limits=replace(LIMITS, setup=3))
     assert follow(started)[0].succeeded
     started.release()
     assert any("stuck in its set-up" in text for text in told)
@@ -678,7 +678,7 @@ def test_set_up_that_never_ends_is_an_error_and_everything_is_deleted(
     before = len(cloud.studios)
     cloud.knobs.setup_seconds = math.inf
     with pytest.raises(StudioError, match="Two studios in a row"):
-        launch(lightning, spec)
+        launch(lightning, spec, limits=replace(LIMITS, setup=1))
     assert [bool(studio.deleted) for studio in cloud.studios[before:]] == [True, True]
 
 

@@ -171,7 +171,7 @@ def test_jobs_of_one_run_share_the_first_snapshot(tmp_path: Path) -> None:
 
 
 def test_a_job_sees_nothing_that_its_studio_writes_later(api: Jobs) -> None:
-    job = api.run("sleep 0.5; ls; echo $LIGHTNING_USER_ID")
+    job = api.run("sleep 3; ls; echo $LIGHTNING_USER_ID")
     api.wait(job, "running")
     (api.studio.home / "late").touch()
     assert api.wait(job)["state"] == "completed"
@@ -190,7 +190,7 @@ def test_artifacts_appear_while_the_job_runs_and_go_with_it(tmp_path: Path) -> N
 
 
 def test_a_job_is_billed_while_its_machine_runs(tmp_path: Path) -> None:
-    with lightning(tmp_path, out_of_capacity={"T4"}, cost_delay_seconds=0.5) as api:
+    with lightning(tmp_path, out_of_capacity={"T4"}, cost_delay_seconds=300) as api:
         job = api.run("sleep 0.3", instanceName="lit-t4-1")
         eventually(lambda: api.cloud.job("job").boot_at, "the snapshot")
         assert (api.get(job)["state"], api.cloud.intervals) == ("pending", [])
@@ -200,6 +200,7 @@ def test_a_job_is_billed_while_its_machine_runs(tmp_path: Path) -> None:
         (interval,) = api.cloud.intervals
         assert (interval.name, interval.machine, interval.end is not None) == ("job", "T4", True)
         assert interval.seconds >= 0.3
+        api.cloud.knobs.cost_delay_seconds = 0
         assert eventually(lambda: api.get(job)["totalCost"], "the cost") == pytest.approx(interval.cost)
 
 

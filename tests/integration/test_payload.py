@@ -69,7 +69,7 @@ def test_the_environment_reaches_the_command_and_no_file_keeps_it(studio: Studio
 
 
 def test_a_timeout_stops_the_command_and_what_it_started(studio: Studio) -> None:
-    studio.start(command="sleep 300 & echo $! > ../child; wait", timeout=1)
+    studio.start(command="sleep 300 & echo $! > ../child; wait", timeout=5)
     failure = studio.finish()["failure"]
     assert "timeout" in failure["message"]
     child = int((studio.root / "launches/l-1/child").read_text())

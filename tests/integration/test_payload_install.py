@@ -15,7 +15,7 @@ BUILD_THAT_HANGS = "sleep 300 & echo $! > ../build; wait"
 
 def test_the_timeout_covers_installing(studio: Studio) -> None:
     studio.replace_uv(BUILD_THAT_HANGS)
-    studio.start(packages=["a-package"], timeout=2)
+    studio.start(packages=["a-package"], timeout=5)
     failure = studio.finish()["failure"]
     assert failure["phase"] == "installing"
     assert "timeout" in failure["message"]

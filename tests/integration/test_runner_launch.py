@@ -35,8 +35,9 @@ def cloud(running_cloud: LightningCloud) -> Iterator[LightningCloud]:
 
 
 def test_what_the_commands_shell_has_started_may_save_its_work_before_it_ends(
-    lightning: Lightning, tmp_path: Path
+    lightning: Lightning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("lightning_zenml.action.runner_launch._KILL_AFTER", 10.0)
     (tmp_path / "train.py").write_text(SAVES)
     text = "python3 train.py | cat; echo the end"
     command = Command(text=text, folder=tmp_path, environment=os.environ, timeout=None, waits=True)

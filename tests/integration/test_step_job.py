@@ -228,7 +228,7 @@ def test_the_job_of_the_snapshot_is_left_to_whoever_ends_the_launch(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIGHTNING_ZENML_START_TIMEOUT", "1")
+    monkeypatch.setenv("LIGHTNING_ZENML_START_TIMEOUT", "3")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -240,7 +240,7 @@ def test_the_next_machine_is_taken_when_the_first_never_comes_to_a_step(
     first = step.job
     eventually(lambda: step.poll() is not None)
     assert step.poll() == 0
-    assert "No L4 within 1 s; there may be no capacity. Next: T4" in output.getvalue()
+    assert "No L4 within 3 s; there may be no capacity. Next: T4" in output.getvalue()
     assert "NVIDIA T4" in output.getvalue()
     assert cloud.job(first.name).deleted is not None
     lines = map(json.loads, (context.directory / "jobs.jsonl").read_text().splitlines())
@@ -258,7 +258,7 @@ def test_a_step_whose_machine_never_comes_has_failed_and_says_why(
     eventually(lambda: step.poll() is not None)
     assert step.poll() == LOST
     assert str(step.error) == (
-        "No T4 within 1 s; there may be no capacity. Try later, or name several machines in order of preference."
+        "No T4 within 3 s; there may be no capacity. Try later, or name several machines in order of preference."
     )
     assert cloud.job(step.job.name).deleted is not None
 

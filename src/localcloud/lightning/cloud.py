@@ -119,6 +119,13 @@ class LightningCloud:
         with self.lock:
             return list(self._server.refused)
 
+    def take_refused(self) -> list[Request]:
+        """What was refused since the last time."""
+        with self.lock:
+            taken = list(self._server.refused)
+            self._server.refused.clear()
+            return taken
+
     @property
     def studios(self) -> list[Studio]:
         """Every studio that was ever created, deleted ones too."""
