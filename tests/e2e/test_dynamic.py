@@ -138,7 +138,7 @@ def measure() -> int:
     return 7
 
 
-@pipeline(dynamic=True, enable_cache=False, settings=on(machine_type="CPU"))
+@pipeline(dynamic=True, enable_cache=False, depends_on=[measure], settings=on(machine_type="CPU"))
 def approved():
     measured = measure.submit()
     # ZenML pauses the run once nothing else is left to do.
@@ -231,6 +231,8 @@ def test_a_paused_run_costs_nothing_and_is_resumed(stack: Stack, cloud: Lightnin
     assert "APPROVED True" in log.stdout + log.stderr
     assert laptop.last_run()["status"] == "completed"
     assert len([job for job in cloud.jobs if job.name.startswith("approved-measure")]) == 1
+    # As the pipeline says which steps it may call, the snapshot was taken ahead of its time.
+    assert cloud.job("approved-snapshot").deleted is not None
     wait_for(lambda: not cloud.running())
 
 

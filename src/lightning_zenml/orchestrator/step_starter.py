@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from zenml.exceptions import SettingsResolvingError
 from zenml.logger import get_logger
 from zenml.orchestrators.utils import get_config_environment_vars
 from zenml.utils import source_utils
 from zenml.utils.env_utils import get_runtime_environment
 
+from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator import provenance
 from lightning_zenml.orchestrator.context import (
     LENT,
@@ -109,13 +112,27 @@ class StepStarter:
             SettingsResolvingError: not every one can.
             LaunchError: Lightning can't be asked.
         """
-        steps = {
-            name: (self._settings(step), resources_of(step))
-            for name, step in self._snapshot.step_configurations.items()
-            if name in names
-        }
-        own = self._placement.check(steps)
-        if any(steps[name][0].reuse_snapshot and self._upstream(name) for name in own):
+        steps = {name: step for name, step in self._snapshot.step_configurations.items() if name in names}
+        own = self._own(steps)
+        # The first steps of a run would wait for it all the same.
+        self._take_ahead(step for name, step in steps.items() if name in own and step.spec.upstream_steps)
+
+    def look_ahead(self) -> None:
+        """Does for the steps that a dynamic pipeline names in `depends_on` what can be done before they are called.
+
+        They may never be: what is wrong with them is told when they are.
+        """
+        steps = self._snapshot.step_configurations
+        with contextlib.suppress(SettingsResolvingError, LaunchError):
+            self._take_ahead(steps[name] for name in self._own(steps))
+
+    def _own(self, steps: Mapping[str, Step]) -> list[str]:
+        """Names of the steps that have machines of their own; see `Placement.check`."""
+        return self._placement.check({name: (self._settings(step), resources_of(step)) for name, step in steps.items()})
+
+    def _take_ahead(self, steps: Iterable[Step]) -> None:
+        """Takes the snapshot that the jobs of these steps share, if any do."""
+        if any(self._settings(step).reuse_snapshot for step in steps):
             self._snapshot_taker = threading.Thread(target=self._take_snapshot, name="snapshot", daemon=True)
             self._snapshot_taker.start()
 
@@ -199,10 +216,6 @@ class StepStarter:
             self._snapshot_taker.join(_SNAPSHOT_PATIENCE)
         if self._snapshot_job is not None:
             self._snapshot_job.kill()
-
-    def _upstream(self, name: str) -> list[str]:
-        upstream: list[str] = self._snapshot.step_configurations[name].spec.upstream_steps
-        return upstream
 
     def _take_snapshot(self) -> None:
         """While earlier steps run; a run doesn't fail for want of it."""

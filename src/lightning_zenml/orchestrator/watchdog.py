@@ -89,13 +89,14 @@ class Watchdog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        is_done = error is None or self._held is None or self._held.is_over
+        left = self._held if error is not None and self._held is not None and not self._held.is_over else None
         try:
-            self._tell({"done": True} if is_done else {"has_failed": True})
+            # Once more what is held: what has come between may have been an interrupt, before that was told.
+            self._tell({"done": True} if left is None else {"has_failed": True, "hold": left.as_dict()})
         finally:
             if self._pipe is not None:
                 self._pipe.close()
-        if is_done and self._process is not None:
+        if left is None and self._process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_END)
 
@@ -122,7 +123,9 @@ def main(lines: Iterable[str] = sys.stdin) -> int:
         with suppress(ValueError):
             told |= json.loads(line)
         if told.get("done"):
-            return 0
+            break
+    if not told or told.get("done"):
+        return 0
     reason = "Its client was killed before the run was launched on Lightning AI."
     try:
         goes_on = bool(told.get("hold")) and _release(told)
