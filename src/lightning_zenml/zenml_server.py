@@ -170,7 +170,12 @@ class ZenMLServer:
         self.rest.put(f"runs/{run_id}", body)
 
     def end_run(
-        self, run_id: str, *, status: str = "stopped", reason: str = "Its launch on Lightning AI was stopped."
+        self,
+        run_id: str,
+        *,
+        status: str = "stopped",
+        reason: str = "Its launch on Lightning AI was stopped.",
+        has_begun: bool = True,
     ) -> None:
         """Records the end of a run whose controller was killed and can't do so itself; a finished run stays as it is.
 
@@ -178,8 +183,9 @@ class ZenMLServer:
             run_id: of the run.
             status: `stopped` or `failed`.
             reason: shown with the run.
+            has_begun: in the launch; else it is this launch that a run which is resumed may be on its way to.
         """
-        end_run(run_id, status=status, reason=reason, get=self.rest.get, put=self.rest.put)
+        end_run(run_id, status=status, reason=reason, get=self.rest.get, put=self.rest.put, has_begun=has_begun)
 
     def run_url(self, run_id: str, project_id: str) -> str:
         """Builds the address of a run's page on the dashboard.

@@ -414,7 +414,7 @@ def test_the_next_machine_is_taken_when_the_first_never_comes(
 ) -> None:
     cloud.knobs.never_come = {"L4"}
     before, told = len(cloud.studios), list[str]()
-    launcher = Launcher(lightning, limits=replace(LIMITS, start=1), notify=told.append)
+    launcher = Launcher(lightning, limits=replace(LIMITS, start=3), notify=told.append)
     started = launcher.launch(replace(spec, machines=("l4", "t4"), command="nvidia-smi -L"))
     assert started.machine == "T4"
     assert [bool(studio.deleted) for studio in cloud.studios[before:]] == [True, False]
@@ -677,8 +677,10 @@ def test_set_up_that_never_ends_is_an_error_and_everything_is_deleted(
 ) -> None:
     before = len(cloud.studios)
     cloud.knobs.setup_seconds = math.inf
+    holds: list[Hold] = []
     with pytest.raises(StudioError, match="Two studios in a row"):
-        launch(lightning, spec, limits=replace(LIMITS, setup=1))
+        launch(lightning, spec, limits=replace(LIMITS, setup=1), on_hold=holds.append)
+    assert holds[-1].is_over
     assert [bool(studio.deleted) for studio in cloud.studios[before:]] == [True, True]
 
 
@@ -686,8 +688,10 @@ def test_a_start_that_never_returns_is_an_error_and_everything_is_deleted(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
 ) -> None:
     cloud.knobs.start_never_returns = True
+    holds: list[Hold] = []
     with pytest.raises(MachineError, match="no capacity"):
-        Launcher(lightning, limits=replace(LIMITS, start=1)).launch(spec)
+        launch(lightning, spec, limits=replace(LIMITS, start=1), on_hold=holds.append)
+    assert holds[-1].is_over
 
 
 def test_a_limit_that_is_no_number_is_an_error() -> None:

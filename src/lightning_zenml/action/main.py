@@ -234,9 +234,10 @@ class _Main:
         released = self._released(launch, launch.release)
         if released:
             self._log.line(launch.told_when_released)
-            # Where the command was killed before it had launched them, nobody else is left who could end them.
+            # Nobody else is left who could end a run that never began.
             stillborn = [run_id for run_id in self._run_ids if run_id not in self._runs.ids]
-            end_runs(self._zenml, stillborn, self._workflow, lost="Its client ended before the run was launched.")
+            lost = "Its client, or its launch, ended before the run began on Lightning AI."
+            end_runs(self._zenml, stillborn, self._workflow, begun=(), lost=lost)
         self._earlier.settle_origin()
         return self._ending.conclude(status, cost=launch.cost, released=released)
 
@@ -270,7 +271,7 @@ class _Main:
 
     def _stop_for_cost(self, launch: Launch | RunnerLaunch) -> int:
         released = self._released(launch, launch.stop)
-        end_runs(self._zenml, self._run_ids, self._workflow)
+        end_runs(self._zenml, self._run_ids, self._workflow, begun=self._runs.ids)
         self._runs.refresh(launch.machine, ended=True)
         message = (
             f"Stopped: the run has cost ${launch.cost or 0:.2f}, and `max-cost` allows ${self._inputs.max_cost:g}."
@@ -324,7 +325,7 @@ class _Main:
             except LaunchError as error:
                 message = f"{message} And the studio could not be released yet: {error}"
             if lost:
-                end_runs(self._zenml, self._run_ids, self._workflow, lost=message)
+                end_runs(self._zenml, self._run_ids, self._workflow, begun=self._runs.ids, lost=message)
                 self._runs.refresh(launch.machine, ended=True)
         failure = Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message)
         return self._ending.fail(failure, released=released)
@@ -348,7 +349,7 @@ class _Main:
                 self._workflow.error(f"The studio {launch.studio_name} could not be released: {error}")
                 return
             self._note_released(launch)
-            end_runs(self._zenml, self._run_ids, self._workflow)
+            end_runs(self._zenml, self._run_ids, self._workflow, begun=self._runs.ids)
         self._workflow.set_output("status", "stopped")
         self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
         self._reporter.update(state=State.CANCELLED, runs=self._runs.reports)

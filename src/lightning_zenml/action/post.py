@@ -49,8 +49,11 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     mask_secrets(inputs, event, workflow)
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
     records = json.loads(environ.get("STATE_runs") or "[]")
-    run_ids = json.loads(environ.get("STATE_run_ids") or "[]")
-    fate = None if done else _release_all(environ, inputs, zenml, run_ids, workflow)
+    fate = None if done else _release_all(environ, inputs, workflow)
+    # What `attach` has let go of may go on elsewhere.
+    if fate is _Fate.ENDED and (left_by_main(environ) or not inputs.attach):
+        run_ids = json.loads(environ.get("STATE_run_ids") or "[]")
+        end_runs(zenml, run_ids, workflow, begun=[record["run_id"] for record in records])
     if fate is not _Fate.UNKNOWN:
         # Before the comment: whatever GitHub says to that, nothing is left to release.
         workflow.save_state("finished", "true")
@@ -67,9 +70,7 @@ class _Fate(Enum):
     UNKNOWN = auto()
 
 
-def _release_all(
-    environ: Mapping[str, str], inputs: Inputs, zenml: ZenMLServer, run_ids: list[str], workflow: Workflow
-) -> _Fate:
+def _release_all(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow) -> _Fate:
     """Releases all that main held; one that can't be released doesn't keep the others."""
     holds = left_by_main(environ)
     if not holds:
@@ -80,8 +81,6 @@ def _release_all(
         _warn(", ".join(hold.studio_name for hold in holds), error, workflow)
         return _Fate.UNKNOWN
     fates = {_release(lightning, hold, inputs, workflow) for hold in holds}
-    if fates == {_Fate.ENDED}:
-        end_runs(zenml, run_ids, workflow)
     return next(fate for fate in (_Fate.UNKNOWN, _Fate.GOES_ON, _Fate.ENDED) if fate in fates)
 
 

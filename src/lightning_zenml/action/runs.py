@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -158,21 +158,29 @@ class Runs:
             return otherwise
 
 
-def end_runs(zenml: ZenMLServer, run_ids: Iterable[str], workflow: Workflow, *, lost: str | None = None) -> None:
+def end_runs(
+    zenml: ZenMLServer,
+    run_ids: Iterable[str],
+    workflow: Workflow,
+    *,
+    begun: Collection[str],
+    lost: str | None = None,
+) -> None:
     """Records runs as ended in ZenML whose controllers had no time to do so themselves.
 
     Args:
         zenml: the ZenML server.
         run_ids: their ids.
         workflow: the runner.
+        begun: ids of those that have begun; the others came to nothing before.
         lost: why they failed; None: they were stopped.
     """
     for run_id in run_ids:
         try:
             if lost is None:
-                zenml.end_run(run_id)
+                zenml.end_run(run_id, has_begun=run_id in begun)
             else:
-                zenml.end_run(run_id, status="failed", reason=lost)
+                zenml.end_run(run_id, status="failed", reason=lost, has_begun=run_id in begun)
         except ZenMLServerError as error:
             workflow.warning(f"ZenML could not be told that the run has ended: {error}")
 

@@ -130,6 +130,7 @@ class Attempt:
                 studio_id=studio.id,
                 studio_name=studio.name,
                 cluster=studio.cluster,
+                named=self._spec.studio_name is not None,
                 # Another launch may have a running studio: nothing of it is ours before the lease is.
                 release="none" if was_running else self._policy,
             )

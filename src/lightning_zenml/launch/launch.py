@@ -52,6 +52,7 @@ class Hold:
         studio_name: its name.
         cluster: its cloud account.
         release: `delete`, `stop` or `none`.
+        named: other launches may have the studio, too.
         leased: the launch holds the studio's lease.
         python: the studio's Python; '' before it is known.
         wheel: our wheel there; '' before it is known.
@@ -63,6 +64,7 @@ class Hold:
     studio_name: str
     cluster: str
     release: str
+    named: bool = False
     leased: bool = False
     python: str = ""
     wheel: str = ""
@@ -302,7 +304,8 @@ class Launch:
         if self.hold.switching and self.hold.release == "none":
             # Before the lease is given back: the next launch must not meet our switch.
             self._take_back_switch()
-        if self._give_lease_back() if self.hold.leased else not self._is_leased_to_another():
+        is_ours = self._give_lease_back() if self.hold.leased else not self._is_leased_to_another()
+        if is_ours:
             if self.hold.release == "delete":
                 self._studio.delete()
             elif self.hold.release == "stop":
@@ -311,16 +314,24 @@ class Launch:
 
     def _take_back_switch(self) -> None:
         machine = Catalog(self._lightning, self.hold.cluster).machine(self.hold.switching)
-        with contextlib.suppress(StudioLostError):
-            # Without the lease it is another launch's switch by now.
-            if not self.hold.leased or self._remote.call("renew")["renewed"]:
+        # Without the lease it is another launch's switch by now.
+        if not self.hold.leased or self._still_has_lease():
+            with contextlib.suppress(StudioLostError):
                 take_back(self._studio, machine)
+
+    def _still_has_lease(self) -> bool:
+        """As far as can be told: a studio between two machines does not answer."""
+        with contextlib.suppress(StudioLostError):
+            return bool(self._remote.call("renew")["renewed"])
+        return True
 
     def _is_leased_to_another(self) -> bool:
         """Whether another launch has taken the studio before we could: tried late, our release must not end that."""
-        if self.hold.python or self.hold.release == "none" or not self._studio.state().running:
+        if not self.hold.named or self.hold.release == "none":
             return False
         try:
+            if not self._studio.state().running:
+                return False
             answer = self._studio.run(_LEASE, timeout=20)
         except LaunchError:
             # The studio must be released all the same.

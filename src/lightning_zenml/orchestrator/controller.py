@@ -103,7 +103,8 @@ def _control_dynamic(
     starter = StepStarter(snapshot, run, stack, settings, context)
     try:
         now = Client().get_pipeline_run(run.id)
-        starter.look_ahead()
+        if not now.steps:
+            starter.look_ahead()
         run_dynamic(snapshot, now, stack.orchestrator, starter, settings.max_parallel_steps)
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code == STOPPED_EXIT_CODE:

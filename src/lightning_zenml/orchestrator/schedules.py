@@ -241,6 +241,8 @@ class _Creation:
             schedule = self._schedule
             pipeline.schedule(schedule.cron_expression, name=schedule.name, timezone=timezone(self._settings))
         except BaseException:
+            if self._hold is not None:
+                watchdog.hold(self._hold)
             _remove(self._lightning, self._name)
             self._let_go(watchdog)
             raise

@@ -134,7 +134,7 @@ class StepJob:
         """Makes sure that nothing of the job runs on; where Lightning refuses, whoever ends the launch tries again."""
         if self._exit_code is None:
             self._exit_code = LOST
-            if self._try(self.job.delete):
+            if self._delete():
                 self._write(started=self._started, ended=time.time())
 
     def _take(self, started: StartedJob) -> None:
@@ -166,7 +166,7 @@ class StepJob:
 
     def _try_the_next(self) -> None:
         """Gives up a job whose machines don't come; one that can't be deleted is waited for a little longer."""
-        if self._terminated or not self._try(self.job.delete):
+        if self._terminated or not self._delete():
             return
         self._write(started=None, ended=time.time())
         none = f"No {self._machines} within {self._patience:.0f} s; there may be no capacity."
@@ -209,10 +209,15 @@ class StepJob:
         self._exit_code = exit_code
         ended = time.time()
         self._write(started=self._started, ended=ended)
-        if not self._keep and self._try(self.job.delete):
-            # Its page is gone with it.
-            self._described["url"] = ""
+        if not self._keep and self._delete():
             self._write(started=self._started, ended=ended)
+
+    def _delete(self) -> bool:
+        """Whether Lightning has deleted the job; its page is gone with it."""
+        if not self._try(self.job.delete):
+            return False
+        self._described["url"] = ""
+        return True
 
     def _copy_log(self) -> None:
         """Copies the lines that are new; the platform repeats those of the last moment.

@@ -126,18 +126,21 @@ def main(lines: Iterable[str] = sys.stdin) -> int:
             break
     if not told or told.get("done"):
         return 0
-    reason = "Its client was killed before the run was launched on Lightning AI."
+    # A client that lives removes its own, and has told ZenML.
+    was_killed = not told.get("has_failed")
+    if was_killed:
+        # Keys lie in it.
+        shutil.rmtree(told["scratch"], ignore_errors=True)
+    reason, goes_on = "Its client was killed before the run was launched on Lightning AI.", False
     try:
         goes_on = bool(told.get("hold")) and _release(told)
     except Exception as error:
-        goes_on = False
         reason = (
             f"Its client is gone, the studio {told['hold']['studio_name']} could not be released and may cost money: "
             f"stop it on Lightning AI. {error}"
         )
-    if told.get("run_id") and not goes_on:
+    if told["run_id"] and was_killed and not goes_on:
         _fail(told["run_id"], reason)
-    shutil.rmtree(told["scratch"], ignore_errors=True)
     return 0
 
 
@@ -166,12 +169,19 @@ def _release(told: dict[str, Any]) -> bool:
 
 
 def _fail(run_id: str, reason: str) -> None:
+    """Records a run as failed, unless it has begun all the same, or in another launch by now."""
     from zenml.client import Client
+    from zenml.enums import ExecutionStatus
 
     from lightning_zenml.launch.payload.platform import insist
     from lightning_zenml.orchestrator.submitted import fail
 
-    insist(lambda: fail(Client().get_pipeline_run(run_id), reason), pause=_PAUSE, times=_TIMES)
+    def fail_unless_begun() -> None:
+        run = Client().get_pipeline_run(run_id)
+        if run.status is not ExecutionStatus.RUNNING:
+            fail(run, reason)
+
+    insist(fail_unless_begun, pause=_PAUSE, times=_TIMES)
 
 
 if __name__ == "__main__":
