@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -168,6 +169,8 @@ def test_a_client_killed_while_the_studio_is_made_ready(
     # Time to be killed in.
     cloud.knobs.setup_seconds, cloud.knobs.latency = 1, 0.5
     before = len(cloud.studios)
+    # What the studio has already is not uploaded.
+    (laptop.folder / "unique").write_text(os.urandom(8).hex())
     (laptop.folder / "run.py").write_text(RUN if named else RUN.replace('main_studio_name="lasting", ', ""))
     with laptop.start(sys.executable, "run.py", "hang", "sync") as process:
         client = Client(laptop.stack, process)
