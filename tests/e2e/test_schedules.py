@@ -332,6 +332,21 @@ def test_lost_answers_make_one_schedule(stack: Stack, cloud: LightningCloud, lap
 
 
 @pytest.mark.slow
+def test_a_client_killed_while_it_makes_a_schedule_leaves_no_studio(cloud: LightningCloud, laptop: Laptop) -> None:
+    # Time to be killed in.
+    cloud.knobs.setup_seconds, cloud.knobs.latency = 1, 0.5
+    before = len(cloud.studios)
+    (laptop.folder / "run.py").write_text(RUN)
+    with laptop.start(sys.executable, "run.py", "killed", "{}", HOURLY) as process:
+        assert process.stdout is not None
+        assert any("Uploading" in line for line in process.stdout)
+        process.kill()
+        process.communicate()
+    wait_for(lambda: [studio.deleted is not None for studio in cloud.studios[before:]] == [True])
+    wait_for(lambda: not cloud.running())
+
+
+@pytest.mark.slow
 def test_a_scheduled_run_whose_metadata_zenml_refuses_is_failed_and_says_why(
     stack: Stack, cloud: LightningCloud, laptop: Laptop
 ) -> None:
