@@ -59,7 +59,9 @@ def silent():
 
 
 @step(enable_cache=False)
-def fails_early() -> None:
+def fails_early(cue: str = "") -> None:
+    if cue:
+        wait_for(cue)
     raise RuntimeError("it went wrong")
 
 
@@ -72,7 +74,8 @@ def waits() -> None:
 @pipeline(execution_mode=ExecutionMode.STOP_ON_FAILURE)
 def silent_after_failure():
     falls_silent()
-    fails_early()
+    # A step that had not begun by then would not begin any more.
+    fails_early("silent")
 
 
 @pipeline(execution_mode=ExecutionMode.CONTINUE_ON_FAILURE)
