@@ -620,13 +620,15 @@ def test_a_late_release_leaves_alone_what_another_launch_has_taken(
 
     studio = Studio.find(lightning, "taken")
     assert studio is not None
-    # The lease of a launch that died with the machine is no launch's any more.
+    # The lease of a launch that died with the machine is no launch's any more; one that can't be read keeps nobody.
     lease = lease_of(cloud, studio)
-    lease.write_text(json.dumps(json.loads(lease.read_text()) | {"heartbeat": time.time(), "closing": False}))
-    studio.start(Catalog(lightning, None).machine("CPU"))
-    eventually(lambda: studio.state().running)
-    killed.release()
-    eventually(lambda: not cloud.running())
+    of_the_dead = json.dumps(json.loads(lease.read_text()) | {"heartbeat": time.time(), "closing": False})
+    for text in (of_the_dead, '{"half'):
+        lease.write_text(text)
+        studio.start(Catalog(lightning, None).machine("CPU"))
+        eventually(lambda: studio.state().running)
+        killed.release()
+        eventually(lambda: not cloud.running())
 
 
 def test_no_machine_with_capacity_is_an_error(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:

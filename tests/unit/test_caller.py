@@ -9,7 +9,7 @@ import pytest
 
 from lightning_zenml.launch.caller import CALLER, Caller, Record
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.launch import Hold
+from lightning_zenml.launch.hold import Hold
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.package.archive import Archive
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from lightning_zenml.launch import bundle, wheel
 from lightning_zenml.launch.beat import Beat
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
-from lightning_zenml.launch.launch import Hold, Launch, Meter
+from lightning_zenml.launch.hold import Hold
+from lightning_zenml.launch.launch import Launch, Meter
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.provision import Provisioner, Ready
 from lightning_zenml.launch.remote import HOME, Remote

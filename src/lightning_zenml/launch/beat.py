@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from lightning_zenml.launch.launch import Hold
+from lightning_zenml.launch.hold import Hold
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.remote import Remote
 from lightning_zenml.launch.studio import Studio

@@ -18,7 +18,8 @@ from typing import Any
 
 from lightning_zenml import calls
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.launch import Hold, Launch
+from lightning_zenml.launch.hold import Hold
+from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.spec import LaunchSpec, Update
 
 CALLER = "LIGHTNING_ZENML_CALLER"

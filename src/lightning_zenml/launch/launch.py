@@ -6,7 +6,7 @@ import contextlib
 import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lightning_zenml.launch.errors import (
@@ -16,15 +16,12 @@ from lightning_zenml.launch.errors import (
     StudioError,
     StudioLostError,
 )
+from lightning_zenml.launch.hold import Hold, give_back
 from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.machines import Catalog
-from lightning_zenml.launch.payload.lease import STALE
-from lightning_zenml.launch.remote import HOME, Remote, last_object
+from lightning_zenml.launch.remote import HOME, Remote
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 from lightning_zenml.launch.studio import Studio
-from lightning_zenml.launch.studio_waits import facts
-from lightning_zenml.launch.switch import take_back
 
 _POLL = (2.0, 3.5)
 """Seconds between two polls: at least while something happens, at most when nothing does."""
@@ -36,52 +33,6 @@ _DEAD_AFTER = 60.0
 """Seconds without a supervisor and without a final record after which the launch is given up."""
 _PATIENCE = 600.0
 """Seconds for which the platform may fail while a launch is followed: the payload needs neither it nor us."""
-_LEASE = f"""cat {HOME}/lease.json 2>/dev/null; echo
-echo "machine $(cat /proc/sys/kernel/random/boot_id)/$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"
-echo "now $(date +%s)\""""
-"""Bash that tells of a studio's lease before its Python is known; see `lightning_zenml.launch.payload.lease`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hold:
-    """What must be released at the end, in a form that can be kept by a process that comes after.
-
-    Args:
-        launch_id: of the launch.
-        studio_id: of the studio.
-        studio_name: its name.
-        cluster: its cloud account.
-        release: `delete`, `stop` or `none`.
-        named: other launches may have the studio, too.
-        leased: the launch holds the studio's lease.
-        python: the studio's Python; '' before it is known.
-        wheel: our wheel there; '' before it is known.
-        switching: name of the machine to which a switch of the studio is under way; '' when none is.
-    """
-
-    launch_id: str
-    studio_id: str
-    studio_name: str
-    cluster: str
-    release: str
-    named: bool = False
-    leased: bool = False
-    python: str = ""
-    wheel: str = ""
-    switching: str = ""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is left to release or to stop."""
-        return self.release == "none" and not (self.leased or self.python or self.switching)
-
-    def over(self) -> Hold:
-        """The same once everything is released."""
-        return replace(self, release="none", leased=False, python="", switching="")
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; `Hold(**...)` is the way back."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,57 +252,8 @@ class Launch:
         return not self._has_finished or any(job["ended"] is None for job in self._jobs or ())
 
     def _release_studio(self) -> None:
-        if self.hold.switching and self.hold.release == "none":
-            # Before the lease is given back: the next launch must not meet our switch.
-            self._take_back_switch()
-        is_ours = self._give_lease_back() if self.hold.leased else not self._is_leased_to_another()
-        if is_ours:
-            if self.hold.release == "delete":
-                self._studio.delete()
-            elif self.hold.release == "stop":
-                self._studio.stop()
+        give_back(self._lightning, self._studio, self.hold)
         self._ended = self._ended or time.time()
-
-    def _take_back_switch(self) -> None:
-        machine = Catalog(self._lightning, self.hold.cluster).machine(self.hold.switching)
-        # Without the lease it is another launch's switch by now.
-        if not self.hold.leased or self._still_has_lease():
-            with contextlib.suppress(StudioLostError):
-                take_back(self._studio, machine)
-
-    def _still_has_lease(self) -> bool:
-        """As far as can be told: a studio between two machines does not answer."""
-        with contextlib.suppress(StudioLostError):
-            return bool(self._remote.call("renew")["renewed"])
-        return True
-
-    def _is_leased_to_another(self) -> bool:
-        """Whether another launch has taken the studio before we could: tried late, our release must not end that."""
-        if not self.hold.named or self.hold.release == "none":
-            return False
-        try:
-            if not self._studio.state().running:
-                return False
-            answer = self._studio.run(_LEASE, timeout=20)
-        except LaunchError:
-            # The studio must be released all the same.
-            return False
-        holder, now = last_object(answer.output), facts(answer, "now")
-        return (
-            holder is not None
-            and holder["launch"] != self.id
-            and facts(answer, "machine") == [holder["machine"]]
-            and int(now[0]) - holder["heartbeat"] < STALE
-        )
-
-    def _give_lease_back(self) -> bool:
-        """Whether the studio was still ours: after us it may have been started again, for somebody else."""
-        closing = [] if self.hold.release == "none" else ["--closing"]
-        try:
-            return bool(self._remote.call("unlease", *closing, timeout=20)["released"])
-        except LaunchError:
-            # The lease ends by itself; the studio must be released all the same.
-            return True
 
 
 def _cost(price: float, start: float, end: float | None) -> float:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from lightning_zenml.launch.attempt import Attempt
 from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
-from lightning_zenml.launch.launch import Hold, Launch, Meter
+from lightning_zenml.launch.hold import Hold
+from lightning_zenml.launch.launch import Launch, Meter
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.remote import HOME, last_object
 from lightning_zenml.launch.spec import LaunchSpec

@@ -28,7 +28,8 @@ from zenml.utils.pagination_utils import depaginate
 
 from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.launch import Hold, Launch
+from lightning_zenml.launch.hold import Hold
+from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.launcher import Launcher
 from lightning_zenml.launch.lightning import Credentials, Lightning
 from lightning_zenml.launch.machines import Catalog, Machine

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from lightning_zenml.launch.caller import Caller
-    from lightning_zenml.launch.launch import Hold
+    from lightning_zenml.launch.hold import Hold
     from lightning_zenml.launch.lightning import Lightning
 
 _PAUSE, _TIMES = 10.0, 180

@@ -22,7 +22,7 @@ def acquire(root: Path, *, launch_id: str, owner: str) -> dict[str, Any]:
     """Takes the lease; when another launch holds it, tells of that one and its owner."""
     with _locked(root):
         holder = _read(root)
-        if holder and holder["launch"] != launch_id and _holds(holder):
+        if holder and holder["launch"] != launch_id and in_force(holder, now=time.time(), machine=machine()):
             return {"acquired": False, "launch": holder["launch"], "owner": holder["owner"]}
         _write(
             root,
@@ -61,14 +61,14 @@ def release(root: Path, *, launch_id: str, closing: bool = False) -> bool:
         return True
 
 
+def in_force(holder: dict[str, Any], *, now: float, machine: str) -> bool:
+    """Whether a lease is: its owner was heard of lately, and on this very start of the machine."""
+    return bool(now - holder["heartbeat"] < STALE and holder["machine"] == machine)
+
+
 def _is_of(holder: dict[str, Any] | None, launch_id: str) -> TypeGuard[dict[str, Any]]:
     """Whether the lease is a launch's, on this very start of the machine: a stopped studio keeps its last lease."""
     return holder is not None and holder["launch"] == launch_id and holder["machine"] == machine()
-
-
-def _holds(holder: dict[str, Any]) -> bool:
-    """Whether a lease is in force: its owner was heard of lately, and on this very start of the machine."""
-    return bool(time.time() - holder["heartbeat"] < STALE and holder["machine"] == machine())
 
 
 def _read(root: Path) -> dict[str, Any] | None:
