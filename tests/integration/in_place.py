@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from lightning_zenml.zenml_server import Run, ZenMLServer
+from lightning_zenml.zenml_api.server import Run, ZenMLServer
 from localcloud.stack import Stack, client_environment
 
 STUDIO_URL = "https://lightning.example/acme/teamspaces/vision/studios/main"

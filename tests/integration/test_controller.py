@@ -263,7 +263,7 @@ def test_a_run_whose_controller_never_started_is_failed_with_its_own_token(studi
     _, run, variables = studio.prepare("one")
     studio.environment.pop("ZENML_STORE_API_KEY")
 
-    done, log = studio.run("-m", "lightning_zenml.run_end", run, **variables)
+    done, log = studio.run("-m", "lightning_zenml.zenml_api.run_end", run, **variables)
 
     assert done == 0, log
     assert studio.server.run(run).status == "failed"

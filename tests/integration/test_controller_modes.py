@@ -486,7 +486,7 @@ def test_a_killed_controllers_run_ends_with_its_steps(
     assert studio.last_run().status == before
 
     reason = "The machine ran out of memory." + "x" * 1000
-    code, log = studio.run("-m", "lightning_zenml.run_end", LIGHTNING_ZENML_FAILURE=reason)
+    code, log = studio.run("-m", "lightning_zenml.zenml_api.run_end", LIGHTNING_ZENML_FAILURE=reason)
 
     assert code == 0, log
     run = studio.last_run()
@@ -496,7 +496,7 @@ def test_a_killed_controllers_run_ends_with_its_steps(
     told = zenml_stack.zenml.request("GET", f"runs/{run.id}?hydrate=true")["body"]["status_reason"]
     assert told.startswith("The machine ran out of memory.")
 
-    code, log = studio.run("-m", "lightning_zenml.run_end", LIGHTNING_ZENML_FAILURE="Something else.")
+    code, log = studio.run("-m", "lightning_zenml.zenml_api.run_end", LIGHTNING_ZENML_FAILURE="Something else.")
 
     assert code == 0, log
     assert "out of memory" in zenml_stack.zenml.request("GET", f"runs/{run.id}?hydrate=true")["body"]["status_reason"]

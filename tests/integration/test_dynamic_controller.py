@@ -212,7 +212,7 @@ def test_the_run_of_a_child_pipeline_ends_with_its_parents(
     if before == "stopping":
         studio.server.stop_run(run.id)
 
-    code, log = studio.run("-m", "lightning_zenml.run_end")
+    code, log = studio.run("-m", "lightning_zenml.zenml_api.run_end")
 
     assert code == 0, log
     (child,) = studio.server.rest.pages("runs", parent_run_id=run.id)

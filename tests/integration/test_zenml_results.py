@@ -18,9 +18,9 @@ from lightning_zenml.action.metrics import ReportSettings
 from lightning_zenml.action.report import RunReport
 from lightning_zenml.action.runs import Runs
 from lightning_zenml.action.workflow import Workflow
-from lightning_zenml.zenml_records import Run
-from lightning_zenml.zenml_results import ZenMLResults
-from lightning_zenml.zenml_server import ZenMLServer
+from lightning_zenml.zenml_api.models import Run
+from lightning_zenml.zenml_api.results import ZenMLResults
+from lightning_zenml.zenml_api.server import ZenMLServer
 from localcloud.github import GitHub as LocalGitHub
 from localcloud.stack import Stack, client_environment, register_stack
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import requests
 
-from lightning_zenml.zenml_rest import ZenMLServerError
-from lightning_zenml.zenml_server import ZenMLServer
+from lightning_zenml.zenml_api.rest import ZenMLServerError
+from lightning_zenml.zenml_api.server import ZenMLServer
 from localcloud.service import free_port
 from localcloud.stack import Stack
 

@@ -6,7 +6,7 @@ import pytest
 
 from lightning_zenml.action.failure import Place, of_output, of_steps
 from lightning_zenml.launch.spec import Failure, Phase
-from lightning_zenml.zenml_records import Step
+from lightning_zenml.zenml_api.models import Step
 
 CODE = "/teamspace/studios/this_studio/.lightning_zenml/launches/zenml-x-1-2/code"
 TRACEBACK = f"""Traceback (most recent call last):

@@ -11,7 +11,7 @@ from lightning_zenml.action.event import Event
 from lightning_zenml.action.inputs import Inputs, InputsError
 from lightning_zenml.action.metrics import Direction, Metric, ReportSettings, collect, compare, direction_by_name
 from lightning_zenml.action.report import Verdict
-from lightning_zenml.zenml_records import Artifact, Run, Step
+from lightning_zenml.zenml_api.models import Artifact, Run, Step
 
 
 def run(**metadata: Any) -> Run:

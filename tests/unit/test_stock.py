@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import lightning_zenml
-from lightning_zenml.zenml_server import SUPPORTED_VERSIONS
+from lightning_zenml.zenml_api.server import SUPPORTED_VERSIONS
 
 SOURCE = str(Path(lightning_zenml.__file__).parents[1])
 ACTIVATE = "from lightning_zenml.orchestrator import stock; stock.activate()\n"

@@ -14,7 +14,7 @@ os.environ.setdefault("LIGHTNING_KEEPALIVE_FREQUENCY", "1")
 if os.environ.get("SSL_CERT_FILE") and not os.environ.get("REQUESTS_CA_BUNDLE"):
     os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"]
 
-from lightning_zenml import calls
+from lightning_zenml import http_log
 from lightning_zenml.action.main import Cancelled, main
 from lightning_zenml.action.post import post
 from lightning_zenml.action.workflow import Workflow
@@ -42,7 +42,7 @@ def run() -> NoReturn:
 def _exit_code() -> int:
     workflow = Workflow(os.environ, sys.stdout)
     if os.environ.get("RUNNER_DEBUG") == "1":
-        calls.log_to(lambda line: workflow.debug(workflow.redact(line)))
+        http_log.log_to(lambda line: workflow.debug(workflow.redact(line)))
     if sys.argv[1:] == ["post"]:
         return post(os.environ, workflow)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -6,9 +6,9 @@ from lightning_zenml.action.event import Event
 from lightning_zenml.action.github import GitHub, GitHubError
 from lightning_zenml.action.metrics import Metric, ReportSettings, collect
 from lightning_zenml.action.report import BaseReport
-from lightning_zenml.zenml_records import Run
-from lightning_zenml.zenml_results import ZenMLResults
-from lightning_zenml.zenml_server import ZenMLServer
+from lightning_zenml.zenml_api.models import Run
+from lightning_zenml.zenml_api.results import ZenMLResults
+from lightning_zenml.zenml_api.server import ZenMLServer
 
 
 class Baseline:

@@ -16,9 +16,9 @@ from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launcher import Launch, Launcher, studio_name_of
 from lightning_zenml.launch.studio import Studio
-from lightning_zenml.zenml_records import Run
-from lightning_zenml.zenml_rest import ZenMLServerError
-from lightning_zenml.zenml_server import ZenMLServer
+from lightning_zenml.zenml_api.models import Run
+from lightning_zenml.zenml_api.rest import ZenMLServerError
+from lightning_zenml.zenml_api.server import ZenMLServer
 
 
 class EarlierLaunch:

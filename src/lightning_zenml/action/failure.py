@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_zenml.launch.spec import Failure, Phase
-from lightning_zenml.zenml_records import Step
+from lightning_zenml.zenml_api.models import Step
 
 _CODE = re.compile(r"/[^\s\"']*/\.lightning_zenml/launches/[^/\s\"']+/code/")
 _FRAME = re.compile(r'File "(?P<file>[^"\n]{1,4096})", line (?P<line>\d{1,9})')

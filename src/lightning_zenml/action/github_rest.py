@@ -12,7 +12,7 @@ from typing import Any
 import requests
 import tenacity
 
-from lightning_zenml import calls
+from lightning_zenml import http_log
 
 API_VERSION = "2022-11-28"
 TIMEOUT = (10.0, 30.0)
@@ -95,7 +95,7 @@ class GitHubRest:
         self.patience = PATIENCE
         self._api_url = api_url.rstrip("/")
         self._token = token
-        self._request = calls.logged("GitHub", (session or requests.Session()).request)
+        self._request = http_log.logged("GitHub", (session or requests.Session()).request)
         self._sleep = sleep
         self._clock = clock
 

@@ -33,8 +33,8 @@ from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.spec import Failure, Phase, Status
 from lightning_zenml.package.errors import PackageError
-from lightning_zenml.zenml_rest import ZenMLServerError
-from lightning_zenml.zenml_server import ZenMLServer
+from lightning_zenml.zenml_api.rest import ZenMLServerError
+from lightning_zenml.zenml_api.server import ZenMLServer
 
 _CANCEL_GRACE = 3.0
 """Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from lightning_zenml.action.report import MetricReport, Verdict
-from lightning_zenml.zenml_records import Artifact, Run, Step
+from lightning_zenml.zenml_api.models import Artifact, Run, Step
 
 _MOST_METRICS = 500
 

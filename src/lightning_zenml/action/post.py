@@ -22,7 +22,7 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning import Lightning
 from lightning_zenml.launch.spec import Failure, Phase
-from lightning_zenml.zenml_server import ZenMLServer
+from lightning_zenml.zenml_api.server import ZenMLServer
 
 _GRACE = 20.0
 

@@ -23,9 +23,9 @@ from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.package import archive
 from lightning_zenml.package.archive import Archive
 from lightning_zenml.package.repository import Repository
-from lightning_zenml.requirements import of_integrations
-from lightning_zenml.zenml_rest import ZenMLServerError
-from lightning_zenml.zenml_server import ZenMLServer
+from lightning_zenml.zenml_api.integrations import of_integrations
+from lightning_zenml.zenml_api.rest import ZenMLServerError
+from lightning_zenml.zenml_api.server import ZenMLServer
 
 _TOKEN_SECONDS = 7 * 24 * 3600
 """How long the studio's token for the ZenML server lives, where the server allows it; runs have their own."""
@@ -126,7 +126,7 @@ class Preparation:
             keep_studio=inputs.keep_studio,
             interruptible=bool(settings.get("interruptible")),
             cloud=settings.get("cloud"),
-            on_failure=("-m", "lightning_zenml.run_end"),
+            on_failure=("-m", "lightning_zenml.zenml_api.run_end"),
         )
         return services.lightning, spec
 

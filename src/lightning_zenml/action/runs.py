@@ -13,10 +13,10 @@ from lightning_zenml.action.failure import in_repository
 from lightning_zenml.action.metrics import Metric, ReportSettings, collect, compare
 from lightning_zenml.action.report import ArtifactReport, JobReport, RunReport, StepReport
 from lightning_zenml.action.workflow import Workflow
-from lightning_zenml.zenml_records import Artifact, Graph, Run, Step
-from lightning_zenml.zenml_rest import ZenMLServerError
-from lightning_zenml.zenml_results import ZenMLResults
-from lightning_zenml.zenml_server import ZenMLServer
+from lightning_zenml.zenml_api.models import Artifact, Graph, Run, Step
+from lightning_zenml.zenml_api.rest import ZenMLServerError
+from lightning_zenml.zenml_api.results import ZenMLResults
+from lightning_zenml.zenml_api.server import ZenMLServer
 
 _LOG_LINES = 200
 

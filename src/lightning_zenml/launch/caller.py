@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_zenml import calls
+from lightning_zenml import http_log
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.hold import Hold
 from lightning_zenml.launch.launch import Launch
@@ -50,7 +50,7 @@ class Caller:
         told = json.loads(environ.get(CALLER) or "{}")
         if told and environ.get("RUNNER_DEBUG") == "1":
             # The Action shows its own calls; these are made in its stead.
-            calls.log_to(lambda line: print(line, file=sys.stderr, flush=True))
+            http_log.log_to(lambda line: print(line, file=sys.stderr, flush=True))
         return cls(**{**told, "requirements": tuple(told.get("requirements", ()))})
 
     def variables(self) -> dict[str, str]:

@@ -25,7 +25,7 @@ from lightning_sdk.lightning_cloud import env as sdk_env
 from lightning_sdk.lightning_cloud.openapi.rest import ApiException
 from lightning_sdk.lightning_cloud.rest_client import LightningClient
 
-from lightning_zenml import calls
+from lightning_zenml import http_log
 from lightning_zenml.launch.errors import CredentialsError, LaunchError, TeamspaceError
 
 # Any program's variable `DEBUG` would make the SDK print every request of this process, keys and bodies included.
@@ -128,7 +128,7 @@ class Lightning:
         self.client.api_client.configuration.host = url
         self.client.api_client.default_headers["Authorization"] = credentials.authorization
         sender = self.client.api_client.rest_client
-        sender.request = calls.logged("Lightning", sender.request)
+        sender.request = http_log.logged("Lightning", sender.request)
         self.teamspace_id = ""
         self.teamspace = ""
         self.owner = ""

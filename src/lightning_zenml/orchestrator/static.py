@@ -28,7 +28,7 @@ from lightning_zenml.orchestrator.pipeline_errors import PipelineFailedError, Pi
 from lightning_zenml.orchestrator.records import StepRecords
 from lightning_zenml.orchestrator.step_starter import StepStarter
 from lightning_zenml.orchestrator.steps import RunningStep, UnstartedStep
-from lightning_zenml.run_end import REASON_LIMIT
+from lightning_zenml.zenml_api.run_end import REASON_LIMIT
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse

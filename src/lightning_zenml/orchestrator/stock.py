@@ -48,7 +48,7 @@ def _overlay(stock: ModuleType) -> None:
     try:
         from zenml import __version__
 
-        from lightning_zenml.zenml_server import SUPPORTED_VERSIONS
+        from lightning_zenml.zenml_api.server import SUPPORTED_VERSIONS
 
         if ".".join(__version__.split(".")[:2]) not in SUPPORTED_VERSIONS:
             _warn(f"it supports ZenML {SUPPORTED_VERSIONS[0]} to {SUPPORTED_VERSIONS[-1]}, and this is {__version__}")

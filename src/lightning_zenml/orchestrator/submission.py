@@ -199,7 +199,7 @@ def launch_spec(
         owner=f"ZenML run {run.name}",
         command=shlex.join(command),
     )
-    return replace(spec, on_failure=("-m", "lightning_zenml.run_end", str(run.id)), restarts=_RESTARTS)
+    return replace(spec, on_failure=("-m", "lightning_zenml.zenml_api.run_end", str(run.id)), restarts=_RESTARTS)
 
 
 def base_spec(

@@ -20,7 +20,7 @@ from lightning_zenml.launch.pipeline import ID_PREFIX, Execution
 from lightning_zenml.launch.spec import Phase
 from lightning_zenml.orchestrator.context import launch_id_of
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.run_end import REASON_LIMIT
+from lightning_zenml.zenml_api.run_end import REASON_LIMIT
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse

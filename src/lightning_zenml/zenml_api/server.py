@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from lightning_zenml.run_end import end_run
-from lightning_zenml.zenml_records import Project, Run, ServerInfo, Stack, Step
-from lightning_zenml.zenml_rest import ZenMLRest, ZenMLServerError
+from lightning_zenml.zenml_api.models import Project, Run, ServerInfo, Stack, Step
+from lightning_zenml.zenml_api.rest import ZenMLRest, ZenMLServerError
+from lightning_zenml.zenml_api.run_end import end_run
 
 SUPPORTED_VERSIONS = ("0.97", "0.98")
 """Of ZenML, as in pyproject.toml; `make compat` tries the oldest."""

@@ -1,7 +1,7 @@
 """Records a run's end in ZenML in place of a controller that can't: it was never started, or was killed.
 
-`python -m lightning_zenml.run_end [RUN_ID ...]` does so from within the studio, for these runs and those that the
-launch has recorded. It may run before anything is installed there, so it needs the standard library only.
+`python -m lightning_zenml.zenml_api.run_end [RUN_ID ...]` does so from within the studio, for these runs and those
+that the launch has recorded. It may run before anything is installed there, so it needs the standard library only.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from lightning_zenml import calls
+from lightning_zenml import http_log
 
 
 class ZenMLServerError(Exception):
@@ -54,7 +54,7 @@ class ZenMLRest:
         )
         session.mount("http://", HTTPAdapter(max_retries=retry))
         session.mount("https://", HTTPAdapter(max_retries=retry))
-        self._request = calls.logged("ZenML", session.request)
+        self._request = http_log.logged("ZenML", session.request)
 
     def login(self) -> None:
         """Gets an access token for the API key; done by itself when needed."""

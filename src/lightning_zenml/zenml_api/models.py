@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lightning_zenml.run_end import FINISHED
+from lightning_zenml.zenml_api.run_end import FINISHED
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from lightning_zenml.zenml_records import Artifact, Graph, Run, Step
-from lightning_zenml.zenml_server import ZenMLServer
+from lightning_zenml.zenml_api.models import Artifact, Graph, Run, Step
+from lightning_zenml.zenml_api.server import ZenMLServer
 
 _MOST_ARTIFACTS = 200
 _CANDIDATES = 20
