@@ -9,7 +9,7 @@ import pytest
 
 import payload_studio
 from lightning_api import credentials
-from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.lightning.client import Lightning
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack, services
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 import requests
 
-from lightning_zenml.launch.lightning import Credentials
+from lightning_zenml.launch.lightning.client import Credentials
 from localcloud.lightning import Knobs, LightningCloud
 from localcloud.lightning.sandbox import can_isolate
 

@@ -13,7 +13,7 @@ import pytest
 
 from lightning_api import QUICK, eventually, lent
 from lightning_zenml.launch.launcher import Launcher
-from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.package.archive import pack
 from lightning_zenml.package.repository import Repository
@@ -29,7 +29,7 @@ def cloud(running_cloud: LightningCloud) -> Iterator[LightningCloud]:
 def test_a_variable_debug_prints_no_keys(cloud: LightningCloud) -> None:
     script = (
         "import os\n"
-        "from lightning_zenml.launch.lightning import Credentials, Lightning\n"
+        "from lightning_zenml.launch.lightning.client import Credentials, Lightning\n"
         "print(Lightning.connect(Credentials.resolve(os.environ)).teamspace)\n"
     )
     done = subprocess.run(

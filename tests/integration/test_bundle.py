@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_zenml.launch import bundle
+from lightning_zenml.launch.studio import bundle
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from zenml.config import ResourceSettings
 from zenml.config.step_configurations import Step
 
 from lightning_api import QUICK, eventually, lent
-from lightning_zenml.launch import job_request
 from lightning_zenml.launch.errors import LaunchError, MachineError
-from lightning_zenml.launch.job import TIMED_OUT, Job, JobError, JobLostError, JobPhase, JobState
-from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.machines import Catalog, Machine
-from lightning_zenml.launch.studio import Studio
+from lightning_zenml.launch.lightning import job_request
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.job import TIMED_OUT, Job, JobError, JobLostError, JobPhase, JobState
+from lightning_zenml.launch.lightning.machines import Catalog, Machine
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.placement import Placement, resources_of
 from localcloud.lightning import LightningCloud

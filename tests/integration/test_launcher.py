@@ -28,13 +28,13 @@ from lightning_zenml.launch.errors import (
     StudioLostError,
     TeamspaceError,
 )
-from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher, Limits
-from lightning_zenml.launch.lightning import ApiError, Credentials, Lightning
-from lightning_zenml.launch.machines import Catalog
-from lightning_zenml.launch.remote import Remote
+from lightning_zenml.launch.lightning.client import ApiError, Credentials, Lightning
+from lightning_zenml.launch.lightning.job import Job
+from lightning_zenml.launch.lightning.machines import Catalog
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec, Phase, Status, Update
-from lightning_zenml.launch.studio import Studio
+from lightning_zenml.launch.studio.remote import Remote
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
 from localcloud.lightning import LightningCloud

@@ -11,7 +11,7 @@ import pytest
 from lightning_api import lent
 from lightning_zenml.action.runner_launch import Command, RunnerLaunch
 from lightning_zenml.launch.caller import Record
-from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.lightning.client import Lightning
 from localcloud.lightning import LightningCloud
 
 SAVES = """

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from lightning_api import QUICK, eventually, lent
-from lightning_zenml.launch.job import TIMED_OUT, Job
-from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.machines import Catalog
-from lightning_zenml.launch.studio import Studio
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.job import TIMED_OUT, Job
+from lightning_zenml.launch.lightning.machines import Catalog
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.orchestrator.context import SOURCE_ROOT, LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.placement import OwnMachines

@@ -9,8 +9,8 @@ import pytest
 
 from lightning_zenml.launch.caller import CALLER, Caller, Record
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.hold import Hold
 from lightning_zenml.launch.spec import LaunchSpec
+from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.package.archive import Archive
 
 HOLD = Hold(launch_id="zenml-x-1", studio_id="s", studio_name="x", cluster="c", release="delete")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from lightning_zenml.launch.waiting import Waiting, told
+from lightning_zenml.launch.studio.waiting import Waiting, told
 
 
 def said(times: list[float]) -> list[str]:

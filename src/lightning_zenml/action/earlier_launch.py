@@ -15,7 +15,7 @@ from lightning_zenml.action.reporter import Reporter
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launcher import Launch, Launcher, studio_name_of
-from lightning_zenml.launch.studio import Studio
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.zenml_api.models import Run
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.server import ZenMLServer

@@ -20,7 +20,7 @@ from lightning_zenml.action.runs import Runs, end_runs
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
-from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_api.server import ZenMLServer
 

@@ -18,7 +18,7 @@ from lightning_zenml.action.throwaway import Throwaway
 from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.caller import Caller, Record
 from lightning_zenml.launch.launcher import Hold
-from lightning_zenml.launch.lightning import Credentials, Lightning
+from lightning_zenml.launch.lightning.client import Credentials, Lightning
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.package import archive
 from lightning_zenml.package.archive import Archive

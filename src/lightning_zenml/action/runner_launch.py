@@ -18,7 +18,7 @@ from typing import Any
 from lightning_zenml.launch.caller import Record
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
-from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.payload.process import is_group_alive
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 

@@ -13,18 +13,19 @@ from concurrent.futures import Future, wait
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from lightning_zenml.launch import bundle, wheel
-from lightning_zenml.launch.beat import Beat
+from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
-from lightning_zenml.launch.hold import Hold
 from lightning_zenml.launch.launch import Launch, Meter
-from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.provision import Provisioner, Ready
-from lightning_zenml.launch.remote import HOME, Remote
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.studio import Completed, Studio
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
-from lightning_zenml.launch.studio import Completed, Studio
-from lightning_zenml.launch.studio_waits import Limits, facts
-from lightning_zenml.launch.waiting import Waiting, told
+from lightning_zenml.launch.studio import bundle
+from lightning_zenml.launch.studio.beat import Beat
+from lightning_zenml.launch.studio.hold import Hold
+from lightning_zenml.launch.studio.provision import Provisioner, Ready
+from lightning_zenml.launch.studio.remote import HOME, Remote
+from lightning_zenml.launch.studio.waiting import Waiting, told
+from lightning_zenml.launch.studio.waits import Limits, facts
 
 _LEASE_POLL = (2.0, 15.0)
 _STOP_GRACE = 1.0

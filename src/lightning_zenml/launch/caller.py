@@ -18,9 +18,9 @@ from typing import Any
 
 from lightning_zenml import http_log
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.hold import Hold
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.spec import LaunchSpec, Update
+from lightning_zenml.launch.studio.hold import Hold
 
 CALLER = "LIGHTNING_ZENML_CALLER"
 _PAUSE = 0.05

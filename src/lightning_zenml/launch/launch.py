@@ -16,12 +16,12 @@ from lightning_zenml.launch.errors import (
     StudioError,
     StudioLostError,
 )
-from lightning_zenml.launch.hold import Hold, give_back
-from lightning_zenml.launch.job import Job
-from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.remote import HOME, Remote
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.job import Job
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
-from lightning_zenml.launch.studio import Studio
+from lightning_zenml.launch.studio.hold import Hold, give_back
+from lightning_zenml.launch.studio.remote import HOME, Remote
 
 _POLL = (2.0, 3.5)
 """Seconds between two polls: at least while something happens, at most when nothing does."""

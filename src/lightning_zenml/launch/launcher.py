@@ -10,13 +10,13 @@ from pathlib import Path
 
 from lightning_zenml.launch.attempt import Attempt
 from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
-from lightning_zenml.launch.hold import Hold
 from lightning_zenml.launch.launch import Launch, Meter
-from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.remote import HOME, last_object
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import LaunchSpec
-from lightning_zenml.launch.studio import Studio
-from lightning_zenml.launch.studio_waits import Limits
+from lightning_zenml.launch.studio.hold import Hold
+from lightning_zenml.launch.studio.remote import HOME, last_object
+from lightning_zenml.launch.studio.waits import Limits
 
 __all__ = ["Hold", "Launch", "Launcher", "Limits", "studio_name_of"]
 

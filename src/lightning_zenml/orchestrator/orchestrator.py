@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     )
     from zenml.stack import Stack
 
-    from lightning_zenml.launch.lightning import Lightning
+    from lightning_zenml.launch.lightning.client import Lightning
     from lightning_zenml.orchestrator.isolated_steps import IsolatedSteps
 
 _ISOLATED_POLL = 0.3
@@ -338,7 +338,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         schedules.delete(schedule, snapshot, self._connect(snapshot))
 
     def _connect(self, container: PipelineRunResponse | PipelineSnapshotResponse) -> Lightning:
-        from lightning_zenml.launch.lightning import Credentials, Lightning
+        from lightning_zenml.launch.lightning.client import Credentials, Lightning
         from lightning_zenml.orchestrator.submitted import settings_credentials
 
         credentials = Credentials.resolve(os.environ, **settings_credentials(self.get_settings(container)))

@@ -20,7 +20,7 @@ from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step
 
-    from lightning_zenml.launch.machines import Catalog, Machine
+    from lightning_zenml.launch.lightning.machines import Catalog, Machine
 
 
 @dataclass(frozen=True, kw_only=True)

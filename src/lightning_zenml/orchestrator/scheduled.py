@@ -24,9 +24,9 @@ from zenml.stack import Stack
 from zenml.utils import source_utils
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.job import Job
-from lightning_zenml.launch.lightning import Credentials, Lightning
-from lightning_zenml.launch.pipeline import ID_PREFIX, PIPELINE_ID, Execution
+from lightning_zenml.launch.lightning.client import Credentials, Lightning
+from lightning_zenml.launch.lightning.job import Job
+from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, PIPELINE_ID, Execution
 from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
 from lightning_zenml.orchestrator.controller import control
 from lightning_zenml.orchestrator.orchestrator import run_metadata

@@ -28,14 +28,14 @@ from zenml.utils.pagination_utils import depaginate
 
 from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.hold import Hold
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.launcher import Launcher
-from lightning_zenml.launch.lightning import Credentials, Lightning
-from lightning_zenml.launch.machines import Catalog, Machine
-from lightning_zenml.launch.pipeline import Pipeline
+from lightning_zenml.launch.lightning.client import Credentials, Lightning
+from lightning_zenml.launch.lightning.machines import Catalog, Machine
+from lightning_zenml.launch.lightning.pipeline import Pipeline
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
-from lightning_zenml.launch.studio import Studio
+from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.context import (
     CODE,

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from zenml.logger import get_logger
 
 from lightning_zenml.launch.errors import LaunchError, MachineError
-from lightning_zenml.launch.job import Job, JobLostError, JobPhase, JobState
+from lightning_zenml.launch.lightning.job import Job, JobLostError, JobPhase, JobState
 
 logger = get_logger(__name__)
 

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from zenml.logger import get_logger
 
-from lightning_zenml.launch.job import Job
+from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.spec import KeepStudio
-from lightning_zenml.launch.studio_waits import Limits
+from lightning_zenml.launch.studio.waits import Limits
 from lightning_zenml.orchestrator.context import CODE, MACHINE, SOURCE_ROOT, LaunchContext
 from lightning_zenml.orchestrator.placement import OwnMachines
 from lightning_zenml.orchestrator.step_job import StartedJob, StepJob
 
 if TYPE_CHECKING:
-    from lightning_zenml.launch.lightning import Lightning
-    from lightning_zenml.launch.machines import Machine
-    from lightning_zenml.launch.studio import Studio
+    from lightning_zenml.launch.lightning.client import Lightning
+    from lightning_zenml.launch.lightning.machines import Machine
+    from lightning_zenml.launch.lightning.studio import Studio
     from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 
 logger = get_logger(__name__)

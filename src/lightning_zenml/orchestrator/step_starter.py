@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
     from zenml.stack import Stack
 
-    from lightning_zenml.launch.lightning import Lightning
-    from lightning_zenml.launch.machines import Catalog
-    from lightning_zenml.launch.studio import Studio
+    from lightning_zenml.launch.lightning.client import Lightning
+    from lightning_zenml.launch.lightning.machines import Catalog
+    from lightning_zenml.launch.lightning.studio import Studio
     from lightning_zenml.orchestrator.step_job import StepJob
     from lightning_zenml.orchestrator.step_jobs import StepJobs
 
@@ -261,20 +261,20 @@ class StepStarter:
     # lightning-sdk takes two seconds to import, which a run that stays in the studio is spared.
 
     def _catalog(self) -> Catalog:
-        from lightning_zenml.launch.machines import Catalog
+        from lightning_zenml.launch.lightning.machines import Catalog
 
         # The run has begun: a step whose machine is out of capacity at the moment waits for it.
         return Catalog(self._lightning, self._studio.cluster, queues=True)
 
     @cached_property
     def _lightning(self) -> Lightning:
-        from lightning_zenml.launch.lightning import Credentials, Lightning
+        from lightning_zenml.launch.lightning.client import Credentials, Lightning
 
         return Lightning.connect(Credentials.resolve(os.environ, teamspace=self._context.teamspace or None))
 
     @cached_property
     def _studio(self) -> Studio:
-        from lightning_zenml.launch.studio import Studio
+        from lightning_zenml.launch.lightning.studio import Studio
 
         studio = Studio.find(self._lightning, self._context.studio_name)
         if studio is None:

@@ -18,10 +18,10 @@ from zenml.utils.io_utils import get_global_config_directory
 from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
-from lightning_zenml.launch.lightning import Credentials, Lightning
-from lightning_zenml.launch.machines import Catalog
+from lightning_zenml.launch.lightning.client import Credentials, Lightning
+from lightning_zenml.launch.lightning.machines import Catalog
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
-from lightning_zenml.launch.studio import Studio
 from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings

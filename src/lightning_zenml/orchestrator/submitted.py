@@ -13,10 +13,10 @@ from zenml.orchestrators import publish_utils
 from zenml.utils.pagination_utils import depaginate
 
 from lightning_zenml.launch.errors import JobsLeftError, LaunchError, StudioLostError, UnknownLaunchError
-from lightning_zenml.launch.job import Job
 from lightning_zenml.launch.launcher import Launch, Launcher
-from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.pipeline import ID_PREFIX, Execution
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.job import Job
+from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, Execution
 from lightning_zenml.launch.spec import Phase
 from lightning_zenml.orchestrator.context import launch_id_of
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from lightning_zenml.launch.caller import Caller
-    from lightning_zenml.launch.hold import Hold
-    from lightning_zenml.launch.lightning import Lightning
+    from lightning_zenml.launch.lightning.client import Lightning
+    from lightning_zenml.launch.studio.hold import Hold
 
 _PAUSE, _TIMES = 10.0, 180
 """Seconds between two tries to release a studio, and how many of them there are: those of half an hour."""
@@ -147,7 +147,7 @@ def main(lines: Iterable[str] = sys.stdin) -> int:
 def _release(told: dict[str, Any]) -> bool:
     """Releases the studio, unless the run's launch has come so far that it goes on by itself; whether it has."""
     from lightning_zenml.launch.launcher import Hold, Launcher
-    from lightning_zenml.launch.lightning import Credentials, Lightning
+    from lightning_zenml.launch.lightning.client import Credentials, Lightning
     from lightning_zenml.launch.payload.platform import insist
 
     hold = Hold(**told["hold"])

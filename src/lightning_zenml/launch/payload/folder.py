@@ -51,7 +51,7 @@ class LaunchFolder:
 
     @property
     def bundle(self) -> Path:
-        """What the client uploads, instructions among it, until it is unpacked; see `lightning_zenml.launch.bundle`."""
+        """What the client uploads, instructions among it, until it is unpacked; see `launch.studio.bundle`."""
         return self.path / "bundle.tar"
 
     @property

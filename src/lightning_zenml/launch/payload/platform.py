@@ -47,7 +47,7 @@ class Platform:
         self._end("DELETE", self.url)
 
     def end_jobs(self, launch_id: str) -> None:
-        """Deletes the Lightning jobs of a launch that have not ended; see `lightning_zenml.launch.job.Job.end_all`.
+        """Deletes the Lightning jobs of a launch that have not ended; see `launch.lightning.job.Job.end_all`.
 
         Raises:
             Exception: of what failed, once all has been tried; one that may pass rather than a refusal.

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 
 from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError, StudioLostError
-from lightning_zenml.launch.lightning import ApiError
-from lightning_zenml.launch.machines import Machine
-from lightning_zenml.launch.studio import State, Studio
-from lightning_zenml.launch.waiting import Waiting
+from lightning_zenml.launch.lightning.client import ApiError
+from lightning_zenml.launch.lightning.machines import Machine
+from lightning_zenml.launch.lightning.studio import State, Studio
+from lightning_zenml.launch.studio.waiting import Waiting
 
 _TAKE_BACK_PATIENCE = 20.0
 """Seconds in which a request that was taken back must be seen to be gone."""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError, StudioLostError
-from lightning_zenml.launch.machines import Machine
-from lightning_zenml.launch.studio import Completed, State, Studio
-from lightning_zenml.launch.waiting import Waiting
+from lightning_zenml.launch.lightning.machines import Machine
+from lightning_zenml.launch.lightning.studio import Completed, State, Studio
+from lightning_zenml.launch.studio.waiting import Waiting
 
 _SETTING_UP = "setting things up"
 _PROBE = """python -c 'import sys; print("python " + sys.executable)' \

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
-from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.machines import Catalog
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.machines import Catalog
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload.lease import in_force
-from lightning_zenml.launch.remote import HOME, Remote
-from lightning_zenml.launch.studio import Studio
-from lightning_zenml.launch.studio_waits import facts
-from lightning_zenml.launch.switch import take_back
+from lightning_zenml.launch.studio.remote import HOME, Remote
+from lightning_zenml.launch.studio.switch import take_back
+from lightning_zenml.launch.studio.waits import facts
 
 _LEASE = f"""echo "lease $(cat {HOME}/lease.json)"
 echo "machine $(cat /proc/sys/kernel/random/boot_id)/$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"

@@ -16,7 +16,7 @@ from lightning_sdk.lightning_cloud.openapi import (
     V1MultiMachineJobFaultToleranceStrategy,
 )
 
-from lightning_zenml.launch.lightning import ApiError, Lightning, UnreachableError
+from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
 
 _RESULTS = ".lightning_zenml/jobs"
 _KILL_AFTER = 30

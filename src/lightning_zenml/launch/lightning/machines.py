@@ -14,7 +14,7 @@ from lightning_sdk.machine import CloudProvider
 from lightning_sdk.machine import Machine as SdkMachine
 
 from lightning_zenml.launch.errors import MachineError
-from lightning_zenml.launch.lightning import Lightning
+from lightning_zenml.launch.lightning.client import Lightning
 
 _SDK_MACHINES: dict[str, SdkMachine] = {
     name: machine for name, machine in vars(SdkMachine).items() if isinstance(machine, SdkMachine)

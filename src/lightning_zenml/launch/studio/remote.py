@@ -7,9 +7,9 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_zenml.launch import bundle
 from lightning_zenml.launch.errors import StudioError
-from lightning_zenml.launch.studio import Studio
+from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.studio import bundle
 
 HOME = ".lightning_zenml"
 """Our folder in a studio's home."""

@@ -22,8 +22,8 @@ from lightning_sdk.lightning_cloud.openapi import (
 )
 
 from lightning_zenml.launch.errors import MachineError, StudioError, StudioLostError
-from lightning_zenml.launch.lightning import ApiError, Lightning, UnreachableError
-from lightning_zenml.launch.machines import Machine
+from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
+from lightning_zenml.launch.lightning.machines import Machine
 
 T = TypeVar("T")
 _PHASE_PREFIX = "CLOUD_SPACE_INSTANCE_STATE_"

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from lightning_zenml.launch.hold import Hold
-from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.remote import Remote
-from lightning_zenml.launch.studio import Studio
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.studio.hold import Hold
+from lightning_zenml.launch.studio.remote import Remote
 
 _LAST_BEAT = 5.0
 """Seconds for a beat that is under way at the end."""

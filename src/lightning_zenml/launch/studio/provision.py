@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lightning_zenml.launch.errors import MachineError, StudioError
-from lightning_zenml.launch.lightning import Lightning
-from lightning_zenml.launch.machines import Catalog, Machine
-from lightning_zenml.launch.studio import Completed, State, Studio
-from lightning_zenml.launch.studio_waits import Limits, StudioWaits, facts
-from lightning_zenml.launch.switch import Switch
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.machines import Catalog, Machine
+from lightning_zenml.launch.lightning.studio import Completed, State, Studio
+from lightning_zenml.launch.studio.switch import Switch
+from lightning_zenml.launch.studio.waits import Limits, StudioWaits, facts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,11 +28,11 @@ from lightning_sdk.lightning_cloud.openapi import (
     V1SharedFilesystem,
 )
 
-from lightning_zenml.launch import job_request
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.lightning import ApiError, Lightning, UnreachableError
-from lightning_zenml.launch.machines import Machine
-from lightning_zenml.launch.studio import Studio
+from lightning_zenml.launch.lightning import job_request
+from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
+from lightning_zenml.launch.lightning.machines import Machine
+from lightning_zenml.launch.lightning.studio import Studio
 
 PIPELINE_ID = "LIGHTNING_PIPELINE_ID"
 """Variable of a pipeline's job: id of the execution that it is part of."""
