@@ -280,7 +280,7 @@ def test_a_scheduled_run_whose_controller_is_killed_fails_and_leaves_no_job(
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             told = (process / "cmdline").read_bytes().split(b"\0")
-            if told[1:5] == [b"-m", b"lightning_zenml.orchestrator.scheduled", b"--snapshot-id", snapshot]:
+            if told[1:5] == [b"-m", b"lightning_zenml.orchestrator.schedule.execution", b"--snapshot-id", snapshot]:
                 os.kill(int(process.name), signal.SIGKILL)
     wait_for(lambda: not cloud.running())
     (run,) = runs_of(stack, made["id"])
@@ -358,7 +358,7 @@ def test_a_scheduled_run_whose_metadata_zenml_refuses_is_failed_and_says_why(
     # What the schedule's job starts, in what its studio has; but ZenML's metadata takes no half of a character.
     done = laptop.run(
         sys.executable,
-        *("-m", "lightning_zenml.orchestrator.scheduled", "--snapshot-id", snapshot["id"]),
+        *("-m", "lightning_zenml.orchestrator.schedule.execution", "--snapshot-id", snapshot["id"]),
         check=False,
         LIGHTNING_PIPELINE_ID="pip_mute",
         LIGHTNING_ZENML_LAUNCH_ID="launch",

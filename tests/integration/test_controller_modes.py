@@ -396,7 +396,7 @@ def test_only_a_step_on_one_machine_is_tried_again_there(studio: Studio, machine
     snapshot, run, variables = studio.prepare("retried")
     program = (
         "-m",
-        "lightning_zenml.orchestrator.step_job_process",
+        "lightning_zenml.orchestrator.steps.job_program",
         "--step-name",
         "flaky",
         "--num-machines",

@@ -224,7 +224,14 @@ def test_the_run_of_a_child_pipeline_ends_with_its_parents(
 @pytest.mark.slow
 def test_a_killed_controllers_isolated_steps_begin_anew(studio: Studio) -> None:
     snapshot, run, variables = studio.prepare("killed")
-    controller = ("-m", "lightning_zenml.orchestrator.controller", "--snapshot-id", snapshot, "--run-id", run)
+    controller = (
+        "-m",
+        "lightning_zenml.orchestrator.controller",
+        "--snapshot-id",
+        snapshot,
+        "--run-id",
+        run,
+    )
     with studio.started(*controller, **variables) as process:
         wait_for(lambda: list(studio.facts.glob("hang-*")) and list(studio.facts.glob("command-*")), "the steps")
         process.send_signal(signal.SIGKILL)

@@ -22,7 +22,7 @@ from lightning_zenml.launch.lightning.job import TIMED_OUT, Job, JobError, JobLo
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.placement import Placement, resources_of
+from lightning_zenml.orchestrator.steps.placement import Placement, resources_of
 from localcloud.lightning import LightningCloud
 
 

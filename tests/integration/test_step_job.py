@@ -18,9 +18,9 @@ from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.orchestrator.context import SOURCE_ROOT, LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.placement import OwnMachines
-from lightning_zenml.orchestrator.step_job import LOST, StepJob
-from lightning_zenml.orchestrator.step_jobs import StepJobs
+from lightning_zenml.orchestrator.steps.job import LOST, StepJob
+from lightning_zenml.orchestrator.steps.job_starter import StepJobs
+from lightning_zenml.orchestrator.steps.placement import OwnMachines
 from localcloud.lightning import LightningCloud
 
 FOR_GOOD = 1000

@@ -13,8 +13,8 @@ import pytest
 from zenml.utils import source_utils
 
 from lightning_api import eventually
-from lightning_zenml.orchestrator.step_entrypoint import StepEntrypoint, arguments_of
-from lightning_zenml.orchestrator.steps import StepProcess, StepProcesses
+from lightning_zenml.orchestrator.steps.entrypoint import StepEntrypoint, arguments_of
+from lightning_zenml.orchestrator.steps.process import StepProcess, StepProcesses
 from localcloud.stack import Stack, client_environment
 
 

@@ -222,7 +222,7 @@ def test_without_the_log_the_traceback_is_told(server: ZenMLServer, zenml_stack:
 
 def test_steps_that_are_jobs_are_told_with_their_machines_and_costs(server: ZenMLServer, ids: dict[str, str]) -> None:
     def job(run_id: str, **changes: Any) -> dict[str, Any]:
-        # As `lightning_zenml.orchestrator.step_jobs` records them: an hour from second 1,000 on.
+        # As `lightning_zenml.orchestrator.steps.job_starter` records them: an hour from second 1,000 on.
         times = {"started": 1_000.0, "ended": 4_600.0}
         return {"run_id": run_id, "url": "u", "machine": "A100", "num_machines": 1, "price": 2.5, **times, **changes}
 

@@ -7,7 +7,7 @@ from typing import Any
 from zenml.config.pipeline_configurations import PipelineConfiguration
 from zenml.config.step_configurations import StepConfiguration
 
-from lightning_zenml.orchestrator.isolated_steps import own_configuration
+from lightning_zenml.orchestrator.controller.isolated_steps import own_configuration
 
 KEY = "orchestrator.lightning"
 

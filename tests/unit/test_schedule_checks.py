@@ -9,7 +9,7 @@ import pytest
 from zenml.config.schedule import Schedule
 
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.schedule_checks import cron_problem, problems, refusal, timezone
+from lightning_zenml.orchestrator.schedule.checks import cron_problem, problems, refusal, timezone
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

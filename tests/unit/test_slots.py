@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from lightning_zenml.orchestrator.slots import NotStartedError, Slots
+from lightning_zenml.orchestrator.controller.slots import NotStartedError, Slots
 
 RUN, OTHER = uuid4(), uuid4()
 

@@ -128,7 +128,7 @@ class Update:
         log: new log text, whole lines except perhaps the last; '' when there is nothing new.
         runs: new lines of `runs.jsonl`: one dictionary per ZenML run that our orchestrator started, with
             `run_id`, `run_name`, `pipeline`, `run_url`, `orchestrator_url`.
-        jobs: all Lightning jobs of the launch so far, as `lightning_zenml.orchestrator.step_jobs` records them:
+        jobs: all Lightning jobs of the launch so far, as `lightning_zenml.orchestrator.steps.job_starter` records them:
             `token`, `step`, `attempt`, `run_id`, `name`, `url` ('' where it has no page any more), `machine`,
             `num_machines`, `price` (US dollars an hour and machine, or None), `started` and `ended` (`time.time()`,
             or None).

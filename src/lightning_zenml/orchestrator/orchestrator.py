@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from zenml.stack import Stack
 
     from lightning_zenml.launch.lightning.client import Lightning
-    from lightning_zenml.orchestrator.isolated_steps import IsolatedSteps
+    from lightning_zenml.orchestrator.controller.isolated_steps import IsolatedSteps
 
 _ISOLATED_POLL = 0.3
 """Seconds between two looks at an isolated step that is waited for."""
@@ -152,7 +152,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
     def fetch_status(
         self, run: PipelineRunResponse, include_steps: bool = False
     ) -> tuple[ExecutionStatus | None, dict[str, ExecutionStatus] | None]:
-        """Asks Lightning what became of a run, see `lightning_zenml.orchestrator.submitted`.
+        """Asks Lightning what became of a run, see `lightning_zenml.orchestrator.client.following`.
 
         Args:
             run: the run.
@@ -161,7 +161,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         Returns:
             Status of the run and of its steps; None where what ZenML has is right.
         """
-        from lightning_zenml.orchestrator.submitted import fetch_status
+        from lightning_zenml.orchestrator.client.following import fetch_status
 
         return fetch_status(run, self._connect(run), include_steps=include_steps)
 
@@ -173,12 +173,12 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """
 
     def _stop_run_forcefully(self, pipeline_run: PipelineRunResponse) -> None:
-        """Ends the launch and releases the studio, see `lightning_zenml.orchestrator.submitted`.
+        """Ends the launch and releases the studio, see `lightning_zenml.orchestrator.client.following`.
 
         Args:
             pipeline_run: the run.
         """
-        from lightning_zenml.orchestrator.submitted import stop_forcefully
+        from lightning_zenml.orchestrator.client.following import stop_forcefully
 
         stop_forcefully(pipeline_run, self._connect(pipeline_run))
 
@@ -208,17 +208,17 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """
         settings = self.get_settings(snapshot)
         if placeholder_run is None:
-            from lightning_zenml.orchestrator.schedules import create
+            from lightning_zenml.orchestrator.schedule.lifecycle import create
 
             return SubmissionResult(metadata=create(snapshot, stack, settings, base_environment))
         if context := LaunchContext.find():
-            from lightning_zenml.orchestrator.in_place import prepare
+            from lightning_zenml.orchestrator.controller.in_place import prepare
 
             # Waits even when asynchronous: the studio would be released with the command that we're part of.
             wait = prepare(snapshot, placeholder_run, stack, settings, context)
             return self._submitted(placeholder_run, context.id, context.studio_url, wait=wait)
 
-        from lightning_zenml.orchestrator.submission import submit
+        from lightning_zenml.orchestrator.client.submission import submit
 
         submission = submit(snapshot, stack, placeholder_run, settings, base_environment)
         launch = submission.launch
@@ -300,7 +300,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
 
     @property
     def _isolated_steps(self) -> IsolatedSteps:
-        from lightning_zenml.orchestrator.isolated_steps import IsolatedSteps
+        from lightning_zenml.orchestrator.controller.isolated_steps import IsolatedSteps
 
         return IsolatedSteps.current()
 
@@ -314,10 +314,10 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         Raises:
             LaunchError: if it can't be done; nothing is changed.
         """
-        from lightning_zenml.orchestrator import schedules
+        from lightning_zenml.orchestrator.schedule import lifecycle
 
-        snapshot = schedules.snapshot_of(schedule)
-        schedules.update(schedule, update, snapshot, self.get_settings(snapshot), self._connect(snapshot))
+        snapshot = lifecycle.snapshot_of(schedule)
+        lifecycle.update(schedule, update, snapshot, self.get_settings(snapshot), self._connect(snapshot))
 
     def delete_schedule(self, schedule: ScheduleResponse) -> None:
         """Deletes what a schedule has on Lightning, and stops its run.
@@ -328,18 +328,18 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         Raises:
             LaunchError: if Lightning refuses.
         """
-        from lightning_zenml.orchestrator import schedules
+        from lightning_zenml.orchestrator.schedule import lifecycle
 
         try:
-            snapshot = schedules.snapshot_of(schedule)
+            snapshot = lifecycle.snapshot_of(schedule)
         except LaunchError as error:
             logger.warning("%s", error)
             return
-        schedules.delete(schedule, snapshot, self._connect(snapshot))
+        lifecycle.delete(schedule, snapshot, self._connect(snapshot))
 
     def _connect(self, container: PipelineRunResponse | PipelineSnapshotResponse) -> Lightning:
         from lightning_zenml.launch.lightning.client import Credentials, Lightning
-        from lightning_zenml.orchestrator.submitted import settings_credentials
+        from lightning_zenml.orchestrator.client.following import settings_credentials
 
         credentials = Credentials.resolve(os.environ, **settings_credentials(self.get_settings(container)))
         return Lightning.connect(credentials)

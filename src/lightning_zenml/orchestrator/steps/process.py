@@ -19,7 +19,7 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.process import is_group_alive
 
 _OUTPUT_DEADLINE = 5.0
-_PROGRAM = (sys.executable, "-m", "lightning_zenml.orchestrator.step_process")
+_PROGRAM = (sys.executable, "-m", "lightning_zenml.orchestrator.steps.process_program")
 
 
 class RunningStep(Protocol):
@@ -139,7 +139,7 @@ class StepProcess:
 
         Args:
             name: of the step's invocation.
-            arguments: see `lightning_zenml.orchestrator.step_entrypoint.arguments_of`.
+            arguments: see `lightning_zenml.orchestrator.steps.entrypoint.arguments_of`.
         """
         self.name = name
         # A process that died in its imports shows that by its exit code.
@@ -229,7 +229,7 @@ class StepProcesses:
 
         Args:
             name: of the step's invocation.
-            arguments: see `lightning_zenml.orchestrator.step_entrypoint.arguments_of`.
+            arguments: see `lightning_zenml.orchestrator.steps.entrypoint.arguments_of`.
             environment: variables of this step alone.
             commands: bash lines of this step alone, which come first.
 

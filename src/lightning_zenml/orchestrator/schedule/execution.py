@@ -1,6 +1,6 @@
 """One run of a scheduled pipeline, in the job that Lightning starts whenever the schedule is due.
 
-`python -m lightning_zenml.orchestrator.scheduled --snapshot-id ID`, as `schedules` has told Lightning.
+`python -m lightning_zenml.orchestrator.schedule.execution --snapshot-id ID`, as `schedules` has told Lightning.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning.client import Credentials, Lightning
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, PIPELINE_ID, Execution
+from lightning_zenml.orchestrator.client.following import fail, settings_credentials
 from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
-from lightning_zenml.orchestrator.controller import control
+from lightning_zenml.orchestrator.controller.controller import control
+from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
 from lightning_zenml.orchestrator.orchestrator import run_metadata
-from lightning_zenml.orchestrator.pipeline_errors import PipelineFailedError, PipelineStoppedError
-from lightning_zenml.orchestrator.submitted import fail, settings_credentials
 
 if TYPE_CHECKING:
     from zenml.models import PipelineSnapshotResponse
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 only if the whole pipeline completed, or nothing was due.
     """
-    parser = argparse.ArgumentParser(prog="python -m lightning_zenml.orchestrator.scheduled")
+    parser = argparse.ArgumentParser(prog="python -m lightning_zenml.orchestrator.schedule.execution")
     parser.add_argument("--snapshot-id", type=UUID, required=True)
     parser.add_argument("--after-crash", action="store_true", help="end what the program before has left behind")
     options = parser.parse_args(arguments)

@@ -20,8 +20,8 @@ from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.spec import KeepStudio
 from lightning_zenml.launch.studio.waits import Limits
 from lightning_zenml.orchestrator.context import CODE, MACHINE, SOURCE_ROOT, LaunchContext
-from lightning_zenml.orchestrator.placement import OwnMachines
-from lightning_zenml.orchestrator.step_job import StartedJob, StepJob
+from lightning_zenml.orchestrator.steps.job import StartedJob, StepJob
+from lightning_zenml.orchestrator.steps.placement import OwnMachines
 
 if TYPE_CHECKING:
     from lightning_zenml.launch.lightning.client import Lightning

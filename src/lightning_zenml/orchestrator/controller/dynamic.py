@@ -27,9 +27,9 @@ from zenml.logger import get_logger
 from zenml.orchestrators.publish_utils import publish_pipeline_run_status_update, publish_stopped_step_run
 from zenml.steps import StepHeartBeatTerminationException
 
-from lightning_zenml.orchestrator.isolated_steps import IsolatedSteps, own_configuration
-from lightning_zenml.orchestrator.slots import Slots
-from lightning_zenml.orchestrator.step_starter import StepStarter
+from lightning_zenml.orchestrator.controller.isolated_steps import IsolatedSteps, own_configuration
+from lightning_zenml.orchestrator.controller.slots import Slots
+from lightning_zenml.orchestrator.steps.starter import StepStarter
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse, StepRunResponse

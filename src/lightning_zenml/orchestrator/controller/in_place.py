@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from lightning_zenml.orchestrator import commands, docker_settings
+from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_from_environment, warn_of_the_ineffective
-from lightning_zenml.orchestrator.controller import control
+from lightning_zenml.orchestrator.controller import commands
+from lightning_zenml.orchestrator.controller.controller import control
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse

@@ -1,8 +1,8 @@
 """What becomes of a studio whose client is killed before the launch on it can look after itself.
 
 From its start on, a launch releases its studio itself, whatever happens to the client. Until then the client does, and
-one that is killed can't: a process beside it, `python -m lightning_zenml.orchestrator.watchdog`, does it in its stead.
-It is told through a pipe what is held, and learns of the client's end by that of the pipe.
+one that is killed can't: a process beside it, `python -m lightning_zenml.orchestrator.client.watchdog`, does it in its
+stead. It is told through a pipe what is held, and learns of the client's end by that of the pipe.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Watchdog:
         with suppress(OSError, TypeError):
             self._process = subprocess.Popen(
                 # Without `-P`, modules of the user's folder could take the place of others.
-                [sys.executable, "-P", "-m", "lightning_zenml.orchestrator.watchdog"],
+                [sys.executable, "-P", "-m", "lightning_zenml.orchestrator.client.watchdog"],
                 # Keys come this way, too: arguments are for everybody to read.
                 stdin=subprocess.PIPE,
                 # Whoever reads the client's output to its end must not have to wait for this one.
@@ -174,7 +174,7 @@ def _fail(run_id: str, reason: str) -> None:
     from zenml.enums import ExecutionStatus
 
     from lightning_zenml.launch.payload.platform import insist
-    from lightning_zenml.orchestrator.submitted import fail
+    from lightning_zenml.orchestrator.client.following import fail
 
     def fail_unless_begun() -> None:
         run = Client().get_pipeline_run(run_id)

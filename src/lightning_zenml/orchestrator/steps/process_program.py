@@ -1,7 +1,7 @@
 """The program of a step's process: imports first, then waits on stdin to be told which step it is.
 
 Importing ZenML takes seconds. A process that is started while other steps run has that behind it when its step's
-turn comes. `lightning_zenml.orchestrator.steps` is its other end.
+turn comes. `lightning_zenml.orchestrator.steps.process` is its other end.
 """
 
 from __future__ import annotations

@@ -23,11 +23,11 @@ from zenml.utils.time_utils import utc_now
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.context import LaunchContext
+from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
+from lightning_zenml.orchestrator.controller.records import StepRecords
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.pipeline_errors import PipelineFailedError, PipelineStoppedError
-from lightning_zenml.orchestrator.records import StepRecords
-from lightning_zenml.orchestrator.step_starter import StepStarter
-from lightning_zenml.orchestrator.steps import RunningStep, UnstartedStep
+from lightning_zenml.orchestrator.steps.process import RunningStep, UnstartedStep
+from lightning_zenml.orchestrator.steps.starter import StepStarter
 from lightning_zenml.zenml_api.run_end import REASON_LIMIT
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class StaticController:
         self._run_status: ExecutionStatus | None = None
 
     def run(self) -> None:
-        """Runs the steps, see `lightning_zenml.orchestrator.controller.control`."""
+        """Runs the steps, see `lightning_zenml.orchestrator.controller.controller.control`."""
         try:
             self._starter.check(set(self._snapshot.step_configurations) - self._settled)
         except (SettingsResolvingError, LaunchError) as error:

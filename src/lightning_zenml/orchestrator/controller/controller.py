@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -25,10 +24,10 @@ from zenml.utils.logging_utils import is_pipeline_logging_enabled, setup_logging
 
 from lightning_zenml.orchestrator import provenance
 from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
+from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
+from lightning_zenml.orchestrator.controller.static import StaticController
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.pipeline_errors import PipelineFailedError, PipelineStoppedError
-from lightning_zenml.orchestrator.static import StaticController
-from lightning_zenml.orchestrator.step_starter import StepStarter
+from lightning_zenml.orchestrator.steps.starter import StepStarter
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
@@ -98,7 +97,7 @@ def _control_dynamic(
     settings: LightningOrchestratorSettings,
     context: LaunchContext,
 ) -> None:
-    from lightning_zenml.orchestrator.dynamic import STOPPED_EXIT_CODE, run_dynamic
+    from lightning_zenml.orchestrator.controller.dynamic import STOPPED_EXIT_CODE, run_dynamic
 
     starter = StepStarter(snapshot, run, stack, settings, context)
     try:
@@ -140,7 +139,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logger.error("%s", error)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -19,7 +19,7 @@ from zenml.client import Client
 from zenml.entrypoints import entrypoint
 from zenml.enums import ExecutionStatus
 
-from lightning_zenml.orchestrator.step_entrypoint import (
+from lightning_zenml.orchestrator.steps.entrypoint import (
     FollowingStepEntrypoint,
     JointStepEntrypoint,
     ResumedStepEntrypoint,
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: of the command line.
     """
-    parser = argparse.ArgumentParser(prog="python -m lightning_zenml.orchestrator.step_job_process")
+    parser = argparse.ArgumentParser(prog="python -m lightning_zenml.orchestrator.steps.job_program")
     parser.add_argument("--step-name", required=True)
     parser.add_argument("--snapshot-id", type=UUID, required=True)
     parser.add_argument("--run-id", type=UUID, required=True)

@@ -30,9 +30,9 @@ from lightning_zenml.orchestrator.context import (
     orchestrator_run_id,
 )
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.placement import OwnMachines, Placement, resources_of
-from lightning_zenml.orchestrator.step_entrypoint import ResumedStepEntrypoint, StepEntrypoint, arguments_of
-from lightning_zenml.orchestrator.steps import RunningStep, StepProcesses
+from lightning_zenml.orchestrator.steps.entrypoint import ResumedStepEntrypoint, StepEntrypoint, arguments_of
+from lightning_zenml.orchestrator.steps.placement import OwnMachines, Placement, resources_of
+from lightning_zenml.orchestrator.steps.process import RunningStep, StepProcesses
 
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from lightning_zenml.launch.lightning.client import Lightning
     from lightning_zenml.launch.lightning.machines import Catalog
     from lightning_zenml.launch.lightning.studio import Studio
-    from lightning_zenml.orchestrator.step_job import StepJob
-    from lightning_zenml.orchestrator.step_jobs import StepJobs
+    from lightning_zenml.orchestrator.steps.job import StepJob
+    from lightning_zenml.orchestrator.steps.job_starter import StepJobs
 
 logger = get_logger(__name__)
 
@@ -233,7 +233,7 @@ class StepStarter:
         arguments = ["--step-name", name, "--snapshot-id", str(self._snapshot.id), "--run-id", str(self._run.id)]
         arguments += ["--num-machines", str(own.count)]
         arguments += ["--step-run-id", str(step_run_id)] if step_run_id else []
-        return [sys.executable, "-m", "lightning_zenml.orchestrator.step_job_process", *arguments]
+        return [sys.executable, "-m", "lightning_zenml.orchestrator.steps.job_program", *arguments]
 
     def _settings(self, step: Step) -> LightningOrchestratorSettings:
         settings: LightningOrchestratorSettings = self._stack.orchestrator.get_settings(step)
@@ -283,7 +283,7 @@ class StepStarter:
 
     @cached_property
     def _jobs(self) -> StepJobs:
-        from lightning_zenml.orchestrator.step_jobs import StepJobs
+        from lightning_zenml.orchestrator.steps.job_starter import StepJobs
 
         return StepJobs(
             self._lightning,

@@ -37,6 +37,14 @@ from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
+from lightning_zenml.orchestrator.client.following import fetch_status, settings_credentials, stop_forcefully
+from lightning_zenml.orchestrator.client.submission import (
+    base_spec,
+    raise_unless_succeeded,
+    repository_at,
+    studio_machines,
+)
+from lightning_zenml.orchestrator.client.watchdog import Watchdog
 from lightning_zenml.orchestrator.context import (
     CODE,
     LAUNCH_DIR,
@@ -48,15 +56,7 @@ from lightning_zenml.orchestrator.context import (
     LaunchContext,
 )
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.schedule_checks import cron_problem, problems, refusal, timezone
-from lightning_zenml.orchestrator.submission import (
-    base_spec,
-    raise_unless_succeeded,
-    repository_at,
-    studio_machines,
-)
-from lightning_zenml.orchestrator.submitted import fetch_status, settings_credentials, stop_forcefully
-from lightning_zenml.orchestrator.watchdog import Watchdog
+from lightning_zenml.orchestrator.schedule.checks import cron_problem, problems, refusal, timezone
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.errors import PackageError
 
@@ -349,7 +349,8 @@ def _command(launch_id: str, python: str, snapshot_id: object, source_root: str)
         f'export {LAUNCH_DIR}="$HOME"/{folder} && export {CODE}="${LAUNCH_DIR}"/{code} && cd "${CODE}"\n'
         f'export PATH={shlex.quote(str(executables))}:"$PATH"\n'
         "unset UV_LIGHTNING_VIRTUALENV_ROOT\n"
-        f"run() {{ {shlex.quote(python)} -m lightning_zenml.orchestrator.scheduled --snapshot-id {snapshot_id} $1; }}\n"
+        f"run() {{ {shlex.quote(python)} -m lightning_zenml.orchestrator.schedule.execution"
+        f" --snapshot-id {snapshot_id} $1; }}\n"
         "export LIGHTNING_ZENML_EXECUTION=$(tr -d - < /proc/sys/kernel/random/uuid)\n"
         "code=0; run || code=$?\n"
         # Killed, for want of memory most likely, it could end nothing of what it had begun.

@@ -23,10 +23,10 @@ from zenml.orchestrators.publish_utils import (
 from zenml.utils.exception_utils import collect_exception_information
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.orchestrator.records import misses_heartbeat
-from lightning_zenml.orchestrator.slots import NotStartedError, Slots
-from lightning_zenml.orchestrator.step_starter import StepStarter
-from lightning_zenml.orchestrator.steps import RunningStep, UnstartedStep
+from lightning_zenml.orchestrator.controller.records import misses_heartbeat
+from lightning_zenml.orchestrator.controller.slots import NotStartedError, Slots
+from lightning_zenml.orchestrator.steps.process import RunningStep, UnstartedStep
+from lightning_zenml.orchestrator.steps.starter import StepStarter
 
 if TYPE_CHECKING:
     from zenml.config.pipeline_configurations import PipelineConfiguration

@@ -1,0 +1,1 @@
+"""Where the user's program runs: a pipeline is submitted from there, and followed."""

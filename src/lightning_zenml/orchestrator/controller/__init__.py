@@ -1,0 +1,1 @@
+"""Where the DAG of a pipeline run is worked off."""

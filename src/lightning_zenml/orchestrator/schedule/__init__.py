@@ -1,0 +1,1 @@
+"""ZenML's schedules as pipelines of Lightning AI."""

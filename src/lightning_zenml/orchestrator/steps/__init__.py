@@ -1,0 +1,1 @@
+"""Where a step runs: in a process in the studio, or as a job on machines of its own."""
