@@ -10,8 +10,7 @@ import certifi
 import pytest
 import requests
 
-from lightning_zenml.action.comments import Comment, Comments, Marker
-from lightning_zenml.action.github import (
+from lightning_zenml.action.github.client import (
     ForbiddenError,
     GitHub,
     GitHubError,
@@ -22,7 +21,8 @@ from lightning_zenml.action.github import (
     UnauthorizedError,
     UnreachableError,
 )
-from lightning_zenml.action.github_rest import GitHubRest
+from lightning_zenml.action.github.comments import Comment, Comments, Marker
+from lightning_zenml.action.github.rest import GitHubRest
 from localcloud import tls
 from localcloud.github import GitHub as LocalGitHub
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import DEFAULTS
 from lightning_zenml.action.main import main
-from lightning_zenml.action.workflow import Workflow
 
 
 class Service:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from lightning_zenml.action.event import Event
-from lightning_zenml.action.github import GitHub
+from lightning_zenml.action.github.client import GitHub
+from lightning_zenml.action.github.event import Event
+from lightning_zenml.action.github.origin import Origin
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs
-from lightning_zenml.action.origin import Origin
 from lightning_zenml.action.report import State
-from lightning_zenml.action.reporter import Reporter
-from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.action.report.reporter import Reporter
 from localcloud.github import GitHub as LocalGitHub
 
 REPOSITORY, HEAD = "octo/repo", "a" * 40

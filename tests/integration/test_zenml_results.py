@@ -11,13 +11,13 @@ from typing import Any
 import boto3
 import pytest
 
-from lightning_zenml.action.baseline import Baseline
-from lightning_zenml.action.event import Event
-from lightning_zenml.action.github import GitHub
-from lightning_zenml.action.metrics import ReportSettings
+from lightning_zenml.action.github.client import GitHub
+from lightning_zenml.action.github.event import Event
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.report import RunReport
-from lightning_zenml.action.runs import Runs
-from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.action.report.baseline import Baseline
+from lightning_zenml.action.report.metrics import ReportSettings
+from lightning_zenml.action.report.runs import Runs
 from lightning_zenml.zenml_api.models import Run
 from lightning_zenml.zenml_api.results import ZenMLResults
 from lightning_zenml.zenml_api.server import ZenMLServer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_zenml.action.event import Event
+from lightning_zenml.action.github.event import Event
 
 HEAD, MERGE = "a" * 40, "b" * 40
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_zenml.action.failure import Place, of_output, of_steps
+from lightning_zenml.action.report.failure import Place, of_output, of_steps
 from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_api.models import Step
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.log import Log
-from lightning_zenml.action.workflow import Workflow
 
 RED, BOLD, RESET = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 

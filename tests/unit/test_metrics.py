@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_zenml.action.event import Event
+from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.inputs import Inputs, InputsError
-from lightning_zenml.action.metrics import Direction, Metric, ReportSettings, collect, compare, direction_by_name
 from lightning_zenml.action.report import Verdict
+from lightning_zenml.action.report.metrics import Direction, Metric, ReportSettings, collect, compare, direction_by_name
 from lightning_zenml.zenml_api.models import Artifact, Run, Step
 
 

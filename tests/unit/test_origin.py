@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_zenml.action.comments import Marker
-from lightning_zenml.action.event import Event
+from lightning_zenml.action.github.comments import Marker
+from lightning_zenml.action.github.event import Event
+from lightning_zenml.action.github.origin import Origin, leg_of
 from lightning_zenml.action.inputs import COMMENT_KEY_LIMIT, Inputs
-from lightning_zenml.action.origin import Origin, leg_of
 
 REQUIRED = {
     "INPUT_RUN": "python run.py",

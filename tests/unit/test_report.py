@@ -19,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from lightning_zenml.action.github.workflow import SUMMARY_LIMIT
 from lightning_zenml.action.report import (
     COMMENT_LIMIT,
     ArtifactReport,
@@ -35,7 +36,6 @@ from lightning_zenml.action.report import (
     summary,
 )
 from lightning_zenml.action.report.mermaid import graph, timeline
-from lightning_zenml.action.workflow import SUMMARY_LIMIT
 from lightning_zenml.launch.spec import Failure, Phase
 
 GOLDEN = Path(__file__).parents[1] / "golden"

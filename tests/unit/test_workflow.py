@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_zenml.action.workflow import MESSAGE_LIMIT, SUMMARY_LIMIT, Workflow
+from lightning_zenml.action.github.workflow import MESSAGE_LIMIT, SUMMARY_LIMIT, Workflow
 
 
 class Runner:

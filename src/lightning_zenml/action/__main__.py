@@ -15,9 +15,9 @@ if os.environ.get("SSL_CERT_FILE") and not os.environ.get("REQUESTS_CA_BUNDLE"):
     os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"]
 
 from lightning_zenml import http_log
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.main import Cancelled, main
 from lightning_zenml.action.post import post
-from lightning_zenml.action.workflow import Workflow
 
 
 def _cancel(number: int, frame: FrameType | None) -> None:

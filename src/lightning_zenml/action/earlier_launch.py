@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from lightning_zenml.action.event import Event
+from lightning_zenml.action.github.event import Event
+from lightning_zenml.action.github.origin import Origin
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.holds import Holds
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
-from lightning_zenml.action.origin import Origin
 from lightning_zenml.action.prepare import connect, keep_teamspace
-from lightning_zenml.action.reporter import Reporter
-from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launcher import Launch, Launcher, studio_name_of
 from lightning_zenml.launch.lightning.studio import Studio

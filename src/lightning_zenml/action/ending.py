@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lightning_zenml.action import failure as failures
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.report import State
-from lightning_zenml.action.reporter import Reporter
-from lightning_zenml.action.runs import Runs
-from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.action.report import failure as failures
+from lightning_zenml.action.report.reporter import Reporter
+from lightning_zenml.action.report.runs import Runs
 from lightning_zenml.launch.spec import Failure, Phase, Status
 
 _MOST_ANNOTATIONS = 10

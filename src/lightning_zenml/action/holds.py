@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.launch.launcher import Hold
 
 

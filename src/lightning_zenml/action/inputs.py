@@ -16,7 +16,7 @@ from typing import Any
 
 from lightning_zenml import settings as orchestrator_settings
 from lightning_zenml.action.input_reader import InputsError, Reader
-from lightning_zenml.action.metrics import ReportSettings
+from lightning_zenml.action.report.metrics import ReportSettings
 from lightning_zenml.launch.spec import KeepStudio
 
 __all__ = ["COMMENT_KEY_LIMIT", "DEFAULTS", "FROM_ENVIRONMENT", "Inputs", "InputsError", "SubmitFrom"]

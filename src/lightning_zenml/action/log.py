@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.launch.payload.folder import TITLE
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")

@@ -12,23 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning_zenml.action.admission import github_of, mask_secrets, with_checkout, with_head
-from lightning_zenml.action.baseline import Baseline
-from lightning_zenml.action.cost import CostLimit
 from lightning_zenml.action.earlier_launch import EarlierLaunch
 from lightning_zenml.action.ending import Ending, goes_on
-from lightning_zenml.action.event import Event
-from lightning_zenml.action.github import GitHub, GitHubError
+from lightning_zenml.action.github.admission import github_of, mask_secrets, with_checkout, with_head
+from lightning_zenml.action.github.client import GitHub, GitHubError
+from lightning_zenml.action.github.event import Event
+from lightning_zenml.action.github.origin import Origin
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.holds import Holds
 from lightning_zenml.action.inputs import Inputs, InputsError, SubmitFrom
 from lightning_zenml.action.log import Log
-from lightning_zenml.action.origin import Origin
 from lightning_zenml.action.prepare import Preparation
 from lightning_zenml.action.report import State
-from lightning_zenml.action.reporter import Reporter
+from lightning_zenml.action.report.baseline import Baseline
+from lightning_zenml.action.report.cost import CostLimit
+from lightning_zenml.action.report.reporter import Reporter
+from lightning_zenml.action.report.runs import Runs, end_runs
 from lightning_zenml.action.runner_launch import RunnerLaunch
-from lightning_zenml.action.runs import Runs, end_runs
-from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.spec import Failure, Phase, Status

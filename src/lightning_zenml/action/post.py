@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
 
-from lightning_zenml.action.admission import github_of, mask_secrets
-from lightning_zenml.action.baseline import Baseline
 from lightning_zenml.action.ending import goes_on
-from lightning_zenml.action.event import Event
+from lightning_zenml.action.github.admission import github_of, mask_secrets
+from lightning_zenml.action.github.event import Event
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.holds import left_by_main
 from lightning_zenml.action.inputs import Inputs, InputsError
 from lightning_zenml.action.prepare import connect
 from lightning_zenml.action.report import State
-from lightning_zenml.action.reporter import Reporter
-from lightning_zenml.action.runs import Runs, end_runs
-from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.action.report.baseline import Baseline
+from lightning_zenml.action.report.reporter import Reporter
+from lightning_zenml.action.report.runs import Runs, end_runs
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_zenml.action.event import Event
+from lightning_zenml.action.github.event import Event
+from lightning_zenml.action.github.origin import Origin
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
-from lightning_zenml.action.origin import Origin
 from lightning_zenml.action.runner_launch import Command, RunnerLaunch
 from lightning_zenml.action.throwaway import Throwaway
-from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.caller import Caller, Record
 from lightning_zenml.launch.launcher import Hold
 from lightning_zenml.launch.lightning.client import Credentials, Lightning

@@ -12,9 +12,9 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from lightning_zenml.action.github.workflow import SUMMARY_LIMIT
 from lightning_zenml.action.report import markdown, mermaid
 from lightning_zenml.action.report.model import MetricReport, Report, RunReport, StepReport
-from lightning_zenml.action.workflow import SUMMARY_LIMIT
 
 COMMENT_LIMIT = 65_536
 """Characters of a comment that GitHub takes; it refuses more (422)."""

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lightning_zenml.action import report as reports
-from lightning_zenml.action.comments import Comment, Comments
-from lightning_zenml.action.event import Event
-from lightning_zenml.action.github import GitHub, GitHubError, RateLimitedError, TryLaterError
-from lightning_zenml.action.github_rest import PATIENCE
-from lightning_zenml.action.origin import Origin
+from lightning_zenml.action.github.client import GitHub, GitHubError, RateLimitedError, TryLaterError
+from lightning_zenml.action.github.comments import Comment, Comments
+from lightning_zenml.action.github.event import Event
+from lightning_zenml.action.github.origin import Origin
+from lightning_zenml.action.github.rest import PATIENCE
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.report import Report, State
-from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.launch.spec import Failure, Phase
 
 _INTERVAL = 15.0

@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from lightning_zenml.action.baseline import Baseline
-from lightning_zenml.action.failure import in_repository
-from lightning_zenml.action.metrics import Metric, ReportSettings, collect, compare
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.report import ArtifactReport, JobReport, RunReport, StepReport
-from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.action.report.baseline import Baseline
+from lightning_zenml.action.report.failure import in_repository
+from lightning_zenml.action.report.metrics import Metric, ReportSettings, collect, compare
 from lightning_zenml.zenml_api.models import Artifact, Graph, Run, Step
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.results import ZenMLResults

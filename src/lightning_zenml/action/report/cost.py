@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightning_zenml.action.workflow import Workflow
+from lightning_zenml.action.github.workflow import Workflow
 
 _WARNING = 0.8
 """Part of the limit from which on there is a warning."""

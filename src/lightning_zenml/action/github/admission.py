@@ -6,10 +6,10 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
-from lightning_zenml.action.event import Event
-from lightning_zenml.action.github import GitHub, GitHubError
+from lightning_zenml.action.github.client import GitHub, GitHubError
+from lightning_zenml.action.github.event import Event
+from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs
-from lightning_zenml.action.workflow import Workflow
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.repository import Repository
 

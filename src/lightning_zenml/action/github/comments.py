@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_zenml.action.github import ForbiddenError, GitHub, NotFoundError, UnreachableError
-from lightning_zenml.action.github_rest import ATTEMPTS
+from lightning_zenml.action.github.client import ForbiddenError, GitHub, NotFoundError, UnreachableError
+from lightning_zenml.action.github.rest import ATTEMPTS
 
 # Who may have written our comment where GitHub doesn't tell who we are: a bot, or a person who can write to the
 # repository.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lightning_zenml.action.event import Event
-from lightning_zenml.action.github import GitHub, GitHubError
-from lightning_zenml.action.metrics import Metric, ReportSettings, collect
+from lightning_zenml.action.github.client import GitHub, GitHubError
+from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.report import BaseReport
+from lightning_zenml.action.report.metrics import Metric, ReportSettings, collect
 from lightning_zenml.zenml_api.models import Run
 from lightning_zenml.zenml_api.results import ZenMLResults
 from lightning_zenml.zenml_api.server import ZenMLServer

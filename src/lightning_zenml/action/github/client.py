@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 
-from lightning_zenml.action.github_rest import (
+from lightning_zenml.action.github.rest import (
     ForbiddenError,
     GitHubError,
     GitHubRest,

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lightning_zenml.action.comments import Marker
-from lightning_zenml.action.event import Event
+from lightning_zenml.action.github.comments import Marker
+from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.inputs import COMMENT_KEY_LIMIT, Inputs
 
 _LEG_LIMIT = 60
