@@ -21,7 +21,7 @@ from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import TIMED_OUT, Job, JobError, JobLostError, JobPhase, JobState
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.studio import Studio
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.placement import Placement, resources_of
 from localcloud.lightning import LightningCloud
 

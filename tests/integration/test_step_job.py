@@ -17,7 +17,7 @@ from lightning_zenml.launch.lightning.job import TIMED_OUT, Job
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.orchestrator.context import SOURCE_ROOT, LaunchContext
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.job import LOST, StepJob
 from lightning_zenml.orchestrator.steps.job_starter import StepJobs
 from lightning_zenml.orchestrator.steps.placement import OwnMachines

@@ -8,13 +8,8 @@ from zenml.exceptions import SettingsResolvingError
 from zenml.utils import pydantic_utils
 
 from lightning_zenml.launch.spec import KeepStudio
-from lightning_zenml.orchestrator.flavor import (
-    LightningOrchestratorConfig,
-    LightningOrchestratorFlavor,
-    LightningOrchestratorSettings,
-    overlay,
-    stored_settings,
-)
+from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig, LightningOrchestratorFlavor
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings, overlay, stored_settings
 
 STOCK_ATTRIBUTES = {
     "main_studio_name",

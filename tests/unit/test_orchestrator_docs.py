@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/orchestrator.md").read_text()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from zenml.config.schedule import Schedule
 
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.schedule.checks import cron_problem, problems, refusal, timezone
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

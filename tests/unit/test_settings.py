@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from zenml.utils.secret_utils import is_secret_field
 
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig, LightningOrchestratorSettings
+from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.settings import CREDENTIALS, Settings, problems
 
 

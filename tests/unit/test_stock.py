@@ -30,7 +30,7 @@ def run(code: str, **environment: str) -> str:
 
 @pytest.mark.parametrize(
     ("environment", "module"),
-    [({}, "lightning_zenml.orchestrator.flavor"), ({"LIGHTNING_ZENML_STOCK": "1"}, STOCK_MODULE)],
+    [({}, "lightning_zenml.orchestrator.settings"), ({"LIGHTNING_ZENML_STOCK": "1"}, STOCK_MODULE)],
 )
 def test_documented_import(environment: dict[str, str], module: str, tmp_path: Path) -> None:
     code = ACTIVATE + f"from {STOCK_MODULE} import LightningOrchestratorSettings as S; print(S.__module__)"

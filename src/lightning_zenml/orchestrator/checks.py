@@ -11,7 +11,7 @@ from zenml.exceptions import SettingsResolvingError
 from zenml.logger import get_logger
 
 from lightning_zenml.orchestrator.context import SETTINGS
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.settings import CREDENTIALS
 
 if TYPE_CHECKING:

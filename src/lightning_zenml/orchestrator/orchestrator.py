@@ -35,9 +35,9 @@ from lightning_zenml.orchestrator.context import (
     LaunchContext,
     orchestrator_run_id,
 )
-from lightning_zenml.orchestrator.flavor import (
+from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
+from lightning_zenml.orchestrator.settings import (
     OWN_OF_STEPS,
-    LightningOrchestratorConfig,
     LightningOrchestratorSettings,
     overlay,
     stored_settings,

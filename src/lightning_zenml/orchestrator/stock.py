@@ -54,14 +54,15 @@ def _overlay(stock: ModuleType) -> None:
             _warn(f"it supports ZenML {SUPPORTED_VERSIONS[0]} to {SUPPORTED_VERSIONS[-1]}, and this is {__version__}")
             return
 
-        from lightning_zenml.orchestrator import flavor as ours
+        from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig, LightningOrchestratorFlavor
+        from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
         # The flavor's class stays: the server's database names it, and it must load without our package, too.
         stock_flavor = stock.LightningOrchestratorFlavor
         for name in ("config_class", "implementation_class", "docs_url", "sdk_docs_url"):
-            setattr(stock_flavor, name, vars(ours.LightningOrchestratorFlavor)[name])
-        for name in ("LightningOrchestratorSettings", "LightningOrchestratorConfig"):
-            setattr(stock, name, getattr(ours, name))
+            setattr(stock_flavor, name, vars(LightningOrchestratorFlavor)[name])
+        for ours in (LightningOrchestratorSettings, LightningOrchestratorConfig):
+            setattr(stock, ours.__name__, ours)
     except Exception as error:
         _warn(repr(error))
 

@@ -26,8 +26,8 @@ from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.client.following import fail, settings_credentials
 from lightning_zenml.orchestrator.client.watchdog import Watchdog
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.provenance import GITHUB
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.placement import Placement, resources_of
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository

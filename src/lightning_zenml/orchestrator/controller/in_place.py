@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zenml.stack import Stack
 
     from lightning_zenml.orchestrator.context import LaunchContext
-    from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+    from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
 
 def prepare(

@@ -25,7 +25,7 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
 from lightning_zenml.orchestrator.controller.records import StepRecords
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.process import RunningStep, UnstartedStep
 from lightning_zenml.orchestrator.steps.starter import StepStarter
 from lightning_zenml.zenml_api.run_end import REASON_LIMIT

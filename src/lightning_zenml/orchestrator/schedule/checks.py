@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args, get_type_hints
 from croniter import CroniterBadDateError, croniter
 
 from lightning_zenml.launch.spec import KeepStudio
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
 if TYPE_CHECKING:
     from zenml.models import ScheduleResponse

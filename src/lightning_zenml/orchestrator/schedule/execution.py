@@ -36,7 +36,7 @@ from lightning_zenml.orchestrator.orchestrator import run_metadata
 if TYPE_CHECKING:
     from zenml.models import PipelineSnapshotResponse
 
-    from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+    from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
 logger = get_logger(__name__)
 

@@ -55,8 +55,8 @@ from lightning_zenml.orchestrator.context import (
     TEAMSPACE,
     LaunchContext,
 )
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.schedule.checks import cron_problem, problems, refusal, timezone
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.errors import PackageError
 

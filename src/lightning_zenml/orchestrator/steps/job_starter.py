@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lightning_zenml.launch.lightning.client import Lightning
     from lightning_zenml.launch.lightning.machines import Machine
     from lightning_zenml.launch.lightning.studio import Studio
-    from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+    from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
 logger = get_logger(__name__)
 

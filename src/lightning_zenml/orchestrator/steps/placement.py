@@ -15,7 +15,7 @@ from zenml.config import ResourceSettings
 from zenml.exceptions import SettingsResolvingError
 
 from lightning_zenml.launch.errors import MachineError
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step

@@ -29,7 +29,7 @@ from lightning_zenml.orchestrator.context import (
     LaunchContext,
     orchestrator_run_id,
 )
-from lightning_zenml.orchestrator.flavor import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.entrypoint import ResumedStepEntrypoint, StepEntrypoint, arguments_of
 from lightning_zenml.orchestrator.steps.placement import OwnMachines, Placement, resources_of
 from lightning_zenml.orchestrator.steps.process import RunningStep, StepProcesses
