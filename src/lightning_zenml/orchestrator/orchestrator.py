@@ -338,11 +338,9 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         lifecycle.delete(schedule, snapshot, self._connect(snapshot))
 
     def _connect(self, container: PipelineRunResponse | PipelineSnapshotResponse) -> Lightning:
-        from lightning_zenml.launch.lightning.client import Credentials, Lightning
-        from lightning_zenml.orchestrator.client.following import settings_credentials
+        from lightning_zenml.orchestrator.connect import connect
 
-        credentials = Credentials.resolve(os.environ, **settings_credentials(self.get_settings(container)))
-        return Lightning.connect(credentials)
+        return connect(self.get_settings(container))
 
     def _submitted(
         self, run: PipelineRunResponse, launch_id: str, studio_url: str, wait: Callable[[], None]

@@ -19,7 +19,6 @@ from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, Execution
 from lightning_zenml.launch.spec import Phase
 from lightning_zenml.orchestrator.context import launch_id_of
-from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.zenml_api.run_end import REASON_LIMIT
 
 if TYPE_CHECKING:
@@ -113,12 +112,6 @@ def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
     if run.orchestrator_run_id:
         _end(run, lightning)
     _record_stop(run)
-
-
-def settings_credentials(settings: LightningOrchestratorSettings) -> dict[str, str | None]:
-    """The settings that say who we are on Lightning AI, as `Credentials.resolve` takes them."""
-    names = ("user_id", "api_key", "teamspace", "username", "organization")
-    return {name: getattr(settings, name) for name in names}
 
 
 def _record_stop(run: PipelineRunResponse) -> None:

@@ -18,14 +18,15 @@ from zenml.utils.io_utils import get_global_config_directory
 from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
-from lightning_zenml.launch.lightning.client import Credentials, Lightning
+from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
-from lightning_zenml.orchestrator.client.following import fail, settings_credentials
+from lightning_zenml.orchestrator.client.following import fail
 from lightning_zenml.orchestrator.client.watchdog import Watchdog
+from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.provenance import GITHUB
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.placement import Placement, resources_of
@@ -142,10 +143,9 @@ def submit(
         LaunchError: if it can't be launched; what was started is released again.
         PackageError: if the source root can't be packed.
     """
-    credentials = Credentials.resolve(os.environ, **settings_credentials(settings))
     root, caller = Path(source_utils.get_source_root()), Caller.find()
     caller.submits(str(run.id))
-    lightning = Lightning.connect(credentials)
+    lightning = connect(settings)
     machines = studio_machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
         scratch, packed = Path(folder), caller.root_to_pack(root)

@@ -24,10 +24,10 @@ from zenml.stack import Stack
 from zenml.utils import source_utils
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.lightning.client import Credentials, Lightning
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, PIPELINE_ID, Execution
-from lightning_zenml.orchestrator.client.following import fail, settings_credentials
+from lightning_zenml.orchestrator.client.following import fail
+from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
 from lightning_zenml.orchestrator.controller.controller import control
 from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
@@ -128,7 +128,7 @@ def _end_jobs(settings: LightningOrchestratorSettings, execution_id: str) -> Non
         wait=tenacity.wait_exponential(multiplier=2, max=60),
         reraise=True,
     )
-    retrying(lambda: Job.end_all(_connect(settings), execution_id))
+    retrying(lambda: Job.end_all(connect(settings), execution_id))
 
 
 def _is_first(
@@ -140,17 +140,13 @@ def _is_first(
     """
     execution = None
     with suppress(LaunchError):
-        execution = Execution.find(_connect(settings), execution_id)
+        execution = Execution.find(connect(settings), execution_id)
     if execution is not None and execution.scheduled:
         return False
     if FIRST_EXECUTION in Client().zen_store.get_schedule(snapshot.schedule.id).run_metadata:
         return False
     publish_schedule_metadata(snapshot.schedule.id, {orchestrator: {FIRST_EXECUTION: execution_id}})
     return True
-
-
-def _connect(settings: LightningOrchestratorSettings) -> Lightning:
-    return Lightning.connect(Credentials.resolve(os.environ, **settings_credentials(settings)))
 
 
 if __name__ == "__main__":

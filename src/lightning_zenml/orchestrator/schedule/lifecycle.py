@@ -7,7 +7,6 @@ one of the schedule's own that goes with it, or `main_studio_name`, which stays.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import tempfile
@@ -30,14 +29,14 @@ from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.launcher import Launcher
-from lightning_zenml.launch.lightning.client import Credentials, Lightning
+from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.pipeline import Pipeline
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
-from lightning_zenml.orchestrator.client.following import fetch_status, settings_credentials, stop_forcefully
+from lightning_zenml.orchestrator.client.following import fetch_status, stop_forcefully
 from lightning_zenml.orchestrator.client.submission import (
     base_spec,
     raise_unless_succeeded,
@@ -45,6 +44,7 @@ from lightning_zenml.orchestrator.client.submission import (
     studio_machines,
 )
 from lightning_zenml.orchestrator.client.watchdog import Watchdog
+from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.context import (
     CODE,
     LAUNCH_DIR,
@@ -94,7 +94,7 @@ def create(
     if found := list(problems(schedule, settings)):
         raise PipelineSubmissionError(refusal(found, schedule.cron_expression))
     try:
-        lightning = Lightning.connect(Credentials.resolve(os.environ, **settings_credentials(settings)))
+        lightning = connect(settings)
         return _Creation(lightning, snapshot, stack, settings, environment).carry_out()
     except (LaunchError, PackageError, SettingsResolvingError) as error:
         raise PipelineSubmissionError(f"The schedule can't be made: {error}") from error
