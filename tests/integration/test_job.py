@@ -19,6 +19,7 @@ from lightning_zenml.launch.errors import LaunchError, MachineError
 from lightning_zenml.launch.lightning import job_request
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import TIMED_OUT, Job, JobError, JobLostError, JobPhase, JobState
+from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
@@ -78,7 +79,7 @@ def test_a_job_ends_with_the_exit_code_of_its_command(
     cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine, exit_code: int
 ) -> None:
     command = f'echo "it\'s"; (exit {exit_code})'
-    job = Job.run(lightning, studio, name="A Step!", command=command, machine=machine)
+    job = Job.run(lightning, studio, JobSpec(name="A Step!", command=command, machine=machine))
     state = end(job)
     assert (state.phase, state.exit_code) == (JobPhase.FAILED if exit_code else JobPhase.COMPLETED, exit_code)
     assert (job.name, messages(job)) == ("a-step", ["it's"])
@@ -93,10 +94,12 @@ def test_secrets_are_in_the_environment_and_nowhere_else(
     job = Job.run(
         lightning,
         studio,
-        name="job",
-        command='test "$TOKEN" = hunter2hunter2',
-        machine=machine,
-        environment=environment,
+        JobSpec(
+            name="job",
+            command='test "$TOKEN" = hunter2hunter2',
+            machine=machine,
+            environment=environment,
+        ),
     )
     assert end(job).exit_code == 0
     sent = [request.body for request in cloud.requests if request.method == "POST" and request.path.endswith("/jobs")]
@@ -110,7 +113,7 @@ def test_a_lost_answer_makes_no_second_job(
     cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine
 ) -> None:
     cloud.knobs.lose_answers.append(("POST", "/jobs$"))
-    job = Job.run(lightning, studio, name="lost", command="true", machine=machine)
+    job = Job.run(lightning, studio, JobSpec(name="lost", command="true", machine=machine))
     assert present(cloud) == ["lost"]
     assert cloud.job("lost").id == job.id
     assert end(job).exit_code == 0
@@ -120,16 +123,16 @@ def test_a_request_that_never_arrived_is_sent_again(
     cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine
 ) -> None:
     cloud.knobs.fail.append(("POST", "/jobs$", 503, 1))
-    job = Job.run(lightning, studio, name="again", command="true", machine=machine)
+    job = Job.run(lightning, studio, JobSpec(name="again", command="true", machine=machine))
     assert present(cloud) == ["again"]
     assert end(job).exit_code == 0
 
 
 def test_a_twin_is_deleted(cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine) -> None:
     # As when a request that was taken for lost is carried out after all, beside the one that was sent again.
-    first = Job.run(lightning, studio, name="twin", command="sleep 60", machine=machine, token="0123")
+    first = Job.run(lightning, studio, JobSpec(name="twin", command="sleep 60", machine=machine, token="0123"))
     cloud.knobs.lose_answers.append(("POST", "/jobs$"))
-    second = Job.run(lightning, studio, name="twin", command="sleep 60", machine=machine, token="0123")
+    second = Job.run(lightning, studio, JobSpec(name="twin", command="sleep 60", machine=machine, token="0123"))
     assert (second.id, present(cloud)) == (first.id, ["twin"])
 
 
@@ -138,7 +141,7 @@ def test_a_refusal_is_told_at_once(
 ) -> None:
     cloud.knobs.fail.append(("POST", "/jobs$", 403, 9))
     with pytest.raises(JobError, match=r"Can't start the job 'no'.*403"):
-        Job.run(lightning, studio, name="no", command="true", machine=machine)
+        Job.run(lightning, studio, JobSpec(name="no", command="true", machine=machine))
     assert cloud.knobs.fail == [("POST", "/jobs$", 403, 8)]
 
 
@@ -148,7 +151,7 @@ def test_a_job_is_found_again_by_its_token(
 ) -> None:
     cloud.knobs.page_size = 1
     arguments: dict[str, Any] = {"name": "job", "command": "true", "machine": machine, "num_machines": num_machines}
-    jobs = [Job.run(lightning, studio, token=token, **arguments) for token in ("aaaa", "bbbb")]
+    jobs = [Job.run(lightning, studio, JobSpec(token=token, **arguments)) for token in ("aaaa", "bbbb")]
     found = Job.find(lightning, studio, "bbbb", num_machines=num_machines)
     assert found is not None
     assert (found.id, found.name) == (jobs[1].id, jobs[1].name)
@@ -158,20 +161,11 @@ def test_a_job_is_found_again_by_its_token(
 
 def test_what_runs_in_a_job_has_time_for_an_orderly_end_when_its_shell_is_told_to_end(tmp_path: Path) -> None:
     inner = "trap 'sleep 1; echo saved > saved; exit 5' TERM; touch up; while true; do sleep 0.1; done"
-    request = job_request.build(
-        name="job",
-        command=f"(bash -c {shlex.quote(inner)})",
-        token="token",
-        studio_id="studio",
-        cluster="cluster",
-        compute_name="cpu-4",
-        environment={},
-        interruptible=False,
-        num_machines=1,
-        max_runtime=60,
-        max_run_attempts=None,
-        snapshot="",
+    machine = Machine(name="CPU", compute_name="cpu-4", aliases=frozenset(), gpus=0)
+    spec = JobSpec(
+        name="job", command=f"(bash -c {shlex.quote(inner)})", machine=machine, max_runtime=60, token="token"
     )
+    request = job_request.build(spec, studio_id="studio", cluster="cluster")
     # As the platform runs it.
     job = subprocess.Popen(["bash", "-c", f"set -e\n{request.spec.command}"], env={**os.environ, "HOME": str(tmp_path)})
     eventually((tmp_path / "up").exists)
@@ -182,7 +176,7 @@ def test_what_runs_in_a_job_has_time_for_an_orderly_end_when_its_shell_is_told_t
 
 
 def test_max_runtime_is_kept(cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine) -> None:
-    job = Job.run(lightning, studio, name="slow", command="sleep 60 & wait", machine=machine, max_runtime=1)
+    job = Job.run(lightning, studio, JobSpec(name="slow", command="sleep 60 & wait", machine=machine, max_runtime=1))
     assert end(job).exit_code == TIMED_OUT
 
 
@@ -193,7 +187,7 @@ def test_jobs_share_a_snapshot_only_where_asked(
     logs = []
     for content, snapshot in (("one", "run"), ("two", "run"), ("three", "")):
         word.write_text(content)
-        job = Job.run(lightning, studio, name="job", command="cat word", machine=machine, snapshot=snapshot)
+        job = Job.run(lightning, studio, JobSpec(name="job", command="cat word", machine=machine, snapshot=snapshot))
         end(job)
         logs += messages(job)
     assert logs == ["one", "one", "three"]
@@ -201,7 +195,7 @@ def test_jobs_share_a_snapshot_only_where_asked(
 
 def test_several_machines(cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine) -> None:
     command = "echo $NODE_RANK at $MASTER_ADDR; exit $NODE_RANK"
-    job = Job.run(lightning, studio, name="pair", command=command, machine=machine, num_machines=2)
+    job = Job.run(lightning, studio, JobSpec(name="pair", command=command, machine=machine, num_machines=2))
     eventually(lambda: job.state().phase.ended)
     state = job.state()
     assert state.phase is JobPhase.FAILED
@@ -214,7 +208,9 @@ def test_several_machines(cloud: LightningCloud, lightning: Lightning, studio: S
 def test_stop_and_delete_are_harmless_twice(
     cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine, num_machines: int
 ) -> None:
-    job = Job.run(lightning, studio, name="job", command="sleep 60", machine=machine, num_machines=num_machines)
+    job = Job.run(
+        lightning, studio, JobSpec(name="job", command="sleep 60", machine=machine, num_machines=num_machines)
+    )
     eventually(lambda: job.state().phase is JobPhase.RUNNING)
     job.stop()
     state = end(job)
@@ -236,11 +232,13 @@ def test_jobs_that_are_refused_keep_none_of_the_others_alive(
         Job.run(
             lightning,
             studio,
-            name=name,
-            command="sleep 60",
-            machine=machine,
-            num_machines=num_machines,
-            token=f"launch-{name}",
+            JobSpec(
+                name=name,
+                command="sleep 60",
+                machine=machine,
+                num_machines=num_machines,
+                token=f"launch-{name}",
+            ),
         )
         for name in ("first", "second")
     ]
@@ -258,11 +256,13 @@ def test_an_interrupted_job_says_so_and_goes_on(
     job = Job.run(
         lightning,
         studio,
-        name="spot",
-        command="echo here; sleep 60",
-        machine=machine,
-        interruptible=True,
-        max_run_attempts=2,
+        JobSpec(
+            name="spot",
+            command="echo here; sleep 60",
+            machine=machine,
+            interruptible=True,
+            max_run_attempts=2,
+        ),
     )
     eventually(lambda: "here" in messages(job))
     cloud.knobs.preempt.add("spot")
@@ -273,7 +273,7 @@ def test_an_interrupted_job_says_so_and_goes_on(
 
 
 def test_logs_since(cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine) -> None:
-    job = Job.run(lightning, studio, name="job", command="echo one; sleep 0.3; echo two", machine=machine)
+    job = Job.run(lightning, studio, JobSpec(name="job", command="echo one; sleep 0.3; echo two", machine=machine))
     end(job)
     one, two = job.logs()
     assert two.timestamp is not None

@@ -31,6 +31,7 @@ from lightning_zenml.launch.errors import (
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher, Limits
 from lightning_zenml.launch.lightning.client import ApiError, Credentials, Lightning
 from lightning_zenml.launch.lightning.job import Job
+from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec, Phase, Status, Update
@@ -125,7 +126,9 @@ def test_where_lightning_refuses_the_client_the_payload_ends_the_jobs_before_its
     studio = Studio(lightning, id=started.hold.studio_id, name=started.studio_name, cluster=started.hold.cluster)
     machine = Catalog(lightning, None).machine("CPU")
     for name in ("left", "too"):
-        Job.run(lightning, studio, name=name, command="sleep 300", machine=machine, token=f"{started.id}-{name}")
+        Job.run(
+            lightning, studio, JobSpec(name=name, command="sleep 300", machine=machine, token=f"{started.id}-{name}")
+        )
     cloud.knobs.page_size = 1
     # Six tries of the client for each of them, and two of the payload.
     cloud.knobs.fail.append(("DELETE", "/jobs/", 503, 14))
@@ -807,10 +810,12 @@ def test_a_job_that_was_started_after_the_last_news_is_ended_too(
     Job.run(
         lightning,
         studio,
-        name="late",
-        command="sleep 300",
-        machine=Catalog(lightning, None).machine("CPU"),
-        token=f"{started.id}-late",
+        JobSpec(
+            name="late",
+            command="sleep 300",
+            machine=Catalog(lightning, None).machine("CPU"),
+            token=f"{started.id}-late",
+        ),
     )
     started.release()
     assert all(job.deleted is not None for job in cloud.jobs)

@@ -13,8 +13,7 @@ What the platform does with jobs, and what follows from it for whoever runs one:
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -30,7 +29,7 @@ from lightning_sdk.lightning_cloud.openapi import (
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning import job_request
 from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
-from lightning_zenml.launch.lightning.machines import Machine
+from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.studio import Studio
 
 TIMED_OUT = job_request.TIMED_OUT
@@ -125,22 +124,7 @@ class Job:
         self.num_machines = num_machines
 
     @classmethod
-    def run(
-        cls,
-        lightning: Lightning,
-        studio: Studio,
-        *,
-        name: str,
-        command: str,
-        machine: Machine,
-        environment: Mapping[str, str] | None = None,
-        interruptible: bool = False,
-        num_machines: int = 1,
-        max_runtime: int | None = None,
-        max_run_attempts: int | None = None,
-        snapshot: str = "",
-        token: str | None = None,
-    ) -> Job:
+    def run(cls, lightning: Lightning, studio: Studio, spec: JobSpec) -> Job:
         """Starts a job; `state` tells how it goes.
 
         A lost answer makes no second job: the token is looked for among the jobs before anything is sent again.
@@ -148,42 +132,17 @@ class Job:
         Args:
             lightning: the teamspace.
             studio: whose files and Python environment the job gets; may be stopped as soon as this returns.
-            name: wanted name.
-            command: bash, run in the home by a shell that has none of the studio's aliases: Python goes by its absolute
-                path. With several machines: on each, with the platform's `NODE_RANK`, `MASTER_ADDR` and `MASTER_PORT`.
-            machine: of the studio's cloud account.
-            environment: variables of the command; secrets are fine.
-            interruptible: on spot machines.
-            num_machines: machines, all of the same kind.
-            max_runtime: seconds until the command is ended, with exit code `TIMED_OUT`; asked for as a reservation too.
-            max_run_attempts: how often it is started at most; None: the platform decides.
-            snapshot: jobs from one studio that give the same word share the first one's snapshot and don't see what
-                the studio wrote since; '': a snapshot of its own, as the studio is now.
-            token: see `find`; None: a new one.
+            spec: what the job is to be.
 
         Raises:
             JobError: the platform refuses, or no answer tells whether there is a job.
         """
-        token = token or secrets.token_hex(8)
-        request = job_request.build(
-            name=name,
-            command=command,
-            token=token,
-            studio_id=studio.id,
-            cluster=studio.cluster,
-            compute_name=machine.compute_name,
-            environment=environment or {},
-            interruptible=interruptible,
-            num_machines=num_machines,
-            max_runtime=max_runtime,
-            max_run_attempts=max_run_attempts,
-            snapshot=snapshot,
-        )
+        request = job_request.build(spec, studio_id=studio.id, cluster=studio.cluster)
         try:
-            made = job_request.send_once(lightning, request, token)
+            made = job_request.send_once(lightning, request, spec.token)
         except (UnreachableError, ApiError) as error:
-            raise JobError(f"Can't start the job '{name}': {error}") from None
-        return cls._of(lightning, made, studio_name=studio.name, token=token, num_machines=num_machines)
+            raise JobError(f"Can't start the job '{spec.name}': {error}") from None
+        return cls._of(lightning, made, studio_name=studio.name, token=spec.token, num_machines=spec.num_machines)
 
     @classmethod
     def find(cls, lightning: Lightning, studio: Studio, token: str, *, num_machines: int = 1) -> Job | None:

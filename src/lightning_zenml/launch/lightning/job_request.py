@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from lightning_sdk.lightning_cloud.openapi import (
@@ -17,6 +17,7 @@ from lightning_sdk.lightning_cloud.openapi import (
 )
 
 from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
+from lightning_zenml.launch.lightning.job_spec import JobSpec
 
 _RESULTS = ".lightning_zenml/jobs"
 _KILL_AFTER = 30
@@ -28,46 +29,38 @@ _LOOKS = 5
 _LOOK_PAUSE = 0.5
 
 
-def build(
-    *,
-    name: str,
-    command: str,
-    token: str,
-    studio_id: str,
-    cluster: str,
-    compute_name: str,
-    environment: Mapping[str, str],
-    interruptible: bool,
-    num_machines: int,
-    max_runtime: int | None,
-    max_run_attempts: int | None,
-    snapshot: str,
-) -> Any:
-    """The body (`JobsServiceCreateJobBody` or `...MultiMachineJobBody`); what the arguments mean tells `Job.run`."""
-    multi = num_machines > 1
+def build(job: JobSpec, *, studio_id: str, cluster: str) -> Any:
+    """What is sent for a job (`JobsServiceCreateJobBody`, or for several machines `...MultiMachineJobBody`).
+
+    Args:
+        job: the job that is wanted.
+        studio_id: id of the studio whose files and Python environment the job gets.
+        cluster: id of that studio's cloud account.
+    """
+    multi = job.num_machines > 1
     spec = V1JobSpec(
         cloudspace_id=studio_id,
         cluster_id=cluster,
-        command=_wrap(command, token, max_runtime),
-        env=[V1EnvVar(name=key, value=value) for key, value in environment.items()],
+        command=_wrap(job.command, job.token, job.max_runtime),
+        env=[V1EnvVar(name=key, value=value) for key, value in job.environment.items()],
         image="",
-        instance_name=compute_name,
-        run_id=snapshot,
-        spot=interruptible,
-        requested_run_duration_seconds=str(max_runtime) if max_runtime else None,
-        max_run_attempts=None if multi else max_run_attempts,
+        instance_name=job.machine.compute_name,
+        run_id=job.snapshot,
+        spot=job.interruptible,
+        requested_run_duration_seconds=str(job.max_runtime) if job.max_runtime else None,
+        max_run_attempts=None if multi else job.max_run_attempts,
     )
     if not multi:
-        return JobsServiceCreateJobBody(name=name, spec=spec)
+        return JobsServiceCreateJobBody(name=job.name, spec=spec)
     # As lightning-sdk does: one lost machine ends the others, so all of them are made again.
     tolerance = V1MultiMachineJobFaultTolerance(strategy=V1MultiMachineJobFaultToleranceStrategy.RECREATE_ALL_NODES)
     return JobsServiceCreateMultiMachineJobBody(
-        name=name,
+        name=job.name,
         spec=spec,
         cluster_id=cluster,
-        machines=num_machines,
-        max_run_attempts=max_run_attempts,
-        fault_tolerance=tolerance if (max_run_attempts or 0) > 1 else None,
+        machines=job.num_machines,
+        max_run_attempts=job.max_run_attempts,
+        fault_tolerance=tolerance if (job.max_run_attempts or 0) > 1 else None,
     )
 
 

@@ -14,7 +14,7 @@ What the platform does with pipelines, and what follows from it:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ from lightning_sdk.lightning_cloud.openapi import (
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning import job_request
 from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
-from lightning_zenml.launch.lightning.machines import Machine
+from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.studio import Studio
 
 PIPELINE_ID = "LIGHTNING_PIPELINE_ID"
@@ -58,54 +58,24 @@ class Pipeline:
         self.name = name
 
     @classmethod
-    def create(
-        cls,
-        lightning: Lightning,
-        studio: Studio,
-        *,
-        name: str,
-        command: str,
-        machine: Machine,
-        environment: Mapping[str, str],
-        interruptible: bool = False,
-        max_runtime: int | None = None,
-        snapshot: str = "",
-    ) -> Pipeline:
+    def create(cls, lightning: Lightning, studio: Studio, job: JobSpec) -> Pipeline:
         """Makes a pipeline, which the platform runs once; `schedule` makes it run again.
 
         Args:
             lightning: the teamspace.
             studio: whose files and Python environment the job gets; must stay as long as the pipeline.
-            name: lower-case letters, digits and hyphens; must not be taken.
-            command: as in `Job.run`.
-            machine: of the studio's cloud account.
-            environment: variables of the command; secrets are fine.
-            interruptible: on a spot machine.
-            max_runtime: seconds until the command is ended.
-            snapshot: with a word all executions share the snapshot of the studio that the first one takes; '': each
-                takes one of its own, and sees what the studio is then.
+            job: what each execution runs, on one machine. Its name is the pipeline's too: lower-case letters, digits
+                and hyphens, not taken yet.
 
         Raises:
             ApiError: the platform refuses.
             UnreachableError: no answer, and no such pipeline.
         """
-        job = job_request.build(
-            name=name,
-            command=command,
-            token=name,
-            studio_id=studio.id,
-            cluster=studio.cluster,
-            compute_name=machine.compute_name,
-            environment=environment,
-            interruptible=interruptible,
-            num_machines=1,
-            max_runtime=max_runtime,
-            max_run_attempts=1,
-            snapshot=snapshot,
-        )
+        name = job.name
+        request = job_request.build(job, studio_id=studio.id, cluster=studio.cluster)
         body = PipelinesServiceCreatePipelineBody(
             name=name,
-            steps=[V1PipelineStep(name=_STEP, type=V1PipelineStepType.JOB, wait_for=[], job=job)],
+            steps=[V1PipelineStep(name=_STEP, type=V1PipelineStepType.JOB, wait_for=[], job=request)],
             shared_filesystem=V1SharedFilesystem(enabled=False),
             parent_pipeline_id="",
             continue_on_step_failure=False,

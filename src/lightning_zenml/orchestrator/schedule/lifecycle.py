@@ -30,6 +30,7 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.launcher import Launcher
 from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.pipeline import Pipeline
 from lightning_zenml.launch.lightning.studio import Studio
@@ -328,17 +329,18 @@ class _Creation:
         }
         # It would hold for longer than the schedule and open more than its token does.
         environment.pop("ZENML_STORE_API_KEY", None)
-        return Pipeline.create(
-            self._lightning,
-            studio,
+        job = JobSpec(
             name=self._name,
             command=_command(launch.id, hold.python, self._snapshot.id, self._caller.inside(self._root)),
             machine=machine,
             environment=environment,
             interruptible=settings.interruptible,
             max_runtime=int(settings.timeout) if settings.timeout else None,
+            max_run_attempts=1,
             snapshot=self._name if settings.reuse_snapshot else "",
+            token=self._name,
         )
+        return Pipeline.create(self._lightning, studio, job)
 
 
 def _command(launch_id: str, python: str, snapshot_id: object, source_root: str) -> str:

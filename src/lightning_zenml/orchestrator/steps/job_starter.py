@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from zenml.logger import get_logger
 
 from lightning_zenml.launch.lightning.job import Job
+from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.spec import KeepStudio
 from lightning_zenml.launch.studio.waits import Limits
 from lightning_zenml.orchestrator.context import CODE, MACHINE, SOURCE_ROOT, LaunchContext
@@ -119,15 +120,14 @@ class StepJobs:
         token = f"{self._orchestrator_run_id}-snapshot"
         # No step can have that name.
         described = self._described(token, "(snapshot)", 1, machine, 1)
-        job = Job.run(
-            self._lightning,
-            self._studio,
+        spec = JobSpec(
             name=f"{self._run_name}-snapshot",
             command="true",
             machine=machine,
             snapshot=self._orchestrator_run_id,
             token=token,
         )
+        job = Job.run(self._lightning, self._studio, spec)
         started = StartedJob(job=job, machines=machine.name, described=described)
         record = self._context.record_job
         return StepJob(iter([started]), "(snapshot)", record=record, keep=False, output=self._output)
@@ -154,9 +154,7 @@ class StepJobs:
             described = self._described(token, step, attempt, machine, own.count, interruptible=settings.interruptible)
             found = machine.name == known
             job = Job.find(self._lightning, self._studio, token, num_machines=own.count) if found else None
-            job = job or Job.run(
-                self._lightning,
-                self._studio,
+            spec = JobSpec(
                 name=f"{self._run_name}-{step}",
                 command=_command(self._context.code, environment[SOURCE_ROOT], commands, program, own.count),
                 machine=machine,
@@ -169,6 +167,7 @@ class StepJobs:
                 snapshot=self._orchestrator_run_id if settings.reuse_snapshot else "",
                 token=token,
             )
+            job = job or Job.run(self._lightning, self._studio, spec)
             machines = f"{own.count} machines {machine.name}" if own.count > 1 else machine.name
             logger.info("Step `%s` runs as Lightning job on %s: %s", step, machines, job.url)
             yield StartedJob(job=job, machines=machines, described=described)
