@@ -1,4 +1,4 @@
-"""What a job is to be. `Job.run` starts it once, `Pipeline.create` whenever a schedule is due."""
+"""What a job is to be. `Job.run` starts it once, `LightningPipeline.create` whenever a schedule is due."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ _STEP = "run"
 _ENDED = {"FAILED", "DELETED", "STOPPED", "COMPLETED"}
 
 
-class Pipeline:
+class LightningPipeline:
     """A pipeline of the teamspace whose one step is a job.
 
     Args:
@@ -58,7 +58,7 @@ class Pipeline:
         self.name = name
 
     @classmethod
-    def create(cls, lightning: Lightning, studio: Studio, job: JobSpec) -> Pipeline:
+    def create(cls, lightning: Lightning, studio: Studio, job: JobSpec) -> LightningPipeline:
         """Makes a pipeline, which the platform runs once; `schedule` makes it run again.
 
         Args:
@@ -93,7 +93,7 @@ class Pipeline:
         return cls(lightning, id=made.id, name=made.name)
 
     @classmethod
-    def find(cls, lightning: Lightning, name: str) -> Pipeline | None:
+    def find(cls, lightning: Lightning, name: str) -> LightningPipeline | None:
         """The pipeline of that name, or None."""
         get = lightning.client.pipelines_service_get_pipeline_by_name
         try:

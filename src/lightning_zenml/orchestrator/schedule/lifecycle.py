@@ -32,7 +32,7 @@ from lightning_zenml.launch.launcher import Launcher
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
-from lightning_zenml.launch.lightning.pipeline import Pipeline
+from lightning_zenml.launch.lightning.pipeline import LightningPipeline
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio.hold import Hold
@@ -125,7 +125,7 @@ def update(
     cron = changes.cron_expression or schedule.cron_expression
     if problem := cron_problem(cron):
         raise LaunchError(f"The schedule stays as it is: {problem}.")
-    pipeline = Pipeline.find(lightning, _name(snapshot, schedule))
+    pipeline = LightningPipeline.find(lightning, _name(snapshot, schedule))
     if pipeline is None:
         raise LaunchError(
             f"Lightning has no pipeline `{_name(snapshot, schedule)}` of the schedule `{schedule.name}` any more. "
@@ -156,7 +156,7 @@ def delete(schedule: ScheduleResponse, snapshot: PipelineSnapshotResponse, light
         LaunchError: if Lightning refuses.
     """
     name = _name(snapshot, schedule)
-    pipeline = Pipeline.find(lightning, name)
+    pipeline = LightningPipeline.find(lightning, name)
     if pipeline is None:
         logger.warning("Lightning has no pipeline `%s` of the schedule `%s` any more.", name, schedule.name)
     else:
@@ -309,10 +309,10 @@ class _Creation:
             timeout=None,
         )
 
-    def _pipeline(self, launch: Launch, machine: Machine) -> Pipeline:
+    def _pipeline(self, launch: Launch, machine: Machine) -> LightningPipeline:
         hold, settings = launch.hold, self._settings
         studio = Studio(self._lightning, id=hold.studio_id, name=hold.studio_name, cluster=hold.cluster)
-        url = Pipeline(self._lightning, id="", name=self._name).url
+        url = LightningPipeline(self._lightning, id="", name=self._name).url
         environment = {
             **self._environment,
             **settings.environment,
@@ -340,7 +340,7 @@ class _Creation:
             snapshot=self._name if settings.reuse_snapshot else "",
             token=self._name,
         )
-        return Pipeline.create(self._lightning, studio, job)
+        return LightningPipeline.create(self._lightning, studio, job)
 
 
 def _command(launch_id: str, python: str, snapshot_id: object, source_root: str) -> str:
@@ -363,7 +363,7 @@ def _command(launch_id: str, python: str, snapshot_id: object, source_root: str)
 
 def _remove(lightning: Lightning, name: str) -> None:
     """Removes a schedule's pipeline, and the studio of its own if it has one."""
-    if pipeline := Pipeline.find(lightning, name):
+    if pipeline := LightningPipeline.find(lightning, name):
         pipeline.delete()
     if studio := Studio.find(lightning, name):
         studio.delete()
