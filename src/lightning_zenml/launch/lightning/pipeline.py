@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from lightning_sdk.lightning_cloud.openapi import (
     JobsServiceUpdateJobBody,
@@ -27,6 +27,7 @@ from lightning_sdk.lightning_cloud.openapi import (
     V1ScheduleResourceType,
     V1SharedFilesystem,
 )
+from lightning_sdk.pipeline import Schedule
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning import job_request
@@ -214,6 +215,13 @@ class Execution:
             except ApiError as error:
                 if error.status >= 500:
                     raise
+
+
+def timezones() -> tuple[str, ...]:
+    """The time zones that a schedule can have, as lightning-sdk's `Schedule` lists them; UTC is none of them."""
+    optional = get_type_hints(Schedule)["timezone"]
+    names: tuple[str, ...] = get_args(get_args(optional)[0])
+    return names
 
 
 def _is_refusal(error: LaunchError) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, get_args, get_type_hints
+from typing import TYPE_CHECKING
 
 from croniter import CroniterBadDateError, croniter
 
+from lightning_zenml.launch.lightning.pipeline import timezones
 from lightning_zenml.launch.spec import KeepStudio
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
@@ -55,7 +56,7 @@ def problems(schedule: ScheduleResponse, settings: LightningOrchestratorSettings
     elif not (schedule.run_once_start_time or schedule.interval_second):
         yield "there is no `cron_expression`"
     zone = timezone(settings)
-    if zone and zone not in _timezones():
+    if zone and zone not in timezones():
         yield f"it knows no time zone `{zone}` (`schedule_timezone`); use one like `Europe/Berlin`"
     if settings.keep_studio is KeepStudio.DELETE:
         yield "the schedule needs its studio (`keep_studio=delete`); it goes when the schedule is deleted"
@@ -87,11 +88,3 @@ def refusal(problems: list[str], cron: str | None) -> str:
 def timezone(settings: LightningOrchestratorSettings) -> str | None:
     """Time zone of a cron expression in lightning-sdk's words, where None is UTC and `UTC` is no time zone."""
     return None if settings.schedule_timezone in (None, "UTC") else settings.schedule_timezone
-
-
-def _timezones() -> tuple[str, ...]:
-    from lightning_sdk.pipeline import Schedule
-
-    optional = get_type_hints(Schedule)["timezone"]
-    names: tuple[str, ...] = get_args(get_args(optional)[0])
-    return names
