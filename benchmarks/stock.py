@@ -81,7 +81,8 @@ def run(stack: Stack, folder: Path, name: str, more: dict[str, str]) -> Figures:
     assert isinstance(cloud, LightningCloud)
     folder.mkdir()
     (folder / "run.py").write_text(PIPELINE)
-    environment = client_environment(stack, ZENML_CONFIG_PATH=str(folder / "config"), **more)
+    # Beside the code, not in it: what lies in the source root is packed, and ZENML_CONFIG_PATH holds keys.
+    environment = client_environment(stack, ZENML_CONFIG_PATH=str(folder.with_name(f"{name}-config")), **more)
     billed, calls, started = sum(cloud.machine_seconds().values()), len(cloud.requests), time.monotonic()
     completed = subprocess.run(
         [sys.executable, "run.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
