@@ -35,7 +35,7 @@ COPY entrypoint.py /usr/local/bin/lightning-zenml-main
 
 # The official base ships its standard library uncompiled; one import compiles what a start needs of it.
 RUN ln -s lightning-zenml-main /usr/local/bin/lightning-zenml-post \
- && /opt/lightning-zenml/bin/python -I -c 'import lightning_zenml.action.__main__'
+ && /opt/lightning-zenml/bin/python -I -c 'import lightning_zenml.action.__main__, git'
 
 ENV ZENML_ANALYTICS_OPT_IN=false \
     LIGHTNING_DISABLE_VERSION_CHECK=1 \

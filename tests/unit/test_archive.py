@@ -113,7 +113,7 @@ def test_the_same_content_gives_the_same_bytes(root: Path, tmp_path: Path) -> No
     with umask(0o077):
         copy = tmp_path / "another" / "name"
         copy.mkdir(parents=True)
-        for name in reversed(Repository.open(root).files()):
+        for name in reversed(Repository.open(root).contents().files):
             (copy / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(root / name, copy / name, follow_symlinks=False)
             os.utime(copy / name, (1, 1), follow_symlinks=False)

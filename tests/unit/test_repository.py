@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lightning_zenml.package.checkout import Commit
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.repository import Repository
 
@@ -54,7 +56,7 @@ def commit(root: Path) -> str:
 
 
 def names(path: Path) -> list[str]:
-    return [str(name) for name in Repository.open(path).files()]
+    return [str(name) for name in Repository.open(path).contents().files]
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ class TestCheckout:
         repository = Repository.open(checkout)
         (checkout / "run.py").unlink()
         put(checkout / "new.py")
-        assert [str(name) for name in repository.files()] == [".gitignore", "new.py"]
+        assert [str(name) for name in repository.contents().files] == [".gitignore", "new.py"]
 
     def test_git_itself_and_empty_folders_do_not_travel(self, checkout: Path) -> None:
         (checkout / "empty").mkdir()
@@ -137,14 +139,14 @@ class TestCheckout:
         put(checkout / "ml/deep/a.py")
         put(checkout / "ml/a.log")
         repository = Repository.open(checkout / "ml")
-        assert [str(name) for name in repository.files()] == ["deep/a.py", "run.py"]
+        assert [str(name) for name in repository.contents().files] == ["deep/a.py", "run.py"]
         assert repository.root == checkout / "ml"
         assert repository.checkout == checkout
 
     def test_a_folder_that_the_checkout_ignores_is_no_part_of_it(self, checkout: Path) -> None:
         put(checkout / "data/project/a.log")
         repository = Repository.open(checkout / "data/project")
-        assert [str(name) for name in repository.files()] == ["a.log"]
+        assert [str(name) for name in repository.contents().files] == ["a.log"]
         assert (repository.checkout, repository.commit) == (None, None)
 
     def test_a_worktree_is_a_checkout(self, checkout: Path, tmp_path: Path) -> None:
@@ -159,7 +161,7 @@ class TestCheckout:
             git(checkout, "status")
         put(checkout / "sub/a.py")
         repository = Repository.open(checkout / "sub")
-        assert [str(name) for name in repository.files()] == ["a.py"]
+        assert [str(name) for name in repository.contents().files] == ["a.py"]
         assert repository.commit
 
     def test_a_git_hook_around_us_does_not_mislead(
@@ -177,7 +179,7 @@ class TestCheckout:
         index = checkout / ".git/index"
         os.utime(checkout / "run.py", (0, 0))
         before = index.read_bytes()
-        Repository.open(checkout).files()
+        Repository.open(checkout).contents()
         assert index.read_bytes() == before
 
 
@@ -209,7 +211,7 @@ class TestSubmodules:
             "vendor/lib rary/lib.py",
             "vendor/lib rary/outer.log",
         ]
-        assert Repository.open(with_submodule).absent_submodules() == ()
+        assert Repository.open(with_submodule).contents().warnings == ()
 
     def test_submodules_of_submodules_belong(self, checkout: Path, with_submodule: Path, tmp_path: Path) -> None:
         outer = tmp_path / "outer"
@@ -221,8 +223,19 @@ class TestSubmodules:
     def test_one_that_is_not_checked_out_is_told(self, with_submodule: Path, tmp_path: Path) -> None:
         git(tmp_path, "clone", "--quiet", str(with_submodule), "clone")
         repository = Repository.open(tmp_path / "clone")
-        assert [str(name) for name in repository.files()] == [".gitignore", ".gitmodules", "run.py"]
-        assert [str(name) for name in repository.absent_submodules()] == ["vendor/lib rary"]
+        assert [str(name) for name in repository.contents().files] == [".gitignore", ".gitmodules", "run.py"]
+        (warning,) = repository.contents().warnings
+        assert "don't travel: 'vendor/lib rary'. In a workflow" in warning
+        assert "`submodules: true` of actions/checkout" in warning
+
+    def test_one_in_a_submodule_that_is_not_checked_out_is_told(
+        self, checkout: Path, with_submodule: Path, tmp_path: Path
+    ) -> None:
+        outer = tmp_path / "outer"
+        git(tmp_path, "clone", "--quiet", str(checkout), str(outer))
+        git(outer, "submodule", "--quiet", "add", str(checkout), "inner")
+        (warning,) = Repository.open(outer).contents().warnings
+        assert "don't travel: 'inner/vendor/lib rary', 'vendor/lib rary'. In a workflow" in warning
 
     def test_they_are_read_where_another_user_owns_them(
         self, with_submodule: Path, monkeypatch: pytest.MonkeyPatch
@@ -245,7 +258,23 @@ class TestSubmodules:
 class TestCommit:
     def test_of_a_clean_checkout(self, checkout: Path) -> None:
         repository = Repository.open(checkout)
-        assert repository.commit == git(checkout, "rev-parse", "HEAD")
+        sha = git(checkout, "rev-parse", "HEAD")
+        assert repository.commit == Commit(sha=sha, branch="main", author="Ada", subject="A commit")
+        assert repository.has_changes() is False
+
+    def test_what_is_not_committed_is_seen(self, checkout: Path) -> None:
+        put(checkout / "ml/new.py")
+        assert Repository.open(checkout).has_changes()
+        assert not Repository.open(put(checkout / "data/a").parent).has_changes()
+
+    @pytest.mark.parametrize("options", [("--object-format=sha256",), ()])
+    def test_of_every_format_that_git_has(self, tmp_path: Path, options: tuple[str, ...]) -> None:
+        git(tmp_path, "init", "--quiet", *options)
+        git(tmp_path, "config", "index.version", "4")
+        put(tmp_path / "steps/train.py")
+        sha = commit(tmp_path)
+        assert Repository.open(tmp_path).commit == Commit(sha=sha, branch="main", author="Ada", subject="A commit")
+        assert names(tmp_path) == ["steps/train.py"]
 
     def test_of_a_shallow_clone_with_a_detached_head(self, checkout: Path, tmp_path: Path) -> None:
         """As actions/checkout leaves it."""
@@ -254,7 +283,8 @@ class TestCommit:
         clone = tmp_path / "clone"
         git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{checkout}", str(clone))
         git(clone, "checkout", "--quiet", "--detach", second)
-        assert Repository.open(clone).commit == second
+        found = Repository.open(clone).commit
+        assert found == Commit(sha=second, branch="", author="Ada", subject="A commit")
         assert names(clone) == [".gitignore", "run.py", "second.py"]
 
     def test_before_the_first_commit(self, tmp_path: Path) -> None:
@@ -276,6 +306,7 @@ class TestCommit:
         with pytest.raises(subprocess.CalledProcessError):
             git(checkout, "status")
         assert "model.bin" in names(checkout)
+        assert Repository.open(checkout).has_changes() is None
 
 
 class TestFolder:
@@ -290,7 +321,7 @@ class TestFolder:
         assert names(tmp_path) == [".zen/config.yaml", "a.log", "file/venv", "run.py", "steps/a.py"]
         repository = Repository.open(tmp_path)
         assert repository.commit is None
-        assert repository.absent_submodules() == ()
+        assert repository.contents().warnings == ()
 
     def test_a_checkout_in_it_brings_its_own_rules(self, tmp_path: Path, checkout: Path) -> None:
         put(checkout / "a.log")
@@ -322,12 +353,12 @@ class TestSymlinks:
         (checkout / "here").symlink_to(".")
         (checkout / "bad link").symlink_to(target)
         with pytest.raises(PackageError, match=f"'bad link' -> '{target}'"):
-            Repository.open(checkout).files()
+            Repository.open(checkout).contents()
 
     def test_absolute_ones_are_refused_even_into_the_root(self, checkout: Path) -> None:
         (checkout / "link").symlink_to(checkout / "run.py")
         with pytest.raises(PackageError, match="'link'"):
-            Repository.open(checkout).files()
+            Repository.open(checkout).contents()
 
     def test_an_ignored_one_may_lead_anywhere(self, checkout: Path) -> None:
         (checkout / "a.log").symlink_to("/etc/hostname")
@@ -337,7 +368,7 @@ class TestSymlinks:
         for number in range(12):
             (checkout / f"link{number:02}").symlink_to("/etc/hostname")
         with pytest.raises(PackageError, match=r"'link09' -> '/etc/hostname' and 2 more\."):
-            Repository.open(checkout).files()
+            Repository.open(checkout).contents()
 
 
 class TestErrors:
@@ -346,7 +377,7 @@ class TestErrors:
         if with_git:
             git(tmp_path, "init", "--quiet")
         with pytest.raises(PackageError, match="no files to package"):
-            Repository.open(tmp_path).files()
+            Repository.open(tmp_path).contents()
 
     def test_no_folder(self, tmp_path: Path) -> None:
         with pytest.raises(PackageError, match="no folder"):
@@ -356,6 +387,16 @@ class TestErrors:
         monkeypatch.setenv("PATH", "")
         with pytest.raises(PackageError, match="Install git"):
             Repository.open(checkout)
+
+    @pytest.mark.parametrize("refresh", ["", "quiet"])
+    def test_no_git_from_the_start(self, checkout: Path, refresh: str) -> None:
+        """GitPython itself may refuse to be imported then."""
+        program = "import sys, pathlib; from lightning_zenml.package.repository import Repository as R; "
+        program += "R.open(pathlib.Path(sys.argv[1]))"
+        environment = {"PATH": "", **({"GIT_PYTHON_REFRESH": refresh} if refresh else {})}
+        command = [sys.executable, "-c", program, str(checkout)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.stderr.splitlines()[-1].endswith("Install git.")
 
     def test_a_broken_checkout(self, checkout: Path) -> None:
         (checkout / ".git/HEAD").unlink()
@@ -368,7 +409,7 @@ class TestErrors:
             Path("deeper than PATH_MAX".ljust(250)).mkdir()
             os.chdir("deeper than PATH_MAX".ljust(250))
         with pytest.raises(PackageError, match=r"can't be listed: .*name too long"):
-            Repository.open(tmp_path).files()
+            Repository.open(tmp_path).contents()
 
 
 def _free(name: str) -> bool:
@@ -406,4 +447,4 @@ def test_any_name_is_listed(names: set[str], tracked: bool, data: st.DataObject)
         git(root, "init", "--quiet")
         if tracked:
             git(root, "-c", "core.protectNTFS=false", "add", "--all")
-        assert [str(name) for name in Repository.open(root).files()] == sorted(wanted, key=os.fsencode)
+        assert [str(name) for name in Repository.open(root).contents().files] == sorted(wanted, key=os.fsencode)

@@ -22,16 +22,18 @@ class Archive:
     """A packed repository.
 
     Args:
-        path: of the archive file (`.tar.gz`).
-        sha256: hex digest of the file.
-        size: bytes.
+        path: path of the archive file (`.tar.gz`).
+        sha256: hex digest of the archive file.
+        size: size of the archive file in bytes.
         files: number of files packed.
+        warnings: sentences for the user on what doesn't travel, see `Contents`.
     """
 
     path: Path
     sha256: str
     size: int
     files: int
+    warnings: tuple[str, ...] = ()
 
 
 def pack(repository: Repository, destination: Path) -> Archive:
@@ -41,20 +43,20 @@ def pack(repository: Repository, destination: Path) -> Archive:
     order in which a file system lists files (https://reproducible-builds.org/docs/archives/).
 
     Args:
-        repository: what to pack.
+        repository: the repository to pack.
         destination: path of the archive file, outside of the repository; its folder exists. Replaced at once,
             when done, and readable only by its owner.
 
     Raises:
-        PackageError: see `Repository.files`; or a file vanished, changed or couldn't be read while it was
-            packed, or the archive can't be written.
+        PackageError: when its files can't be listed (see `Repository.contents`), a file vanishes, changes or
+            can't be read while it is packed, or the archive can't be written.
     """
-    names = repository.files()
+    contents = repository.contents()
     try:
         with NamedTemporaryFile(dir=destination.parent, prefix=f".{destination.name}.", delete=False) as file:
             unfinished = Path(file.name)
             try:
-                _write(repository.root, names, file)
+                _write(repository.root, contents.files, file)
                 size = file.tell()
                 file.seek(0)
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -64,7 +66,7 @@ def pack(repository: Repository, destination: Path) -> Archive:
                 raise
     except OSError as error:
         raise PackageError(f"The archive {str(destination)!r} can't be written: {error}.") from error
-    return Archive(path=destination, sha256=sha256, size=size, files=len(names))
+    return Archive(path=destination, sha256=sha256, size=size, files=len(contents.files), warnings=contents.warnings)
 
 
 def _write(root: Path, names: Iterable[PurePosixPath], file: IO[bytes]) -> None:

@@ -58,7 +58,7 @@ def with_checkout(event: Event, root: Path, workflow: Workflow) -> Event:
     # What can't be read is told of when it is packed.
     with contextlib.suppress(PackageError):
         commit = Repository.open(root).commit
-    really = event.of_checkout(commit)
+    really = event.of_checkout(commit.sha if commit else None)
     if really != event:
         workflow.warning(
             f"Checked out is {really.head_sha[:7]} of {really.branch or event.ref}, which runs now, not "

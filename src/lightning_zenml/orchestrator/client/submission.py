@@ -149,7 +149,7 @@ def submit(
     machines = studio_machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
         scratch, packed = Path(folder), caller.root_to_pack(root)
-        archive = pack(repository_at(packed), scratch / "code.tar.gz")
+        archive = pack_code(packed, scratch)
         spec = launch_spec(snapshot, stack, run, settings, environment, archive, packed, machines)
         with Watchdog(lightning, caller, scratch, run.id) as watchdog:
             launcher = Launcher(lightning, notify=logger.info, on_hold=watchdog.hold, scratch=scratch)
@@ -290,28 +290,32 @@ def studio_machines(
     return machines
 
 
-def repository_at(root: Path) -> Repository:
-    """Opens what is to be packed, unless ZenML's keys and tokens would be packed with it.
+def pack_code(root: Path, scratch: Path) -> Archive:
+    """Packs a folder of code, unless ZenML's keys and tokens would be packed with it; warns of what is missing.
 
     Args:
-        root: of the code.
+        root: the folder of the code.
+        scratch: folder for the archive.
 
     Returns:
-        The repository.
+        The archive.
 
     Raises:
-        LaunchError: if ZenML's configuration is among its files.
-        PackageError: if there is no such repository.
+        LaunchError: when ZenML's configuration is among its files.
+        PackageError: when it can't be packed.
     """
     repository = Repository.open(root)
     folder = Path(get_global_config_directory()).resolve()
     inside = folder.is_relative_to(root.resolve())
-    if inside and any((root / name).resolve().is_relative_to(folder) for name in repository.files()):
+    if inside and any((root / name).resolve().is_relative_to(folder) for name in repository.contents().files):
         raise LaunchError(
             f"ZenML keeps its keys in {folder}, which lies in the source root {root} and would travel with it. Move "
             "it (ZENML_CONFIG_PATH), list it in .gitignore, or run `zenml init` in the folder of your code."
         )
-    return repository
+    archive = pack(repository, scratch / "code.tar.gz")
+    for warning in archive.warnings:
+        logger.warning(warning)
+    return archive
 
 
 def raise_unless_succeeded(status: Status | None) -> None:

@@ -40,8 +40,8 @@ from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.client.following import fetch_status, stop_forcefully
 from lightning_zenml.orchestrator.client.submission import (
     base_spec,
+    pack_code,
     raise_unless_succeeded,
-    repository_at,
     studio_machines,
 )
 from lightning_zenml.orchestrator.client.watchdog import Watchdog
@@ -58,7 +58,7 @@ from lightning_zenml.orchestrator.context import (
 )
 from lightning_zenml.orchestrator.schedule.checks import cron_problem, problems, refusal, timezone
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
-from lightning_zenml.package.archive import Archive, pack
+from lightning_zenml.package.archive import Archive
 from lightning_zenml.package.errors import PackageError
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ class _Creation:
     def _prepare(self, scratch: Path, watchdog: Watchdog) -> Launch:
         """Puts code and packages into the studio; on a CPU, or on what the studio runs on already."""
         packed, take = self._caller.root_to_pack(self._root), partial(self._take, watchdog)
-        archive = pack(repository_at(packed), scratch / "code.tar.gz")
+        archive = pack_code(packed, scratch)
         launcher = Launcher(self._lightning, notify=logger.info, on_hold=take, scratch=scratch)
         launch = launcher.launch(self._caller.adapt(self._spec(archive, packed), self._root))
         status = None

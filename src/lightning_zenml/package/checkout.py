@@ -1,0 +1,176 @@
+"""A git checkout, asked through GitPython. Nothing in it is changed.
+
+The git program answers all: GitPython's own readers know neither an index of version 4, nor SHA-256, nor reftable, and
+its `Repo` refuses folders that git can read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning_zenml.package.errors import PackageError
+
+if TYPE_CHECKING:
+    from git import Git
+
+_OF_A_HOOK = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_DIR",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+)
+"""What a git hook sets (`git rev-parse --local-env-vars`): these speak of the hook's repository, not of ours."""
+_SUBMODULE = "160000"
+"""Mode of a submodule in the index."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """A commit that is checked out.
+
+    Args:
+        sha: hex object name.
+        branch: name of the branch that is checked out; '' where HEAD is detached, as actions/checkout leaves it.
+        author: name of the commit's author; '' where the commit's object is not there.
+        subject: first line of the commit's message; '' where the commit's object is not there.
+    """
+
+    sha: str
+    branch: str = ""
+    author: str = ""
+    subject: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """What git tracks in a folder. Bytes of a name that aren't UTF-8 are surrogate escapes (PEP 383).
+
+    Args:
+        files: names of files and symlinks relative to the folder; those of an unmerged file more than once.
+        submodules: names of submodules relative to the folder, checked out or not.
+    """
+
+    files: tuple[str, ...]
+    submodules: tuple[str, ...]
+
+
+class Checkout:
+    """A git checkout, looked at from one of its folders.
+
+    Every method raises `PackageError` where git is not installed or can't read the checkout.
+
+    Args:
+        root: folder that holds `.git`.
+        folder: the folder whose files are asked for, `root` or below it.
+    """
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self._folder = folder
+        self._git = _program(root, folder)
+
+    def commit(self) -> Commit | None:
+        """The commit that is checked out; None before the first one."""
+        sha = self._line("rev_parse", "--verify", "--quiet", "HEAD")
+        if sha is None:
+            return None
+        branch = self._line("symbolic_ref", "--quiet", "--short", "HEAD")
+        code, told, _ = self._ask("log", "-1", "--no-show-signature", "--format=%an%x00%s")
+        author, _, subject = ("" if code else os.fsdecode(told).strip()).partition("\0")
+        return Commit(sha=sha, branch=branch or "", author=author, subject=subject)
+
+    def has_changes(self) -> bool | None:
+        """Whether the folder holds what is not committed; None where git can't compare.
+
+        It compares contents through filters such as Git LFS, which may not be installed here.
+        """
+        code, told, _ = self._ask("status", "--porcelain", "--", ".")
+        return None if code else bool(told)
+
+    def index(self) -> Index:
+        """What is tracked in the folder."""
+        files: list[str] = []
+        submodules: list[str] = []
+        for entry in self._names("--stage"):
+            about, _, name = entry.partition("\t")
+            (submodules if about.startswith(_SUBMODULE) else files).append(name)
+        return Index(files=tuple(files), submodules=tuple(submodules))
+
+    def untracked(self) -> list[str]:
+        """Names of files in the folder that are neither tracked nor ignored; a repository's ends with a slash."""
+        return self._names("--others", "--exclude-standard")
+
+    def ignores_folder(self) -> bool:
+        """Whether an ignore rule names the folder."""
+        return self._line("check_ignore", ".") is not None
+
+    def _names(self, *options: str) -> list[str]:
+        return [os.fsdecode(name) for name in self._run("ls_files", "-z", *options).split(b"\0") if name]
+
+    def _line(self, command: str, *arguments: str) -> str | None:
+        """One line of output; None where git answers a question with no (exit code 1)."""
+        return os.fsdecode(self._run(command, *arguments, accept=(0, 1))).strip() or None
+
+    def _run(self, command: str, *arguments: str, accept: tuple[int, ...] = (0,)) -> bytes:
+        code, told, reason = self._ask(command, *arguments)
+        if code not in accept:
+            name = command.replace("_", "-")
+            raise PackageError(f"git {name} failed in {str(self._folder)!r}: {reason.strip() or f'exit code {code}'}")
+        return told
+
+    def _ask(self, command: str, *arguments: str) -> tuple[int, bytes, str]:
+        """Exit code, output and errors of git. GitPython's own timeout would outlive a run that is cancelled."""
+        from git import GitCommandNotFound
+
+        how: dict[str, Any] = {"with_extended_output": True, "with_exceptions": False, "stdout_as_string": False}
+        with _no_hook():
+            try:
+                code, told, reason = getattr(self._git, command)(*arguments, **how)
+            except GitCommandNotFound as error:
+                raise _no_git(self._folder) from error
+        return code, told, reason
+
+
+def _program(root: Path, folder: Path) -> Git:
+    try:
+        # Costs a quarter of a second and fails where git is not installed: only a checkout needs it.
+        from git import Git
+    except ImportError as error:
+        raise _no_git(folder) from error
+    git = Git()
+    git.set_persistent_git_options(
+        # As GitPython's working folder, one that can't be entered would be replaced by that of this process.
+        C=str(folder),
+        # In a Docker action the workspace belongs to another user, which git refuses unless told otherwise. Told per
+        # call, no configuration changes. By fsmonitor a checkout could start programs of its own.
+        c=[f"safe.directory={root}", "core.fsmonitor=false"],
+    )
+    # Nothing is written, asked or fetched.
+    git.update_environment(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", GIT_NO_LAZY_FETCH="1")
+    return git
+
+
+def _no_git(folder: Path) -> PackageError:
+    return PackageError(
+        f"{str(folder)!r} is a git checkout, but there is no git on the PATH to tell which files belong to it. "
+        "Install git."
+    )
+
+
+@contextmanager
+def _no_hook() -> Iterator[None]:
+    """Hides a hook's variables meanwhile: GitPython hands on what this process has, and can only add to it."""
+    hidden = {name: os.environ.pop(name) for name in _OF_A_HOOK if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
