@@ -144,7 +144,7 @@ class Preparation:
         inputs = self._inputs
         services = self._check()
         # What the orchestrator will pack: told of here, a fault needs no traceback of the user's program.
-        Repository.open(self._root).files()
+        self._warn_of_missing(Repository.open(self._root).contents().warnings)
         self._log.title("Install on the runner")
         # As on the studio, an index that `env` names is installed from.
         environment = Throwaway(scratch / "python", {**self._environ, **inputs.env}, self._log.feed)
@@ -197,7 +197,10 @@ class Preparation:
         )
 
     def _pack(self, scratch: Path) -> Archive:
-        packed = archive.pack(Repository.open(self._root), scratch / "repository.tar.gz")
+        repository = Repository.open(self._root)
+        self._log.line(_commit_of(repository))
+        packed = archive.pack(repository, scratch / "repository.tar.gz")
+        self._warn_of_missing(packed.warnings)
         self._workflow.set_output("archive-sha256", packed.sha256)
         self._log.line(f"Packaged {packed.files} files, {packed.size / 1e6:.1f} MB, sha256 {packed.sha256}")
         if packed.size > _SIZE_WARNING:
@@ -207,6 +210,10 @@ class Preparation:
                 title="Large repository",
             )
         return packed
+
+    def _warn_of_missing(self, warnings: tuple[str, ...]) -> None:
+        for warning in warnings:
+            self._workflow.warning(warning, title="Not in the package")
 
     def _zenml_environment(self, services: _Services) -> dict[str, str]:
         """ZenML's own variables, and what started the run. The API key stays here where the server gives a token."""
@@ -260,6 +267,15 @@ class _Services:
     project_id: str
     packages: tuple[str, ...]
     integrations: tuple[str, ...]
+
+
+def _commit_of(repository: Repository) -> str:
+    commit = repository.commit
+    if commit is None:
+        return "No git commit is checked out"
+    changes = " and what is not committed" if repository.has_changes() else ""
+    author = f" by {commit.author}" if commit.author else ""
+    return f"Commit {commit.sha[:7]}{author}{changes}: {commit.subject}".rstrip(": ")
 
 
 def _settings_of(inputs: Inputs) -> dict[str, Any]:
