@@ -130,6 +130,7 @@ def test_parallel_steps_and_cached_second_run(studio: Studio, zenml_stack: Stack
             "pipeline": "parallel",
             "run_url": run.url,
             "orchestrator_url": STUDIO_URL,
+            "version": 1,
         }
     ]
     # `left` and `right` wait for each other: they have run side by side.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import boto3
@@ -18,6 +18,7 @@ from lightning_zenml.action.report import RunReport
 from lightning_zenml.action.report.baseline import Baseline
 from lightning_zenml.action.report.metrics import ReportSettings
 from lightning_zenml.action.report.runs import Runs
+from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.zenml_api.models import Run
 from lightning_zenml.zenml_api.results import ZenMLResults
 from lightning_zenml.zenml_api.server import ZenMLServer
@@ -182,12 +183,12 @@ def test_the_base_branch_is_the_pull_request_s(server: ZenMLServer, ids: dict[st
     assert base_of(run, server, nowhere) is None
 
 
-def read(server: ZenMLServer, run_id: str, jobs: Sequence[Mapping[str, Any]] = ()) -> RunReport:
+def read(server: ZenMLServer, run_id: str, jobs: Sequence[JobRecord] = ()) -> RunReport:
     """What is told of a run that has ended, on a studio with a CPU."""
     settings = ReportSettings(base="main")
     baseline = Baseline(server, event(), None, settings)
     runs = Runs(server, Workflow({}, io.StringIO()), baseline=baseline, settings=settings)
-    runs.add({"run_id": run_id, "run_name": "r", "pipeline": "p", "run_url": "u", "orchestrator_url": None})
+    runs.add(RunRecord(run_id=run_id, run_name="r", pipeline="p", run_url="u", orchestrator_url=""))
     runs.set_jobs(jobs)
     runs.refresh("CPU", ended=True)
     (report,) = runs.reports
@@ -221,10 +222,11 @@ def test_without_the_log_the_traceback_is_told(server: ZenMLServer, zenml_stack:
 
 
 def test_steps_that_are_jobs_are_told_with_their_machines_and_costs(server: ZenMLServer, ids: dict[str, str]) -> None:
-    def job(run_id: str, **changes: Any) -> dict[str, Any]:
-        # As `lightning_zenml.orchestrator.steps.job_starter` records them: an hour from second 1,000 on.
+    def job(run_id: str, **changes: Any) -> JobRecord:
+        # An hour from second 1,000 on.
         times = {"started": 1_000.0, "ended": 4_600.0}
-        return {"run_id": run_id, "url": "u", "machine": "A100", "num_machines": 1, "price": 2.5, **times, **changes}
+        kind = {"machine": "A100", "num_machines": 1, "price": 2.5}
+        return JobRecord(**{"token": "t", "attempt": 1, "run_id": run_id, "url": "u", **kind, **times, **changes})
 
     jobs = [
         job(ids["first"], step="train", machine="L4"),

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lightning_zenml.action.earlier_launch import EarlierLaunch
 from lightning_zenml.action.ending import Ending, goes_on
@@ -31,6 +30,7 @@ from lightning_zenml.action.report.runs import Runs, end_runs
 from lightning_zenml.action.runner_launch import RunnerLaunch
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
+from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Failure, Phase, Status
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.zenml_api.rest import ZenMLServerError
@@ -128,7 +128,7 @@ class _Main:
             holds=self._holds,
         )
         self._run_ids: list[str] = []
-        self._records: list[dict[str, Any]] = []
+        self._records: list[RunRecord] = []
         self._saved_jobs = "[]"
         self._has_finished = False
         self._shown = ""
@@ -192,13 +192,13 @@ class _Main:
         self._earlier.settle_origin()
         for run in runs:
             self._add_run(
-                {
-                    "run_id": run.id,
-                    "run_name": run.name,
-                    "pipeline": run.pipeline,
-                    "run_url": run.url,
-                    "orchestrator_url": run.orchestrator_url,
-                }
+                RunRecord(
+                    run_id=run.id,
+                    run_name=run.name,
+                    pipeline=run.pipeline,
+                    run_url=run.url,
+                    orchestrator_url=run.orchestrator_url or "",
+                )
             )
         if any(not run.finished and run.status != "paused" for run in runs):
             self._runs.refresh(self._reporter.report.machine, ended=True)
@@ -285,18 +285,18 @@ class _Main:
             self._run_ids.append(run_id)
             self._workflow.save_state("run_ids", json.dumps(self._run_ids))
 
-    def _add_run(self, record: Mapping[str, Any]) -> None:
-        self._note_run(record["run_id"])
+    def _add_run(self, record: RunRecord) -> None:
+        self._note_run(record.run_id)
         self._runs.add(record)
         # For `post`, should this process be killed.
-        self._records.append(dict(record))
-        self._workflow.save_state("runs", json.dumps(self._records))
-        self._reporter.report = replace(self._reporter.report, pipeline=record["pipeline"] or record["run_name"])
+        self._records.append(record)
+        self._workflow.save_state("runs", json.dumps([record.to_json() for record in self._records]))
+        self._reporter.report = replace(self._reporter.report, pipeline=record.pipeline or record.run_name)
 
-    def _set_jobs(self, records: Sequence[Mapping[str, Any]]) -> None:
+    def _set_jobs(self, records: Sequence[JobRecord]) -> None:
         self._runs.set_jobs(records)
         # All or none, as what a part of them has cost is not what they have cost.
-        saved = json.dumps(records)
+        saved = json.dumps([record.to_json() for record in records])
         saved = saved if len(saved) <= _LONGEST_STATE else "[]"
         if saved != self._saved_jobs:
             self._saved_jobs = saved

@@ -21,6 +21,7 @@ from lightning_zenml.action.report.runs import Runs, end_runs
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_api.server import ZenMLServer
 
@@ -48,12 +49,12 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     event = Event.from_environ(environ)
     mask_secrets(inputs, event, workflow)
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
-    records = json.loads(environ.get("STATE_runs") or "[]")
+    records = list(map(RunRecord.from_json, json.loads(environ.get("STATE_runs") or "[]")))
     fate = None if done else _release_all(environ, inputs, workflow)
     # What `attach` has let go of may go on elsewhere.
     if fate is _Fate.ENDED and (left_by_main(environ) or not inputs.attach):
         run_ids = json.loads(environ.get("STATE_run_ids") or "[]")
-        end_runs(zenml, run_ids, workflow, begun=[record["run_id"] for record in records])
+        end_runs(zenml, run_ids, workflow, begun=[record.run_id for record in records])
     if fate is not _Fate.UNKNOWN:
         # Before the comment: whatever GitHub says to that, nothing is left to release.
         workflow.save_state("finished", "true")
@@ -111,7 +112,7 @@ def _report(
     event: Event,
     inputs: Inputs,
     zenml: ZenMLServer,
-    records: list[dict[str, Any]],
+    records: list[RunRecord],
     fate: _Fate | None,
     workflow: Workflow,
 ) -> None:
@@ -122,7 +123,7 @@ def _report(
     runs = Runs(zenml, workflow, baseline=baseline, settings=inputs.report)
     for record in records:
         runs.add(record)
-    runs.set_jobs(json.loads(environ.get("STATE_jobs") or "[]"))
+    runs.set_jobs(list(map(JobRecord.from_json, json.loads(environ.get("STATE_jobs") or "[]"))))
     runs.refresh(reporter.report.machine, ended=fate is not _Fate.GOES_ON)
     changes: dict[str, Any] = {"runs": runs.reports, "jobs": runs.jobs}
     if fate is _Fate.GOES_ON:

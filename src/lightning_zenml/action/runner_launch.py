@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning_zenml.launch.caller import Record
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.payload.process import is_group_alive
+from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 
 _RUNNING = Status(phase=Phase.RUNNING)
@@ -79,8 +79,8 @@ class RunnerLaunch:
         self._on_run = on_run
         self._on_archive = on_archive
         self._holds: dict[str, Hold] = {}
-        self._runs: list[Mapping[str, Any]] = []
-        self._jobs: dict[str, list[Mapping[str, Any]]] = {}
+        self._runs: list[RunRecord] = []
+        self._jobs: dict[str, list[JobRecord]] = {}
         self._under_way: set[str] = set()
         self._left: set[str] = set()
         self._deletes: dict[str, bool] = {}
@@ -222,15 +222,15 @@ class RunnerLaunch:
                 self._on_archive(self._shown["archive_sha256"])
             elif "update" in event:
                 update = event["update"]
-                self._runs += update["runs"]
+                self._runs += map(RunRecord.from_json, update["runs"])
                 self._costs[update["launch_id"]] = update["cost"]
-                self._jobs[update["launch_id"]] = update["jobs"]
+                self._jobs[update["launch_id"]] = list(map(JobRecord.from_json, update["jobs"]))
             else:
                 self._left.add(event["left"])
 
     def _update(self, status: Status, *, log: str = "", takes_runs: bool = True) -> Update:
         """What is new; the runs only if they are to be told of by now."""
-        runs: tuple[Mapping[str, Any], ...] = ()
+        runs: tuple[RunRecord, ...] = ()
         if takes_runs:
             runs, self._runs = tuple(self._runs), []
         jobs = tuple(job for jobs in self._jobs.values() for job in jobs)

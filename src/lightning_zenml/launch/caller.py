@@ -107,7 +107,8 @@ class Caller:
 
     def update(self, launch: Launch, update: Update) -> None:
         """Tells what one poll of the launch brought of runs, jobs and costs."""
-        told = {"launch_id": launch.id, "cost": launch.cost, "runs": update.runs, "jobs": update.jobs}
+        records = {"runs": [run.to_json() for run in update.runs], "jobs": [job.to_json() for job in update.jobs]}
+        told = {"launch_id": launch.id, "cost": launch.cost, **records}
         self._tell(update=told)
 
     def left(self, launch: Launch) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning_zenml.launch.errors import (
     CredentialsError,
@@ -19,6 +19,7 @@ from lightning_zenml.launch.errors import (
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload.records import JobRecord, RecordError, RunRecord
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 from lightning_zenml.launch.studio.hold import Hold, give_back
 from lightning_zenml.launch.studio.remote import HOME, Remote
@@ -33,6 +34,8 @@ _DEAD_AFTER = 60.0
 """Seconds without a supervisor and without a final record after which the launch is given up."""
 _PATIENCE = 600.0
 """Seconds for which the platform may fail while a launch is followed: the payload needs neither it nor us."""
+
+_Record = TypeVar("_Record", RunRecord, JobRecord)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,7 @@ class Launch:
         self.id = hold.launch_id
         self._meter = meter
         self._ended: float | None = None
-        self._jobs: list[dict[str, Any]] | None = None
+        self._jobs: tuple[JobRecord, ...] = ()
         self._has_finished = False
         self._studio = Studio(lightning, id=hold.studio_id, name=hold.studio_name, cluster=hold.cluster)
         self._remote = Remote(self._studio, hold.python, hold.wheel, hold.launch_id)
@@ -100,13 +103,10 @@ class Launch:
         """US dollars that the studio's machine and the jobs have cost so far; None when a price isn't known."""
         if self._meter is None or self._meter.price is None:
             return None
-        costs = [_cost(self._meter.price, self._meter.since, self._ended)]
-        for job in self._jobs or ():
-            if job["started"] is not None:
-                if job["price"] is None:
-                    return None
-                costs.append(_cost(job["price"] * job["num_machines"], job["started"], job["ended"]))
-        return sum(costs)
+        costs: list[float | None] = [_cost(self._meter.price, self._meter.since, self._ended)]
+        costs += [job.cost for job in self._jobs]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
 
     @property
     def told_when_released(self) -> str:
@@ -129,6 +129,7 @@ class Launch:
         while True:
             try:
                 answer, status = self._read("--log-offset", str(log_offset), "--runs-offset", str(runs_offset))
+                runs = _records(RunRecord, answer["runs"])
             except (StudioLostError, CredentialsError):
                 raise
             except LaunchError as error:
@@ -137,7 +138,7 @@ class Launch:
                 unheard_since = unheard_since or last_alive
                 if last_alive - unheard_since > _PATIENCE:
                     raise
-                yield Update(status=Status(phase=Phase.RUNNING), log=told, jobs=tuple(self._jobs or ()))
+                yield Update(status=Status(phase=Phase.RUNNING), log=told, jobs=self._jobs)
                 time.sleep(_POLL[1])
                 continue
             unheard_since = None
@@ -148,10 +149,10 @@ class Launch:
             more = answer["more"]
             # A finished status is told once its whole log has been.
             current = Status(phase=Phase.RUNNING) if more and status.phase is Phase.FINISHED else status
-            yield Update(status=current, log=answer["log"], runs=tuple(answer["runs"]), jobs=tuple(answer["jobs"]))
+            yield Update(status=current, log=answer["log"], runs=runs, jobs=self._jobs)
             if current.phase is Phase.FINISHED:
                 return
-            quiet = answer["log_offset"] == log_offset and not answer["runs"]
+            quiet = answer["log_offset"] == log_offset and not runs
             log_offset, runs_offset = answer["log_offset"], answer["runs_offset"]
             if not more:
                 pause = min(pause * 1.3, _POLL[1]) if quiet else _POLL[0]
@@ -212,9 +213,9 @@ class Launch:
 
     def _read(self, *options: str) -> tuple[dict[str, Any], Status]:
         answer = self._remote.call("read", *options)
-        self._jobs = answer["jobs"]
         status = _status(answer["status"])
         self._has_finished = status.phase is Phase.FINISHED
+        self._jobs = _records(JobRecord, answer["jobs"])
         return answer, status
 
     def release(self) -> None:
@@ -249,7 +250,7 @@ class Launch:
 
     def _may_have_jobs(self) -> bool:
         """Only the last word of the payload tells that there will be none."""
-        return not self._has_finished or any(job["ended"] is None for job in self._jobs or ())
+        return not self._has_finished or any(job.ended is None for job in self._jobs)
 
     def _release_studio(self) -> None:
         give_back(self._lightning, self._studio, self.hold)
@@ -258,6 +259,18 @@ class Launch:
 
 def _cost(price: float, start: float, end: float | None) -> float:
     return price * ((end or time.time()) - start) / 3600
+
+
+def _records(kind: type[_Record], raw: Sequence[Mapping[str, Any]]) -> tuple[_Record, ...]:
+    """Reads what our orchestrator has recorded.
+
+    Raises:
+        LaunchError: if another version has written it in another way.
+    """
+    try:
+        return tuple(map(kind.from_json, raw))
+    except RecordError as error:
+        raise LaunchError(str(error)) from None
 
 
 def _status(raw: dict[str, Any] | None) -> Status:

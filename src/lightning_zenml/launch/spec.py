@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
+from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.package.archive import Archive
 
 
@@ -126,15 +126,11 @@ class Update:
     Args:
         status: the payload's record.
         log: new log text, whole lines except perhaps the last; '' when there is nothing new.
-        runs: new lines of `runs.jsonl`: one dictionary per ZenML run that our orchestrator started, with
-            `run_id`, `run_name`, `pipeline`, `run_url`, `orchestrator_url`.
-        jobs: all Lightning jobs of the launch so far, as `lightning_zenml.orchestrator.steps.job_starter` records them:
-            `token`, `step`, `attempt`, `run_id`, `name`, `url` ('' where it has no page any more), `machine`,
-            `num_machines`, `price` (US dollars an hour and machine, or None), `started` and `ended` (`time.time()`,
-            or None).
+        runs: ZenML runs that our orchestrator has begun since the last update.
+        jobs: all Lightning jobs of the launch so far, with the last word of each.
     """
 
     status: Status
     log: str = ""
-    runs: tuple[Mapping[str, Any], ...] = ()
-    jobs: tuple[Mapping[str, Any], ...] = ()
+    runs: tuple[RunRecord, ...] = ()
+    jobs: tuple[JobRecord, ...] = ()

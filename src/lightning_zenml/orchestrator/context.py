@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from lightning_zenml.launch.payload.records import JobRecord, RunRecord, append, read
 
 LAUNCH_ID = "LIGHTNING_ZENML_LAUNCH_ID"
 LAUNCH_DIR = "LIGHTNING_ZENML_LAUNCH_DIR"
@@ -72,53 +72,34 @@ class LaunchContext:
             restarted=bool(environ.get(RESTARTED)),
         )
 
-    def record_run(self, *, run_id: str, run_name: str, pipeline: str, run_url: str | None) -> None:
-        """Tells whoever follows the launch of a ZenML run in it.
-
-        Args:
-            run_id: of the run.
-            run_name: of the run.
-            pipeline: name of its pipeline.
-            run_url: its page on the dashboard, if there is one.
-        """
-        record = {
-            "run_id": run_id,
-            "run_name": run_name,
-            "pipeline": pipeline,
-            "run_url": run_url,
-            "orchestrator_url": self.studio_url,
-        }
-        self._append(self._runs, record)
+    def record_run(self, record: RunRecord) -> None:
+        """Lets whoever follows the launch know of a ZenML run in it."""
+        append(self._runs, record)
 
     @property
     def run_ids(self) -> tuple[str, ...]:
-        """The runs that were told of."""
-        return tuple(record["run_id"] for record in self._records(self._runs))
+        """Ids of the recorded runs in ZenML."""
+        return tuple(record.run_id for record in read(RunRecord, self._runs))
 
-    def record_job(self, record: Mapping[str, Any]) -> None:
-        """Tells whoever follows or ends the launch of a Lightning job, see `lightning_zenml.launch.spec.Update`.
-
-        Args:
-            record: what is known of the job now.
-        """
-        self._append(self._jobs, record)
+    def record_job(self, record: JobRecord) -> None:
+        """Lets whoever follows or ends the launch know how a Lightning job stands now."""
+        append(self._jobs, record)
 
     @property
     def has_jobs(self) -> bool:
         """Whether the launch has asked for Lightning jobs."""
         return self._jobs.exists()
 
-    def last_jobs(self, run_id: object) -> dict[str, dict[str, Any]]:
+    def last_jobs(self, run_id: object) -> dict[str, JobRecord]:
         """Gets what was recorded last of a run's jobs.
 
         Args:
-            run_id: of the run.
+            run_id: id of the run in ZenML.
 
         Returns:
             The record of each step's last job, by the step's name.
         """
-        records = self._records(self._jobs)
-        return {record["step"]: record for record in records if record["run_id"] == str(run_id)}
+        return {job.step: job for job in read(JobRecord, self._jobs) if job.run_id == str(run_id)}
 
     def own_variables(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Gets the variables that the launch and its commands have set, and that the studio doesn't have of its own.
@@ -153,17 +134,6 @@ class LaunchContext:
     @property
     def _jobs(self) -> Path:
         return self.directory / "jobs.jsonl"
-
-    @staticmethod
-    def _records(path: Path) -> list[dict[str, Any]]:
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        # A controller that was killed may have left half a line.
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-
-    @staticmethod
-    def _append(path: Path, record: Mapping[str, Any]) -> None:
-        with path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
 
 
 def orchestrator_run_id(launch_id: str, run_id: object) -> str:

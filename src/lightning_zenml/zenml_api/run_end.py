@@ -6,7 +6,6 @@ that the launch has recorded. It may run before anything is installed there, so 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_zenml.launch.payload.platform import insist, send
+from lightning_zenml.launch.payload.records import RunRecord, read
 
 FAILURE = "LIGHTNING_ZENML_FAILURE"
 """Variable with the reason of the failure."""
@@ -134,13 +134,8 @@ class _Server:
 
 
 def _recorded(environ: Mapping[str, str]) -> list[str]:
-    found = []
-    with contextlib.suppress(OSError):
-        for line in (Path(environ.get("LIGHTNING_ZENML_LAUNCH_DIR", "/nowhere")) / "runs.jsonl").open():
-            # The last line may be cut.
-            with contextlib.suppress(ValueError):
-                found.append(str(json.loads(line)["run_id"]))
-    return found
+    folder = Path(environ.get("LIGHTNING_ZENML_LAUNCH_DIR", "/nowhere"))
+    return [run.run_id for run in read(RunRecord, folder / "runs.jsonl")]
 
 
 if __name__ == "__main__":

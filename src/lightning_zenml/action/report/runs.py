@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from lightning_zenml.action.report import ArtifactReport, JobReport, RunReport, 
 from lightning_zenml.action.report.baseline import Baseline
 from lightning_zenml.action.report.failure import in_repository
 from lightning_zenml.action.report.metrics import Metric, ReportSettings, collect, compare
+from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.zenml_api.models import Artifact, Graph, Run, Step
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.results import ZenMLResults
@@ -40,7 +40,7 @@ class Runs:
         self._baseline = baseline
         self._settings = settings
         self._reports: dict[str, RunReport] = {}
-        self._jobs: tuple[Mapping[str, Any], ...] = ()
+        self._jobs: tuple[JobRecord, ...] = ()
         self.steps: list[Step] = []
         self.is_up_to_date = True
 
@@ -62,29 +62,29 @@ class Runs:
         """The Lightning jobs that their steps run as, with what they have cost so far."""
         return tuple(map(_job, self._jobs))
 
-    def set_jobs(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Takes all jobs so far, as our orchestrator records them (`lightning_zenml.launch.spec.Update`)."""
+    def set_jobs(self, records: Sequence[JobRecord]) -> None:
+        """Takes all jobs so far."""
         self._jobs = tuple(records)
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Takes a run as our orchestrator records it (`lightning_zenml.launch.spec.Update`), and sets the outputs."""
-        self._reports[record["run_id"]] = RunReport(
-            run_name=record["run_name"],
-            pipeline=record["pipeline"],
-            run_url=record["run_url"],
-            orchestrator_url=record["orchestrator_url"],
+    def add(self, record: RunRecord) -> None:
+        """Takes a run, and sets the outputs."""
+        self._reports[record.run_id] = RunReport(
+            run_name=record.run_name,
+            pipeline=record.pipeline,
+            run_url=record.run_url,
+            orchestrator_url=record.orchestrator_url,
             status="running",
         )
         if len(self._reports) > 1:
             # The outputs are the first run's.
             return
-        for output, key in (
-            ("run-id", "run_id"),
-            ("run-name", "run_name"),
-            ("run-url", "run_url"),
-            ("orchestrator-url", "orchestrator_url"),
+        for output, value in (
+            ("run-id", record.run_id),
+            ("run-name", record.run_name),
+            ("run-url", record.run_url),
+            ("orchestrator-url", record.orchestrator_url),
         ):
-            self._workflow.set_output(output, record[key] or "")
+            self._workflow.set_output(output, value or "")
 
     def refresh(self, machine: str | None, *, ended: bool = False) -> None:
         """Asks ZenML how runs and steps stand. What it can't tell now stays as it was.
@@ -129,7 +129,7 @@ class Runs:
         to_come = "skipped" if run.finished else "waiting"
         waiting = tuple(StepReport(name=name, status=to_come) for name in graph.steps if name not in begun)
         # Of a step that was tried again, the last job.
-        jobs = {job["step"]: job for job in self._jobs if job["run_id"] == run.id}
+        jobs = {job.step: job for job in self._jobs if job.run_id == run.id}
         told = (_step(step, machine, jobs.get(step.name)) for step in steps)
         return replace(known, steps=(*told, *waiting), edges=graph.edges)
 
@@ -185,27 +185,24 @@ def end_runs(
             workflow.warning(f"ZenML could not be told that the run has ended: {error}")
 
 
-def _step(step: Step, machine: str | None, job: Mapping[str, Any] | None) -> StepReport:
+def _step(step: Step, machine: str | None, job: JobRecord | None) -> StepReport:
     end = step.end or (None if step.status != "running" else datetime.now(UTC))
     return StepReport(
         name=step.name,
         status=step.status,
         duration=(end - step.start).total_seconds() if step.start and end else None,
         machine=_machines(job) if job else machine,
-        job_url=job["url"] if job else None,
+        job_url=job.url if job else None,
         start=step.start,
     )
 
 
-def _job(record: Mapping[str, Any]) -> JobReport:
-    began, price = record["started"], record["price"]
-    hours = ((record["ended"] or time.time()) - began) / 3600 if began else 0.0
-    cost = 0.0 if not began else None if price is None else price * record["num_machines"] * hours
-    return JobReport(step=record["step"], machine=_machines(record), url=record["url"], cost=cost)
+def _job(record: JobRecord) -> JobReport:
+    return JobReport(step=record.step, machine=_machines(record), url=record.url, cost=record.cost)
 
 
-def _machines(job: Mapping[str, Any]) -> str:
-    return f"{job['num_machines']} x {job['machine']}" if job["num_machines"] > 1 else str(job["machine"])
+def _machines(job: JobRecord) -> str:
+    return f"{job.num_machines} x {job.machine}" if job.num_machines > 1 else job.machine
 
 
 def _artifact(artifact: Artifact) -> ArtifactReport:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_zenml.launch.payload.process import identity
+from lightning_zenml.launch.payload.records import JobRecord, read
 
 ROOT = Path(".lightning_zenml")
 """Relative to the studio's home."""
@@ -179,9 +180,8 @@ class LaunchFolder:
 
     def read_jobs(self) -> list[dict[str, Any]]:
         """The last word of each job, in the order of their first."""
-        lines = self.jobs.read_text().splitlines(keepends=True) if self.jobs.exists() else []
-        records = [json.loads(line) for line in lines if line.endswith("\n")]
-        return list({record["token"]: record for record in records}.values())
+        last = {record.token: record for record in read(JobRecord, self.jobs)}
+        return [record.to_json() for record in last.values()]
 
     def last_output(self, limit: int) -> str:
         """The last `limit` characters at most of what the log's last part holds."""

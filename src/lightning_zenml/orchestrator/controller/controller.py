@@ -22,6 +22,7 @@ from zenml.stack import Stack
 from zenml.utils import dashboard_utils, source_utils
 from zenml.utils.logging_utils import is_pipeline_logging_enabled, setup_logging_context
 
+from lightning_zenml.launch.payload.records import RunRecord
 from lightning_zenml.orchestrator import provenance
 from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
 from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
@@ -58,10 +59,13 @@ def control(
     """
     if not context.restarted:
         context.record_run(
-            run_id=str(run.id),
-            run_name=run.name,
-            pipeline=snapshot.pipeline_configuration.name,
-            run_url=dashboard_utils.get_run_url(run),
+            RunRecord(
+                run_id=str(run.id),
+                run_name=run.name,
+                pipeline=snapshot.pipeline_configuration.name,
+                run_url=dashboard_utils.get_run_url(run),
+                orchestrator_url=context.studio_url,
+            )
         )
         provenance.record(run, stack.orchestrator.id)
     elif not run.in_progress:

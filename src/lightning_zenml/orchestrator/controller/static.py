@@ -87,7 +87,7 @@ class StaticController:
         if context.restarted:
             # The last job of each step is found again.
             last_jobs = context.last_jobs(pipeline_run.id)
-            self._attempts.update({name: last["attempt"] - 1 for name, last in last_jobs.items()})
+            self._attempts.update({name: last.attempt - 1 for name, last in last_jobs.items()})
         self._next_tries: dict[str, float] = {}
         self._refusals: dict[str, str] = {}
         self._asked_for_heartbeats: dict[str, float] = {}

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TextIO
+from typing import TextIO
 
 from zenml.logger import get_logger
 
 from lightning_zenml.launch.errors import LaunchError, MachineError
 from lightning_zenml.launch.lightning.job import Job, JobLostError, JobPhase, JobState
+from lightning_zenml.launch.payload.records import JobRecord
 
 logger = get_logger(__name__)
 
@@ -36,12 +37,12 @@ class StartedJob:
     Args:
         job: it.
         machines: what it waits for, in words.
-        described: what is told of it each time, see `lightning_zenml.launch.spec.Update`.
+        record: what is known of the job before it is there.
     """
 
     job: Job
     machines: str
-    described: Mapping[str, Any]
+    record: JobRecord
 
 
 class StepJob:
@@ -51,7 +52,7 @@ class StepJob:
         jobs: starts a job for each kind of machine that the step may have, one after the other, each when it is asked
             for.
         step: name of the step's invocation.
-        record: told what happens to the job.
+        on_change: called with the job's record whenever something has happened to it.
         keep: whether the job stays when it has ended.
         output: takes its log, line by line behind the step's name.
         patience: seconds to wait for a machine.
@@ -65,7 +66,7 @@ class StepJob:
         jobs: Iterator[StartedJob],
         step: str,
         *,
-        record: Callable[[Mapping[str, Any]], None],
+        on_change: Callable[[JobRecord], None],
         keep: bool,
         output: TextIO,
         patience: float = math.inf,
@@ -73,7 +74,7 @@ class StepJob:
         self.name = step
         self.error: LaunchError | None = None
         self._jobs = jobs
-        self._record = record
+        self._on_change = on_change
         self._keep = keep
         self._output = output
         self._patience = patience
@@ -139,7 +140,7 @@ class StepJob:
 
     def _take(self, started: StartedJob) -> None:
         self.job, self._machines = started.job, started.machines
-        self._described = {**started.described, "name": self.job.name, "url": self.job.url}
+        self._record = replace(started.record, name=self.job.name, url=self.job.url)
         self._asked = time.monotonic()
         self._phase: JobPhase | None = None
 
@@ -216,7 +217,7 @@ class StepJob:
         """Whether Lightning has deleted the job; its page is gone with it."""
         if not self._try(self.job.delete):
             return False
-        self._described["url"] = ""
+        self._record = replace(self._record, url="")
         return True
 
     def _copy_log(self) -> None:
@@ -242,7 +243,7 @@ class StepJob:
         self._output.flush()
 
     def _write(self, *, started: float | None, ended: float | None = None) -> None:
-        self._record({**self._described, "started": started, "ended": ended})
+        self._on_change(replace(self._record, started=started, ended=ended))
 
     def _try(self, call: Callable[[], None]) -> bool:
         try:

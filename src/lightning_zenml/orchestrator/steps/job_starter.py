@@ -12,12 +12,13 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from zenml.logger import get_logger
 
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.job_spec import JobSpec
+from lightning_zenml.launch.payload.records import JobRecord
 from lightning_zenml.launch.spec import KeepStudio
 from lightning_zenml.launch.studio.waits import Limits
 from lightning_zenml.orchestrator.context import CODE, MACHINE, SOURCE_ROOT, LaunchContext
@@ -97,7 +98,7 @@ class StepJobs:
         return StepJob(
             jobs,
             step,
-            record=self._context.record_job,
+            on_change=self._context.record_job,
             keep=settings.keep_studio in (KeepStudio.KEEP, KeepStudio.STOP),
             output=self._output,
             patience=Limits.from_environ(os.environ).start,
@@ -119,7 +120,7 @@ class StepJobs:
         """
         token = f"{self._orchestrator_run_id}-snapshot"
         # No step can have that name.
-        described = self._described(token, "(snapshot)", 1, machine, 1)
+        record = self._record(token, "(snapshot)", 1, machine, 1)
         spec = JobSpec(
             name=f"{self._run_name}-snapshot",
             command="true",
@@ -128,9 +129,10 @@ class StepJobs:
             token=token,
         )
         job = Job.run(self._lightning, self._studio, spec)
-        started = StartedJob(job=job, machines=machine.name, described=described)
-        record = self._context.record_job
-        return StepJob(iter([started]), "(snapshot)", record=record, keep=False, output=self._output)
+        started = StartedJob(job=job, machines=machine.name, record=record)
+        return StepJob(
+            iter([started]), "(snapshot)", on_change=self._context.record_job, keep=False, output=self._output
+        )
 
     def _start(
         self,
@@ -146,12 +148,12 @@ class StepJobs:
         # A child pipeline shares the orchestrator run id, and may share names of steps.
         digest = hashlib.sha256(f"{self._run_id}/{step}".encode()).hexdigest()[:8]
         last = self._context.last_jobs(self._run_id).get(step) if self._context.restarted else None
-        known = last["machine"] if last is not None and last["attempt"] == attempt else None
+        known = last.machine if last is not None and last.attempt == attempt else None
         names = [machine.name for machine in own.kinds]
         begin = names.index(known) if known in names else 0
         for number, machine in enumerate(own.kinds[begin:], begin):
             token = f"{self._orchestrator_run_id}-{digest}-{attempt:02}" + (f"-{number}" if number else "")
-            described = self._described(token, step, attempt, machine, own.count, interruptible=settings.interruptible)
+            record = self._record(token, step, attempt, machine, own.count, interruptible=settings.interruptible)
             found = machine.name == known
             job = Job.find(self._lightning, self._studio, token, num_machines=own.count) if found else None
             spec = JobSpec(
@@ -170,23 +172,23 @@ class StepJobs:
             job = job or Job.run(self._lightning, self._studio, spec)
             machines = f"{own.count} machines {machine.name}" if own.count > 1 else machine.name
             logger.info("Step `%s` runs as Lightning job on %s: %s", step, machines, job.url)
-            yield StartedJob(job=job, machines=machines, described=described)
+            yield StartedJob(job=job, machines=machines, record=record)
 
-    def _described(
+    def _record(
         self, token: str, step: str, attempt: int, machine: Machine, count: int, *, interruptible: bool = False
-    ) -> dict[str, Any]:
-        """What is told of a job, for the first time before it is asked for: whoever must end it looks for it then."""
-        described = {
-            "token": token,
-            "step": step,
-            "attempt": attempt,
-            "run_id": self._run_id,
-            "machine": machine.name,
-            "num_machines": count,
-            "price": (machine.spot_cost if interruptible else None) or machine.cost,
-        }
-        self._context.record_job({**described, "name": "", "url": "", "started": None, "ended": None})
-        return described
+    ) -> JobRecord:
+        """Records a job before it is asked for: whoever must end it looks for it then."""
+        record = JobRecord(
+            token=token,
+            step=step,
+            attempt=attempt,
+            run_id=self._run_id,
+            machine=machine.name,
+            num_machines=count,
+            price=(machine.spot_cost if interruptible else None) or machine.cost,
+        )
+        self._context.record_job(record)
+        return record
 
 
 def _command(code: Path, source_root: str, commands: Sequence[str], program: Sequence[str], num_machines: int) -> str:
