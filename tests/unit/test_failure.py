@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
 
-from lightning_zenml.action.report.failure import Place, of_output, of_steps
+from lightning_zenml.action.report.failure import Place, of_output, of_steps, raised
 from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_api.models import Step
 
@@ -73,3 +74,67 @@ def test_what_can_be_no_file_is_none_of_ours(tmp_path: Path, name: str) -> None:
     traceback = TRACEBACK.replace("ValueError: the", f'  File "{name}", line 7, in x\nValueError: the')
     (found,) = of_steps([Step(name="train", status="failed", traceback=traceback)], repository(tmp_path))
     assert found.place == Place(file="steps/train.py", line=12)
+
+
+def with_note() -> Exception:
+    error = RuntimeError("CUDA error: device-side assert\nCompile with `TORCH_USE_CUDA_DSA` to enable assertions.")
+    error.add_note("On the machine T4.")
+    return error
+
+
+def in_a_worker() -> Exception:
+    inner = "".join(traceback.format_exception(ValueError("q"))).replace("Traceback", "Original Traceback")
+    return RuntimeError(
+        f"Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n{inner}"
+    )
+
+
+class Diverged(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (with_note(), "RuntimeError: CUDA error: device-side assert"),
+        (in_a_worker(), "RuntimeError: Caught ValueError in DataLoader worker process 0."),
+        (
+            ExceptionGroup("several", [ValueError("a\nb"), ExceptionGroup("inner", [TypeError("c")])]),
+            "ExceptionGroup: several (2 sub-exceptions), the first: ValueError: a",
+        ),
+        (
+            ValueError("1 validation error for M\na\n  Field required\n    For further information visit https://x"),
+            "ValueError: 1 validation error for M",
+        ),
+        (ValueError("\nreal"), "ValueError: real"),
+        (AssertionError(), "AssertionError"),
+        (Diverged("now"), f"{Diverged.__module__}.Diverged: now"),
+        (ValueError("x" * 5_000), "ValueError: " + "x" * 988),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_an_exception_is_named_with_its_first_line(error: BaseException, told: str) -> None:
+    try:
+        raise error
+    except BaseException as raised_error:
+        text = traceback.format_exc()
+        raised_error.__traceback__ = None
+    assert raised(f"Epoch 1: loss 3\n{text}\nDone: cleaned up\n") == told
+    (found,) = of_steps([Step(name="train", status="failed", traceback=text)], Path())
+    assert found.failure.message == f"Step `train` failed: {told}"
+
+
+def test_of_exceptions_that_led_to_one_another_the_last_is_named() -> None:
+    try:
+        try:
+            raise KeyError("k")
+        except KeyError as error:
+            raise ValueError("v") from error
+    except ValueError:
+        assert raised(traceback.format_exc()) == "ValueError: v"
+
+
+@pytest.mark.parametrize("blank", [" \n \n", "\n", "Traceback (most recent call last):\n"])
+def test_a_traceback_that_tells_nothing_is_no_fault_of_ours(blank: str) -> None:
+    (found,) = of_steps([Step(name="train", status="failed", traceback=blank)], Path())
+    assert found.failure.message.startswith("Step `train` failed")

@@ -12,8 +12,12 @@ from lightning_zenml.zenml_api.models import Step
 
 _CODE = re.compile(r"/[^\s\"']*/\.lightning_zenml/launches/[^/\s\"']+/code/")
 _FRAME = re.compile(r'File "(?P<file>[^"\n]{1,4096})", line (?P<line>\d{1,9})')
-_RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Warning|Interrupt|Exit)\b.*)$", re.MULTILINE)
-_TRACEBACK = 4000
+_TRACEBACK = re.compile(r"^(?:[ ]{2}\+ Exception Group )?Traceback \(most recent call last\):[ \r]*$", re.MULTILINE)
+"""How Python begins a traceback; one within a message, or of an exception in a group, stands further in."""
+_RAISED = re.compile(r"[A-Za-z_][\w.]*(?::|$)")
+_TRACEBACK_LIMIT = 4000
+_RAISED_LIMIT = 1000
+"""Characters of an exception in an annotation, which GitHub cuts at 4,096."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +51,12 @@ def of_steps(steps: Iterable[Step], root: Path) -> list[StepFailure]:
     failures = []
     for step in steps:
         if step.status == "failed" and step.traceback:
-            traceback = in_repository(step.traceback).strip()
-            last_line = traceback.splitlines()[-1]
+            traceback = in_repository(step.traceback).rstrip().lstrip("\r\n")
+            reason = raised(traceback) or next(reversed(traceback.splitlines()), "")[:_RAISED_LIMIT]
             failure = Failure(
                 phase=Phase.RUNNING,
-                message=f"Step `{step.name}` failed: {last_line}",
-                output=traceback[-_TRACEBACK:],
+                message=f"Step `{step.name}` failed" + (f": {reason}" if reason else "."),
+                output=traceback[-_TRACEBACK_LIMIT:],
             )
             failures.append(StepFailure(failure=failure, place=_place(traceback, root)))
     return failures
@@ -66,12 +70,51 @@ def of_output(failure: Failure, root: Path) -> StepFailure:
         root: of the repository.
     """
     output = in_repository(failure.output).replace(f"{root}/", "")
-    _, traceback, rest = output.rpartition("Traceback (most recent call last):")
-    place, raised = _place(rest, root), _RAISED.search(rest)
-    if not (traceback and place and raised):
+    reason, place = raised(output), _place(_last_traceback(output), root)
+    if not (reason and place):
         return StepFailure(failure=replace(failure, output=output), place=None)
-    message = f"{failure.message}: {raised[1]}"
+    message = f"{failure.message}: {reason}"
     return StepFailure(failure=replace(failure, message=message, output=output), place=place)
+
+
+def raised(text: str) -> str | None:
+    """Finds the exception that a program has died of: its name and the first line of what it says.
+
+    What follows it (notes, hints, links, what was printed later) is not the exception; of several that led to one
+    another it is the last, and of a group the first of its members is named too.
+
+    Args:
+        text: output that holds a traceback as Python prints it.
+
+    Returns:
+        E.g. `ValueError: the loss is NaN`; None where no traceback is.
+    """
+    lines = _last_traceback(text).splitlines()
+    in_group = bool(lines) and lines[0].startswith("  + ")
+    told = [line for line in (_unframed(line, in_group=in_group) for line in lines[1:]) if line[:1].strip()]
+    if not told or not _RAISED.match(told[0]):
+        return None
+    reason = told[0].strip()
+    if reason.endswith(":") and len(told) > 1:
+        reason = f"{reason} {told[1].strip()}"
+    if in_group and (members := [line.strip() for line in told[1:] if _RAISED.match(line) and "Group:" not in line]):
+        reason = f"{reason}, the first: {members[0]}"
+    return reason[:_RAISED_LIMIT]
+
+
+def _last_traceback(text: str) -> str:
+    """A text from its last traceback on: the one that those before it led to."""
+    starts = list(_TRACEBACK.finditer(text))
+    if not starts:
+        return ""
+    return text[starts[-1].start() :]
+
+
+def _unframed(line: str, *, in_group: bool) -> str:
+    """A line of a traceback without the lines that are drawn around a group."""
+    if not in_group:
+        return line
+    return re.sub(r"^[ ]+(?:\| |\+-[-+]*(?: \d+ -+)?)", "", line)
 
 
 def in_repository(text: str) -> str:
