@@ -18,9 +18,10 @@ from lightning_api import QUICK, eventually, lent
 from lightning_zenml.launch.errors import LaunchError, MachineError
 from lightning_zenml.launch.lightning import job_request
 from lightning_zenml.launch.lightning.client import Lightning
-from lightning_zenml.launch.lightning.job import TIMED_OUT, Job, JobError, JobLostError, JobPhase, JobState
+from lightning_zenml.launch.lightning.job import TIMED_OUT, Job, JobError, JobLostError
 from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
+from lightning_zenml.launch.lightning.records import JobPhase, JobState
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.placement import Placement, resources_of

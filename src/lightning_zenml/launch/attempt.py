@@ -17,7 +17,8 @@ from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launch import Launch, Meter
 from lightning_zenml.launch.lightning.client import Lightning
-from lightning_zenml.launch.lightning.studio import Completed, Studio
+from lightning_zenml.launch.lightning.records import Completed
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import bundle
 from lightning_zenml.launch.studio.beat import Beat

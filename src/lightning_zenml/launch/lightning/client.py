@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 # The SDK asks a package index for a newer version of itself when it is imported.
 os.environ.setdefault("LIGHTNING_DISABLE_VERSION_CHECK", "1")
@@ -27,9 +27,13 @@ from lightning_sdk.lightning_cloud.rest_client import LightningClient
 
 from lightning_zenml import http_log
 from lightning_zenml.launch.errors import CredentialsError, LaunchError, TeamspaceError
+from lightning_zenml.launch.lightning import answers
+from lightning_zenml.launch.lightning.records import Named
 
 # Any program's variable `DEBUG` would make the SDK print every request of this process, keys and bodies included.
 sdk_env.DEBUG = False
+
+T = TypeVar("T")
 
 DEFAULT_URL = "https://lightning.ai"
 _KEYS_HINT = (
@@ -148,19 +152,34 @@ class Lightning:
         lightning._find_teamspace()
         return lightning
 
-    def call(self, operation: Callable[..., Any], *args: Any, idempotent: bool = True, **kwargs: Any) -> Any:
-        """Calls an operation of the generated client.
+    @property
+    def page(self) -> str:
+        """Where users look at the teamspace; studios, jobs and pipelines are below."""
+        return f"{self.url}/{self.owner}/{self.teamspace}"
+
+    def ask(
+        self,
+        read: Callable[[Any], T],
+        operation: Callable[..., Any],
+        *args: Any,
+        idempotent: bool = True,
+        **kwargs: Any,
+    ) -> T:
+        """Calls an operation of the generated client and reads its answer.
 
         Args:
+            read: function of answers.py that fits the operation.
             operation: bound method of `self.client`.
             args: positional arguments of the operation.
-            idempotent: whether the call may be sent again when its answer is lost or an error says to try later.
+            idempotent: whether the call may be sent again when its answer is lost, makes no sense, or is an error that
+                says to try later.
             kwargs: keyword arguments of the operation.
 
         Raises:
-            CredentialsError: 401.
-            ApiError: any other error status; its `status` tells.
-            UnreachableError: no answer.
+            CredentialsError: the answer is 401.
+            ApiError: it is any other error status; its `status` tells.
+            UnreachableError: no answer came.
+            OddAnswerError: it makes no sense.
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_passing),
@@ -168,48 +187,63 @@ class Lightning:
             wait=tenacity.wait_random_exponential(multiplier=0.3, max=10),
             reraise=True,
         )
-        return retrying(self._call_once, operation, *args, **kwargs)
+        result: T = retrying(self._ask_once, read, operation, *args, **kwargs)
+        return result
 
-    def _call_once(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def call(self, operation: Callable[..., Any], *args: Any, idempotent: bool = True, **kwargs: Any) -> None:
+        """Calls an operation of which no answer is needed but that it was carried out; see `ask`."""
+        self.ask(answers.nothing, operation, *args, idempotent=idempotent, **kwargs)
+
+    def _ask_once(self, read: Callable[[Any], T], operation: Callable[..., Any], *args: Any, **kwargs: Any) -> T:
         try:
-            return operation(*args, **kwargs)
+            answer = operation(*args, **kwargs)
+            try:
+                # Within the outer block: a connection may be lost in the middle of a body that is read only now, too.
+                return read(answer)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise OddAnswerError(f"Lightning's answer makes no sense ({error}). Try again later.") from None
         except ApiException as error:
             raise ApiError(error.status or 0, _message_of(error)) from None
         except ConnectionError as error:
             # The generated client turns a 401 into this builtin error.
             if "Authentication failed" in str(error):
                 raise CredentialsError(f"Lightning refuses the API key (401). {_KEYS_HINT}") from None
-            raise UnreachableError(self.url, error) from None
+            raise self._unreachable(error) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise UnreachableError(self.url, error) from None
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: BaseException) -> UnreachableError:
+        return UnreachableError(f"Can't reach Lightning AI at {self.url} ({type(error).__name__}). Try again later.")
 
     def _find_teamspace(self) -> None:
-        memberships = self.call(self.client.projects_service_list_memberships, filter_by_user_id=True).memberships
+        memberships = self.ask(
+            answers.memberships, self.client.projects_service_list_memberships, filter_by_user_id=True
+        )
         owner, _, name = (self.credentials.teamspace or "").rpartition("/")
         owner_id = self._owner_id(owner)
         # A teamspace may be listed twice: as its organization's, and as its user's.
         matching = {
-            membership.project_id: membership
+            membership.teamspace_id
             for membership in memberships
             if (not name or name in (membership.name, membership.display_name))
             and (not owner_id or membership.owner_id == owner_id)
         }
         if len(matching) != 1:
-            known = ", ".join(sorted({str(membership.name) for membership in memberships})) or "none"
+            known = ", ".join(sorted({membership.name for membership in memberships})) or "none"
             wanted = f"teamspace '{self.credentials.teamspace}'" if name else "teamspace"
             reason = "several match" if matching else "none matches"
             raise TeamspaceError(
                 f"Can't tell the {wanted}: {reason}. This account's teamspaces: {known}. "
                 "Set LIGHTNING_TEAMSPACE, and LIGHTNING_ORG or LIGHTNING_USERNAME for its owner."
             )
-        project = self.call(self.client.projects_service_get_project, next(iter(matching)))
-        self.teamspace_id, self.teamspace = project.id, project.name
-        self.default_cluster = project.project_settings.preferred_cluster or None
-        if project.owner_type == "organization":
-            self.organization_id = project.owner_id
-            self.owner = owner or self.credentials.organization or self._organization_name(project.owner_id)
+        found = self.ask(answers.teamspace, self.client.projects_service_get_project, next(iter(matching)))
+        self.teamspace_id, self.teamspace = found.id, found.name
+        self.default_cluster = found.default_cluster
+        if found.is_organizations:
+            self.organization_id = found.owner_id
+            self.owner = owner or self.credentials.organization or self._organization(id=found.owner_id).name
         else:
-            self.owner = owner or self.credentials.username or self._user.username
+            self.owner = owner or self.credentials.username or self._user.name
 
     def _owner_id(self, owner: str) -> str:
         """The id of the owner that was named, '' when none was. `owner/teamspace` may name either kind."""
@@ -217,22 +251,22 @@ class Lightning:
         organization = owner or self.credentials.organization
         if organization:
             try:
-                return str(self.call(self.client.organizations_service_get_organization, id="", name=organization).id)
+                return self._organization(id="", name=organization).id
             except ApiError as error:
                 if error.status != 404:
                     raise
-        if username and username == self._user.username:
-            return str(self._user.id)
+        if username and username == self._user.name:
+            return self._user.id
         if organization:
             raise TeamspaceError(f"There is no organization '{organization}', or this account is not a member of it.")
         return ""
 
     @cached_property
-    def _user(self) -> Any:
-        return self.call(self.client.auth_service_get_user)
+    def _user(self) -> Named:
+        return self.ask(answers.user, self.client.auth_service_get_user)
 
-    def _organization_name(self, organization_id: str) -> str:
-        return str(self.call(self.client.organizations_service_get_organization, id=organization_id).name)
+    def _organization(self, **wanted: Any) -> Named:
+        return self.ask(answers.named, self.client.organizations_service_get_organization, **wanted)
 
 
 class ApiError(LaunchError):
@@ -248,18 +282,24 @@ class ApiError(LaunchError):
         self.status = status
         self.message = message
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it says no, rather than later: then the request surely wasn't carried out."""
+        return self.status < 500 and self.status not in (408, 429)
+
 
 class UnreachableError(LaunchError):
     """No answer from Lightning, or it was lost; whether the request was carried out is unknown."""
 
-    def __init__(self, url: str, error: BaseException) -> None:
-        super().__init__(f"Can't reach Lightning AI at {url} ({type(error).__name__}). Try again later.")
+
+class OddAnswerError(UnreachableError):
+    """Lightning's answer makes no sense, so it is as good as lost."""
 
 
 def _is_passing(error: BaseException) -> bool:
     """Whether a later try may succeed: no answer, too many requests, or a fault of the server."""
     if isinstance(error, ApiError):
-        return error.status in (408, 429) or (error.status >= 500 and error.status != 501)
+        return not error.is_refusal and error.status != 501
     return isinstance(error, UnreachableError)
 
 

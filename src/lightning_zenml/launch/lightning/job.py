@@ -14,10 +14,9 @@ What the platform does with jobs, and what follows from it for whoever runs one:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from lightning_sdk.lightning_cloud.openapi import (
@@ -27,14 +26,15 @@ from lightning_sdk.lightning_cloud.openapi import (
 )
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.lightning import job_request
+from lightning_zenml.launch.lightning import answers, job_request
 from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
 from lightning_zenml.launch.lightning.job_spec import JobSpec
+from lightning_zenml.launch.lightning.records import JobAnswer, JobState, LogLine
 from lightning_zenml.launch.lightning.studio import Studio
 
-TIMED_OUT = job_request.TIMED_OUT
+T = TypeVar("T")
 
-_MULTI_PREFIX = "MultiMachineJob_STATE_"
+TIMED_OUT = job_request.TIMED_OUT
 
 
 class JobError(LaunchError):
@@ -43,63 +43,6 @@ class JobError(LaunchError):
 
 class JobLostError(JobError):
     """The job was deleted."""
-
-
-class JobPhase(StrEnum):
-    """Where a job stands. The last three are final."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    RESTARTING = "restarting"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    COMPLETED = "completed"
-    FAILED = "failed"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing comes after it."""
-        return self in (JobPhase.STOPPED, JobPhase.COMPLETED, JobPhase.FAILED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobState:
-    """What the platform says of a job.
-
-    Args:
-        phase: where it stands.
-        message: the platform's words, often none.
-        attempt: which one it is, from 1.
-        interrupted: it lost an interruptible machine at least once.
-        cost: US dollars. Provisional: stays 0 for a minute or so after the end, and rises for some more.
-        exit_code: of the command (of rank 0 when there are several machines), once the job has ended. None before,
-            when the command never got to its end, and for a short while after the end until the artifacts are there;
-            for good where Lightning refuses to give it.
-    """
-
-    phase: JobPhase
-    message: str = ""
-    attempt: int = 1
-    interrupted: bool = False
-    cost: float = 0.0
-    exit_code: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogLine:
-    """One line of a job's log.
-
-    Args:
-        machine: id of the machine that wrote it.
-        number: of the line on that machine; '' where the platform has forgotten.
-        timestamp: when it was written, with a time zone.
-        message: the text, ANSI codes included.
-    """
-
-    machine: str
-    number: str
-    timestamp: datetime | None
-    message: str
 
 
 class Job:
@@ -161,9 +104,9 @@ class Job:
         """
         failure: LaunchError | None = None
         for num_machines in (1, 2):
-            for raw in job_request.find(lightning, launch_id, num_machines):
-                if not _phase(raw.state).ended:
-                    job = Job(lightning, id=raw.id, name=raw.name, token="", studio_name="", num_machines=num_machines)
+            for record in job_request.find(lightning, launch_id, num_machines):
+                if not record.state.phase.ended:
+                    job = Job._of(lightning, record, studio_name="", token="", num_machines=num_machines)
                     try:
                         job.delete()
                     except LaunchError as error:
@@ -174,8 +117,7 @@ class Job:
     @property
     def url(self) -> str:
         """Where users look at the job."""
-        lightning = self._lightning
-        teamspace = f"{lightning.url}/{lightning.owner}/{lightning.teamspace}"
+        teamspace = self._lightning.page
         if self.num_machines > 1:
             return f"{teamspace}/jobs/{self.name}?app_id=mmt"
         return f"{teamspace}/studios/{self.studio_name}/app?app_id=jobs&job_name={self.name}"
@@ -183,7 +125,7 @@ class Job:
     @property
     def cost(self) -> float:
         """US dollars so far; see `JobState.cost`."""
-        return float(self._get().total_cost or 0.0)
+        return self._get().state.cost
 
     def state(self) -> JobState:
         """Asks the platform.
@@ -191,17 +133,8 @@ class Job:
         Raises:
             JobLostError: the job is gone.
         """
-        raw = self._get()
-        phase = _phase(raw.state)
-        attempt = raw.current_run_attempt if self.num_machines > 1 else raw.spec.current_run_attempt
-        return JobState(
-            phase=phase,
-            message=raw.message or "",
-            attempt=attempt or 1,
-            interrupted=bool(getattr(raw, "interruption_notice_received", False)),
-            cost=float(raw.total_cost or 0.0),
-            exit_code=self._exit_code() if phase.ended else None,
-        )
+        state = self._get().state
+        return replace(state, exit_code=self._exit_code()) if state.phase.ended else state
 
     def logs(self, since: datetime | None = None) -> list[LogLine]:
         """What the command wrote, of all machines, in order; nothing while the job is pending.
@@ -216,28 +149,19 @@ class Job:
         if since is not None:
             selector["since"] = since.isoformat()
         lines: list[LogLine] = []
-        token: str | None = None
-        while token is None or token:
-            page = {"page_token": token} if token else {}
-            answer = self._call(self._lightning.client.jobs_service_get_logs, **selector, **page)
-            lines += [
-                LogLine(
-                    machine=entry.resource_id or "",
-                    number=entry.line or "",
-                    timestamp=entry.timestamp,
-                    message=entry.message or "",
-                )
-                for entry in answer.entries or []
-            ]
-            token = answer.next_page_token or ""
-        # lightning-sdk drops this first line too: it is the platform's own.
-        return [line for line in lines if line.message != "+ lightning"]
+        following: str | None = None
+        while following is None or following:
+            wanted = {**selector, "page_token": following} if following else selector
+            page = self._ask(answers.log_page, self._lightning.client.jobs_service_get_logs, **wanted)
+            lines += page.lines
+            following = page.following
+        return lines
 
     def stop(self) -> None:
         """Asks the platform to stop the machines. Harmless when the job has ended or is gone."""
         client = self._lightning.client
         try:
-            if _phase(self._get().state).ended:
+            if self._get().state.phase.ended:
                 return
             if self.num_machines > 1:
                 multi = JobsServiceUpdateMultiMachineJobBody(desired_state=V1MultiMachineJobState.STOP)
@@ -255,19 +179,23 @@ class Job:
             return
 
     @classmethod
-    def _of(cls, lightning: Lightning, raw: Any, *, studio_name: str, token: str, num_machines: int) -> Job:
-        return cls(lightning, id=raw.id, name=raw.name, token=token, studio_name=studio_name, num_machines=num_machines)
-
-    def _get(self) -> Any:
-        client = self._lightning.client
-        multi = self.num_machines > 1
-        return self._call(
-            client.jobs_service_get_multi_machine_job if multi else client.jobs_service_get_job, id=self.id
+    def _of(cls, lightning: Lightning, record: JobAnswer, *, studio_name: str, token: str, num_machines: int) -> Job:
+        return cls(
+            lightning, id=record.id, name=record.name, token=token, studio_name=studio_name, num_machines=num_machines
         )
 
-    def _call(self, operation: Callable[..., Any], **kwargs: Any) -> Any:
+    def _get(self) -> JobAnswer:
+        client = self._lightning.client
+        if self.num_machines > 1:
+            return self._ask(answers.multi_machine_job, client.jobs_service_get_multi_machine_job, id=self.id)
+        return self._ask(answers.job, client.jobs_service_get_job, id=self.id)
+
+    def _call(self, operation: Callable[..., Any], **kwargs: Any) -> None:
+        self._ask(answers.nothing, operation, **kwargs)
+
+    def _ask(self, read: Callable[[Any], T], operation: Callable[..., Any], **kwargs: Any) -> T:
         try:
-            return self._lightning.call(operation, project_id=self._lightning.teamspace_id, **kwargs)
+            return self._lightning.ask(read, operation, project_id=self._lightning.teamspace_id, **kwargs)
         except ApiError as error:
             if error.status == 404:
                 raise JobLostError(f"The job '{self.name}' is gone (404): it was deleted.") from None
@@ -277,11 +205,10 @@ class Job:
         first = f"{self.name}-0" if self.num_machines > 1 else self.name
         path = f"jobs/{first}/{job_request.result_file(self.token)}"
         try:
-            text = self._lightning.call(_download, self._lightning, path)
+            return self._lightning.ask(answers.exit_code, _download, self._lightning, path)
         except LaunchError:
             # That the job has ended is known all the same.
             return None
-        return int(text) if text is not None and text.strip().isdigit() else None
 
 
 def _download(lightning: Lightning, path: str) -> str | None:
@@ -296,19 +223,3 @@ def _download(lightning: Lightning, path: str) -> str | None:
     if not response.ok:
         raise ApiError(response.status_code, response.reason)
     return response.text
-
-
-def _phase(state: object) -> JobPhase:
-    """The platform's state in ours; an unknown one is pending, as lightning-sdk takes it."""
-    return _PHASES.get(str(state).removeprefix(_MULTI_PREFIX).lower(), JobPhase.PENDING)
-
-
-# `complete` and `fail`: the command has ended, its log and artifacts are still being collected.
-_PHASES = {
-    **{phase.value: phase for phase in JobPhase},
-    "stop": JobPhase.STOPPING,
-    "delete": JobPhase.STOPPING,
-    "complete": JobPhase.STOPPING,
-    "fail": JobPhase.STOPPING,
-    "deleted": JobPhase.STOPPED,
-}

@@ -16,8 +16,10 @@ from lightning_sdk.lightning_cloud.openapi import (
     V1MultiMachineJobFaultToleranceStrategy,
 )
 
+from lightning_zenml.launch.lightning import answers
 from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
 from lightning_zenml.launch.lightning.job_spec import JobSpec
+from lightning_zenml.launch.lightning.records import JobAnswer
 
 _RESULTS = ".lightning_zenml/jobs"
 _KILL_AFTER = 30
@@ -69,11 +71,13 @@ def result_file(token: str) -> str:
     return f"{_RESULTS}/{token}"
 
 
-def send_once(lightning: Lightning, request: Any, token: str) -> Any:
+def send_once(lightning: Lightning, request: Any, token: str) -> JobAnswer:
     """Creates one job although answers may be lost; of several that were made all the same, the first one stays.
 
-    Returns:
-        `V1Job` or `V1MultiMachineJob`.
+    Args:
+        lightning: teamspace of the job.
+        request: what `build` has made.
+        token: word by which the job is told from every other.
 
     Raises:
         ApiError: the platform refuses.
@@ -82,13 +86,14 @@ def send_once(lightning: Lightning, request: Any, token: str) -> Any:
     multi = isinstance(request, JobsServiceCreateMultiMachineJobBody)
     client, num_machines = lightning.client, request.machines if multi else 1
     create = client.jobs_service_create_multi_machine_job if multi else client.jobs_service_create_job
+    read = answers.multi_machine_job if multi else answers.job
     failure: UnreachableError | ApiError | None = None
     for _ in range(_SENDS):
-        made: list[Any] = []
+        made: list[JobAnswer] = []
         try:
-            made = [lightning.call(create, body=request, project_id=lightning.teamspace_id, idempotent=False)]
+            made = [lightning.ask(read, create, body=request, project_id=lightning.teamspace_id, idempotent=False)]
         except (UnreachableError, ApiError) as error:
-            if isinstance(error, ApiError) and error.status < 500 and error.status not in (408, 429):
+            if isinstance(error, ApiError) and error.is_refusal:
                 raise
             failure = error
         if made and failure is None:
@@ -101,28 +106,36 @@ def send_once(lightning: Lightning, request: Any, token: str) -> Any:
     raise failure
 
 
-def find(lightning: Lightning, token: str, num_machines: int) -> list[Any]:
-    """The jobs (`V1Job` or `V1MultiMachineJob`) whose command has the token or one that begins so, oldest first."""
-    client, project = lightning.client, lightning.teamspace_id
-    if num_machines > 1:
-        jobs = lightning.call(client.jobs_service_list_multi_machine_jobs, project_id=project).multi_machine_jobs
-    else:
-        jobs = _all_jobs(lightning)
-    ours = [job for job in jobs or [] if result_file(token) in (job.spec.command or "")]
-    return sorted(ours, key=lambda job: job.created_at)
+def find(lightning: Lightning, token: str, num_machines: int) -> list[JobAnswer]:
+    """The jobs whose command has the token or one that begins so, oldest first.
+
+    Args:
+        lightning: teamspace of the jobs.
+        token: word that a job's token begins with.
+        num_machines: number of machines of each; the jobs on several are listed apart from those on one.
+    """
+    jobs = _multi_machine_jobs(lightning) if num_machines > 1 else _jobs(lightning)
+    ours = [job for job in jobs if result_file(token) in job.command]
+    return sorted(ours, key=lambda job: job.created)
 
 
-def _all_jobs(lightning: Lightning) -> list[Any]:
-    """The jobs on one machine, of all pages; the listing of those on several has none."""
-    jobs: list[Any] = []
-    token: str | None = None
-    while token is None or token:
-        page: dict[str, Any] = {"page_token": token} if token else {}
-        call, project = lightning.client.jobs_service_list_jobs, lightning.teamspace_id
-        answer = lightning.call(call, project_id=project, standalone=True, **page)
-        jobs += answer.jobs or []
-        token = answer.next_page_token or ""
+def _jobs(lightning: Lightning) -> list[JobAnswer]:
+    """The jobs on one machine, of all pages."""
+    jobs: list[JobAnswer] = []
+    following: str | None = None
+    while following is None or following:
+        wanted: dict[str, Any] = {"page_token": following} if following else {}
+        listing, teamspace = lightning.client.jobs_service_list_jobs, lightning.teamspace_id
+        page = lightning.ask(answers.job_page, listing, project_id=teamspace, standalone=True, **wanted)
+        jobs += page.jobs
+        following = page.following
     return jobs
+
+
+def _multi_machine_jobs(lightning: Lightning) -> list[JobAnswer]:
+    """The jobs on several machines; their listing has no pages."""
+    listing = lightning.client.jobs_service_list_multi_machine_jobs
+    return lightning.ask(answers.multi_machine_jobs, listing, project_id=lightning.teamspace_id)
 
 
 def delete_operation(lightning: Lightning, num_machines: int) -> Callable[..., Any]:
@@ -134,7 +147,7 @@ def delete_operation(lightning: Lightning, num_machines: int) -> Callable[..., A
     return delete
 
 
-def _look(lightning: Lightning, token: str, num_machines: int) -> list[Any]:
+def _look(lightning: Lightning, token: str, num_machines: int) -> list[JobAnswer]:
     """The jobs with the token; gives a request whose answer was lost a moment to show."""
     for look in range(_LOOKS):
         if look:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
 
-from lightning_sdk.api.cloud_account_api import CloudAccountApi
-from lightning_sdk.lightning_cloud.openapi import V1ClusterType
-from lightning_sdk.machine import CloudProvider
 from lightning_sdk.machine import Machine as SdkMachine
 
 from lightning_zenml.launch.errors import MachineError
+from lightning_zenml.launch.lightning import answers
 from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.records import Accelerator
 
 _SDK_MACHINES: dict[str, SdkMachine] = {
     name: machine for name, machine in vars(SdkMachine).items() if isinstance(machine, SdkMachine)
@@ -156,51 +154,49 @@ class Catalog:
         )
 
     @cached_property
-    def _accelerators(self) -> list[Any]:
-        """The enabled accelerators (`V1ClusterAccelerator`); empty when the cloud account lists none."""
-        client, call = self._lightning.client, self._lightning.call
+    def _accelerators(self) -> list[Accelerator]:
+        """The enabled accelerators; empty when the cloud account lists none."""
+        client, ask = self._lightning.client, self._lightning.ask
         project = self._lightning.teamspace_id
         # The global cloud accounts first: most studios are on one, and each listing is a request.
         listings = (client.cluster_service_list_clusters, client.cluster_service_list_project_clusters)
-        listed = (cluster for listing in listings for cluster in call(listing, project_id=project).clusters)
-        cluster = next((cluster for cluster in listed if cluster.id == self._cluster), None)
-        if cluster is None:
+        read = partial(answers.cloud_account, self._cluster)
+        account = next(filter(None, (ask(read, listing, project_id=project) for listing in listings)), None)
+        if account is None:
             return []
-        if cluster.spec.cluster_type == V1ClusterType.GLOBAL:
-            provider = CloudAccountApi._get_cloud_account_provider(cluster) or CloudProvider.AWS
-            response = call(
+        if account.provider is not None:
+            return ask(
+                answers.accelerators,
                 client.cluster_service_list_default_cluster_accelerators,
                 project_id=project,
-                # `V1CloudProvider`; the SDK's own method for this is younger than the oldest that we support.
-                cloud_provider="MACHINE" if provider is CloudProvider.LIGHTNING else str(provider),
+                cloud_provider=account.provider,
             )
-        else:
-            response = call(
-                client.cluster_service_list_cluster_accelerators,
-                id=cluster.id,
-                org_id=self._lightning.organization_id,
-            )
-        return [accelerator for accelerator in response.accelerator or [] if accelerator.enabled]
+        return ask(
+            answers.accelerators,
+            client.cluster_service_list_cluster_accelerators,
+            id=account.id,
+            org_id=self._lightning.organization_id,
+        )
 
-    def _accelerator(self, wanted: str, sdk_machine: SdkMachine | None) -> Any | None:
+    def _accelerator(self, wanted: str, sdk_machine: SdkMachine | None) -> Accelerator | None:
         names = {wanted.lower()} | (_lower({sdk_machine.slug}) if sdk_machine else set())
-        exact = [accelerator for accelerator in self._accelerators if names & _aliases(accelerator)]
+        exact = [accelerator for accelerator in self._accelerators if names & accelerator.aliases]
         # The catalog's slugs differ from the SDK's, so family and count decide where no name fits; and it may sell what
         # the SDK has no name for (any more), such as `A10G`.
         kind = (sdk_machine.family, sdk_machine.accelerator_count) if sdk_machine else _kind(wanted)
-        alike = [accelerator for accelerator in self._accelerators if (accelerator.family, _count(accelerator)) == kind]
+        alike = [accelerator for accelerator in self._accelerators if (accelerator.family, accelerator.count) == kind]
         return next(iter([*exact, *alike]), None)
 
     def _cheapest_gpu(self) -> Machine:
-        gpus = [accelerator for accelerator in self._available if accelerator.accelerator_type == "GPU"]
+        gpus = [accelerator for accelerator in self._available if accelerator.is_gpu]
         if not gpus:
             raise MachineError(f"{self._cluster} has no GPU with capacity now. {self._suggestion('gpu')}")
         return _machine(min(gpus, key=_preference), None)
 
     @property
-    def _available(self) -> list[Any]:
+    def _available(self) -> list[Accelerator]:
         """Those accelerators that this account can have now."""
-        allowed = [accelerator for accelerator in self._accelerators if not accelerator.is_tier_restricted]
+        allowed = [accelerator for accelerator in self._accelerators if not accelerator.is_restricted]
         return [one for one in allowed if self._queues or not one.out_of_capacity]
 
     def _suggestion(self, wanted: str) -> str:
@@ -210,17 +206,16 @@ class Catalog:
         return f"{hint}Machines here: {', '.join(sold)}; or cpu, gpu."
 
 
-def _machine(accelerator: Any, sdk_machine: SdkMachine | None) -> Machine:
-    known = sdk_machine or SdkMachine._from_accelerator(accelerator)
+def _machine(accelerator: Accelerator, sdk_machine: SdkMachine | None) -> Machine:
+    known = sdk_machine or accelerator.sdk_machine
     return Machine(
         name=known.name,
         compute_name=known.instance_type or known.slug,
-        aliases=_aliases(accelerator) | _lower({known.name, known.slug, known.instance_type}),
-        gpus=accelerator.resources.gpu or 0 if accelerator.accelerator_type == "GPU" else 0,
+        aliases=accelerator.aliases | _lower({known.name, known.slug, known.instance_type}),
+        gpus=accelerator.gpus,
         cost=accelerator.cost,
-        # lightning-sdk's `interruptible_cost`; 0 where the provider has no such machines.
-        spot_cost=accelerator.spot_price or None,
-        out_of_capacity=bool(accelerator.out_of_capacity),
+        spot_cost=accelerator.spot_cost,
+        out_of_capacity=accelerator.out_of_capacity,
     )
 
 
@@ -234,35 +229,13 @@ def _by_slug(wanted: str) -> SdkMachine | None:
     return next((machine for machine in _SDK_MACHINES.values() if machine.slug == wanted.lower()), None)
 
 
-def _count(accelerator: Any) -> int:
-    resources = accelerator.resources
-    return int((resources.gpu if accelerator.accelerator_type == "GPU" else resources.cpu) or 0)
-
-
-def _preference(accelerator: Any) -> tuple[bool, float]:
+def _preference(accelerator: Accelerator) -> tuple[bool, float]:
     """What there is before what must be waited for, and the cheap before the dear."""
-    return bool(accelerator.out_of_capacity), float(accelerator.cost or "inf")
+    return accelerator.out_of_capacity, accelerator.cost or float("inf")
 
 
-def _holds(accelerator: Any, *, cpus: float, gpus: int, memory: float) -> bool:
-    resources = accelerator.resources
-    has_gpus = (resources.gpu or 0) if accelerator.accelerator_type == "GPU" else 0
-    return (
-        (resources.cpu or 0) >= cpus
-        and has_gpus >= gpus
-        and (float(resources.memory_mb or 0) or float("inf")) >= memory
-    )
-
-
-def _aliases(accelerator: Any) -> frozenset[str]:
-    return _lower(
-        {
-            accelerator.slug,
-            accelerator.slug_multi_cloud,
-            accelerator.instance_id,
-            accelerator.secondary_instance_id,
-        }
-    )
+def _holds(accelerator: Accelerator, *, cpus: float, gpus: int, memory: float) -> bool:
+    return accelerator.cpus >= cpus and accelerator.gpus >= gpus and (accelerator.memory or float("inf")) >= memory
 
 
 def _lower(names: set[str | None]) -> frozenset[str]:

@@ -30,7 +30,7 @@ from lightning_sdk.lightning_cloud.openapi import (
 from lightning_sdk.pipeline import Schedule
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.lightning import job_request
+from lightning_zenml.launch.lightning import answers, job_request
 from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
 from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.studio import Studio
@@ -41,7 +41,6 @@ ID_PREFIX = "pip_"
 """Ids of pipelines and executions begin with it (`lightning_sdk/api/pipeline_api.py`)."""
 
 _STEP = "run"
-_ENDED = {"FAILED", "DELETED", "STOPPED", "COMPLETED"}
 
 
 class LightningPipeline:
@@ -84,7 +83,7 @@ class LightningPipeline:
         )
         create = lightning.client.pipelines_service_create_pipeline
         try:
-            made = lightning.call(create, body, lightning.teamspace_id, idempotent=False)
+            made = lightning.ask(answers.named, create, body, lightning.teamspace_id, idempotent=False)
         except (UnreachableError, ApiError) as error:
             # The answer may be lost while the pipeline exists.
             found = None if _is_refusal(error) else cls.find(lightning, name)
@@ -98,7 +97,7 @@ class LightningPipeline:
         """The pipeline of that name, or None."""
         get = lightning.client.pipelines_service_get_pipeline_by_name
         try:
-            found = lightning.call(get, project_id=lightning.teamspace_id, name=name)
+            found = lightning.ask(answers.named, get, project_id=lightning.teamspace_id, name=name)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -108,8 +107,7 @@ class LightningPipeline:
     @property
     def url(self) -> str:
         """Where users look at the pipeline and its runs."""
-        lightning = self._lightning
-        return f"{lightning.url}/{lightning.owner}/{lightning.teamspace}/pipelines/{self.name}?app_id=pipeline"
+        return f"{self._lightning.page}/pipelines/{self.name}?app_id=pipeline"
 
     def schedule(self, cron: str, *, name: str, timezone: str | None = None) -> None:
         """Lets the pipeline run by this schedule, and by no other any more; never twice at the same time.
@@ -150,12 +148,12 @@ class LightningPipeline:
         self._delete(self._lightning.client.pipelines_service_delete_pipeline, self.id)
 
     def _schedules(self) -> list[str]:
-        found = self._lightning.call(
+        return self._lightning.ask(
+            answers.schedules,
             self._lightning.client.schedules_service_list_schedules,
             self._lightning.teamspace_id,
             parent_resource_id=self.id,
         )
-        return [schedule.id for schedule in found.schedules or []]
 
     def _unschedule(self, schedules: list[str]) -> None:
         for schedule in schedules:
@@ -190,17 +188,12 @@ class Execution:
         """The execution with the id that its job has in `PIPELINE_ID`; None when Lightning knows none."""
         get = lightning.client.pipelines_service_get_pipeline
         try:
-            raw = lightning.call(get, project_id=lightning.teamspace_id, id=id)
+            state = lightning.ask(answers.execution_state, get, project_id=lightning.teamspace_id, id=id)
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
-        return cls(
-            lightning,
-            scheduled=bool(raw.schedule_id or raw.parent_pipeline_id),
-            ended=str(raw.state).removeprefix("PIPELINE_STATE_") in _ENDED,
-            jobs=tuple(status.resource_id for status in raw.statuses or [] if status.resource_id),
-        )
+        return cls(lightning, scheduled=state.scheduled, ended=state.ended, jobs=state.jobs)
 
     def stop(self) -> None:
         """Asks the platform to stop its jobs. Harmless when they have ended or are gone."""
@@ -226,4 +219,4 @@ def timezones() -> tuple[str, ...]:
 
 def _is_refusal(error: LaunchError) -> bool:
     """Whether the request was surely not carried out."""
-    return isinstance(error, ApiError) and error.status < 500 and error.status not in (408, 409, 429)
+    return isinstance(error, ApiError) and error.is_refusal and error.status != 409

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,73 +20,12 @@ from lightning_sdk.lightning_cloud.openapi import (
 )
 
 from lightning_zenml.launch.errors import MachineError, StudioError, StudioLostError
-from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
+from lightning_zenml.launch.lightning import answers
+from lightning_zenml.launch.lightning.client import ApiError, Lightning, OddAnswerError, UnreachableError
 from lightning_zenml.launch.lightning.machines import Machine
+from lightning_zenml.launch.lightning.records import Completed, StudioAnswer, StudioState
 
 T = TypeVar("T")
-_PHASE_PREFIX = "CLOUD_SPACE_INSTANCE_STATE_"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Instance:
-    """A machine under a studio, or one on its way.
-
-    Args:
-        id: tells one start from the next.
-        phase: PENDING, IMAGE_BUILDING, RUNNING, STOPPING, STOPPED, FAILED or DELETED.
-        machine: the API's name of the machine.
-        interruptible: it is a spot machine.
-        message: the platform's words about it.
-        restored: the studio's files are there (before a switch is confirmed).
-    """
-
-    id: str
-    phase: str
-    machine: str
-    interruptible: bool
-    message: str
-    restored: bool
-
-    @property
-    def ended(self) -> bool:
-        """Whether this machine is gone for good."""
-        return self.phase in ("STOPPED", "FAILED", "DELETED")
-
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """What a studio stands on now (`in_use`) and what was asked for (`requested`)."""
-
-    in_use: Instance | None
-    requested: Instance | None
-
-    @property
-    def running(self) -> bool:
-        """Whether a machine is up. Running is not ready."""
-        return self.in_use is not None and self.in_use.phase == "RUNNING"
-
-    @property
-    def stopped(self) -> bool:
-        """Whether no machine is up, and none on its way."""
-        return all(instance.ended for instance in self.instances)
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the machine is on its way out and no other on its way in."""
-        return self.requested is None and self.in_use is not None and self.in_use.phase == "STOPPING"
-
-    @property
-    def instances(self) -> tuple[Instance, ...]:
-        """Those of the two that there are."""
-        return tuple(instance for instance in (self.requested, self.in_use) if instance is not None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Completed:
-    """A finished command: exit code and output (stdout and stderr, text)."""
-
-    exit_code: int
-    output: str
 
 
 class Studio:
@@ -109,19 +46,14 @@ class Studio:
     @property
     def url(self) -> str:
         """Where users look at the studio."""
-        lightning = self._lightning
-        return f"{lightning.url}/{lightning.owner}/{lightning.teamspace}/studios/{self.name}/code"
+        return f"{self._lightning.page}/studios/{self.name}/code"
 
     @classmethod
     def find(cls, lightning: Lightning, name: str) -> Studio | None:
         """The studio of that name, or None."""
-        found = lightning.call(
-            lightning.client.cloud_space_service_list_cloud_spaces,
-            project_id=lightning.teamspace_id,
-            name=name,
-        ).cloudspaces
-        exact = [space for space in found or [] if space.name == name]
-        return cls(lightning, id=exact[0].id, name=name, cluster=exact[0].cluster_id) if exact else None
+        listing = lightning.client.cloud_space_service_list_cloud_spaces
+        found = lightning.ask(answers.studios, listing, project_id=lightning.teamspace_id, name=name)
+        return next((cls._of(lightning, record) for record in found if record.name == name), None)
 
     @classmethod
     def create(cls, lightning: Lightning, name: str, *, cluster: str | None) -> Studio:
@@ -137,12 +69,16 @@ class Studio:
             seed_files=[],
             disable_secrets=False,
             sandbox=False,
-            cloud_space_environment_template_id=_template(lightning),
+            cloud_space_environment_template_id=lightning.ask(
+                answers.template,
+                lightning.client.cloud_space_environment_template_service_list_managed_cloud_space_environment_templates,
+                org_id=lightning.organization_id,
+            ),
         )
         create = lightning.client.cloud_space_service_create_cloud_space
         try:
-            space = lightning.call(create, body, lightning.teamspace_id, idempotent=False)
-            studio = cls(lightning, id=space.id, name=space.name, cluster=space.cluster_id)
+            made = lightning.ask(answers.studio, create, body, lightning.teamspace_id, idempotent=False)
+            studio = cls._of(lightning, made)
         except (UnreachableError, ApiError) as error:
             # The answer may be lost while the studio exists: it would be billed with nobody knowing of it.
             found = cls.find(lightning, name)
@@ -164,14 +100,14 @@ class Studio:
             raise
         return studio
 
-    def state(self) -> State:
+    def state(self) -> StudioState:
         """Asks the platform.
 
         Raises:
             StudioLostError: the studio is gone.
         """
-        status = self._call(self._lightning.client.cloud_space_service_get_cloud_space_instance_status)
-        return State(in_use=_instance(status.in_use), requested=_instance(status.requested))
+        status = self._lightning.client.cloud_space_service_get_cloud_space_instance_status
+        return self._ask(answers.studio_state, status)
 
     def start(self, machine: Machine, *, interruptible: bool = False) -> bool:
         """Asks for a machine; `state` tells when it is there.
@@ -191,11 +127,11 @@ class Studio:
         except (UnreachableError, ApiError) as error:
             # A lost answer, or another client was faster: what counts is whether a machine is on its way.
             if not self.state().stopped:
-                return isinstance(error, UnreachableError) or error.status >= 500 or error.status in (408, 429)
+                return isinstance(error, UnreachableError) or not error.is_refusal
             try:
                 self._call(start, body=body, idempotent=False)
             except ApiError as refusal:
-                if refusal.status >= 500 or refusal.status in (401, 404, 408, 429):
+                if not refusal.is_refusal or refusal.status in (401, 404):
                     raise
                 # No capacity, no quota, or not on this plan: what the catalog tells is not all.
                 raise MachineError(f"Lightning doesn't start {machine.name}: {refusal.message}") from refusal
@@ -235,10 +171,11 @@ class Studio:
         """
         client = self._lightning.client
         try:
-            session = self._call(
+            session = self._ask(
+                answers.session,
                 client.cloud_space_service_execute_command_in_cloud_space,
                 body=CloudSpaceServiceExecuteCommandInCloudSpaceBody(command, detached=True),
-            ).session_name
+            )
             # Most commands here end within this time, so most need one poll.
             deadline, pause = time.monotonic() + timeout, 0.35
             time.sleep(pause)
@@ -303,72 +240,38 @@ class Studio:
         with contextlib.suppress(StudioLostError):
             self._call(self._lightning.client.cloud_space_service_delete_cloud_space)
 
-    def _call(self, operation: Callable[..., T], *, idempotent: bool = True, **kwargs: Any) -> T:
+    @classmethod
+    def _of(cls, lightning: Lightning, record: StudioAnswer) -> Studio:
+        return cls(lightning, id=record.id, name=record.name, cluster=record.cluster)
+
+    def _call(self, operation: Callable[..., Any], **kwargs: Any) -> None:
+        self._ask(answers.nothing, operation, **kwargs)
+
+    def _ask(self, read: Callable[[Any], T], operation: Callable[..., Any], **kwargs: Any) -> T:
         try:
-            result: T = self._lightning.call(
-                operation,
-                project_id=self._lightning.teamspace_id,
-                id=self.id,
-                idempotent=idempotent,
-                **kwargs,
-            )
+            return self._lightning.ask(read, operation, project_id=self._lightning.teamspace_id, id=self.id, **kwargs)
         except ApiError as error:
             if error.status == 404:
                 raise StudioLostError(f"The studio '{self.name}' is gone (404): it was deleted.") from None
             raise
-        return result
 
     def _poll(self, session: str) -> Completed | None:
-        """Reads a session's stream (NDJSON); None while the command runs."""
+        """How a command has ended; None while it runs."""
         stream = self._lightning.client.cloud_space_service_get_long_running_command_in_cloud_space_stream
-
-        def read(**wanted: Any) -> bytes:
-            # Within the call: a connection may be lost in the middle of the body, too.
-            data: bytes = stream(_preload_content=False, **wanted).data
-            return data
-
-        text = self._call(read, session=session).decode(errors="replace")
         try:
-            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError:
+            state = self._ask(answers.command_state, stream, session=session, _preload_content=False)
+        except OddAnswerError:
             raise StudioError(
                 f"Lightning's answer about a command on the studio '{self.name}' makes no sense."
             ) from None
-        results = [line["result"] for line in lines if "result" in line]
-        if len(results) < len(lines):
-            raise StudioError(f"The studio '{self.name}' lost a command: {lines[-1].get('error', lines[-1])}")
-        exit_codes = {int(result.get("exitCode", -1)) for result in results}
-        if not exit_codes or -1 in exit_codes:
-            return None
-        return Completed(exit_code=max(exit_codes), output="".join(result.get("output", "") for result in results))
+        if state.lost:
+            raise StudioError(f"The studio '{self.name}' lost a command: {state.lost}")
+        return state.completed
 
-    def _lost(self, state: State) -> str:
+    def _lost(self, state: StudioState) -> str:
         phase = state.in_use.phase.lower() if state.in_use else "stopped"
         message = state.in_use.message if state.in_use else ""
         return (
             f"The studio '{self.name}' is {phase}{f' ({message})' if message else ''}. It was stopped from outside, "
             "slept, was preempted or reached its plan's time limit. Look at it on Lightning AI and run again."
         )
-
-
-def _template(lightning: Lightning) -> str | None:
-    """The first enabled environment template; None where the organization disabled all."""
-    client, organization = lightning.client, lightning.organization_id
-    templates = lightning.call(
-        client.cloud_space_environment_template_service_list_managed_cloud_space_environment_templates,
-        org_id=organization,
-    ).templates
-    return next((template.id for template in templates or [] if not template.disabled), None)
-
-
-def _instance(raw: Any) -> Instance | None:
-    if raw is None or not raw.phase:
-        return None
-    return Instance(
-        id=raw.cloud_space_instance_id or "",
-        phase=raw.phase.removeprefix(_PHASE_PREFIX),
-        machine=raw.compute_config.name if raw.compute_config else "",
-        interruptible=bool(raw.compute_config and raw.compute_config.spot),
-        message=raw.status_message or "",
-        restored=bool(raw.startup_status and raw.startup_status.initial_restore_finished),
-    )

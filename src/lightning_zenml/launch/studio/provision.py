@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from lightning_zenml.launch.errors import MachineError, StudioError
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
-from lightning_zenml.launch.lightning.studio import Completed, State, Studio
+from lightning_zenml.launch.lightning.records import Completed, StudioState
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.studio.switch import Switch
 from lightning_zenml.launch.studio.waits import Limits, StudioWaits, facts
 
@@ -121,7 +122,7 @@ class Provisioner:
         if studio is None:
             candidates = catalog.candidates(machines)
             studio = Studio.create(self._lightning, name, cluster=self._cluster(cloud))
-            state = State(in_use=None, requested=None)
+            state = StudioState(in_use=None, requested=None)
         else:
             state = studio.state()
             candidates = self._candidates(catalog, machines, state)
@@ -171,7 +172,7 @@ class Provisioner:
             self._say(f"Studio {studio.name} created, starting {machine.name}")
             try:
                 studio.start(machine, interruptible=interruptible)
-                self._wait.until_running(studio, machine, before=State(in_use=None, requested=None))
+                self._wait.until_running(studio, machine, before=StudioState(in_use=None, requested=None))
                 since = time.time()
                 probe = self._wait.until_set_up(studio)
                 if probe is not None:
@@ -190,7 +191,7 @@ class Provisioner:
     def _cluster(self, cloud: str | None) -> str | None:
         return cloud or self._lightning.default_cluster
 
-    def _candidates(self, catalog: Catalog, machines: Sequence[str], state: State) -> list[Machine]:
+    def _candidates(self, catalog: Catalog, machines: Sequence[str], state: StudioState) -> list[Machine]:
         """What to run on: as asked; when nothing is asked, what the studio has or is getting."""
         instances = (state.in_use, state.requested) if state.running else state.instances
         has = next((one for one in instances if one and not one.ended and one.phase != "STOPPING"), None)

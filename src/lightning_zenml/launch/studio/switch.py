@@ -12,7 +12,8 @@ from collections.abc import Callable
 from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning.client import ApiError
 from lightning_zenml.launch.lightning.machines import Machine
-from lightning_zenml.launch.lightning.studio import State, Studio
+from lightning_zenml.launch.lightning.records import StudioState
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.studio.waiting import Waiting
 
 _TAKE_BACK_PATIENCE = 20.0
@@ -90,7 +91,7 @@ class Switch:
             time.sleep(pause)
             pause = min(pause * 1.3, 5)
 
-    def _take_back(self, before: State) -> None:
+    def _take_back(self, before: StudioState) -> None:
         try:
             state = take_back(self._studio, self._machine)
         except StudioLostError:
@@ -113,7 +114,7 @@ class Switch:
         return None
 
 
-def take_back(studio: Studio, machine: Machine) -> State:
+def take_back(studio: Studio, machine: Machine) -> StudioState:
     """Asks for the machine that the studio has, and looks until the other one is not asked for any more.
 
     Args:
@@ -143,7 +144,7 @@ def take_back(studio: Studio, machine: Machine) -> State:
     )
 
 
-def _until_not_asked_for(studio: Studio, machine: Machine) -> State | None:
+def _until_not_asked_for(studio: Studio, machine: Machine) -> StudioState | None:
     """Where the studio stands then; None when it does not come to that."""
     deadline, gone, asked = time.monotonic() + _TAKE_BACK_PATIENCE, 0, False
     while time.monotonic() < deadline:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning.machines import Machine
-from lightning_zenml.launch.lightning.studio import Completed, State, Studio
+from lightning_zenml.launch.lightning.records import Completed, StudioState
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.studio.waiting import Waiting
 
 _SETTING_UP = "setting things up"
@@ -69,7 +70,7 @@ class StudioWaits:
         self.limits = limits
         self._say = say
 
-    def until_stopped(self, studio: Studio) -> State:
+    def until_stopped(self, studio: Studio) -> StudioState:
         """Waits for the end of a machine that is on its way out, so that the studio can be started again.
 
         Returns:
@@ -85,7 +86,7 @@ class StudioWaits:
             time.sleep(1)
         return state
 
-    def until_running(self, studio: Studio, machine: Machine, *, before: State) -> State:
+    def until_running(self, studio: Studio, machine: Machine, *, before: StudioState) -> StudioState:
         """Waits for a machine; an end counts only for one that was not there `before` it was asked for.
 
         Raises:

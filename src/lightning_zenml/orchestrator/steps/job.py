@@ -16,7 +16,8 @@ from typing import TextIO
 from zenml.logger import get_logger
 
 from lightning_zenml.launch.errors import LaunchError, MachineError
-from lightning_zenml.launch.lightning.job import Job, JobLostError, JobPhase, JobState
+from lightning_zenml.launch.lightning.job import Job, JobLostError
+from lightning_zenml.launch.lightning.records import JobPhase, JobState
 from lightning_zenml.launch.payload.records import JobRecord
 
 logger = get_logger(__name__)
