@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType
 from typing import NoReturn
 
 # Before anything imports the SDK: a keep-alive thread of its would hold up every stop by this many seconds.
@@ -18,13 +17,7 @@ from lightning_zenml import http_log
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.main import Cancelled, main
 from lightning_zenml.action.post import post
-
-
-def _cancel(number: int, frame: FrameType | None) -> None:
-    # A second signal must not interrupt the cleaning up after the first.
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, signal.SIG_IGN)
-    raise Cancelled(128 + number)
+from lightning_zenml.launch.interruption import Interruption
 
 
 def run() -> NoReturn:
@@ -45,10 +38,9 @@ def _exit_code() -> int:
         http_log.log_to(lambda line: workflow.debug(workflow.redact(line)))
     if sys.argv[1:] == ["post"]:
         return post(os.environ, workflow)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _cancel)
     try:
-        return main(os.environ, workflow)
+        with Interruption(lambda number: Cancelled(128 + number), signal.SIGINT, signal.SIGTERM):
+            return main(os.environ, workflow)
     except Cancelled as cancelled:
         return cancelled.exit_code
 

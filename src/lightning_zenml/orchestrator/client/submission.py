@@ -17,6 +17,7 @@ from zenml.utils.io_utils import get_global_config_directory
 
 from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
+from lightning_zenml.launch.interruption import Interruption
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog
@@ -65,6 +66,10 @@ class Submission:
         Raises:
             LaunchError: if the run failed, was stopped, or the studio is lost.
         """
+        with Interruption.by_ctrl_c():
+            self._follow()
+
+    def _follow(self) -> None:
         status = None
         try:
             for update in self.launch.follow():
@@ -86,6 +91,10 @@ class Submission:
         Raises:
             LaunchError: if the launch ended before that.
         """
+        with Interruption.by_ctrl_c():
+            self._leave()
+
+    def _leave(self) -> None:
         status = None
         try:
             for update in self.launch.follow():
@@ -143,6 +152,17 @@ def submit(
         LaunchError: if it can't be launched; what was started is released again.
         PackageError: if the source root can't be packed.
     """
+    with Interruption.by_ctrl_c():
+        return _submit(snapshot, stack, run, settings, environment)
+
+
+def _submit(
+    snapshot: PipelineSnapshotResponse,
+    stack: Stack,
+    run: PipelineRunResponse,
+    settings: LightningOrchestratorSettings,
+    environment: Mapping[str, str],
+) -> Submission:
     root, caller = Path(source_utils.get_source_root()), Caller.find()
     caller.submits(str(run.id))
     lightning = connect(settings)

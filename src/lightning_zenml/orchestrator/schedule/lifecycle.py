@@ -27,6 +27,7 @@ from zenml.utils.pagination_utils import depaginate
 
 from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.interruption import Interruption
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.launcher import Launcher
 from lightning_zenml.launch.lightning.client import Lightning
@@ -96,7 +97,8 @@ def create(
         raise PipelineSubmissionError(refusal(found, schedule.cron_expression))
     try:
         lightning = connect(settings)
-        return _Creation(lightning, snapshot, stack, settings, environment).carry_out()
+        with Interruption.by_ctrl_c():
+            return _Creation(lightning, snapshot, stack, settings, environment).carry_out()
     except (LaunchError, PackageError, SettingsResolvingError) as error:
         raise PipelineSubmissionError(f"The schedule can't be made: {error}") from error
     except KeyboardInterrupt:
