@@ -53,15 +53,17 @@ lint: $(VENV)/installed ## format, lint, types; workflows, image, shell
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/shellcheck --severity=warning .ci/run src/localcloud/docker_base.sh
-	$(BIN)/shellcheck --shell=sh src/localcloud/lightning/keeper.sh
+	$(BIN)/shellcheck --severity=warning .ci/run src/localcloud/docker_base.sh src/localcloud/lightning/keeper.sh
 
 format: $(VENV)/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# One round tells whether the benchmark still works, five what it measures.
+ROUNDS ?= 5
+
 bench: $(VENV)/installed ## our launch beside ZenML's stock Lightning orchestrator, on the same local cloud
-	$(BIN)/python benchmarks/stock.py
+	$(BIN)/python benchmarks/stock.py --rounds $(ROUNDS)
 
 bench-image: $(VENV)/installed ## size and start-up of the Action's image
 	$(BIN)/python benchmarks/image.py
