@@ -1,4 +1,5 @@
 # Makes a studio's machine inside new mount and PID namespaces, says its process id, and stays as its process 1.
+# shellcheck shell=sh
 # Every mount lives in that namespace alone, and every process in it dies with process 1: when the pipe on its standard
 # input closes, whatever the reason, nothing is left.
 set -eu
