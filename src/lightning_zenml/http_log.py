@@ -18,9 +18,9 @@ def logged(service: str, request: Callable[..., Any]) -> Callable[..., Any]:
     Query, headers and bodies may hold secrets and stay out.
 
     Args:
-        service: whom it calls.
-        request: takes method and URL first; its answer or exception has a `status_code` or `status`, as those of
-            requests and of urllib3 have.
+        service: name of the service that is called.
+        request: the function that calls, with method and URL as its first arguments; its answer or exception has a
+            `status_code` or `status`, as those of requests and of urllib3 have.
     """
 
     @functools.wraps(request)
@@ -46,7 +46,7 @@ def log_to(write: Callable[[str], None]) -> None:
     """Shows the calls from now on.
 
     Args:
-        write: gets each line.
+        write: function that is given each line.
     """
     handler = logging.Handler()
     handler.emit = lambda record: write(record.getMessage())  # type: ignore[method-assign]

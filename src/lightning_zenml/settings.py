@@ -111,7 +111,7 @@ def problems(settings: Mapping[str, Any]) -> list[str]:
     """Finds everything that is wrong with settings.
 
     Args:
-        settings: names and values.
+        settings: names and values of settings, as the user gave them.
 
     Returns:
         A sentence for each problem, unknown names with the nearest that there is. No value of `environment`, nor a

@@ -28,7 +28,7 @@ def test_a_submodule_that_is_not_checked_out_is_warned_of(cloud: LightningCloud,
     (warning,) = [text for level, text in finished.annotations if "ubmodule" in text and level == "warning"]
     assert "'vendor/lib'" in warning
     assert "`submodules: true` of actions/checkout" in warning
-    assert f"Commit {step.sha[:7]} by octocat and what is not committed: A commit" in finished.log
+    assert f"Commit {step.sha[:7]} of better by octocat and what is not committed: A commit" in finished.log
 
 
 def test_a_submodule_that_is_not_checked_out_is_warned_of_on_a_laptop(laptop: Laptop) -> None:

@@ -114,6 +114,11 @@ class Studio:
     def steps(self) -> dict[str, str]:
         return {step.name: step.status for step in self.server.steps(self.runs()[-1]["run_id"])}
 
+    def ask_to_stop(self, run_id: str) -> None:
+        """As the dashboard's button does."""
+        body = {"status": "stopping", "status_reason": "Stop requested."}
+        self.server.rest.put(f"runs/{run_id}", body)
+
     def hanging_process(self) -> int:
         return int(next(self.facts.glob("hang-*")).name.removeprefix("hang-"))
 

@@ -230,7 +230,7 @@ def test_sigterm_stops_steps_and_run(studio: Studio) -> None:
 def test_stop_through_zenml(studio: Studio) -> None:
     with studio.started("run.py", "hanging") as process:
         wait_for(lambda: list(studio.facts.glob("hang-*")), "the step")
-        studio.server.stop_run(studio.runs()[-1]["run_id"])
+        studio.ask_to_stop(studio.runs()[-1]["run_id"])
         log, _ = process.communicate(timeout=DEADLINE)
 
     assert process.returncode == 1

@@ -482,7 +482,7 @@ def test_a_killed_controllers_run_ends_with_its_steps(
             os.kill(int(path.name.removeprefix("hang-")), signal.SIGKILL)
         process.wait()
     if before == "stopping":
-        studio.server.stop_run(studio.runs()[0]["run_id"])
+        studio.ask_to_stop(studio.runs()[0]["run_id"])
     assert studio.last_run().status == before
 
     reason = "The machine ran out of memory." + "x" * 1000

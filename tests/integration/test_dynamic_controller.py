@@ -210,7 +210,7 @@ def test_the_run_of_a_child_pipeline_ends_with_its_parents(
         process.wait()
     run = studio.last_run()
     if before == "stopping":
-        studio.server.stop_run(run.id)
+        studio.ask_to_stop(run.id)
 
     code, log = studio.run("-m", "lightning_zenml.zenml_api.run_end")
 

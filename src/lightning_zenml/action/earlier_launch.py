@@ -98,7 +98,7 @@ class EarlierLaunch:
 
     def _attach(self, launch_id: str) -> Launch | None:
         stack = self._zenml.stack(self._inputs.stack)
-        lightning = connect(self._inputs, stack.settings)
+        lightning = connect(self._inputs, stack.teamspace)
         keep_teamspace(lightning, self._workflow)
         try:
             launch = Launcher(lightning).attach(launch_id)

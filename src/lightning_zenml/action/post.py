@@ -23,6 +23,7 @@ from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Failure, Phase
+from lightning_zenml.zenml_api.models import Teamspace
 from lightning_zenml.zenml_api.server import ZenMLServer
 
 _GRACE = 20.0
@@ -77,7 +78,7 @@ def _release_all(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow)
     if not holds:
         return _Fate.ENDED
     try:
-        lightning = connect(inputs, {"teamspace": environ.get("STATE_teamspace")})
+        lightning = connect(inputs, Teamspace(name=environ.get("STATE_teamspace")))
     except LaunchError as error:
         _warn(", ".join(hold.studio_name for hold in holds), error, workflow)
         return _Fate.UNKNOWN

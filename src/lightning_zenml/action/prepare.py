@@ -24,6 +24,7 @@ from lightning_zenml.package import archive
 from lightning_zenml.package.archive import Archive
 from lightning_zenml.package.repository import Repository
 from lightning_zenml.zenml_api.integrations import of_integrations
+from lightning_zenml.zenml_api.models import Teamspace
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.server import ZenMLServer
 
@@ -34,7 +35,7 @@ _READABLE = {"ZENML_ENABLE_RICH_TRACEBACK": "false"}
 """Tracebacks as Python prints them: frames drawn around them break up paths, and hide where a step failed."""
 
 
-def connect(inputs: Inputs, stack_settings: Mapping[str, Any]) -> Lightning:
+def connect(inputs: Inputs, teamspace: Teamspace) -> Lightning:
     """Connects to Lightning by the inputs; the teamspace may also come from the stack's orchestrator.
 
     Raises:
@@ -44,9 +45,9 @@ def connect(inputs: Inputs, stack_settings: Mapping[str, Any]) -> Lightning:
         Credentials(
             user_id=inputs.lightning_user_id,
             api_key=inputs.lightning_api_key,
-            teamspace=inputs.lightning_teamspace or stack_settings.get("teamspace"),
-            username=inputs.lightning_username or stack_settings.get("username"),
-            organization=inputs.lightning_org or stack_settings.get("organization"),
+            teamspace=inputs.lightning_teamspace or teamspace.name,
+            username=inputs.lightning_username or teamspace.username,
+            organization=inputs.lightning_org or teamspace.organization,
         )
     )
 
@@ -185,7 +186,7 @@ class Preparation:
         stack = self._zenml.stack(inputs.stack)
         project = self._zenml.project(inputs.project)
         self._log.line(f"ZenML {version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
-        lightning = connect(inputs, stack.settings)
+        lightning = connect(inputs, stack.teamspace)
         keep_teamspace(lightning, self._workflow)
         self._log.line(f"Lightning AI teamspace {lightning.owner}/{lightning.teamspace}")
         return _Services(
@@ -274,8 +275,9 @@ def _commit_of(repository: Repository) -> str:
     if commit is None:
         return "No git commit is checked out"
     changes = " and what is not committed" if repository.has_changes() else ""
+    branch = f" of {commit.branch}" if commit.branch else ""
     author = f" by {commit.author}" if commit.author else ""
-    return f"Commit {commit.sha[:7]}{author}{changes}: {commit.subject}".rstrip(": ")
+    return f"Commit {commit.sha[:7]}{branch}{author}{changes}: {commit.subject}".rstrip(": ")
 
 
 def _settings_of(inputs: Inputs) -> dict[str, Any]:

@@ -11,10 +11,11 @@ def of_integrations(names: Iterable[str]) -> tuple[str, ...]:
     Imports ZenML, which costs seconds.
 
     Args:
-        names: of integrations, e.g. `s3`; ours is left out, since our own package brings what it needs.
+        names: names of ZenML integrations, e.g. `s3`; `lightning` is left out, since our own package brings what it
+            needs.
 
     Returns:
-        Sorted specifiers.
+        Requirement specifiers, sorted.
     """
     wanted = sorted(set(names) - {"lightning"})
     if not wanted:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from lightning_zenml.zenml_api.run_end import FINISHED
@@ -18,9 +18,9 @@ class ServerInfo:
     """A ZenML server.
 
     Args:
-        version: of ZenML on it.
-        dashboard_url: base URL of its dashboard.
-        pro: whether it's a workspace of ZenML Pro, where pages have other addresses.
+        version: ZenML's version on the server, e.g. `0.98.0`.
+        dashboard_url: base URL of the server's dashboard, without a slash at the end.
+        pro: whether the server is a workspace of ZenML Pro, where pages have other addresses.
     """
 
     version: str
@@ -30,10 +30,39 @@ class ServerInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """A ZenML project."""
+    """A ZenML project.
+
+    Args:
+        id: UUID of the project.
+        name: name of the project.
+    """
 
     id: str
     name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teamspace:
+    """Where on Lightning AI an orchestrator runs, as far as its attributes say; its credentials are not kept.
+
+    Args:
+        name: name of the teamspace, or `owner/name`.
+        username: name of the user that owns the teamspace.
+        organization: name of the organization that owns the teamspace.
+    """
+
+    name: str | None = None
+    username: str | None = None
+    organization: str | None = None
+
+    @classmethod
+    def from_json(cls, configuration: dict[str, Any]) -> Teamspace:
+        """Reads the configuration of a hydrated `ComponentResponse`."""
+        return cls(
+            name=configuration.get("teamspace"),
+            username=configuration.get("username"),
+            organization=configuration.get("organization"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,49 +70,51 @@ class Stack:
     """A ZenML stack.
 
     Args:
-        id: of the stack.
-        name: of the stack.
-        orchestrator: name of its orchestrator.
-        orchestrator_flavor: flavor of its orchestrator.
-        artifact_store_flavor: flavor of its artifact store.
-        integrations: names of the ZenML integrations that its components need.
-        settings: attributes of its orchestrator; credentials may be among them.
+        id: UUID of the stack.
+        name: name of the stack.
+        orchestrator: name of the stack's orchestrator.
+        orchestrator_flavor: flavor of the stack's orchestrator, e.g. `lightning`.
+        integrations: names of the ZenML integrations that the stack's components need.
+        teamspace: the teamspace that the stack's orchestrator names.
     """
 
     id: str
     name: str
     orchestrator: str
     orchestrator_flavor: str
-    artifact_store_flavor: str
     integrations: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    teamspace: Teamspace = Teamspace()
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Stack:
-        """Reads a hydrated `StackResponse`; its orchestrator's settings are not part of it."""
+        """Reads a hydrated `StackResponse`; the attributes of its orchestrator are not part of it."""
         components = data["metadata"]["components"]
-        orchestrator, artifact_store = components["orchestrator"][0], components["artifact_store"][0]
+        orchestrator = components["orchestrator"][0]
         integrations = {one["body"]["integration"] for several in components.values() for one in several}
         return cls(
             id=data["id"],
             name=data["name"],
             orchestrator=orchestrator["name"],
             orchestrator_flavor=orchestrator["body"]["flavor_name"],
-            artifact_store_flavor=artifact_store["body"]["flavor_name"],
             integrations=tuple(sorted(name for name in integrations if name and name != "built-in")),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelVersion:
-    """A version of a ZenML model; `model` is the model's name."""
+    """A version of a ZenML model.
+
+    Args:
+        id: UUID of the version.
+        model: name of the model.
+    """
 
     id: str
     model: str
 
     @classmethod
     def from_json(cls, data: dict[str, Any] | None) -> ModelVersion | None:
-        """Reads a `ModelVersionResponse`."""
+        """Reads a `ModelVersionResponse`; None for none."""
         return cls(id=data["id"], model=data["body"]["model"]["name"]) if data else None
 
 
@@ -92,19 +123,19 @@ class Run:
     """A pipeline run.
 
     Args:
-        id: of the run.
-        name: of the run.
-        status: ZenML's, e.g. `running`, `completed`, `failed`.
-        pipeline: name of its pipeline.
-        url: its page on the dashboard.
-        orchestrator_url: its place on Lightning AI, once known.
-        start: when it started.
-        end: when it ended.
-        stack_id: id of its stack.
-        pipeline_id: id of its pipeline.
-        index: counts the runs of its pipeline.
-        model_version: that the pipeline is configured with.
-        metadata: all its metadata.
+        id: UUID of the run.
+        name: name of the run.
+        status: ZenML's status of the run, e.g. `running`, `completed`, `failed`.
+        pipeline: name of the run's pipeline.
+        url: address of the run's page on the dashboard.
+        orchestrator_url: address of the run on Lightning AI; None until it is known.
+        start: time when the run started.
+        end: time when the run ended.
+        stack_id: UUID of the run's stack.
+        pipeline_id: UUID of the run's pipeline.
+        index: number of the run among those of its pipeline, from 1.
+        model_version: the model version that the pipeline is configured with.
+        metadata: all metadata of the run, ZenML's own names and values.
     """
 
     id: str
@@ -141,8 +172,8 @@ class Run:
         """Reads a hydrated `PipelineRunResponse`.
 
         Args:
-            data: the response.
-            url: the run's page.
+            data: the response as JSON.
+            url: address of the run's page on the dashboard.
         """
         body, metadata, resources = data["body"], data["metadata"], data["resources"]
         pipeline = resources.get("pipeline") or {}
@@ -168,14 +199,14 @@ class Step:
     """A step of a run.
 
     Args:
-        name: of its invocation.
-        status: ZenML's, e.g. `running`, `completed`, `cached`.
-        start: when it started.
-        end: when it ended.
-        traceback: of the exception that it failed with.
-        log_id: of what it printed, for `ZenMLResults.log`.
-        model_version: that the step itself is configured with.
-        metadata: all its metadata.
+        name: name of the step's invocation.
+        status: ZenML's status of the step, e.g. `running`, `completed`, `cached`.
+        start: time when the step started.
+        end: time when the step ended.
+        traceback: traceback of the exception that the step failed with.
+        log_id: UUID of what the step printed, for `ZenMLResults.log`.
+        model_version: the model version that the step itself is configured with.
+        metadata: all metadata of the step, ZenML's own names and values.
     """
 
     name: str
@@ -186,11 +217,6 @@ class Step:
     log_id: str | None = None
     model_version: ModelVersion | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def duration(self) -> timedelta | None:
-        """How long it took; None while it runs."""
-        return self.end - self.start if self.start and self.end else None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Step:
@@ -214,12 +240,12 @@ class Artifact:
     """A version of an artifact that a run has made.
 
     Args:
-        name: of the artifact.
-        version: of it, a number or the user's own name.
-        type: ZenML's, e.g. `DataArtifact`, `ModelArtifact`.
-        uri: where it lies in the artifact store.
-        url: page of the dashboard that shows it.
-        metadata: all its metadata, what its materializer found out by itself among it.
+        name: name of the artifact.
+        version: version of the artifact, a number or the user's own name.
+        type: ZenML's type of the artifact, e.g. `DataArtifact`, `ModelArtifact`.
+        uri: address of the artifact's data in the artifact store.
+        url: address of the dashboard's page that shows the artifact.
+        metadata: all metadata of the artifact, also what its materializer found out by itself.
     """
 
     name: str
@@ -235,8 +261,8 @@ class Graph:
     """The steps of a run, those that have not started yet among them, and which step waits for which.
 
     Args:
-        steps: names of the invocations.
-        edges: (name of the step before, name of the step after).
+        steps: names of the steps' invocations.
+        edges: pairs of the name of a step and that of one that waits for it.
     """
 
     steps: tuple[str, ...]

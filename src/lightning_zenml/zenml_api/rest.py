@@ -1,4 +1,4 @@
-"""Requests to a ZenML server: log in, try again, tell clearly what went wrong. For `zenml_server`."""
+"""Requests to a ZenML server: log in, try again, tell clearly what went wrong."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ZenMLServerError(Exception):
     """The ZenML server can't be reached or refuses. The message is meant for the user and holds no secret.
 
     Args:
-        message: what happened and what to do.
-        status: HTTP status; None when there was no answer.
+        message: what happened and what to do next.
+        status: HTTP status of the answer; None when there was no answer.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -27,13 +27,15 @@ class ZenMLServerError(Exception):
 
 
 class ZenMLRest:
-    """The REST API of a ZenML server, below `/api/v1`. Every method raises `ZenMLServerError`.
+    """The REST API of a ZenML server, below `/api/v1`.
+
+    Every method raises `ZenMLServerError` when the server refuses, or can't be reached after all tries.
 
     Args:
-        url: base URL without a trailing slash.
+        url: base URL of the server without a slash at the end.
         api_key: API key of a service account.
         timeout: seconds that one request may take.
-        retries: how often a request is sent again when the server is busy or can't be reached.
+        retries: number of times that a request is sent again when the server is busy or can't be reached.
     """
 
     def __init__(self, url: str, api_key: str, *, timeout: float, retries: int) -> None:
@@ -56,26 +58,14 @@ class ZenMLRest:
         session.mount("https://", HTTPAdapter(max_retries=retry))
         self._request = http_log.logged("ZenML", session.request)
 
-    def login(self) -> None:
-        """Gets an access token for the API key; done by itself when needed."""
-        form = {"grant_type": "zenml-api-key", "password": self._api_key}
-        answer = self._send("POST", "login", data=form)
-        if answer.status_code in {401, 403}:
-            raise ZenMLServerError(
-                f"The ZenML server {self._url} refuses the API key. Check ZENML_STORE_API_KEY; a new key comes "
-                "from `zenml service-account api-key <account> create <name>`.",
-                answer.status_code,
-            )
-        self._token = str(self._json(answer)["access_token"])
-
     def public(self, path: str) -> Any:
         """Gets what needs no login.
 
         Args:
-            path: below `/api/v1/`.
+            path: path below `/api/v1/`.
 
         Returns:
-            The JSON answer.
+            The answer's JSON.
         """
         return self._json(self._send("GET", path))
 
@@ -83,11 +73,11 @@ class ZenMLRest:
         """Gets something.
 
         Args:
-            path: below `/api/v1/`.
-            **parameters: of the query.
+            path: path below `/api/v1/`.
+            **parameters: names and values of the query.
 
         Returns:
-            The JSON answer.
+            The answer's JSON.
         """
         return self._json(self._authorized("GET", path, params=parameters))
 
@@ -95,11 +85,11 @@ class ZenMLRest:
         """Changes something.
 
         Args:
-            path: below `/api/v1/`.
-            body: JSON.
+            path: path below `/api/v1/`.
+            body: JSON to send.
 
         Returns:
-            The JSON answer.
+            The answer's JSON.
         """
         return self._json(self._authorized("PUT", path, json=body))
 
@@ -107,11 +97,11 @@ class ZenMLRest:
         """Gets all items of a list.
 
         Args:
-            path: below `/api/v1/`.
-            **parameters: of the query.
+            path: path below `/api/v1/`.
+            **parameters: names and values of the query.
 
         Yields:
-            The items.
+            The items of all pages.
         """
         number, total = 1, 1
         while number <= total:
@@ -121,13 +111,24 @@ class ZenMLRest:
 
     def _authorized(self, method: str, path: str, **arguments: Any) -> requests.Response:
         if not self._token:
-            self.login()
+            self._login()
         answer = self._send(method, path, **arguments)
         if answer.status_code == 401:
             # The access token has run out.
-            self.login()
+            self._login()
             answer = self._send(method, path, **arguments)
         return answer
+
+    def _login(self) -> None:
+        form = {"grant_type": "zenml-api-key", "password": self._api_key}
+        answer = self._send("POST", "login", data=form)
+        if answer.status_code in {401, 403}:
+            raise ZenMLServerError(
+                f"The ZenML server {self._url} refuses the API key. Check ZENML_STORE_API_KEY; a new key comes "
+                "from `zenml service-account api-key <account> create <name>`.",
+                answer.status_code,
+            )
+        self._token = str(self._json(answer)["access_token"])
 
     def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}

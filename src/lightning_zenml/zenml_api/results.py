@@ -20,10 +20,12 @@ _EXCEPTION = "An exception has occurred."
 
 
 class ZenMLResults:
-    """Reads what runs have made. Every method raises `ZenMLServerError`.
+    """Reads what runs have made.
+
+    Every method raises `ZenMLServerError` when the server refuses, or can't be reached.
 
     Args:
-        server: that knows the runs.
+        server: the server that knows the runs.
     """
 
     def __init__(self, server: ZenMLServer) -> None:
@@ -34,7 +36,7 @@ class ZenMLResults:
         """Gets the steps of a run and what each of them waits for.
 
         Args:
-            run_id: of the run.
+            run_id: UUID of the run.
 
         Returns:
             The graph, without the artifacts between the steps.
@@ -51,7 +53,7 @@ class ZenMLResults:
         """Gets the versions of artifacts that a run has made, oldest first; of a great many the first ones.
 
         Args:
-            run: the run.
+            run: the run that has made them.
         """
         found = self._rest.pages("artifact_versions", pipeline_run=run.id, hydrate=True, sort_by="asc:created")
         artifacts: list[Artifact] = []
@@ -76,10 +78,10 @@ class ZenMLResults:
 
         Args:
             run: the run.
-            steps: of it.
+            steps: steps of the run.
 
         Returns:
-            By name of the model.
+            The metadata by name of the model.
         """
         versions = {
             version.id: version for version in (run.model_version, *(s.model_version for s in steps)) if version
@@ -93,8 +95,8 @@ class ZenMLResults:
         """Gets the end of what a step has printed, without the traceback that it may have died with.
 
         Args:
-            log_id: as in `Step.log_id`.
-            lines: how many.
+            log_id: UUID of the log, as in `Step.log_id`.
+            lines: number of lines at most.
         """
         # An artifact store gives a log from its start only, so it can't be asked for the end.
         entries = self._rest.get(f"logs/{log_id}/entries")["items"]
@@ -107,10 +109,13 @@ class ZenMLResults:
         A pull request's runs don't count, even where its branch has the same name in a fork.
 
         Args:
-            run: to be compared with it.
-            repository: `owner/name`.
+            run: the run that is to be compared.
+            repository: `owner/name` of the repository on GitHub.
             branch: name of the branch.
-            earlier: only what began before the run counts.
+            earlier: whether only what began before the run counts.
+
+        Returns:
+            The run; None where there is none.
         """
         filters: dict[str, Any] = {
             "tags": [repository, f"branch:{branch}"],

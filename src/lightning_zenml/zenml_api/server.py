@@ -7,30 +7,31 @@ For the Action, which runs where importing ZenML would cost seconds. Endpoints a
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from lightning_zenml.zenml_api.models import Project, Run, ServerInfo, Stack, Step
+from lightning_zenml.zenml_api.models import Project, Run, ServerInfo, Stack, Step, Teamspace
 from lightning_zenml.zenml_api.rest import ZenMLRest, ZenMLServerError
 from lightning_zenml.zenml_api.run_end import end_run
 
 SUPPORTED_VERSIONS = ("0.97", "0.98")
-"""Of ZenML, as in pyproject.toml; `make compat` tries the oldest."""
+"""Minor versions of ZenML, as in pyproject.toml; `make compat` tries the oldest."""
 
 
 class ZenMLServer:
     """A ZenML server, as a service account sees it.
 
-    Every method raises `ZenMLServerError`.
+    Every method raises `ZenMLServerError` when the server refuses, or can't be reached.
 
     Args:
-        url: base URL, as in `ZENML_STORE_URL`.
+        url: base URL of the server, as in `ZENML_STORE_URL`.
         api_key: API key of a service account, as in `ZENML_STORE_API_KEY`.
         timeout: seconds that one request may take.
-        retries: how often a request is sent again when the server is busy or can't be reached.
+        retries: number of times that a request is sent again when the server is busy or can't be reached.
 
     Attributes:
-        url: base URL without a slash at the end.
-        rest: its REST API.
+        url: base URL of the server without a slash at the end.
+        rest: the server's REST API, for this package.
     """
 
     def __init__(self, url: str, api_key: str, *, timeout: float = 30, retries: int = 4) -> None:
@@ -39,15 +40,11 @@ class ZenMLServer:
         self._info: ServerInfo | None = None
         self._projects: dict[str, Project] = {}
 
-    def login(self) -> None:
-        """Checks the API key; done by itself when needed."""
-        self.rest.login()
-
     def info(self) -> ServerInfo:
-        """Gets version and dashboard; refuses a server of another version than ours.
+        """Gets version and dashboard; refuses a server of a version that is not supported.
 
         Returns:
-            The server.
+            What the server says of itself.
         """
         if self._info is None:
             data = self.rest.public("info")
@@ -68,7 +65,7 @@ class ZenMLServer:
         """Makes a short-lived token that can stand in for the API key (as `ZENML_STORE_API_TOKEN`).
 
         Args:
-            expires_in: seconds that it lives, or as long as the server allows, if that's less.
+            expires_in: seconds that the token is to live; fewer where the server allows no more.
 
         Returns:
             The token.
@@ -86,7 +83,8 @@ class ZenMLServer:
         """Finds a project.
 
         Args:
-            name_or_id: of the project; None: the account's default one, else the only one, else `default`.
+            name_or_id: name or UUID of the project; None: the account's default one, else the only one, else
+                `default`.
 
         Returns:
             The project.
@@ -105,7 +103,7 @@ class ZenMLServer:
         """Finds a stack.
 
         Args:
-            name_or_id: of the stack; None: the only one whose orchestrator has the flavor `lightning`.
+            name_or_id: name or UUID of the stack; None: the only one whose orchestrator has the flavor `lightning`.
 
         Returns:
             The stack.
@@ -121,13 +119,13 @@ class ZenMLServer:
             if len(found) != 1:
                 names = ", ".join(sorted(stack.name for stack in found)) or "none"
                 raise ZenMLServerError(f"Which ZenML stack? Name one with a Lightning orchestrator: {names}.")
-        return self._with_settings(found[0])
+        return replace(found[0], teamspace=self._teamspace(found[0].orchestrator))
 
     def run(self, run_id: str) -> Run:
         """Gets a run.
 
         Args:
-            run_id: of the run.
+            run_id: UUID of the run.
 
         Returns:
             The run as it stands.
@@ -136,10 +134,10 @@ class ZenMLServer:
         return Run.from_json(data, self.run_url(run_id, data["body"]["project_id"]))
 
     def runs_of_launch(self, launch_id: str) -> list[Run]:
-        """Finds the runs that a launch made, which its id begins the orchestrator run id of.
+        """Finds the runs that a launch made: their orchestrator run ids begin with its id.
 
         Args:
-            launch_id: of the launch.
+            launch_id: id of the launch, as in the Action's output.
 
         Returns:
             The runs, oldest first.
@@ -151,7 +149,7 @@ class ZenMLServer:
         """Gets the steps of a run that have started, in that order.
 
         Args:
-            run_id: of the run.
+            run_id: UUID of the run.
 
         Returns:
             The steps, each with its last try.
@@ -159,15 +157,6 @@ class ZenMLServer:
         found = self.rest.pages("steps", pipeline_run_id=run_id, exclude_retried=True, hydrate=True)
         steps = [Step.from_json(data) for data in found]
         return sorted(steps, key=lambda step: (step.start or datetime.max.replace(tzinfo=UTC), step.name))
-
-    def stop_run(self, run_id: str) -> None:
-        """Asks the controller of a run to stop it; it looks every few seconds.
-
-        Args:
-            run_id: of the run.
-        """
-        body = {"status": "stopping", "status_reason": "Stop requested."}
-        self.rest.put(f"runs/{run_id}", body)
 
     def end_run(
         self,
@@ -180,10 +169,10 @@ class ZenMLServer:
         """Records the end of a run whose controller was killed and can't do so itself; a finished run stays as it is.
 
         Args:
-            run_id: of the run.
+            run_id: UUID of the run.
             status: `stopped` or `failed`.
-            reason: shown with the run.
-            has_begun: in the launch; else it is this launch that a run which is resumed may be on its way to.
+            reason: the words that ZenML shows with the run.
+            has_begun: whether the run has begun in the launch; if not, a run that is resumed may be on its way to it.
         """
         end_run(run_id, status=status, reason=reason, get=self.rest.get, put=self.rest.put, has_begun=has_begun)
 
@@ -191,8 +180,8 @@ class ZenMLServer:
         """Builds the address of a run's page on the dashboard.
 
         Args:
-            run_id: of the run.
-            project_id: of its project.
+            run_id: UUID of the run.
+            project_id: UUID of the run's project.
 
         Returns:
             The address.
@@ -201,7 +190,6 @@ class ZenMLServer:
         project = project_id if info.pro else self.project(project_id).name
         return f"{info.dashboard_url}/projects/{project}/runs/{run_id}"
 
-    def _with_settings(self, stack: Stack) -> Stack:
-        orchestrators = self.rest.pages("components", type="orchestrator", name=stack.orchestrator, hydrate=True)
-        settings = next(iter(orchestrators))["metadata"]["configuration"]
-        return Stack(**{**vars(stack), "settings": settings})
+    def _teamspace(self, orchestrator: str) -> Teamspace:
+        found = self.rest.pages("components", type="orchestrator", name=orchestrator, hydrate=True)
+        return Teamspace.from_json(next(iter(found))["metadata"]["configuration"])

@@ -29,26 +29,26 @@ class Event:
     """The event that started the workflow. What a variable or the payload doesn't say is empty.
 
     Args:
-        name: e.g. `push`, `pull_request`.
+        name: name of the event, e.g. `push`, `pull_request`.
         repository: `owner/name` of the repository that the workflow runs in.
-        server_url: of the GitHub pages, without a slash at the end.
-        api_url: of the REST interface, without a slash at the end.
-        run_id: of the workflow run.
-        run_attempt: counts re-runs, from 1.
+        server_url: base URL of GitHub's pages, without a slash at the end.
+        api_url: base URL of GitHub's REST interface, without a slash at the end.
+        run_id: id of the workflow run.
+        run_attempt: number of the attempt at the workflow run, from 1.
         workflow: name of the workflow.
         job: id of the job.
-        actor: who started the workflow.
-        ref: full ref, e.g. `refs/heads/main`.
+        actor: login of who started the workflow.
+        ref: full ref that the workflow runs for, e.g. `refs/heads/main`.
         branch: the branch that holds `head_sha`; empty for a tag.
         head_sha: the commit that the author pushed; for a pull request its head, never the test merge
             (`GITHUB_SHA`).
         sha: `GITHUB_SHA`: what actions/checkout takes where it is not told a `ref`.
         pull_requests: numbers of the pull requests that the event itself names.
-        base_branch: into which the pull request or the merge group that the event names is to be merged.
-        default_branch: of the repository.
-        is_fork: the commit comes from another repository; such runs get no secrets.
-        is_dependabot: started by Dependabot; such runs get no secrets either.
-        deleted: the event tells of a deleted branch or tag: there is nothing to run.
+        base_branch: the branch into which the pull request or merge group that the event names is to be merged.
+        default_branch: default branch of the repository.
+        is_fork: whether the commit comes from another repository; such runs get no secrets.
+        is_dependabot: whether Dependabot started the workflow; such runs get no secrets either.
+        deleted: whether the event tells of a deleted branch or tag, so that there is nothing to run.
     """
 
     name: str
@@ -76,9 +76,9 @@ class Event:
         """Reads the event.
 
         Args:
-            environ: variables of the step.
-            read: gives the content of the file at `GITHUB_EVENT_PATH`. A payload that can't be read or isn't
-                JSON counts as empty: the variables alone are enough for a push.
+            environ: environment variables of the step.
+            read: function that returns the content of the file at `GITHUB_EVENT_PATH`. A payload that can't be read
+                or isn't JSON counts as empty: the variables alone are enough for a push.
         """
         payload = _payload(environ, read)
         name = environ.get("GITHUB_EVENT_NAME", "")
@@ -113,16 +113,6 @@ class Event:
         attempt = f"/attempts/{self.run_attempt}" if self.run_attempt > 1 else ""
         return f"{self.server_url}/{self.repository}/actions/runs/{self.run_id}{attempt}"
 
-    @property
-    def commit_url(self) -> str:
-        """Page of the commit."""
-        return f"{self.server_url}/{self.repository}/commit/{self.head_sha}"
-
-    @property
-    def is_pull_request(self) -> bool:
-        """Whether the event is one of a pull request itself, not of a push to its branch."""
-        return self.name in {"pull_request", "pull_request_target"}
-
     def of_checkout(self, commit: str | None) -> Event:
         """The event as one of the commit that is checked out, where that is not the one that it tells of.
 
@@ -131,7 +121,7 @@ class Event:
         chosen, or made, by the workflow itself.
 
         Args:
-            commit: that is checked out; None: not known.
+            commit: hex object name of the commit that is checked out; None where it is not known.
         """
         if commit != self.sha or commit == self.head_sha or self.name == "pull_request":
             return self
@@ -141,7 +131,7 @@ class Event:
         """Why nothing may or can be run for this event; None: it may.
 
         Args:
-            has_secrets: whether the step was given a key of Lightning AI. GitHub gives none to what forks and
+            has_secrets: whether the step was given an API key of Lightning AI. GitHub gives none to what forks and
                 Dependabot start, so there a missing key is no mistake of the user's.
         """
         if self.deleted:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -55,17 +54,8 @@ class Workflow:
             text = text.replace(secret, "***")
         return text
 
-    @contextmanager
-    def group(self, title: str) -> Iterator[None]:
-        """Folds what is logged inside under a title. Groups don't nest: the runner knows one level."""
-        self.start_group(title)
-        try:
-            yield
-        finally:
-            self.end_group()
-
     def start_group(self, title: str) -> None:
-        """Begins a group, see `group`."""
+        """Folds what is logged from now on under a title. Groups don't nest: the runner knows one level."""
         self._command("group", title)
 
     def end_group(self) -> None:
