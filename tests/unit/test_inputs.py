@@ -101,7 +101,7 @@ def test_all_given() -> None:
     assert found.studio_name == "ci"
     assert found.machine_type == ("A100", "T4")
     assert found.requirements == ("a.txt", "b/c.txt", "d.txt")
-    assert found.env == {"A": "1", "B": "x=y ", "EMPTY": ""}
+    assert found.env == {"A": "1", "B": "x=y", "EMPTY": ""}
     assert found.timeout_minutes == 2.5
     assert found.keep_studio is KeepStudio.STOP
     assert (found.is_async, found.stop_on_cancel, found.comment) == (True, False, False)
@@ -408,3 +408,66 @@ def test_what_to_attach_to_must_be_a_launch_id() -> None:
 def test_a_cost_limit_needs_somebody_to_keep_it(other: dict[str, str]) -> None:
     with pytest.raises(InputsError, match="timeout-minutes"):
         Inputs.from_environ({**REQUIRED, "INPUT_RUN": "", **other, "INPUT_MAX-COST": "3"})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
+        ("export A=1", {"A": "1"}),
+        ("A='a # b'\nB=\"x\\ny\"", {"A": "a # b", "B": "x\ny"}),
+        (
+            'KEY="-----BEGIN KEY-----\r\nab==\r\n-----END KEY-----"\r\nB=1',
+            {"KEY": "-----BEGIN KEY-----\nab==\n-----END KEY-----", "B": "1"},
+        ),
+        ("A=a\u2028b\fc\x85d", {"A": "a\u2028b\fc\x85d"}),
+        ('A={"a": "b"}', {"A": '{"a": "b"}'}),
+        ("A=$B ${C}", {"A": "$B ${C}"}),
+        ("A=#x", {"A": "#x"}),
+    ],
+)
+def test_env_is_read_as_a_dotenv_file(text: str, expected: dict[str, str]) -> None:
+    assert inputs(env=text).env == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("A=1\n\n# c\nB=x #y", "line 4 is ambiguous"),
+        ("K=-----BEGIN KEY-----\nab==\n-----END KEY-----\nB", "line 1 is the begin of a value with several lines"),
+        ("A=1\nB='x' y", "line 2 is not `NAME=value`"),
+        ("A='x\nB=1", "line 1 is not `NAME=value`"),
+        ("PATH=/opt/x:$PATH", "put `export PATH=/opt/x:$PATH` into `commands`"),
+        ("HOME=/x", "sets `HOME`, which is not allowed"),
+        ("LD_LIBRARY_PATH=/x", "sets `LD_LIBRARY_PATH`"),
+        ("PYTHONHOME=/x", "sets `PYTHONHOME`"),
+        ("ZENML_STORE_URL=https://other", "than the input `zenml-store-url`"),
+        ("LIGHTNING_API_KEY=other", "than the input `lightning-api-key`"),
+    ],
+)
+def test_variables_that_can_not_be_meant_are_refused(text: str, told: str) -> None:
+    ((name, message),) = [problem for problem in problems(env=text) if told in problem[1]]
+    assert name == "env"
+    assert "other" not in message
+
+
+def test_variables_of_the_settings_are_checked_too() -> None:
+    ((name, message),) = problems(settings="environment: {HOME: /x}")
+    assert (name, "sets `HOME`" in message) == ("settings", True)
+
+
+def test_variables_that_agree_with_the_inputs_are_fine() -> None:
+    url = REQUIRED["INPUT_ZENML-STORE-URL"]
+    assert inputs(env=f"ZENML_STORE_URL={url}\nPATH=/opt/x:/usr/bin:/bin").env["ZENML_STORE_URL"] == url
+
+
+def test_line_ends_of_windows_are_those_of_everybody() -> None:
+    found = inputs(
+        run="if true; then\r\n  python run.py\r\nfi",
+        commands="pip install \\\r\n  x\r\necho a\\\\\r\necho b",
+        settings="max_parallel_steps: 2\r\nenvironment:\r\n  A: x\r\n",
+    )
+    assert found.run == "if true; then\n  python run.py\nfi"
+    assert found.commands == ("pip install \\\n  x", "echo a\\\\", "echo b")
+    assert found.settings == {"max_parallel_steps": 2, "environment": {"A": "x"}}
+    assert inputs(commands="- |\r\n  if true; then\r\n    x\r\n  fi\r\n- y").commands == ("if true; then\n  x\nfi", "y")

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from lightning_zenml.action import variables
+
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 
@@ -56,7 +58,8 @@ class Reader:
         """What is given, without white space around it; else the default."""
         upper = name.upper()
         names = [f"INPUT_{upper}", f"INPUT_{upper.replace('-', '_')}", self._variables.get(name, "")]
-        given = (self._environ.get(variable, "").strip() for variable in names)
+        # A workflow file that was written on Windows has its line ends in every input.
+        given = (self._environ.get(variable, "").replace("\r\n", "\n").strip() for variable in names)
         value = next(filter(None, given), self._defaults[name])
         if "\0" in value or value != value.encode(errors="replace").decode():
             self.note(name, "is not valid UTF-8, or holds a NUL character")
@@ -176,35 +179,30 @@ class Reader:
         value = self.text(name)
         # `[ -f x ] && y` is bash: a list in brackets counts as one only if it begins with a quoted string.
         if not re.match(r"-\s|\[\s*[\"']", value):
-            lines = re.split(r"(?<!\\)\r?\n", value)
+            # As in bash, a line goes on behind a backslash that no other one escapes.
+            lines = re.findall(r"(?:[^\\\n]|\\.|\\\n|\\$)+", value)
             return tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
         parsed = self._yaml(name, value, _is_list_of_texts, "one command per line, or a YAML list of strings")
         return tuple(command.strip() for command in parsed or ())
 
     def env(self, name: str) -> dict[str, str]:
-        """`NAME=value` lines. Of a line that is none only the number is told: it may be part of a secret."""
-        variables: dict[str, str] = {}
-        given: dict[str, int] = {}
-        wrong: list[int] = []
-        for number, line in enumerate(self.text(name).splitlines(), start=1):
-            key, equals, value = line.partition("=")
-            key = key.strip()
-            if not line.strip() or line.lstrip().startswith("#"):
-                continue
-            if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key):
-                wrong.append(number)
-            elif key in variables:
-                self.note(name, f"gives the variable of line {given[key]} again in line {number}")
-            variables[key] = value
-            given.setdefault(key, number)
-        if wrong:
-            lines = f"lines {_listed(wrong)} are" if len(wrong) > 1 else f"line {wrong[0]} is"
-            self.note(
-                name,
-                f"is not allowed: {lines} not `NAME=value` (names are letters, digits and `_`, values one line each: "
-                "give what has several, such as a PEM key, in base64)",
-            )
-        return variables
+        """Variables as a dotenv file has them. Of a line that is wrong only the number is told: it may be a secret."""
+        found, problems = variables.parse(self.text(name))
+        for problem in problems:
+            self.note(name, problem)
+        self.check_variables(name, found)
+        return found
+
+    def check_variables(self, name: str, given: Mapping[str, str]) -> None:
+        """Notes variables with which nothing could run, or that contradict an input.
+
+        Args:
+            name: the input that gives them.
+            given: the variables.
+        """
+        meant = {variable: (other, self.text(other)) for other, variable in self._variables.items() if self.text(other)}
+        for problem in variables.conflicts(given, meant):
+            self.note(name, problem)
 
     def mapping(self, name: str, allowed: str) -> dict[str, Any]:
         """A YAML mapping of plain values.
@@ -292,11 +290,6 @@ def _leads_to(workspace: Path, path: str, exists: Callable[[Path], bool]) -> boo
     except (OSError, RuntimeError):
         # Too long a name, or links in a circle.
         return False
-
-
-def _listed(numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers[:5]))
-    return shown if len(numbers) <= 5 else f"{shown} and {len(numbers) - 5} more"
 
 
 def _is_list_of_texts(value: Any) -> bool:

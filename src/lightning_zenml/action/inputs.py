@@ -6,17 +6,17 @@ import base64
 import difflib
 import json
 import posixpath
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from lightning_zenml import settings as orchestrator_settings
 from lightning_zenml.action.input_reader import InputsError, Reader
 from lightning_zenml.action.report.metrics import ReportSettings
+from lightning_zenml.action.variables import is_secret
 from lightning_zenml.launch.spec import KeepStudio
 
 __all__ = ["COMMENT_KEY_LIMIT", "DEFAULTS", "FROM_ENVIRONMENT", "Inputs", "InputsError", "SubmitFrom"]
@@ -90,15 +90,6 @@ _OF_A_LAUNCH = frozenset(
 """Inputs that mean nothing where an earlier launch is followed; the secrets in `env` are masked there too."""
 # Inputs that GitHub gives every Docker action.
 _OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
-_SECRET_NAME = re.compile(
-    r"KEY(?!WORD|BOARD)|TOKEN(?!I[SZ])|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)(PASS|PWD|AUTH|DSN)(_|$)", re.IGNORECASE
-)
-_HARMLESS_NAME = re.compile(r"(MAX|MIN|NUM|N)_(\w+_)?TOKENS|(SORT|GROUP|PARTITION|FOREIGN)_KEYS?", re.IGNORECASE)
-"""Named like a secret, and none: masked, its value would be missing in the log wherever it is a word."""
-_SECRET_VALUE = re.compile(r"\w+://[^\s/@]*:[^\s/@]+@|(?<![A-Za-z0-9])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{20,}")
-"""A URL that holds a password, or what looks as if it was made by chance: keys, tokens, addresses of webhooks."""
-_SHORTEST_SECRET = 6
-
 
 COMMENT_KEY_LIMIT = 200
 """Characters: a comment has but so much room."""
@@ -259,7 +250,7 @@ class Inputs:
         named = [
             str(value)
             for name, value in (*self.env.items(), *self.settings.get("environment", {}).items())
-            if _is_secret(name, str(value))
+            if is_secret(name, str(value))
         ]
         login = f"{self.lightning_user_id}:{self.lightning_api_key}" if self.lightning_user_id else ""
         values = [
@@ -270,11 +261,6 @@ class Inputs:
             *named,
         ]
         return tuple(dict.fromkeys(value for value in values if value))
-
-
-def _is_secret(name: str, value: str) -> bool:
-    is_named_so = _SECRET_NAME.search(name) and not _HARMLESS_NAME.fullmatch(name)
-    return len(value) >= _SHORTEST_SECRET and bool(is_named_so or _SECRET_VALUE.search(value))
 
 
 def _check_what_to_run(reader: Reader) -> None:
@@ -295,7 +281,13 @@ def _settings(reader: Reader) -> dict[str, Any]:
     others = {name: value for name, value in settings.items() if name not in SETTINGS_OF_INPUTS}
     for problem in orchestrator_settings.problems(others):
         reader.note("settings", f"can't be used: {problem}")
+    if _is_texts(environment := settings.get("environment")):
+        reader.check_variables("settings", environment)
     return settings
+
+
+def _is_texts(value: Any) -> TypeGuard[dict[str, str]]:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
 def _matrix(reader: Reader) -> dict[str, Any]:
