@@ -19,6 +19,7 @@ from lightning_zenml.action.throwaway import Throwaway
 from lightning_zenml.launch.caller import Caller, Record
 from lightning_zenml.launch.launcher import Hold
 from lightning_zenml.launch.lightning.client import Credentials, Lightning
+from lightning_zenml.launch.payload.variables import GITHUB, SETTINGS
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.package import archive
 from lightning_zenml.package.archive import Archive
@@ -120,7 +121,7 @@ class Preparation:
                 **_READABLE,
                 **inputs.env,
                 **self._zenml_environment(services),
-                "LIGHTNING_ZENML_SETTINGS": json.dumps(settings),
+                SETTINGS: json.dumps(settings),
             },
             working_directory=inputs.working_directory,
             timeout=inputs.timeout_minutes * 60 if inputs.timeout_minutes else None,
@@ -164,7 +165,7 @@ class Preparation:
                 **inputs.env,
                 **self._zenml_environment(services),
                 **caller.variables(),
-                "LIGHTNING_ZENML_SETTINGS": json.dumps(_settings_of(inputs)),
+                SETTINGS: json.dumps(_settings_of(inputs)),
             },
             timeout=inputs.timeout_minutes * 60 if inputs.timeout_minutes else None,
             waits=not inputs.is_async,
@@ -232,7 +233,7 @@ class Preparation:
             "ZENML_STORE_URL": self._inputs.zenml_store_url,
             "ZENML_ACTIVE_STACK_ID": services.stack_id,
             "ZENML_ACTIVE_PROJECT_ID": services.project_id,
-            "LIGHTNING_ZENML_GITHUB": json.dumps(self._provenance()),
+            GITHUB: json.dumps(self._provenance()),
             **access,
         }
 

@@ -19,12 +19,13 @@ from lightning_zenml.launch.launch import Launch, Meter
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.records import Completed
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import bundle
 from lightning_zenml.launch.studio.beat import Beat
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.launch.studio.provision import Provisioner, Ready
-from lightning_zenml.launch.studio.remote import HOME, Remote
+from lightning_zenml.launch.studio.remote import Remote
 from lightning_zenml.launch.studio.waiting import Waiting, told
 from lightning_zenml.launch.studio.waits import Limits, facts
 
@@ -65,7 +66,7 @@ class Attempt:
         self._suffix = secrets.token_hex(4)
         self._wheel = wheel.repack(scratch)
         digest = hashlib.sha256(self._wheel.read_bytes()).hexdigest()[:16]
-        self._wheel_target = f"wheels/{digest}/{self._wheel.name}"
+        self._wheel_target = layout.wheel(digest, self._wheel.name)
         self._hold: Hold | None = None
         self._policy = "none"
         self._late_packages: Future[Sequence[str]] | None = None
@@ -177,32 +178,33 @@ class Attempt:
 
     def _upload_wheel(self, studio: Studio) -> str:
         """Uploads our wheel alone, before the rest; returns the bash command that unpacks it there."""
-        name = f"launches/{self._held.launch_id}/wheel.tar"
-        sha256 = bundle.write({self._wheel_target: self._wheel}, self._scratch / "wheel.tar")
-        studio.upload(self._scratch / "wheel.tar", f"{HOME}/{name}")
-        return bundle.unpack_command(HOME, name, sha256)
+        name = layout.launch(self._held.launch_id, layout.WHEEL_BUNDLE)
+        sha256 = bundle.write({self._wheel_target: self._wheel}, self._scratch / layout.WHEEL_BUNDLE)
+        studio.upload(self._scratch / layout.WHEEL_BUNDLE, f"{layout.HOME}/{name}")
+        return bundle.unpack_command(layout.HOME, name, sha256)
 
     def _upload(self, ready: Ready) -> str:
         """Uploads what the studio lacks; returns the bash command that unpacks it there."""
-        archive, studio, folder = self._spec.archive, ready.studio, f"launches/{self._held.launch_id}"
-        instructions = self._scratch / "env"
+        archive, studio, launch_id = self._spec.archive, ready.studio, self._held.launch_id
+        instructions = self._scratch / layout.INSTRUCTIONS
         instructions.touch(mode=0o600)
         instructions.write_text(json.dumps(self._instructions(ready, self._spec)))
-        files = {f"{folder}/env": instructions}
+        files = {layout.launch(launch_id, layout.INSTRUCTIONS): instructions}
         if self._wheel_target not in ready.files and not self._held.leased:
             files[self._wheel_target] = self._wheel
-        if f"archives/{archive.sha256}" in ready.files:
+        if layout.archive(archive.sha256) in ready.files:
             self._notify(f"Archive {archive.sha256[:12]} is on {studio.name} already")
         else:
             self._notify(f"Uploading {archive.files} files ({archive.size / 1e6:.1f} MB) to {studio.name}")
-            files[f"archives/{archive.sha256}"] = archive.path
-        sha256 = bundle.write(files, self._scratch / "bundle.tar")
+            files[layout.archive(archive.sha256)] = archive.path
+        name = layout.launch(launch_id, layout.BUNDLE)
+        sha256 = bundle.write(files, self._scratch / layout.BUNDLE)
         began = time.monotonic()
         with told(f"the upload to {studio.name}", self._notify):
-            studio.upload(self._scratch / "bundle.tar", f"{HOME}/{folder}/bundle.tar")
-        size = (self._scratch / "bundle.tar").stat().st_size
+            studio.upload(self._scratch / layout.BUNDLE, f"{layout.HOME}/{name}")
+        size = (self._scratch / layout.BUNDLE).stat().st_size
         self._notify(f"Uploaded {size / 1e6:.1f} MB in {time.monotonic() - began:.0f} s")
-        return bundle.unpack_command(HOME, f"{folder}/bundle.tar", sha256)
+        return bundle.unpack_command(layout.HOME, name, sha256)
 
     def _instructions(self, ready: Ready, spec: LaunchSpec) -> dict[str, object]:
         """What the payload reads; see `lightning_zenml.launch.payload.supervisor`."""

@@ -19,13 +19,11 @@ from typing import Any
 from lightning_zenml import http_log
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launch import Launch
+from lightning_zenml.launch.payload.variables import CALLER, CODE, SOURCE_ROOT_INSIDE
 from lightning_zenml.launch.spec import LaunchSpec, Update
 from lightning_zenml.launch.studio.hold import Hold
 
-CALLER = "LIGHTNING_ZENML_CALLER"
 _PAUSE = 0.05
-_CODE = "LIGHTNING_ZENML_CODE"
-"""Names the root of the code to what runs in the studio, see `lightning_zenml.launch.payload`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +70,8 @@ class Caller:
         inside = self.inside(source_root)
         packs_more = inside != "."
         # Names in bash: the source root may hold any character.
-        environment = {**spec.environment, "LIGHTNING_ZENML_SOURCE_ROOT": inside} if packs_more else spec.environment
-        command = f'{_CODE}="${_CODE}/$LIGHTNING_ZENML_SOURCE_ROOT" {spec.command}' if packs_more else spec.command
+        environment = {**spec.environment, SOURCE_ROOT_INSIDE: inside} if packs_more else spec.environment
+        command = f'{CODE}="${CODE}/${SOURCE_ROOT_INSIDE}" {spec.command}' if packs_more else spec.command
         requirements = (*(f"-r {file}" for file in self.requirements), *spec.requirements)
         return replace(spec, command=command, environment=environment, requirements=requirements)
 

@@ -19,10 +19,11 @@ from lightning_zenml.launch.errors import (
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.records import JobRecord, RecordError, RunRecord
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 from lightning_zenml.launch.studio.hold import Hold, give_back
-from lightning_zenml.launch.studio.remote import HOME, Remote
+from lightning_zenml.launch.studio.remote import Remote
 
 _POLL = (2.0, 3.5)
 """Seconds between two polls: at least while something happens, at most when nothing does."""
@@ -202,8 +203,8 @@ class Launch:
 
     def _end_command(self, grace: float) -> None:
         # What was uploaded holds keys, and may not be unpacked yet: then there is no program that could remove it.
-        bundle = shlex.quote(f"{HOME}/launches/{self.id}/bundle.tar")
-        discard = f'(cd "$HOME" && rm -rf {bundle} {bundle}.parts)'
+        bundle = shlex.quote(f"{layout.HOME}/{layout.launch(self.id, layout.BUNDLE)}")
+        discard = f'(cd "$HOME" && rm -rf {bundle} {bundle}{layout.PARTS})'
         if self.hold.python and self._remote.call("stop", "--grace", str(grace), before=discard)["stopping"]:
             deadline = time.monotonic() + grace + 10
             while time.monotonic() < deadline:

@@ -13,9 +13,10 @@ from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownL
 from lightning_zenml.launch.launch import Launch, Meter
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.launch.studio.hold import Hold
-from lightning_zenml.launch.studio.remote import HOME, last_object
+from lightning_zenml.launch.studio.remote import last_object
 from lightning_zenml.launch.studio.waits import Limits
 
 __all__ = ["Hold", "Launch", "Launcher", "Limits", "studio_name_of"]
@@ -85,9 +86,9 @@ class Launcher:
         studio = Studio.find(self._lightning, name)
         if studio is None or not studio.state().running:
             raise StudioLostError(f"The launch {launch_id} has ended: its studio '{name}' is gone or stopped.")
-        folder = f"{HOME}/launches/{shlex.quote(launch_id)}"
-        takes_over = "touch follower && rm -f left && " if follow else ""
-        answer = studio.run(f"cd {folder} && {takes_over}cat launch.json")
+        folder = shlex.quote(f"{layout.HOME}/{layout.launch(launch_id)}")
+        takes_over = f"touch {layout.FOLLOWER} && rm -f {layout.LEFT} && " if follow else ""
+        answer = studio.run(f"cd {folder} && {takes_over}cat {layout.DESCRIPTION}")
         described = last_object(answer.output)
         if answer.exit_code != 0 or described is None:
             raise UnknownLaunchError(f"The studio '{name}' knows no launch {launch_id}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zenml.exceptions import SettingsResolvingError
 from zenml.logger import get_logger
 
-from lightning_zenml.orchestrator.context import SETTINGS
+from lightning_zenml.launch.payload.variables import SETTINGS
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.settings import CREDENTIALS
 

@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord, append, read
-
-LAUNCH_ID = "LIGHTNING_ZENML_LAUNCH_ID"
-LAUNCH_DIR = "LIGHTNING_ZENML_LAUNCH_DIR"
-CODE = "LIGHTNING_ZENML_CODE"
-STUDIO_NAME = "LIGHTNING_ZENML_STUDIO_NAME"
-STUDIO_URL = "LIGHTNING_ZENML_STUDIO_URL"
-MACHINE = "LIGHTNING_ZENML_MACHINE"
-TEAMSPACE = "LIGHTNING_ZENML_TEAMSPACE"
-LENT = "LIGHTNING_ZENML_LENT"
-RESTARTED = "LIGHTNING_ZENML_RESTARTED"
-ORCHESTRATOR_RUN_ID = "LIGHTNING_ZENML_ORCHESTRATOR_RUN_ID"
-SETTINGS = "LIGHTNING_ZENML_SETTINGS"
-SOURCE_ROOT = "ZENML_CUSTOM_SOURCE_ROOT"
-"""ZenML's own: the folder that a step's module is imported from, in the code or the root of it."""
+from lightning_zenml.launch.payload.variables import (
+    CODE,
+    LAUNCH_DIR,
+    LAUNCH_ID,
+    LENT,
+    MACHINE,
+    OF_THE_SHELL,
+    RESTARTED,
+    STUDIO_NAME,
+    STUDIO_URL,
+    TEAMSPACE,
+    ZENML_CONFIG_PATH,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +113,14 @@ class LaunchContext:
             Those of the launch.
         """
         studio = self._studio_variables()
-        shell = {"PWD", "OLDPWD", "SHLVL", "_", "PATH", "HOME"}
         lent = (environ.get(LENT) or "").split(",")
-        left_out = {*shell, *lent, LENT, LAUNCH_DIR, RESTARTED, "ZENML_CONFIG_PATH"}
+        left_out = {*OF_THE_SHELL, "PATH", "HOME", *lent, LENT, LAUNCH_DIR, RESTARTED, ZENML_CONFIG_PATH}
         return {name: value for name, value in environ.items() if name not in left_out and studio.get(name) != value}
 
     def _studio_variables(self) -> dict[str, str]:
         # The supervisor of the launch was started with them and nothing else.
         try:
-            supervisor = Path("/proc", (self.directory / "pid").read_text(), "environ").read_bytes()
+            supervisor = Path("/proc", (self.directory / layout.PID).read_text(), "environ").read_bytes()
         except OSError:
             return dict(os.environ)
         pairs = (item.partition("=") for item in supervisor.decode(errors="replace").split("\0"))
@@ -129,11 +128,11 @@ class LaunchContext:
 
     @property
     def _runs(self) -> Path:
-        return self.directory / "runs.jsonl"
+        return self.directory / layout.RUNS
 
     @property
     def _jobs(self) -> Path:
-        return self.directory / "jobs.jsonl"
+        return self.directory / layout.JOB_RECORDS
 
 
 def orchestrator_run_id(launch_id: str, run_id: object) -> str:

@@ -29,12 +29,9 @@ from zenml.stack import StackValidator
 from zenml.utils import settings_utils
 
 from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.payload.variables import ORCHESTRATOR_RUN_ID
 from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
-from lightning_zenml.orchestrator.context import (
-    ORCHESTRATOR_RUN_ID,
-    LaunchContext,
-    orchestrator_run_id,
-)
+from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
 from lightning_zenml.orchestrator.settings import (
     OWN_OF_STEPS,

@@ -12,13 +12,12 @@ from zenml import add_tags
 from zenml.logger import get_logger
 from zenml.orchestrators.publish_utils import publish_pipeline_run_metadata
 
+from lightning_zenml.launch.payload.variables import GITHUB
+
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
 logger = get_logger(__name__)
-
-GITHUB = "LIGHTNING_ZENML_GITHUB"
-"""JSON with `repository`, `sha`, `ref`, `branch`, `pull_request`, `workflow_run_url` and `actor`; set by the Action."""
 
 
 def record(run: PipelineRunResponse, orchestrator_id: UUID, environ: Mapping[str, str] = os.environ) -> None:

@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-SWITCH = "LIGHTNING_ZENML_STOCK"
+from lightning_zenml.launch.payload.variables import STOCK
+
 STOCK_MODULE = "zenml.integrations.lightning.flavors.lightning_orchestrator_flavor"
 
 
 def activate() -> None:
     """Registers the import hook, once; does nothing when it's turned off."""
-    if SWITCH not in os.environ and _StockFinder not in sys.meta_path:
+    if STOCK not in os.environ and _StockFinder not in sys.meta_path:
         sys.meta_path.insert(0, _StockFinder)
 
 
@@ -72,7 +73,7 @@ def _warn(reason: str) -> None:
 
     warnings.warn(
         f"lightning-zenml can't replace ZenML's own Lightning orchestrator, which stays in use: {reason}. Install "
-        f"versions that go together, or set {SWITCH}=1 to use ZenML's own.",
+        f"versions that go together, or set {STOCK}=1 to use ZenML's own.",
         RuntimeWarning,
         stacklevel=2,
     )

@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.platform import insist, send
 from lightning_zenml.launch.payload.records import RunRecord, read
+from lightning_zenml.launch.payload.variables import FAILURE, LAUNCH_DIR
 
-FAILURE = "LIGHTNING_ZENML_FAILURE"
-"""Variable with the reason of the failure."""
 FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
 """ZenML's final statuses."""
 REASON_LIMIT = 250
@@ -134,8 +134,8 @@ class _Server:
 
 
 def _recorded(environ: Mapping[str, str]) -> list[str]:
-    folder = Path(environ.get("LIGHTNING_ZENML_LAUNCH_DIR", "/nowhere"))
-    return [run.run_id for run in read(RunRecord, folder / "runs.jsonl")]
+    folder = Path(environ.get(LAUNCH_DIR, "/nowhere"))
+    return [run.run_id for run in read(RunRecord, folder / layout.RUNS)]
 
 
 if __name__ == "__main__":

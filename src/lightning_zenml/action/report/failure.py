@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_api.models import Step
 
-_CODE = re.compile(r"/[^\s\"']*/\.lightning_zenml/launches/[^/\s\"']+/code/")
+_CODE = re.compile(rf"/[^\s\"']*/{re.escape(layout.HOME)}/{layout.LAUNCHES}/[^/\s\"']+/{layout.CODE}/")
 _FRAME = re.compile(r'File "(?P<file>[^"\n]{1,4096})", line (?P<line>\d{1,9})')
 _TRACEBACK = re.compile(r"^(?:[ ]{2}\+ Exception Group )?Traceback \(most recent call last\):[ \r]*$", re.MULTILINE)
 """How Python begins a traceback; one within a message, or of an exception in a group, stands further in."""

@@ -20,8 +20,8 @@ from lightning_zenml.launch.lightning import answers
 from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
 from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.records import JobAnswer
+from lightning_zenml.launch.payload import layout
 
-_RESULTS = ".lightning_zenml/jobs"
 _KILL_AFTER = 30
 """Seconds that a command has when it is told to end."""
 TIMED_OUT = 124
@@ -68,7 +68,7 @@ def build(job: JobSpec, *, studio_id: str, cluster: str) -> Any:
 
 def result_file(token: str) -> str:
     """Where the command leaves its exit code, relative to the job's home."""
-    return f"{_RESULTS}/{token}"
+    return layout.job_result(token)
 
 
 def send_once(lightning: Lightning, request: Any, token: str) -> JobAnswer:
@@ -167,7 +167,7 @@ def _wrap(command: str, token: str, max_runtime: int | None) -> str:
     limited = f"timeout --kill-after={_KILL_AFTER} {max_runtime or 0} bash -c {shlex.quote(command)}"
     return (
         # A job that is started again may find the file of the attempt before.
-        f'cd "$HOME" && mkdir -p {_RESULTS} && rm -f {result}\n'
+        f'cd "$HOME" && mkdir -p {layout.HOME}/{layout.JOBS} && rm -f {result}\n'
         # What is started without job control ignores SIGINT, and so does all that it starts.
         f"set -m\n{limited} &\ncommand=$! told=1 ends=0\nset +m\n"
         "trap 'told=1 ends=1; kill -TERM $command || true' TERM\n"

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.process import identity
 from lightning_zenml.launch.payload.records import JobRecord, read
 
-ROOT = Path(".lightning_zenml")
-"""Relative to the studio's home."""
 TITLE = "==> "
 """Begins a line of the log that opens a new part of it."""
 _KEPT = 20
@@ -28,8 +27,20 @@ _READ_OUT = 4 * 3600.0
 
 
 @dataclass(frozen=True)
+class _Entry:
+    """A file or folder in a launch's folder, which the attribute of that folder gives as a path."""
+
+    name: str
+
+    def __get__(self, folder: LaunchFolder, owner: type[LaunchFolder]) -> Path:
+        return folder.path / self.name
+
+
+@dataclass(frozen=True)
 class LaunchFolder:
     """`launches/<id>` under `root`: what the client uploads, and the record that the supervisor keeps.
+
+    What each entry holds, who writes and who reads it is told in `layout`, under the name that it is made with.
 
     Args:
         root: `.lightning_zenml` in the studio's home.
@@ -42,97 +53,31 @@ class LaunchFolder:
     @classmethod
     def of(cls, launch_id: str) -> LaunchFolder:
         """The folder of a launch."""
-        root = Path.home() / ROOT
-        return cls(root=root, path=root / "launches" / launch_id)
+        root = Path.home() / layout.HOME
+        return cls(root=root, path=root / layout.launch(launch_id))
 
-    @property
-    def instructions(self) -> Path:
-        """What to do, with the environment; mode 0600, read and removed by the supervisor."""
-        return self.path / "env"
-
-    @property
-    def bundle(self) -> Path:
-        """What the client uploads, instructions among it, until it is unpacked; see `launch.studio.bundle`."""
-        return self.path / "bundle.tar"
-
-    @property
-    def description(self) -> Path:
-        """What another client must know to take over the launch, see `Hold` and `Meter` of a launch; no secret."""
-        return self.path / "launch.json"
-
-    @property
-    def code(self) -> Path:
-        """The unpacked repository."""
-        return self.path / "code"
-
-    @property
-    def log(self) -> Path:
-        """Output of installs, commands and command."""
-        return self.path / "log"
-
-    @property
-    def status(self) -> Path:
-        """The record, as JSON."""
-        return self.path / "status.json"
-
-    @property
-    def runs(self) -> Path:
-        """One JSON line per ZenML run, written by our orchestrator."""
-        return self.path / "runs.jsonl"
-
-    @property
-    def lock(self) -> Path:
-        """A folder that exists once the launch was started, or stopped before that."""
-        return self.path / "lock"
-
-    @property
-    def pid(self) -> Path:
-        """Process id of the supervisor."""
-        return self.path / "pid"
-
-    @property
-    def guardian(self) -> Path:
-        """Process id and identity of the supervisor's guardian, which releases what is left in the end."""
-        return self.path / "guardian"
-
-    @property
-    def identity(self) -> Path:
-        """Tells the supervisor from another process that has its id by now."""
-        return self.path / "identity"
-
-    @property
-    def session(self) -> Path:
-        """Session id of the bash that runs the commands."""
-        return self.path / "session"
-
-    @property
-    def jobs(self) -> Path:
-        """A JSON line for each change of a Lightning job, the first before it is asked for, by our orchestrator."""
-        return self.path / "jobs.jsonl"
-
-    @property
-    def grace(self) -> Path:
-        """Exists once the launch is to be stopped: seconds between SIGTERM and SIGKILL."""
-        return self.path / "grace"
-
-    @property
-    def follower(self) -> Path:
-        """Touched at every read: somebody follows."""
-        return self.path / "follower"
-
-    @property
-    def left(self) -> Path:
-        """Exists once the client said that nobody follows."""
-        return self.path / "left"
-
-    @property
-    def kept(self) -> Path:
-        """Exists when somebody needs the code for as long as the studio exists."""
-        return self.path / "kept"
+    instructions = _Entry(layout.INSTRUCTIONS)
+    bundle = _Entry(layout.BUNDLE)
+    description = _Entry(layout.DESCRIPTION)
+    code = _Entry(layout.CODE)
+    log = _Entry(layout.LOG)
+    payload_log = _Entry(layout.PAYLOAD_LOG)
+    status = _Entry(layout.STATUS)
+    runs = _Entry(layout.RUNS)
+    jobs = _Entry(layout.JOB_RECORDS)
+    lock = _Entry(layout.START_LOCK)
+    pid = _Entry(layout.PID)
+    identity = _Entry(layout.IDENTITY)
+    guardian = _Entry(layout.GUARDIAN)
+    session = _Entry(layout.SESSION)
+    grace = _Entry(layout.GRACE)
+    follower = _Entry(layout.FOLLOWER)
+    left = _Entry(layout.LEFT)
+    kept = _Entry(layout.KEPT)
 
     def archive(self, sha256: str) -> Path:
         """Where the archive of that digest lies."""
-        return self.root / "archives" / sha256
+        return self.root / layout.archive(sha256)
 
     def take_lock(self) -> bool:
         """Whether nobody had it before."""
@@ -145,12 +90,12 @@ class LaunchFolder:
     def discard_secrets(self) -> None:
         """Removes what no supervisor is going to read and remove."""
         self.bundle.unlink(missing_ok=True)
-        shutil.rmtree(self.bundle.with_name(f"{self.bundle.name}.parts"), ignore_errors=True)
+        shutil.rmtree(self.bundle.with_name(f"{self.bundle.name}{layout.PARTS}"), ignore_errors=True)
         self.instructions.unlink(missing_ok=True)
 
     def write_status(self, status: dict[str, Any]) -> None:
         """Replaces `status.json` at once, never half."""
-        draft = self.path / "status.json.new"
+        draft = self.path / f"{layout.STATUS}.new"
         draft.write_text(json.dumps(status))
         draft.replace(self.status)
 
@@ -235,7 +180,7 @@ class LaunchFolder:
 
 def prune(root: Path, *, keep: str) -> None:
     """Removes all but the newest launches and archives, and what was uploaded in vain; those in use stay."""
-    launches = [LaunchFolder(root, path) for path in (root / "launches").iterdir()]
+    launches = [LaunchFolder(root, path) for path in (root / layout.LAUNCHES).iterdir()]
     launches = sorted(launches, key=lambda folder: folder.path.stat().st_mtime, reverse=True)
     for folder in launches:
         if folder.path.name != keep and folder.supervisor_pid() is None:
@@ -243,7 +188,7 @@ def prune(root: Path, *, keep: str) -> None:
     for folder in [folder for folder in launches if not folder.kept.exists()][_KEPT:]:
         if folder.path.name != keep and folder.supervisor_pid() is None:
             shutil.rmtree(folder.path, ignore_errors=True)
-    archives = sorted((root / "archives").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    archives = sorted((root / layout.ARCHIVES).iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in archives[_KEPT:]:
         path.unlink(missing_ok=True)
 

@@ -18,7 +18,7 @@ def detach(folder: LaunchFolder) -> None:
     if os.fork():
         return
     os.setsid()
-    own_log = os.open(folder.path / "payload.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    own_log = os.open(folder.payload_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for descriptor, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, own_log), (2, own_log)):
         os.dup2(source, descriptor)
     _guard(folder)

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.session import kill
+from lightning_zenml.launch.payload.variables import UV_TRAP
 
-_MARKER = Path(sys.prefix) / ".lightning_zenml.json"
-"""Lies in the environment itself: whatever resets the environment resets it too."""
+_MARKER = Path(sys.prefix) / layout.INSTALLED
 _LOCAL = re.compile(
     r"""^\s*
     (?: (?:-e|--editable|-f|--find-links) [\s=]* )?
@@ -35,9 +36,7 @@ def environment_without_traps(environment: Mapping[str, str]) -> dict[str, str]:
     A studio names a folder in UV_LIGHTNING_VIRTUALENV_ROOT that does not exist, and uv fails over it. PYTHONPATH
     holds our wheel, which only this program needs.
     """
-    clean = {
-        name: value for name, value in environment.items() if name not in ("UV_LIGHTNING_VIRTUALENV_ROOT", "PYTHONPATH")
-    }
+    clean = {name: value for name, value in environment.items() if name not in (UV_TRAP, "PYTHONPATH")}
     clean["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), clean.get("PATH", os.defpath)])
     return clean
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.process import machine
 
 STALE = 300.0
@@ -81,18 +82,18 @@ def _read(root: Path) -> dict[str, Any] | None:
 
 def _write(root: Path, holder: dict[str, Any]) -> None:
     # At once, never half: a full disk must not take the lease from whoever holds it.
-    draft = root / "lease.json.new"
+    draft = root / f"{layout.LEASE}.new"
     draft.write_text(json.dumps(holder))
     draft.replace(_path(root))
 
 
 def _path(root: Path) -> Path:
-    return root / "lease.json"
+    return root / layout.LEASE
 
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
-    with (root / "lease.lock").open("w") as lock:
+    with (root / layout.LEASE_LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

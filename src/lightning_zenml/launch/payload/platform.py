@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lightning_zenml.launch.payload import layout
+
 _TRIES = 5
 _LAST_BEAT = 5.0
 """Seconds for a beat that is under way when they end: a lease must not be renewed after it was given back."""
@@ -65,7 +67,7 @@ class Platform:
                 continue
             for job in found:
                 ended = (job.get("state") or "").rpartition("_STATE_")[2].lower() in _ENDED
-                if ended or f"/jobs/{launch_id}" not in ((job.get("spec") or {}).get("command") or ""):
+                if ended or layout.job_result(launch_id) not in ((job.get("spec") or {}).get("command") or ""):
                     continue
                 try:
                     self._end("DELETE", f"{project}/{kind}/{job['id']}")

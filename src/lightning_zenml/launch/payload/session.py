@@ -17,6 +17,7 @@ from typing import IO
 
 from lightning_zenml.launch.payload.folder import TITLE
 from lightning_zenml.launch.payload.process import is_group_alive, running
+from lightning_zenml.launch.payload.variables import OF_THE_SHELL
 
 _EXPORTED = "exported "
 
@@ -169,7 +170,7 @@ def _variables(encoded: str) -> dict[str, str]:
     """What `env -0` has printed, less what the shell keeps for itself."""
     items = base64.b64decode(encoded).decode(errors="surrogateescape").split("\0")
     variables = dict(item.split("=", 1) for item in items if "=" in item)
-    return {name: value for name, value in variables.items() if name not in ("PWD", "OLDPWD", "SHLVL", "_")}
+    return {name: value for name, value in variables.items() if name not in OF_THE_SHELL}
 
 
 def _first_line(text: str) -> str:

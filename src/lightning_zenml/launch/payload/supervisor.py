@@ -18,6 +18,19 @@ from lightning_zenml.launch.payload import install, lease
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
 from lightning_zenml.launch.payload.platform import Heartbeat, Platform, insist
 from lightning_zenml.launch.payload.session import Ended, Session
+from lightning_zenml.launch.payload.variables import (
+    CODE,
+    FAILURE,
+    LAUNCH_DIR,
+    LAUNCH_ID,
+    LENT,
+    MACHINE,
+    RESTARTED,
+    STUDIO_NAME,
+    STUDIO_URL,
+    TEAMSPACE,
+    ZENML_CONFIG_PATH,
+)
 
 _HEARTBEAT = 30.0
 _CRASHES = frozenset({128 + signal.SIGABRT, 128 + signal.SIGBUS, 128 + signal.SIGKILL, 128 + signal.SIGSEGV})
@@ -171,7 +184,7 @@ class Supervisor:
             _say(log, f"The command was killed (exit code {ended.exit_code}); it is started again ({restart + 1})")
             # With what the commands have exported: they are not run again.
             exported = self._session.environment if self._session else environment
-            ended = self._run_session([], {**exported, "LIGHTNING_ZENML_RESTARTED": "1"}, log, deadline)
+            ended = self._run_session([], {**exported, RESTARTED: "1"}, log, deadline)
         if ended is None:
             self._end_session()
             return self.finish(failure={"phase": "running", "message": self._timed_out()}, report=True)
@@ -252,7 +265,7 @@ class Supervisor:
         return self.finish(failure=failure, report=True)
 
     def _report(self, reason: str) -> None:
-        own = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), "LIGHTNING_ZENML_FAILURE": reason}
+        own = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), FAILURE: reason}
         try:
             subprocess.run(
                 [sys.executable, *self._do["on_failure"]],
@@ -274,17 +287,17 @@ class Supervisor:
             **lent,
             "PYTHONUNBUFFERED": "1",
             # ZenML keeps its tokens there; in the home they would be part of every snapshot.
-            "ZENML_CONFIG_PATH": f"/tmp/zenml-{self._folder.path.name}",  # noqa: S108 - the name is not to be guessed
+            ZENML_CONFIG_PATH: f"/tmp/zenml-{self._folder.path.name}",  # noqa: S108 - the name is not to be guessed
             **self._do["environment"],
             "LIGHTNING_CLOUD_URL": studio["cloud_url"],
-            "LIGHTNING_ZENML_TEAMSPACE": studio["teamspace"],
-            "LIGHTNING_ZENML_LENT": ",".join(lent),
-            "LIGHTNING_ZENML_LAUNCH_ID": self._folder.path.name,
-            "LIGHTNING_ZENML_LAUNCH_DIR": str(self._folder.path),
-            "LIGHTNING_ZENML_CODE": str(self._folder.code),
-            "LIGHTNING_ZENML_STUDIO_NAME": studio["name"],
-            "LIGHTNING_ZENML_STUDIO_URL": studio["url"],
-            "LIGHTNING_ZENML_MACHINE": studio["machine"],
+            TEAMSPACE: studio["teamspace"],
+            LENT: ",".join(lent),
+            LAUNCH_ID: self._folder.path.name,
+            LAUNCH_DIR: str(self._folder.path),
+            CODE: str(self._folder.code),
+            STUDIO_NAME: studio["name"],
+            STUDIO_URL: studio["url"],
+            MACHINE: studio["machine"],
         }
 
     def _beats(self) -> list[Any]:

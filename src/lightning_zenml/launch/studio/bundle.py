@@ -8,6 +8,8 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from lightning_zenml.launch.payload.layout import PARTS
+
 _PATIENCE = 120
 """Half seconds until the studio must see an upload: its storage may lag by some 30 s."""
 NOT_ARRIVED = 66
@@ -40,16 +42,16 @@ def unpack_command(home: str, bundle: str, sha256: str) -> str:
         bundle: where in `home` the bundle is uploaded to.
         sha256: of the bundle.
     """
-    name, check = shlex.quote(bundle), shlex.quote(f"{sha256}  {bundle}")
+    name, parts, check = shlex.quote(bundle), shlex.quote(bundle + PARTS), shlex.quote(f"{sha256}  {bundle}")
     return f"""mkdir -p "$HOME/{home}" && cd "$HOME/{home}" || exit {NOT_UNPACKED}
 wait_for() {{ for _ in $(seq {_PATIENCE}); do "$@" && return; sleep 0.5; done; exit {NOT_ARRIVED}; }}
 arrived() {{ test -e {name}.unpacked || echo {check} | sha256sum --check --status 2>/dev/null; }}
-unpack() {{ mkdir -p {name}.parts && tar -xf {name} -C {name}.parts && place && rm -r {name} {name}.parts \
+unpack() {{ mkdir -p {parts} && tar -xf {name} -C {parts} && place && rm -r {name} {parts} \
 && touch {name}.unpacked; }}
-place() {{ (cd {name}.parts && find . -type f) | while read -r file; do
-mkdir -p "$(dirname "$file")" && mv -f {name}.parts/"$file" "$file" || return; done; }}
+place() {{ (cd {parts} && find . -type f) | while read -r file; do
+mkdir -p "$(dirname "$file")" && mv -f {parts}/"$file" "$file" || return; done; }}
 done_or_failed() {{ test -e {name}.unpacked && return; mkdir {name}.lock 2>/dev/null || return
-unpack && return; rm -rf {name}.parts; rmdir {name}.lock; exit {NOT_UNPACKED}; }}
+unpack && return; rm -rf {parts}; rmdir {name}.lock; exit {NOT_UNPACKED}; }}
 wait_for arrived
 wait_for done_or_failed"""
 

@@ -11,12 +11,13 @@ from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.lease import in_force
-from lightning_zenml.launch.studio.remote import HOME, Remote
+from lightning_zenml.launch.studio.remote import Remote
 from lightning_zenml.launch.studio.switch import take_back
 from lightning_zenml.launch.studio.waits import facts
 
-_LEASE = f"""echo "lease $(cat {HOME}/lease.json)"
+_LEASE = f"""echo "lease $(cat {layout.HOME}/{layout.LEASE})"
 echo "machine $(cat /proc/sys/kernel/random/boot_id)/$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"
 echo "now $(date +%s)\""""
 """Bash that tells of a studio's lease before its Python is known; see `lightning_zenml.launch.payload.lease`."""

@@ -9,10 +9,8 @@ from typing import Any
 
 from lightning_zenml.launch.errors import StudioError
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.studio import bundle
-
-HOME = ".lightning_zenml"
-"""Our folder in a studio's home."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Remote:
     Args:
         studio: where it runs.
         python: absolute path of the studio's Python (`python` itself is an alias there).
-        wheel: our wheel, relative to `HOME`; the payload runs straight from it.
+        wheel: our wheel, relative to `.lightning_zenml`; the payload runs straight from it.
         launch_id: of the launch.
     """
 
@@ -45,7 +43,7 @@ class Remote:
             StudioError: the verb failed.
         """
         arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, self.launch_id, *options]
-        command = f'{before}\ncd "$HOME" && PYTHONPATH="$HOME/{HOME}/{self.wheel}" {shlex.join(arguments)}'
+        command = f'{before}\ncd "$HOME" && PYTHONPATH="$HOME/{layout.HOME}/{self.wheel}" {shlex.join(arguments)}'
         completed = self.studio.run(command, timeout=timeout)
         if completed.exit_code == bundle.NOT_ARRIVED:
             raise StudioError(f"What was uploaded does not show up on the studio '{self.studio.name}'.")

@@ -14,12 +14,15 @@ from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError
 from lightning_zenml.launch.lightning.machines import Machine
 from lightning_zenml.launch.lightning.records import Completed, StudioState
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload import layout
+from lightning_zenml.launch.payload.variables import SETUP_TIMEOUT, START_TIMEOUT
 from lightning_zenml.launch.studio.waiting import Waiting
 
 _SETTING_UP = "setting things up"
-_PROBE = """python -c 'import sys; print("python " + sys.executable)' \
-&& (nvidia-smi -L 2>/dev/null | grep -c '^GPU' | sed 's/^/gpus /'; cd .lightning_zenml 2>/dev/null \
-&& for file in archives/* wheels/*/*; do test -f "$file" && printf 'file %s\\n' "$file"; done; true)"""
+_PROBE = f"""python -c 'import sys; print("python " + sys.executable)' \
+&& (nvidia-smi -L 2>/dev/null | grep -c '^GPU' | sed 's/^/gpus /'; cd {layout.HOME} 2>/dev/null \
+&& for file in {layout.ARCHIVES}/* {layout.WHEELS}/*/*; do test -f "$file" && printf 'file %s\\n' "$file"; done; \
+true)"""
 """One command tells all that must be known of a ready studio."""
 _PROBE_PATIENCE = 30.0
 """Seconds for one probe."""
@@ -54,8 +57,8 @@ class Limits:
         Raises:
             LaunchError: they say no number.
         """
-        start = _seconds(environ, "LIGHTNING_ZENML_START_TIMEOUT", cls.start)
-        return cls(start=start, switch=start, setup=_seconds(environ, "LIGHTNING_ZENML_SETUP_TIMEOUT", cls.setup))
+        start = _seconds(environ, START_TIMEOUT, cls.start)
+        return cls(start=start, switch=start, setup=_seconds(environ, SETUP_TIMEOUT, cls.setup))
 
 
 class StudioWaits:

@@ -22,13 +22,13 @@ from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload.variables import GITHUB
 from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.client.following import fail
 from lightning_zenml.orchestrator.client.watchdog import Watchdog
 from lightning_zenml.orchestrator.connect import connect
-from lightning_zenml.orchestrator.provenance import GITHUB
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.placement import Placement, resources_of
 from lightning_zenml.package.archive import Archive, pack

@@ -26,6 +26,7 @@ from zenml.utils import source_utils
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, PIPELINE_ID, Execution
+from lightning_zenml.launch.payload.variables import EXECUTION
 from lightning_zenml.orchestrator.client.following import fail
 from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
@@ -42,9 +43,6 @@ logger = get_logger(__name__)
 
 FIRST_EXECUTION = "lightning_first_execution"
 """Metadata of the schedule: the execution that came with the making of the pipeline."""
-
-EXECUTION = "LIGHTNING_ZENML_EXECUTION"
-"""Variable that tells one execution from the next where Lightning doesn't."""
 
 _REFUSAL_PATIENCE = 1800.0
 """Seconds in which Lightning is asked again to end jobs."""

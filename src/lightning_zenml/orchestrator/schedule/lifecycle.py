@@ -35,6 +35,19 @@ from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.pipeline import LightningPipeline
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload import layout
+from lightning_zenml.launch.payload.variables import (
+    CODE,
+    EXECUTION,
+    LAUNCH_DIR,
+    LAUNCH_ID,
+    MACHINE,
+    STUDIO_NAME,
+    STUDIO_URL,
+    TEAMSPACE,
+    UV_TRAP,
+    ZENML_CONFIG_PATH,
+)
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
@@ -47,16 +60,7 @@ from lightning_zenml.orchestrator.client.submission import (
 )
 from lightning_zenml.orchestrator.client.watchdog import Watchdog
 from lightning_zenml.orchestrator.connect import connect
-from lightning_zenml.orchestrator.context import (
-    CODE,
-    LAUNCH_DIR,
-    LAUNCH_ID,
-    MACHINE,
-    STUDIO_NAME,
-    STUDIO_URL,
-    TEAMSPACE,
-    LaunchContext,
-)
+from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.schedule.checks import cron_problem, problems, refusal, timezone
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.package.archive import Archive
@@ -68,7 +72,7 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-_KEEP = f'touch "${LAUNCH_DIR}/kept"'
+_KEEP = f'touch "${LAUNCH_DIR}/{layout.KEPT}"'
 """What the launch runs: later ones on that studio must not clear away this one's code."""
 
 
@@ -320,7 +324,7 @@ class _Creation:
             **settings.environment,
             "PYTHONUNBUFFERED": "1",
             # In the home, ZenML's tokens would be among the artifacts of the job.
-            "ZENML_CONFIG_PATH": "/tmp/zenml",  # noqa: S108
+            ZENML_CONFIG_PATH: "/tmp/zenml",  # noqa: S108
             LAUNCH_ID: launch.id,
             STUDIO_NAME: studio.name,
             # What `orchestrator_url` leads to: the studio stands still, log and job are on this page.
@@ -347,15 +351,15 @@ class _Creation:
 
 def _command(launch_id: str, python: str, snapshot_id: object, source_root: str) -> str:
     """Bash that makes of a job's copy of the home what a launch makes of the studio's, and starts `scheduled` there."""
-    folder, executables = shlex.quote(f".lightning_zenml/launches/{launch_id}"), PurePosixPath(python).parent
+    folder, executables = shlex.quote(f"{layout.HOME}/{layout.launch(launch_id)}"), PurePosixPath(python).parent
     code = shlex.quote(str(PurePosixPath("code", source_root)))
     return (
         f'export {LAUNCH_DIR}="$HOME"/{folder} && export {CODE}="${LAUNCH_DIR}"/{code} && cd "${CODE}"\n'
         f'export PATH={shlex.quote(str(executables))}:"$PATH"\n'
-        "unset UV_LIGHTNING_VIRTUALENV_ROOT\n"
+        f"unset {UV_TRAP}\n"
         f"run() {{ {shlex.quote(python)} -m lightning_zenml.orchestrator.schedule.execution"
         f" --snapshot-id {snapshot_id} $1; }}\n"
-        "export LIGHTNING_ZENML_EXECUTION=$(tr -d - < /proc/sys/kernel/random/uuid)\n"
+        f"export {EXECUTION}=$(tr -d - < /proc/sys/kernel/random/uuid)\n"
         "code=0; run || code=$?\n"
         # Killed, for want of memory most likely, it could end nothing of what it had begun.
         "test $code -lt 128 || run --after-crash\n"

@@ -16,7 +16,7 @@ from zenml.steps.step_context import StepContext
 from zenml.steps.utils import get_resolved_signature
 from zenml.utils import env_utils
 
-from lightning_zenml.orchestrator.context import CODE, SOURCE_ROOT
+from lightning_zenml.launch.payload.variables import CODE, SOURCE_ROOT
 
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step

@@ -19,9 +19,10 @@ from zenml.logger import get_logger
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.payload.records import JobRecord
+from lightning_zenml.launch.payload.variables import CODE, MACHINE, SOURCE_ROOT, UV_TRAP, ZENML_CONFIG_PATH
 from lightning_zenml.launch.spec import KeepStudio
 from lightning_zenml.launch.studio.waits import Limits
-from lightning_zenml.orchestrator.context import CODE, MACHINE, SOURCE_ROOT, LaunchContext
+from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.steps.job import StartedJob, StepJob
 from lightning_zenml.orchestrator.steps.placement import OwnMachines
 
@@ -161,7 +162,7 @@ class StepJobs:
                 command=_command(self._context.code, environment[SOURCE_ROOT], commands, program, own.count),
                 machine=machine,
                 # In the home, ZenML's tokens would be among the artifacts of the job.
-                environment={**environment, MACHINE: machine.name, "ZENML_CONFIG_PATH": "/tmp/zenml"},  # noqa: S108
+                environment={**environment, MACHINE: machine.name, ZENML_CONFIG_PATH: "/tmp/zenml"},  # noqa: S108
                 interruptible=settings.interruptible,
                 num_machines=own.count,
                 max_runtime=settings.max_runtime,
@@ -203,7 +204,7 @@ def _command(code: Path, source_root: str, commands: Sequence[str], program: Seq
             "set -eo pipefail",
             f"cd {_in_job(code)}",
             f'export {CODE}="$PWD" {SOURCE_ROOT}={_in_job(Path(source_root))} PATH={path}:"$PATH"',
-            "unset UV_LIGHTNING_VIRTUALENV_ROOT",
+            f"unset {UV_TRAP}",
             *(_ranks(num_machines) if num_machines > 1 else ()),
             *commands,
             'cd "$' + CODE + '"',

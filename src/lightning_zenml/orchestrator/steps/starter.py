@@ -19,16 +19,8 @@ from zenml.utils import source_utils
 from zenml.utils.env_utils import get_runtime_environment
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.orchestrator import provenance
-from lightning_zenml.orchestrator.context import (
-    LENT,
-    ORCHESTRATOR_RUN_ID,
-    RESTARTED,
-    SETTINGS,
-    SOURCE_ROOT,
-    LaunchContext,
-    orchestrator_run_id,
-)
+from lightning_zenml.launch.payload.variables import GITHUB, LENT, ORCHESTRATOR_RUN_ID, RESTARTED, SETTINGS, SOURCE_ROOT
+from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.entrypoint import ResumedStepEntrypoint, StepEntrypoint, arguments_of
 from lightning_zenml.orchestrator.steps.placement import OwnMachines, Placement, resources_of
@@ -50,9 +42,7 @@ logger = get_logger(__name__)
 _SNAPSHOT_PATIENCE = 10.0
 """Seconds that a request for the snapshot may still take; whoever ends the launch looks for its job, too."""
 
-_DROPPED = frozenset(
-    {"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS, provenance.GITHUB}
-)
+_DROPPED = frozenset({"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS, GITHUB})
 
 
 class StepStarter:
