@@ -270,7 +270,7 @@ class RunnerLaunch:
 
     def _stop_one(self, hold: Hold, grace: float) -> None:
         Launcher(self._lightning).resume(hold).stop(grace=grace)
-        over = hold.over()
+        over = hold.released()
         self._holds[hold.launch_id] = over
         self._on_hold(over)
 

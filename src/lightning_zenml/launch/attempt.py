@@ -98,7 +98,7 @@ class Attempt:
                 launch.release()
             else:
                 launch.stop(grace=_STOP_GRACE)
-            self._take(self._hold.over())
+            self._take(self._hold.released())
 
     def _provision(self) -> Ready:
         spec = self._spec
@@ -127,7 +127,7 @@ class Attempt:
         self._policy = _release_policy(self._spec, was_running=was_running)
         if self._hold is not None and self._hold.studio_id != studio.id:
             # A fresh one that was stuck has been deleted, and this one takes its place.
-            self._take(self._hold.over())
+            self._take(self._hold.released())
         self._take(
             Hold(
                 launch_id=f"{studio.name}-{self._suffix}",

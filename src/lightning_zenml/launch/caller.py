@@ -115,7 +115,7 @@ class Caller:
 
     def released(self, launch: Launch) -> None:
         """Tells that nothing of the launch is left to release."""
-        self.hold(launch.hold.over())
+        self.hold(launch.hold.released())
 
     def _tell(self, **event: Any) -> int:
         """Appends a line; returns where the record ends with it."""

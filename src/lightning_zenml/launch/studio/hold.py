@@ -56,7 +56,7 @@ class Hold:
         """Whether nothing is left to release or to stop."""
         return self.release == "none" and not (self.leased or self.python or self.switching)
 
-    def over(self) -> Hold:
+    def released(self) -> Hold:
         """The same once everything is released."""
         return replace(self, release="none", leased=False, python="", switching="")
 

@@ -278,10 +278,10 @@ class _Creation:
                 status = news.status
         except BaseException:
             launch.stop()
-            take(launch.hold.over())
+            take(launch.hold.released())
             raise
         launch.release()
-        take(launch.hold.over())
+        take(launch.hold.released())
         raise_unless_succeeded(status)
         return launch
 
@@ -293,7 +293,7 @@ class _Creation:
     def _let_go(self, watchdog: Watchdog) -> None:
         """Tells that the schedule needs its studio, or that this is deleted."""
         if self._hold is not None and not self._main_studio:
-            watchdog.hold(self._hold.over())
+            watchdog.hold(self._hold.released())
 
     def _spec(self, archive: Archive, packed: Path) -> LaunchSpec:
         spec = base_spec(
