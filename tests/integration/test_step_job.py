@@ -13,7 +13,8 @@ import pytest
 
 from lightning_api import QUICK, eventually, lent
 from lightning_zenml.launch.lightning.client import Lightning
-from lightning_zenml.launch.lightning.job import TIMED_OUT, Job
+from lightning_zenml.launch.lightning.job import Job
+from lightning_zenml.launch.lightning.job_request import TIMED_OUT
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.orchestrator.context import SOURCE_ROOT, LaunchContext

@@ -173,30 +173,15 @@ def command_state(answer: Any) -> CommandState:
 
 
 def job(answer: Any) -> JobAnswer:
-    """A job on one machine (`V1Job`)."""
-    return _job(answer, attempt=answer.spec.current_run_attempt)
-
-
-def multi_machine_job(answer: Any) -> JobAnswer:
-    """A job on several machines (`V1MultiMachineJob`)."""
-    return _job(answer, attempt=answer.current_run_attempt)
-
-
-def _job(one: Any, *, attempt: int | None) -> JobAnswer:
+    """A job on one machine (`V1Job`) or on several (`V1MultiMachineJob`)."""
     # An unknown state is pending, as lightning-sdk takes it.
-    phase = _JOB_PHASES.get(str(one.state).removeprefix(_MULTI_MACHINE_PREFIX).lower(), JobPhase.PENDING)
+    phase = _JOB_PHASES.get(str(answer.state).removeprefix(_MULTI_MACHINE_PREFIX).lower(), JobPhase.PENDING)
     return JobAnswer(
-        id=_needed(one, "id"),
-        name=_needed(one, "name"),
-        command=one.spec.command or "",
-        created=one.created_at.timestamp() if one.created_at else 0.0,
-        state=JobState(
-            phase=phase,
-            message=one.message or "",
-            attempt=attempt or 1,
-            interrupted=bool(getattr(one, "interruption_notice_received", False)),
-            cost=float(one.total_cost or 0.0),
-        ),
+        id=_needed(answer, "id"),
+        name=_needed(answer, "name"),
+        command=answer.spec.command or "",
+        created=answer.created_at.timestamp() if answer.created_at else 0.0,
+        state=JobState(phase=phase, message=answer.message or ""),
     )
 
 
@@ -207,7 +192,7 @@ def job_page(answer: Any) -> JobPage:
 
 def multi_machine_jobs(answer: Any) -> list[JobAnswer]:
     """The jobs on several machines (`V1ListMultiMachineJobsResponse`)."""
-    return [multi_machine_job(one) for one in answer.multi_machine_jobs or ()]
+    return [job(one) for one in answer.multi_machine_jobs or ()]
 
 
 def log_page(answer: Any) -> LogPage:

@@ -34,8 +34,6 @@ from lightning_zenml.launch.lightning.studio import Studio
 
 T = TypeVar("T")
 
-TIMED_OUT = job_request.TIMED_OUT
-
 
 class JobError(LaunchError):
     """The job can't be started, or the platform refuses a request."""
@@ -122,11 +120,6 @@ class Job:
             return f"{teamspace}/jobs/{self.name}?app_id=mmt"
         return f"{teamspace}/studios/{self.studio_name}/app?app_id=jobs&job_name={self.name}"
 
-    @property
-    def cost(self) -> float:
-        """US dollars so far; see `JobState.cost`."""
-        return self._get().state.cost
-
     def state(self) -> JobState:
         """Asks the platform.
 
@@ -186,9 +179,9 @@ class Job:
 
     def _get(self) -> JobAnswer:
         client = self._lightning.client
-        if self.num_machines > 1:
-            return self._ask(answers.multi_machine_job, client.jobs_service_get_multi_machine_job, id=self.id)
-        return self._ask(answers.job, client.jobs_service_get_job, id=self.id)
+        multi = self.num_machines > 1
+        get = client.jobs_service_get_multi_machine_job if multi else client.jobs_service_get_job
+        return self._ask(answers.job, get, id=self.id)
 
     def _call(self, operation: Callable[..., Any], **kwargs: Any) -> None:
         self._ask(answers.nothing, operation, **kwargs)

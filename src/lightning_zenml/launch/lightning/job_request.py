@@ -86,12 +86,13 @@ def send_once(lightning: Lightning, request: Any, token: str) -> JobAnswer:
     multi = isinstance(request, JobsServiceCreateMultiMachineJobBody)
     client, num_machines = lightning.client, request.machines if multi else 1
     create = client.jobs_service_create_multi_machine_job if multi else client.jobs_service_create_job
-    read = answers.multi_machine_job if multi else answers.job
     failure: UnreachableError | ApiError | None = None
     for _ in range(_SENDS):
         made: list[JobAnswer] = []
         try:
-            made = [lightning.ask(read, create, body=request, project_id=lightning.teamspace_id, idempotent=False)]
+            made = [
+                lightning.ask(answers.job, create, body=request, project_id=lightning.teamspace_id, idempotent=False)
+            ]
         except (UnreachableError, ApiError) as error:
             if isinstance(error, ApiError) and error.is_refusal:
                 raise

@@ -212,9 +212,6 @@ class JobState:
     Args:
         phase: where it stands.
         message: the platform's words, often none.
-        attempt: number of the attempt, from 1.
-        interrupted: whether it lost an interruptible machine at least once.
-        cost: US dollars. Provisional: stays 0 for a minute or so after the end, and rises for some more.
         exit_code: exit code of the command (of rank 0 when there are several machines), once the job has ended. None
             before, when the command never got to its end, and for a short while after the end until the artifacts are
             there; for good where Lightning refuses to give it.
@@ -222,9 +219,6 @@ class JobState:
 
     phase: JobPhase
     message: str = ""
-    attempt: int = 1
-    interrupted: bool = False
-    cost: float = 0.0
     exit_code: int | None = None
 
 
