@@ -24,9 +24,9 @@ from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import bundle
 from lightning_zenml.launch.studio.beat import Beat
 from lightning_zenml.launch.studio.hold import Hold
+from lightning_zenml.launch.studio.progress import WaitProgress, reported
 from lightning_zenml.launch.studio.provision import Provisioner, Ready
 from lightning_zenml.launch.studio.remote import Remote
-from lightning_zenml.launch.studio.waiting import Waiting, told
 from lightning_zenml.launch.studio.waits import Limits, facts
 
 _LEASE_POLL = (2.0, 15.0)
@@ -160,19 +160,19 @@ class Attempt:
         python = facts(probe, "python")[0]
         unpack = "" if self._wheel_target in facts(probe, "file") else self._upload_wheel(studio)
         remote = self._remote(studio, python)
-        pause, told = _LEASE_POLL[0], ""
-        waiting = Waiting(f"the studio {studio.name}", self._notify)
+        pause, holder = _LEASE_POLL[0], ""
+        progress = WaitProgress(f"the studio {studio.name}", self._notify)
         while not (answer := remote.call("lease", "--owner", self._spec.owner, before=unpack))["acquired"]:
             # Unpacked it is; and what tells so may be cleared away meanwhile.
             unpack = ""
-            if answer["launch"] != told:
-                told = answer["launch"]
+            if answer["launch"] != holder:
+                holder = answer["launch"]
                 self._take(replace(wanted, release="none", leased=False))
-                self._notify(f"Waiting: {studio.name} is in use by {answer['owner']} (launch {told})")
-            waiting.go_on()
+                self._notify(f"Waiting: {studio.name} is in use by {answer['owner']} (launch {holder})")
+            progress.go_on()
             time.sleep(pause)
             pause = min(pause * 1.5, _LEASE_POLL[1])
-        waiting.end()
+        progress.end()
         mine = replace(wanted, release=self._policy, leased=True, python=python, wheel=self._wheel_target)
         self._take(mine)
 
@@ -200,7 +200,7 @@ class Attempt:
         name = layout.launch(launch_id, layout.BUNDLE)
         sha256 = bundle.write(files, self._scratch / layout.BUNDLE)
         began = time.monotonic()
-        with told(f"the upload to {studio.name}", self._notify):
+        with reported(f"the upload to {studio.name}", self._notify):
             studio.upload(self._scratch / layout.BUNDLE, f"{layout.HOME}/{name}")
         size = (self._scratch / layout.BUNDLE).stat().st_size
         self._notify(f"Uploaded {size / 1e6:.1f} MB in {time.monotonic() - began:.0f} s")

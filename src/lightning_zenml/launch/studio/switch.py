@@ -14,7 +14,7 @@ from lightning_zenml.launch.lightning.client import ApiError
 from lightning_zenml.launch.lightning.machines import Machine
 from lightning_zenml.launch.lightning.records import StudioState
 from lightning_zenml.launch.lightning.studio import Studio
-from lightning_zenml.launch.studio.waiting import Waiting
+from lightning_zenml.launch.studio.progress import WaitProgress
 
 _TAKE_BACK_PATIENCE = 20.0
 """Seconds in which a request that was taken back must be seen to be gone."""
@@ -68,12 +68,12 @@ class Switch:
         refused = self._unless_refused(lambda: studio.request_switch(machine.compute_name, interruptible=interruptible))
         deadline, pause, confirmed = time.monotonic() + (lost_limit if refused else limit), 0.3, False
         looks_lost = 0
-        waiting = Waiting(f"the switch of {studio.name} to {machine.name}", self._say)
+        progress = WaitProgress(f"the switch of {studio.name} to {machine.name}", self._say)
         while True:
-            waiting.go_on()
+            progress.go_on()
             state = studio.state()
             if state.running and state.in_use and machine.is_reported_as(state.in_use.machine):
-                return waiting.end()
+                return progress.end()
             comes = state.requested
             # Somebody else's request may have taken the place of ours.
             if comes and comes.restored and machine.is_reported_as(comes.machine) and not confirmed:

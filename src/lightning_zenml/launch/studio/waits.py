@@ -16,7 +16,7 @@ from lightning_zenml.launch.lightning.records import Completed, StudioState
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.variables import SETUP_TIMEOUT, START_TIMEOUT
-from lightning_zenml.launch.studio.waiting import Waiting
+from lightning_zenml.launch.studio.progress import WaitProgress
 
 _SETTING_UP = "setting things up"
 _PROBE = f"""python -c 'import sys; print("python " + sys.executable)' \
@@ -98,9 +98,9 @@ class StudioWaits:
         """
         old = {instance.id for instance in before.instances if instance.ended}
         deadline, pause = time.monotonic() + self.limits.start, 0.3
-        waiting = Waiting(f"a machine ({machine.name}) for {studio.name}", self._say)
+        progress = WaitProgress(f"a machine ({machine.name}) for {studio.name}", self._say)
         while not (state := studio.state()).running:
-            waiting.go_on()
+            progress.go_on()
             ended = next((one for one in state.instances if one.ended and one.id not in old), None)
             if ended and state.stopped:
                 reason = ended.message or ended.phase.lower()
@@ -113,18 +113,18 @@ class StudioWaits:
                 )
             time.sleep(pause)
             pause = min(pause * 1.3, 5)
-        waiting.end()
+        progress.end()
         return state
 
     def until_set_up(self, studio: Studio) -> Completed | None:
         """The probe of a studio whose Python works; None when it does not within the limit."""
         deadline, pause = time.monotonic() + self.limits.setup, 0.3
-        waiting = Waiting(f"the set-up of {studio.name}", self._say)
+        progress = WaitProgress(f"the set-up of {studio.name}", self._say)
         while True:
-            waiting.go_on()
+            progress.go_on()
             probe = self._probe(studio)
             if probe is not None and probe.exit_code == 0 and _SETTING_UP not in probe.output:
-                waiting.end()
+                progress.end()
                 return probe
             if time.monotonic() > deadline:
                 return None

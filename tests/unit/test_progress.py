@@ -3,18 +3,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from lightning_zenml.launch.studio.waiting import Waiting, told
+from lightning_zenml.launch.studio.progress import WaitProgress, reported
 
 
 def said(times: list[float]) -> list[str]:
     """What is said of a wait that began at the first time and ended at the last."""
-    told: list[str] = []
+    lines: list[str] = []
     clock: Iterator[float] = iter(times)
-    waiting = Waiting("the studio x", told.append, lambda: next(clock))
+    progress = WaitProgress("the studio x", lines.append, lambda: next(clock))
     for _ in times[1:-1]:
-        waiting.go_on()
-    waiting.end()
-    return told
+        progress.go_on()
+    progress.end()
+    return lines
 
 
 def test_a_long_wait_is_told_of_now_and_then() -> None:
@@ -38,7 +38,7 @@ def test_what_does_not_tell_of_itself_is_told_of_until_it_is_over() -> None:
         if len(said) == 2:
             twice.set()
 
-    with told("the upload", say, interval=0.01):
+    with reported("the upload", say, interval=0.01):
         assert twice.wait(10)
     assert said[0].startswith("Waiting for the upload: ")
-    assert not [thread for thread in threading.enumerate() if thread.name == "waiting"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "wait-progress"]

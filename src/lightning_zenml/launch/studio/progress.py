@@ -1,4 +1,4 @@
-"""A long wait, told of now and then, so that a silent log is never a riddle."""
+"""A long wait, reported now and then, so that a silent log is never a riddle."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _INTERVAL = 30.0
-"""Seconds after which somebody who waits is told again."""
+"""Seconds between two lines about the same wait."""
 
 
-class Waiting:
-    """Tells how long something has been waited for.
+class WaitProgress:
+    """Reports how long something has been waited for.
 
     Args:
-        what: is waited for.
-        say: takes the words.
-        clock: seconds.
+        what: thing that is waited for, in words.
+        say: takes a line for the log.
+        clock: gives the time, in seconds.
     """
 
     def __init__(self, what: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,21 +40,21 @@ class Waiting:
 
 
 @contextmanager
-def told(what: str, say: Callable[[str], None], *, interval: float = _INTERVAL) -> Iterator[None]:
-    """Tells how long the block has been waiting for something that does not tell of itself.
+def reported(what: str, say: Callable[[str], None], *, interval: float = _INTERVAL) -> Iterator[None]:
+    """A context that waits for something without a word of its own; a thread reports how long it has been.
 
     Args:
-        what: is waited for.
-        say: takes the words, in a thread of its own.
-        interval: seconds after which it is told again.
+        what: thing that is waited for, in words.
+        say: takes a line for the log, in the thread.
+        interval: seconds between two lines.
     """
     since, ended = time.monotonic(), threading.Event()
 
-    def tell() -> None:
+    def report() -> None:
         while not ended.wait(interval):
             say(f"Waiting for {what}: {_duration(time.monotonic() - since)} so far")
 
-    thread = threading.Thread(target=tell, name="waiting", daemon=True)
+    thread = threading.Thread(target=report, name="wait-progress", daemon=True)
     thread.start()
     try:
         yield
