@@ -14,8 +14,9 @@ from lightning_zenml.action.log import Log
 from lightning_zenml.action.prepare import connect, keep_teamspace
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
-from lightning_zenml.launch.launcher import Launch, Launcher, studio_name_of
+from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.studio.names import studio_name_of
 from lightning_zenml.zenml_api.models import Run
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.server import ZenMLServer

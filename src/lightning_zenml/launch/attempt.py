@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +19,7 @@ from lightning_zenml.launch.lightning.records import Completed
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
-from lightning_zenml.launch.studio import bundle
+from lightning_zenml.launch.studio import bundle, names
 from lightning_zenml.launch.studio.beat import Beat
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.launch.studio.progress import WaitProgress, reported
@@ -63,7 +61,7 @@ class Attempt:
         self._notify = notify
         self._on_hold = on_hold
         self._limits = limits
-        self._suffix = secrets.token_hex(4)
+        self._suffix = names.suffix()
         self._wheel = wheel.repack(scratch)
         digest = hashlib.sha256(self._wheel.read_bytes()).hexdigest()[:16]
         self._wheel_target = layout.wheel(digest, self._wheel.name)
@@ -105,7 +103,7 @@ class Attempt:
         provisioner = Provisioner(self._lightning, say=self._notify, on_studio=self._on_studio, limits=self._limits)
         if spec.studio_name is None:
             return provisioner.fresh(
-                _studio_prefix(spec.name), spec.machines, cloud=spec.cloud, interruptible=spec.interruptible
+                names.prefixed(spec.name), spec.machines, cloud=spec.cloud, interruptible=spec.interruptible
             )
         for restart in range(_RESTARTS):
             try:
@@ -130,7 +128,7 @@ class Attempt:
             self._take(self._hold.released())
         self._take(
             Hold(
-                launch_id=f"{studio.name}-{self._suffix}",
+                launch_id=names.launch_id(studio.name, self._suffix),
                 studio_id=studio.id,
                 studio_name=studio.name,
                 cluster=studio.cluster,
@@ -281,9 +279,3 @@ def _release_policy(spec: LaunchSpec, *, was_running: bool) -> str:
     if spec.studio_name is None:
         return "delete"
     return "none" if was_running else "stop"
-
-
-def _studio_prefix(name: str) -> str:
-    """`zenml-<name>` in what studio names may hold: lower-case letters, digits and hyphens."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
-    return f"zenml-{slug}" if slug else "zenml"

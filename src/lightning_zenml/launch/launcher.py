@@ -16,10 +16,11 @@ from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.launch.studio.hold import Hold
+from lightning_zenml.launch.studio.names import studio_name_of
 from lightning_zenml.launch.studio.remote import last_object
 from lightning_zenml.launch.studio.waits import Limits
 
-__all__ = ["Hold", "Launch", "Launcher", "Limits", "studio_name_of"]
+__all__ = ["Hold", "Launch", "Launcher", "Limits"]
 
 
 class Launcher:
@@ -100,8 +101,3 @@ class Launcher:
             **described["hold"],
         )
         return Launch(self._lightning, hold, Meter(**described["meter"]))
-
-
-def studio_name_of(launch_id: str) -> str:
-    """Name of the studio that a launch is on."""
-    return launch_id[: -len("-01234567")]

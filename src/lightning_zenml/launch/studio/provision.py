@@ -6,7 +6,6 @@ come, and a GPU that the cloud doesn't sell comes up as a CPU (docs/assumptions.
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.records import Completed, StudioState
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.studio import names
 from lightning_zenml.launch.studio.switch import Switch
 from lightning_zenml.launch.studio.waits import Limits, StudioWaits, facts
 
@@ -167,7 +167,7 @@ class Provisioner:
 
     def _fresh(self, prefix: str, machine: Machine, *, cluster: str | None, interruptible: bool) -> Ready:
         for last in (False, True):
-            studio = Studio.create(self._lightning, f"{prefix}-{secrets.token_hex(4)}", cluster=cluster)
+            studio = Studio.create(self._lightning, f"{prefix}-{names.suffix()}", cluster=cluster)
             self._on_studio(studio, True, False)
             self._say(f"Studio {studio.name} created, starting {machine.name}")
             try:

@@ -7,7 +7,6 @@ one of the schedule's own that goes with it, or `main_studio_name`, which stays.
 
 from __future__ import annotations
 
-import re
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -50,6 +49,7 @@ from lightning_zenml.launch.payload.variables import (
 )
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio.hold import Hold
+from lightning_zenml.launch.studio.names import prefixed
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.client.following import fetch_status, stop_forcefully
 from lightning_zenml.orchestrator.client.submission import (
@@ -377,5 +377,4 @@ def _remove(lightning: Lightning, name: str) -> None:
 
 def _name(snapshot: PipelineSnapshotResponse, schedule: ScheduleResponse) -> str:
     """Of pipeline and studio: can be told from the schedule alone, at any time."""
-    slug = re.sub(r"[^a-z0-9]+", "-", snapshot.pipeline_configuration.name.lower()).strip("-")[:40].strip("-")
-    return "-".join(filter(None, ["zenml", slug, schedule.id.hex[:8]]))
+    return f"{prefixed(snapshot.pipeline_configuration.name)}-{schedule.id.hex[:8]}"

@@ -1,0 +1,30 @@
+"""Names of studios and launches: what they may hold, and how one is told from the other."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+_LONGEST_SLUG = 40
+_SUFFIX_BYTES = 4
+
+
+def prefixed(name: str) -> str:
+    """`zenml-<name>` in what names on Lightning may hold: lower-case letters, digits and hyphens."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_LONGEST_SLUG].strip("-")
+    return f"zenml-{slug}" if slug else "zenml"
+
+
+def suffix() -> str:
+    """Eight random hexadecimal digits: they make a fresh studio's name, or a launch's id, unique."""
+    return secrets.token_hex(_SUFFIX_BYTES)
+
+
+def launch_id(studio_name: str, suffix: str) -> str:
+    """Id of a launch: the name of the studio that it is on, and a suffix of its own."""
+    return f"{studio_name}-{suffix}"
+
+
+def studio_name_of(launch_id: str) -> str:
+    """Name of the studio that a launch is on, as `launch_id` has put it in."""
+    return launch_id[: -len(f"-{'0' * 2 * _SUFFIX_BYTES}")]
