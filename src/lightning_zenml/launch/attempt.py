@@ -20,7 +20,7 @@ from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import bundle, names
-from lightning_zenml.launch.studio.beat import Beat
+from lightning_zenml.launch.studio.beat import kept_alive
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.launch.studio.progress import WaitProgress, reported
 from lightning_zenml.launch.studio.provision import Provisioner, Ready
@@ -75,7 +75,7 @@ class Attempt:
         Raises:
             LaunchError: it can't; `release` is still to be called.
         """
-        with Beat(self._lightning, lambda: self._hold, self._limits.beat):
+        with kept_alive(self._lightning, lambda: self._hold, self._limits.beat):
             return self._carry_out()
 
     def _carry_out(self) -> Launch:

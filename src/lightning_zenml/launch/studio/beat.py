@@ -2,54 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload.platform import Heartbeat
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.launch.studio.remote import Remote
 
-_LAST_BEAT = 5.0
-"""Seconds for a beat that is under way at the end."""
 
-
-class Beat:
+@contextmanager
+def kept_alive(lightning: Lightning, hold: Callable[[], Hold | None], period: float) -> Iterator[None]:
     """A context in which a thread renews, every so often, what is held at that moment.
 
     Args:
-        lightning: the teamspace.
-        hold: what is held; None: nothing yet.
-        period: seconds.
+        lightning: teamspace of the studio.
+        hold: gives what is held; None: nothing yet.
+        period: seconds between two signs of life.
     """
 
-    def __init__(self, lightning: Lightning, hold: Callable[[], Hold | None], period: float) -> None:
-        self._lightning = lightning
-        self._hold = hold
-        self._period = period
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, name="beat", daemon=True)
+    def keep_awake() -> None:
+        if held := hold():
+            _studio(lightning, held).keep_alive()
 
-    def __enter__(self) -> None:
-        self._thread.start()
+    def renew_lease() -> None:
+        if (held := hold()) and held.leased:
+            remote = Remote(_studio(lightning, held), held.python, held.wheel, held.launch_id)
+            remote.call("renew", timeout=30)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join(_LAST_BEAT)
+    # The next beat makes up for one that fails, and the launch itself meets what is wrong.
+    heartbeat = Heartbeat(period, [keep_awake, renew_lease], warn=lambda text: None)
+    heartbeat.start()
+    try:
+        yield
+    finally:
+        heartbeat.end()
 
-    def _go_on(self) -> None:
-        while not self._ended.wait(self._period):
-            hold = self._hold()
-            if hold is None:
-                continue
-            studio = Studio(self._lightning, id=hold.studio_id, name=hold.studio_name, cluster=hold.cluster)
-            # The next beat makes up for one that fails, and the launch itself meets what is wrong.
-            with contextlib.suppress(Exception):
-                studio.keep_alive()
-            if hold.leased:
-                with contextlib.suppress(Exception):
-                    Remote(studio, hold.python, hold.wheel, hold.launch_id).call("renew", timeout=30)
+
+def _studio(lightning: Lightning, hold: Hold) -> Studio:
+    return Studio(lightning, id=hold.studio_id, name=hold.studio_name, cluster=hold.cluster)
