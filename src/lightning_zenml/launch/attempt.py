@@ -15,7 +15,6 @@ from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launch import Launch, Meter
 from lightning_zenml.launch.lightning.client import Lightning
-from lightning_zenml.launch.lightning.records import Completed
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
@@ -25,7 +24,7 @@ from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.launch.studio.progress import WaitProgress, reported
 from lightning_zenml.launch.studio.provision import Provisioner, Ready
 from lightning_zenml.launch.studio.remote import Remote
-from lightning_zenml.launch.studio.waits import Limits, facts
+from lightning_zenml.launch.studio.waits import Limits, Probe
 
 _LEASE_POLL = (2.0, 15.0)
 _STOP_GRACE = 1.0
@@ -121,7 +120,7 @@ class Attempt:
                     raise
         raise AssertionError("unreachable")
 
-    def _on_studio(self, studio: Studio, fresh: bool, was_running: bool) -> None:
+    def _on_studio(self, studio: Studio, was_running: bool) -> None:
         self._policy = _release_policy(self._spec, was_running=was_running)
         if self._hold is not None and self._hold.studio_id != studio.id:
             # A fresh one that was stuck has been deleted, and this one takes its place.
@@ -152,12 +151,11 @@ class Attempt:
         self._hold = hold
         self._on_hold(hold)
 
-    def _lease(self, studio: Studio, probe: Completed) -> None:
+    def _lease(self, studio: Studio, probe: Probe) -> None:
         """Waits until no other launch has the studio; while one has it, nothing of it is ours to release."""
         wanted = self._held
-        python = facts(probe, "python")[0]
-        unpack = "" if self._wheel_target in facts(probe, "file") else self._upload_wheel(studio)
-        remote = self._remote(studio, python)
+        unpack = "" if self._wheel_target in probe.files else self._upload_wheel(studio)
+        remote = self._remote(studio, probe.python)
         pause, holder = _LEASE_POLL[0], ""
         progress = WaitProgress(f"the studio {studio.name}", self._notify)
         while not (answer := remote.call("lease", "--owner", self._spec.owner, before=unpack))["acquired"]:
@@ -171,7 +169,7 @@ class Attempt:
             time.sleep(pause)
             pause = min(pause * 1.5, _LEASE_POLL[1])
         progress.end()
-        mine = replace(wanted, release=self._policy, leased=True, python=python, wheel=self._wheel_target)
+        mine = replace(wanted, release=self._policy, leased=True, python=probe.python, wheel=self._wheel_target)
         self._take(mine)
 
     def _upload_wheel(self, studio: Studio) -> str:

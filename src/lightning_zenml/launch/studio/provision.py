@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from lightning_zenml.launch.errors import MachineError, StudioError
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
-from lightning_zenml.launch.lightning.records import Completed, StudioState
+from lightning_zenml.launch.lightning.records import StudioState
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.studio import names
 from lightning_zenml.launch.studio.switch import Switch
-from lightning_zenml.launch.studio.waits import Limits, StudioWaits, facts
+from lightning_zenml.launch.studio.waits import BoundedWaits, Limits, Probe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,21 +25,17 @@ class Ready:
     """A studio that can work.
 
     Args:
-        studio: it.
-        machine: what it runs on.
+        studio: studio that is ready.
+        machine: kind of machine that it runs on.
         python: absolute path of the studio's Python.
-        files: what it has of archives and wheels, relative to `.lightning_zenml`.
-        fresh: made for this launch.
-        was_running: ran before this launch.
-        since: when its machine came up or was taken over, `time.time()`.
+        files: archives and wheels that it has, relative to `.lightning_zenml`.
+        since: when its machine came up or was taken over, seconds since 1970.
     """
 
     studio: Studio
     machine: Machine
     python: str
     files: frozenset[str]
-    fresh: bool
-    was_running: bool
     since: float
 
 
@@ -47,11 +43,11 @@ class Provisioner:
     """Makes studios ready.
 
     Args:
-        lightning: the teamspace.
-        say: told in words what goes on.
-        on_studio: called with (studio, fresh, was running) before its machine is asked for: whoever must
+        lightning: teamspace of the studios.
+        say: takes a line for the log.
+        on_studio: called with a studio, and with whether it ran before, before its machine is asked for: whoever must
             release the studio in any case notes it there.
-        limits: how long to wait.
+        limits: how long to wait for what.
     """
 
     def __init__(
@@ -59,27 +55,27 @@ class Provisioner:
         lightning: Lightning,
         *,
         say: Callable[[str], None],
-        on_studio: Callable[[Studio, bool, bool], None],
+        on_studio: Callable[[Studio, bool], None],
         limits: Limits,
     ) -> None:
         self._lightning = lightning
         self._say = say
         self._on_studio = on_studio
-        self._wait = StudioWaits(limits, say)
+        self._wait = BoundedWaits(limits, say)
         self._started: set[str] = set()
 
     def fresh(self, prefix: str, machines: Sequence[str], *, cloud: str | None, interruptible: bool) -> Ready:
         """A new studio named `<prefix>-<8 hex>`; one that is stuck in its set-up is replaced once.
 
         Args:
-            prefix: of the name.
-            machines: names in order of preference: where one can't be had, the next one's turn has come.
-            cloud: cloud account; None: the teamspace's default.
-            interruptible: on a spot machine.
+            prefix: beginning of the name.
+            machines: names of machines in order of preference: where one can't be had, the next one's turn has come.
+            cloud: id of the cloud account; None: the teamspace's default.
+            interruptible: whether a spot machine will do.
 
         Raises:
-            MachineError: unknown machine, no capacity, or another machine than asked for.
-            StudioError: no studio can be made ready.
+            MachineError: when a name is unknown, none has capacity, or another machine comes up than was asked for.
+            StudioError: when two studios in a row are stuck in their set-up.
         """
         cluster = self._cluster(cloud)
         candidates = Catalog(self._lightning, cluster).candidates(machines)
@@ -99,25 +95,25 @@ class Provisioner:
         *,
         cloud: str | None,
         interruptible: bool,
-        lease: Callable[[Studio, Completed], None],
+        lease: Callable[[Studio, Probe], None],
         on_switch: Callable[[str, bool], None],
     ) -> Ready:
         """The studio of that name, created when there is none, started when stopped, switched when it must be.
 
         Args:
-            name: of the studio.
-            machines: names in order of preference, see `fresh`; empty: what the studio has or is getting, else a CPU.
-            cloud: cloud account of a studio that must be created.
-            interruptible: on a spot machine.
-            lease: takes the lease, given the studio and its probe; called before its machine is switched.
-            on_switch: told how a switch goes, see `Switch`.
+            name: name of the studio.
+            machines: names of machines in order of preference, see `fresh`; empty: the one that the studio has or is
+                getting, else a CPU.
+            cloud: id of the cloud account that the studio gets if it must be created.
+            interruptible: whether a spot machine will do.
+            lease: takes the lease, given the studio and what is found there; called before its machine is switched.
+            on_switch: called when a switch begins, ends or passes the point of no return, see `Switch`.
 
         Raises:
-            MachineError: unknown machine, no capacity, or another machine than asked for.
-            StudioError: the studio can't be made ready.
+            MachineError: when a name is unknown, none has capacity, or another machine comes up than was asked for.
+            StudioError: when the studio does not get through its set-up, or was stopped meanwhile.
         """
         studio = Studio.find(self._lightning, name)
-        fresh = studio is None
         catalog = Catalog(self._lightning, studio.cluster if studio else self._cluster(cloud))
         if studio is None:
             candidates = catalog.candidates(machines)
@@ -129,7 +125,7 @@ class Provisioner:
             if state.stopping:
                 state = self._wait.until_stopped(studio)
         was_running = not state.stopped and studio.id not in self._started
-        self._on_studio(studio, fresh, was_running)
+        self._on_studio(studio, was_running)
         for candidate, following in _with_following(candidates):
             machine = candidate
             try:
@@ -140,7 +136,7 @@ class Provisioner:
                     else:
                         # Another client was faster: nothing of it is ours before the lease is.
                         was_running = True
-                        self._on_studio(studio, fresh, was_running)
+                        self._on_studio(studio, was_running)
                 state = self._wait.until_running(studio, machine, before=state)
                 if was_running and not machines:
                     machine = self._candidates(catalog, machines, state)[0]
@@ -152,7 +148,7 @@ class Provisioner:
                     self._switch(studio, machine, interruptible=interruptible, on_switch=on_switch)
                     probe = self._set_up(studio)
                     lease(studio, probe)
-                return self._ready(studio, machine, probe, fresh=fresh, was_running=was_running, since=since)
+                return self._ready(studio, machine, probe, since=since)
             except MachineError as error:
                 state = studio.state()
                 comes = not (state.running or state.stopped)
@@ -168,7 +164,7 @@ class Provisioner:
     def _fresh(self, prefix: str, machine: Machine, *, cluster: str | None, interruptible: bool) -> Ready:
         for last in (False, True):
             studio = Studio.create(self._lightning, f"{prefix}-{names.suffix()}", cluster=cluster)
-            self._on_studio(studio, True, False)
+            self._on_studio(studio, False)
             self._say(f"Studio {studio.name} created, starting {machine.name}")
             try:
                 studio.start(machine, interruptible=interruptible)
@@ -176,7 +172,7 @@ class Provisioner:
                 since = time.time()
                 probe = self._wait.until_set_up(studio)
                 if probe is not None:
-                    return self._ready(studio, machine, probe, fresh=True, was_running=False, since=since)
+                    return self._ready(studio, machine, probe, since=since)
             except MachineError:
                 studio.delete()
                 raise
@@ -203,7 +199,7 @@ class Provisioner:
             name = has.machine
             return [Machine(name=name, compute_name=name, aliases=frozenset({name.lower()}), gpus=0)]
 
-    def _set_up(self, studio: Studio) -> Completed:
+    def _set_up(self, studio: Studio) -> Probe:
         probe = self._wait.until_set_up(studio)
         if probe is None:
             raise StudioError(
@@ -219,31 +215,13 @@ class Provisioner:
         switch = Switch(studio, machine, say=self._say, on_change=on_switch)
         switch.carry_out(interruptible=interruptible, limit=limits.switch, lost_limit=limits.lost_switch)
 
-    def _ready(
-        self,
-        studio: Studio,
-        machine: Machine,
-        probe: Completed,
-        *,
-        fresh: bool,
-        was_running: bool,
-        since: float,
-    ) -> Ready:
-        gpus = sum(int(value) for value in facts(probe, "gpus"))
-        if gpus < machine.gpus:
+    def _ready(self, studio: Studio, machine: Machine, probe: Probe, *, since: float) -> Ready:
+        if probe.gpus < machine.gpus:
             raise MachineError(
                 f"Asked for {machine.name} with {machine.gpus} GPU(s), but the studio '{studio.name}' came up with "
-                f"{gpus}: the cloud account {studio.cluster} does not have it now. Try later, or another machine."
+                f"{probe.gpus}: the cloud account {studio.cluster} does not have it now. Try later, or another machine."
             )
-        return Ready(
-            studio=studio,
-            machine=machine,
-            python=facts(probe, "python")[0],
-            files=frozenset(facts(probe, "file")),
-            fresh=fresh,
-            was_running=was_running,
-            since=since,
-        )
+        return Ready(studio=studio, machine=machine, python=probe.python, files=probe.files, since=since)
 
 
 def _with_following(machines: Sequence[Machine]) -> Iterator[tuple[Machine, Machine | None]]:

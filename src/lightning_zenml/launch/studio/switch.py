@@ -26,9 +26,9 @@ class Switch:
     """The move of one studio to one machine.
 
     Args:
-        studio: runs.
-        machine: to move to.
-        say: told in words what goes on.
+        studio: running studio that is moved.
+        machine: kind of machine that it is moved to.
+        say: takes a line for the log.
         on_change: called with the name of the machine while it is asked for, else '', and with whether the studio is
             still on the machine that it had, and the lease that was taken there holds.
     """
@@ -45,13 +45,13 @@ class Switch:
         """Asks for the machine and waits until the studio runs on it.
 
         Args:
-            interruptible: a spot machine.
-            limit: seconds to wait.
+            interruptible: whether a spot machine will do.
+            limit: seconds until the studio must run on the machine.
             lost_limit: the same for a switch that was refused.
 
         Raises:
-            MachineError: it can't be had.
-            StudioLostError: the studio has lost the one it had.
+            MachineError: when the machine can't be had within the limit.
+            StudioLostError: when the studio has lost the machine that it had.
         """
         self._say(f"Switching {self._studio.name} to {self._machine.name}")
         before = self._studio.state()
@@ -118,15 +118,15 @@ def take_back(studio: Studio, machine: Machine) -> StudioState:
     """Asks for the machine that the studio has, and looks until the other one is not asked for any more.
 
     Args:
-        studio: that was to move.
-        machine: to which; what anybody else has asked for stays.
+        studio: studio that was to move.
+        machine: kind of machine that it was to move to; what anybody else has asked for stays.
 
     Returns:
-        Where the studio stands.
+        The state in which the machine is not asked for any more.
 
     Raises:
-        StudioLostError: the studio is gone.
-        StudioError: the machine may still come.
+        StudioLostError: when the studio is gone.
+        StudioError: when the machine may still come.
     """
     try:
         state = _until_not_asked_for(studio, machine)

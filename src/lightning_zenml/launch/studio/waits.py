@@ -32,15 +32,15 @@ _STOP_PATIENCE = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long to wait, seconds.
+    """How long to wait for what the platform does.
 
     Args:
-        start: for a machine.
-        setup: for `python` to work on a running studio.
-        switch: for another machine under a running studio.
-        lost_switch: for a switch that the platform refused and may make all the same.
-        packages: for `late_packages` of a launch, once its studio is ready.
-        beat: between two signs of life of a launch that is made ready.
+        start: seconds until a machine must be up.
+        setup: seconds until `python` must work on a running studio.
+        switch: seconds until another machine must be under a running studio.
+        lost_switch: the same for a switch that the platform refused and may make all the same.
+        packages: seconds until `late_packages` of a launch must be known, once its studio is ready.
+        beat: seconds between two signs of life of a launch that is made ready.
     """
 
     start: float = 1200
@@ -54,19 +54,37 @@ class Limits:
     def from_environ(cls, environ: Mapping[str, str]) -> Limits:
         """The defaults, or what `LIGHTNING_ZENML_START_TIMEOUT` and `LIGHTNING_ZENML_SETUP_TIMEOUT` say.
 
+        Args:
+            environ: environment variables of the process.
+
         Raises:
-            LaunchError: they say no number.
+            LaunchError: when a variable holds no number.
         """
         start = _seconds(environ, START_TIMEOUT, cls.start)
         return cls(start=start, switch=start, setup=_seconds(environ, SETUP_TIMEOUT, cls.setup))
 
 
-class StudioWaits:
-    """Waits, and tells in words for what.
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What is found on a studio that is set up.
 
     Args:
-        limits: how long.
-        say: told in words what goes on.
+        python: absolute path of the studio's Python.
+        gpus: number of GPUs that its machine has.
+        files: archives and wheels that it has, relative to `.lightning_zenml`.
+    """
+
+    python: str
+    gpus: int
+    files: frozenset[str]
+
+
+class BoundedWaits:
+    """Waits for studios, each up to its limit, and reports the long ones.
+
+    Args:
+        limits: how long to wait for what.
+        say: takes a line for the log.
     """
 
     def __init__(self, limits: Limits, say: Callable[[str], None]) -> None:
@@ -76,11 +94,14 @@ class StudioWaits:
     def until_stopped(self, studio: Studio) -> StudioState:
         """Waits for the end of a machine that is on its way out, so that the studio can be started again.
 
+        Args:
+            studio: studio that is stopping.
+
         Returns:
-            Where the studio stands: somebody else may have started it since.
+            The state that the wait ended in: somebody else may have started the studio since.
 
         Raises:
-            StudioError: it does not end.
+            StudioError: when the machine does not end within five minutes.
         """
         deadline = time.monotonic() + _STOP_PATIENCE
         while not (state := studio.state()).stopped and not state.running:
@@ -90,11 +111,19 @@ class StudioWaits:
         return state
 
     def until_running(self, studio: Studio, machine: Machine, *, before: StudioState) -> StudioState:
-        """Waits for a machine; an end counts only for one that was not there `before` it was asked for.
+        """Waits until a machine is up that was asked for.
+
+        Args:
+            studio: studio whose machine was asked for.
+            machine: kind of that machine.
+            before: state of the studio before it was asked for: what had ended then is not taken for its end.
+
+        Returns:
+            The state with a machine that is up.
 
         Raises:
-            MachineError: none comes.
-            StudioLostError: the studio was stopped meanwhile.
+            MachineError: when none comes up within the limit, or it failed.
+            StudioLostError: when the studio was stopped meanwhile.
         """
         old = {instance.id for instance in before.instances if instance.ended}
         deadline, pause = time.monotonic() + self.limits.start, 0.3
@@ -116,14 +145,23 @@ class StudioWaits:
         progress.end()
         return state
 
-    def until_set_up(self, studio: Studio) -> Completed | None:
-        """The probe of a studio whose Python works; None when it does not within the limit."""
+    def until_set_up(self, studio: Studio) -> Probe | None:
+        """Waits until a running studio's Python works.
+
+        Args:
+            studio: studio whose machine is up.
+
+        Returns:
+            What is found there; None when it does not work within the limit.
+
+        Raises:
+            StudioLostError: when the studio was stopped meanwhile.
+        """
         deadline, pause = time.monotonic() + self.limits.setup, 0.3
         progress = WaitProgress(f"the set-up of {studio.name}", self._say)
         while True:
             progress.go_on()
-            probe = self._probe(studio)
-            if probe is not None and probe.exit_code == 0 and _SETTING_UP not in probe.output:
+            if probe := self._probe(studio):
                 progress.end()
                 return probe
             if time.monotonic() > deadline:
@@ -132,19 +170,32 @@ class StudioWaits:
             pause = min(pause * 1.3, 5)
 
     @staticmethod
-    def _probe(studio: Studio) -> Completed | None:
+    def _probe(studio: Studio) -> Probe | None:
         """None where the studio refuses the command, as it may just after its machine is up, or does not end it."""
         try:
-            return studio.run(_PROBE, timeout=_PROBE_PATIENCE)
+            answer = studio.run(_PROBE, timeout=_PROBE_PATIENCE)
         except StudioLostError:
             raise
         except StudioError:
             return None
+        python = facts(answer, "python")
+        if answer.exit_code != 0 or _SETTING_UP in answer.output or not python:
+            return None
+        gpus = sum(int(value) for value in facts(answer, "gpus"))
+        return Probe(python=python[0], gpus=gpus, files=frozenset(facts(answer, "file")))
 
 
-def facts(probe: Completed, kind: str) -> list[str]:
-    """What a probe tells of a kind: `python` (its path), `gpus` (their number), `file` (archives and wheels)."""
-    return [line.removeprefix(f"{kind} ") for line in probe.output.splitlines() if line.startswith(f"{kind} ")]
+def facts(answer: Completed, kind: str) -> list[str]:
+    """What a command has told of one kind of things.
+
+    Args:
+        answer: finished command; each line of its output that tells something begins with the kind.
+        kind: first word of the lines that are wanted.
+
+    Returns:
+        The rest of these lines.
+    """
+    return [line.removeprefix(f"{kind} ") for line in answer.output.splitlines() if line.startswith(f"{kind} ")]
 
 
 def _seconds(environ: Mapping[str, str], name: str, otherwise: float) -> float:
