@@ -27,11 +27,11 @@ class Launcher:
     """Launches commands on studios of a teamspace.
 
     Args:
-        lightning: the teamspace.
-        notify: told in words what goes on.
+        lightning: teamspace of the studios.
+        notify: takes a line for the user's log.
         on_hold: called with what must be released at the end, each time that changes, and before it costs.
-        limits: how long to wait; None: as the environment says, see `Limits`.
-        scratch: folder for what is uploaded, in which it has one of its own; None: the system's.
+        limits: how long to wait for what; None: as the environment says, see `Limits`.
+        scratch: folder in which what is uploaded gets one of its own; None: the system's.
     """
 
     def __init__(
@@ -52,8 +52,11 @@ class Launcher:
     def launch(self, spec: LaunchSpec) -> Launch:
         """Makes a studio ready, uploads, and starts the payload detached.
 
+        Args:
+            spec: command, repository and studio of the launch.
+
         Raises:
-            LaunchError: it can't; what was started is released.
+            LaunchError: when it can't be started; what was begun is released then.
         """
         with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
             attempt = Attempt(self._lightning, spec, Path(scratch), self._notify, self._on_hold, self._limits)
@@ -69,19 +72,23 @@ class Launcher:
                 raise
 
     def resume(self, hold: Hold) -> Launch:
-        """A launch as another process left it, to be stopped or released."""
+        """A launch as another process left it, to be stopped or released.
+
+        Args:
+            hold: what that process held.
+        """
         return Launch(self._lightning, hold)
 
     def attach(self, launch_id: str, *, follow: bool = True) -> Launch:
         """A launch that another client started and left, found by its id alone.
 
         Args:
-            launch_id: of the launch.
-            follow: somebody follows again, and the payload leaves the release of the studio to them.
+            launch_id: id of the launch.
+            follow: whether the caller follows it again: then the payload leaves the release of the studio to them.
 
         Raises:
-            StudioLostError: its studio is gone or stopped: the launch has ended.
-            UnknownLaunchError: the studio knows no such launch (any more).
+            StudioLostError: when its studio is gone or stopped: the launch has ended.
+            UnknownLaunchError: when the studio knows no such launch (any more).
         """
         name = studio_name_of(launch_id)
         studio = Studio.find(self._lightning, name)

@@ -17,6 +17,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def repack(folder: Path) -> Path:
     """Writes the wheel into `folder`; the same installation gives the same bytes.
 
+    Args:
+        folder: folder that the wheel is written to.
+
     Returns:
         Path of the wheel.
     """

@@ -178,8 +178,9 @@ def job(answer: Any) -> JobAnswer:
     phase = _JOB_PHASES.get(str(answer.state).removeprefix(_MULTI_MACHINE_PREFIX).lower(), JobPhase.PENDING)
     return JobAnswer(
         id=_needed(answer, "id"),
-        name=_needed(answer, "name"),
-        command=answer.spec.command or "",
+        # In a listing, what is odd about one job must not hide the others: they are looked for to be ended.
+        name=answer.name or "",
+        command=(answer.spec.command if answer.spec else "") or "",
         created=answer.created_at.timestamp() if answer.created_at else 0.0,
         state=JobState(phase=phase, message=answer.message or ""),
     )

@@ -46,11 +46,12 @@ class Credentials:
     """Who we are on Lightning AI.
 
     Args:
-        user_id: goes with a personal key; None for a scoped key (`sk-lit-...`), which is sent as a bearer token.
-        api_key: secret.
-        teamspace: name, or `owner/name`; None when the account has just one.
-        username: owner of the teamspace, when that is a user.
-        organization: owner of the teamspace, when that is an organization.
+        user_id: id of the user whom a personal key belongs to; None for a scoped key (`sk-lit-...`), which is sent as a
+            bearer token.
+        api_key: key of Lightning's API; secret.
+        teamspace: name of the teamspace, or `owner/name`; None when the account has just one.
+        username: name of the user who owns the teamspace, where a user does.
+        organization: name of the organization that owns the teamspace, where one does.
     """
 
     user_id: str | None = None
@@ -72,8 +73,16 @@ class Credentials:
     ) -> Credentials:
         """Takes what is given, and the rest from `LIGHTNING_*` variables.
 
+        Args:
+            environ: environment variables, of which those named `LIGHTNING_*` count.
+            user_id: see the class, as all that follow; None or '' is taken as not given.
+            api_key: see the class.
+            teamspace: see the class.
+            username: see the class.
+            organization: see the class.
+
         Raises:
-            CredentialsError: there is no API key.
+            CredentialsError: when there is no API key.
         """
         key = api_key or environ.get("LIGHTNING_API_KEY")
         if not key:
@@ -117,12 +126,12 @@ class Lightning:
     """One teamspace on Lightning AI.
 
     Args:
-        url: of the platform, without a trailing slash.
+        url: address of the platform, without a trailing slash.
         teamspace_id: id of the teamspace (a project, in the API's words).
-        teamspace: its name.
-        owner: name of the organization or user that owns it.
+        teamspace: name of the teamspace.
+        owner: name of the organization or user that owns the teamspace.
         organization_id: id of the owner when it is an organization, else ''.
-        default_cluster: cloud account that new studios get; None: the platform decides.
+        default_cluster: id of the cloud account that new studios get; None: the platform decides.
     """
 
     def __init__(self, credentials: Credentials, url: str) -> None:
@@ -143,10 +152,14 @@ class Lightning:
     def connect(cls, credentials: Credentials, *, url: str | None = None) -> Lightning:
         """Checks the key and finds the teamspace.
 
+        Args:
+            credentials: key and wanted teamspace.
+            url: address of the platform; None: that in `LIGHTNING_CLOUD_URL`, else lightning.ai.
+
         Raises:
-            CredentialsError: Lightning refuses the key.
-            TeamspaceError: no such teamspace, or several and none named.
-            LaunchError: Lightning can't be reached.
+            CredentialsError: when Lightning refuses the key.
+            TeamspaceError: when there is no such teamspace, or there are several and none is named.
+            LaunchError: when Lightning can't be reached.
         """
         lightning = cls(credentials, (url or os.environ.get("LIGHTNING_CLOUD_URL") or DEFAULT_URL).rstrip("/"))
         lightning._find_teamspace()
@@ -176,10 +189,10 @@ class Lightning:
             kwargs: keyword arguments of the operation.
 
         Raises:
-            CredentialsError: the answer is 401.
-            ApiError: it is any other error status; its `status` tells.
-            UnreachableError: no answer came.
-            OddAnswerError: it makes no sense.
+            CredentialsError: when Lightning answers 401.
+            ApiError: when it answers any other error status, which is the error's `status`.
+            UnreachableError: when no answer comes.
+            OddAnswerError: when the answer makes no sense.
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_passing),
@@ -273,8 +286,8 @@ class ApiError(LaunchError):
     """Lightning answered with an error.
 
     Args:
-        status: HTTP status.
-        message: the server's own words.
+        status: HTTP status of the answer.
+        message: the platform's own words.
     """
 
     def __init__(self, status: int, message: str) -> None:

@@ -47,11 +47,12 @@ class Job:
     """A job or multi-machine job of the teamspace.
 
     Args:
-        id: of the job; per-job requests know no names.
-        name: as the platform has named it.
-        token: tells the job's command from every other; names its result file.
-        studio_name: studio that it comes from.
-        num_machines: more than one: a multi-machine job.
+        lightning: teamspace of the job.
+        id: id of the job; requests about one job know no names.
+        name: the platform's name for it.
+        token: word by which it is told from every other job; names its result file.
+        studio_name: name of the studio that it was started from.
+        num_machines: number of its machines; more than one make a multi-machine job.
     """
 
     def __init__(
@@ -71,12 +72,12 @@ class Job:
         A lost answer makes no second job: the token is looked for among the jobs before anything is sent again.
 
         Args:
-            lightning: the teamspace.
-            studio: whose files and Python environment the job gets; may be stopped as soon as this returns.
-            spec: what the job is to be.
+            lightning: teamspace of the job.
+            studio: studio whose files and Python environment the job gets; may be stopped as soon as this returns.
+            spec: command and machines of the job.
 
         Raises:
-            JobError: the platform refuses, or no answer tells whether there is a job.
+            JobError: when the platform refuses, or no answer tells whether there is a job.
         """
         request = job_request.build(spec, studio_id=studio.id, cluster=studio.cluster)
         try:
@@ -87,7 +88,14 @@ class Job:
 
     @classmethod
     def find(cls, lightning: Lightning, studio: Studio, token: str, *, num_machines: int = 1) -> Job | None:
-        """The job that was started with this token, or None: how a controller that was restarted finds its jobs."""
+        """The job that was started with this token, or None: how a controller that was restarted finds its jobs.
+
+        Args:
+            lightning: teamspace of the job.
+            studio: studio that the job was started from.
+            token: word by which it is told from every other job.
+            num_machines: number of its machines.
+        """
         found = job_request.find(lightning, token, num_machines)
         if not found:
             return None
@@ -97,8 +105,12 @@ class Job:
     def end_all(lightning: Lightning, launch_id: str) -> None:
         """Deletes the jobs of a launch that have not ended: of those whose token begins with its id.
 
+        Args:
+            lightning: teamspace of the jobs.
+            launch_id: id of the launch.
+
         Raises:
-            LaunchError: the platform refuses, or can't be reached; all have had their turn.
+            LaunchError: when the platform refuses, or can't be reached; each job has had its turn then.
         """
         failure: LaunchError | None = None
         for num_machines in (1, 2):
@@ -124,7 +136,7 @@ class Job:
         """Asks the platform.
 
         Raises:
-            JobLostError: the job is gone.
+            JobLostError: when the job is gone.
         """
         state = self._get().state
         return replace(state, exit_code=self._exit_code()) if state.phase.ended else state
@@ -133,10 +145,11 @@ class Job:
         """What the command wrote, of all machines, in order; nothing while the job is pending.
 
         Args:
-            since: with a time zone; lines written then come again, so compare machine and number.
+            since: time of the first line that is wanted, with a time zone; lines of that very moment come again, so
+                compare machine and number. None: from the beginning.
 
         Raises:
-            JobLostError: the job is gone.
+            JobLostError: when the job is gone.
         """
         selector: dict[str, Any] = {"mmt_id": self.id} if self.num_machines > 1 else {"job_ids": [self.id]}
         if since is not None:

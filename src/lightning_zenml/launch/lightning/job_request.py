@@ -35,7 +35,7 @@ def build(job: JobSpec, *, studio_id: str, cluster: str) -> Any:
     """What is sent for a job (`JobsServiceCreateJobBody`, or for several machines `...MultiMachineJobBody`).
 
     Args:
-        job: the job that is wanted.
+        job: command and machines of the job.
         studio_id: id of the studio whose files and Python environment the job gets.
         cluster: id of that studio's cloud account.
     """
@@ -76,12 +76,12 @@ def send_once(lightning: Lightning, request: Any, token: str) -> JobAnswer:
 
     Args:
         lightning: teamspace of the job.
-        request: what `build` has made.
+        request: body of the request, as `build` has made it.
         token: word by which the job is told from every other.
 
     Raises:
-        ApiError: the platform refuses.
-        UnreachableError: no answer, and no such job.
+        ApiError: when the platform refuses.
+        UnreachableError: when no answer comes, and there is no such job.
     """
     multi = isinstance(request, JobsServiceCreateMultiMachineJobBody)
     client, num_machines = lightning.client, request.machines if multi else 1

@@ -26,12 +26,12 @@ class Machine:
 
     Args:
         name: lightning-sdk's name where it has one, else the provider's.
-        compute_name: what the API is asked for.
+        compute_name: name by which the API is asked for it.
         aliases: every name under which the API may report this machine, in lower case.
         gpus: number of GPUs; 0 for a CPU machine.
         cost: US dollars per hour; None when the catalog doesn't say.
-        spot_cost: the same for an interruptible one.
-        out_of_capacity: the catalog says that none can be had now.
+        spot_cost: the same for an interruptible one; None where there is none.
+        out_of_capacity: whether the catalog says that none can be had now.
     """
 
     name: str
@@ -51,9 +51,9 @@ class Catalog:
     """The machines of one cloud account.
 
     Args:
-        lightning: the teamspace.
+        lightning: teamspace that the machines are for.
         cluster: id of the cloud account; None: the teamspace's default.
-        queues: whoever asks waits in line where no machine has capacity, rather than being refused.
+        queues: whether a machine without capacity is waited for in line, as jobs do, rather than refused.
     """
 
     def __init__(self, lightning: Lightning, cluster: str | None, *, queues: bool = False) -> None:
@@ -69,7 +69,7 @@ class Catalog:
         """Those of `names` that are not out of capacity, one at least.
 
         Raises:
-            MachineError: a name is unknown, is not sold by the cloud account, or none has capacity.
+            MachineError: when a name is unknown or not sold by the cloud account, or none has capacity.
         """
         machines, problems = list[Machine](), list[str]()
         for name in names or (DEFAULT_MACHINE,):
@@ -91,8 +91,11 @@ class Catalog:
     def machine(self, name: str) -> Machine:
         """Resolves one name: lightning-sdk's in any case, a slug, a provider's instance type, `cpu` or `gpu`.
 
+        Args:
+            name: name of the machine.
+
         Raises:
-            MachineError: unknown, or not sold by the cloud account.
+            MachineError: when the name is unknown, or not sold by the cloud account.
         """
         wanted = name.strip()
         if wanted.lower() == "gpu":
@@ -119,11 +122,11 @@ class Catalog:
         Args:
             cpus: number of cores.
             gpus: number of GPUs.
-            memory: of the machine, in megabytes (10^6 bytes); a machine whose memory the catalog doesn't tell is taken
-                to have enough.
+            memory: memory in megabytes (10^6 bytes); a machine whose memory the catalog doesn't tell is taken to have
+                enough.
 
         Raises:
-            MachineError: no machine with capacity holds it.
+            MachineError: when no machine with capacity holds this much.
         """
         holding = [
             accelerator
@@ -142,10 +145,10 @@ class Catalog:
         """Whether the catalog says that a machine holds this much, see `cheapest`.
 
         Args:
-            name: of the machine, as `Machine.name` has it.
-            cpus: see there.
-            gpus: see there.
-            memory: see there.
+            name: name of the machine, as `Machine.name` has it.
+            cpus: number of cores.
+            gpus: number of GPUs.
+            memory: memory in megabytes (10^6 bytes).
         """
         return any(
             name in (_machine(accelerator, None).name, accelerator.slug)

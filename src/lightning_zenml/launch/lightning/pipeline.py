@@ -47,9 +47,9 @@ class LightningPipeline:
     """A pipeline of the teamspace whose one step is a job.
 
     Args:
-        lightning: the teamspace.
-        id: of the pipeline.
-        name: unique in the teamspace.
+        lightning: teamspace of the pipeline.
+        id: id of the pipeline.
+        name: name of the pipeline, unique in the teamspace.
     """
 
     def __init__(self, lightning: Lightning, *, id: str, name: str) -> None:
@@ -62,14 +62,14 @@ class LightningPipeline:
         """Makes a pipeline, which the platform runs once; `schedule` makes it run again.
 
         Args:
-            lightning: the teamspace.
-            studio: whose files and Python environment the job gets; must stay as long as the pipeline.
-            job: what each execution runs, on one machine. Its name is the pipeline's too: lower-case letters, digits
-                and hyphens, not taken yet.
+            lightning: teamspace of the pipeline.
+            studio: studio whose files and Python environment the job gets; must stay as long as the pipeline.
+            job: command and machine of each execution. Its name is the pipeline's too: lower-case letters, digits and
+                hyphens, not taken yet.
 
         Raises:
-            ApiError: the platform refuses.
-            UnreachableError: no answer, and no such pipeline.
+            ApiError: when the platform refuses.
+            UnreachableError: when no answer comes, and there is no such pipeline.
         """
         name = job.name
         request = job_request.build(job, studio_id=studio.id, cluster=studio.cluster)
@@ -113,12 +113,12 @@ class LightningPipeline:
         """Lets the pipeline run by this schedule, and by no other any more; never twice at the same time.
 
         Args:
-            cron: expression of five fields.
-            name: shown to users.
-            timezone: in which the expression is read; None: UTC.
+            cron: cron expression of five fields.
+            name: name that users see.
+            timezone: time zone of the expression, one of `timezones`; None: UTC.
 
         Raises:
-            ApiError: the platform refuses; the schedule before stays.
+            ApiError: when the platform refuses; the schedule before stays then.
         """
         before = self._schedules()
         body = SchedulesServiceCreateScheduleBody(
@@ -172,9 +172,9 @@ class Execution:
     """One run of a pipeline, as it was when it was asked for.
 
     Args:
-        lightning: the teamspace.
-        scheduled: a schedule has started it, rather than that the pipeline was made.
-        ended: nothing comes any more.
+        lightning: teamspace of the pipeline.
+        scheduled: whether a schedule has started it; otherwise it came with the making of the pipeline.
+        ended: whether nothing comes any more.
         jobs: ids of its jobs.
     """
 

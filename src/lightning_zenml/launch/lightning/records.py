@@ -24,7 +24,7 @@ class Membership:
     Args:
         teamspace_id: id of the teamspace (a project, in the API's words).
         name: name of the teamspace.
-        display_name: the same as users see it.
+        display_name: name of the teamspace as users see it.
         owner_id: id of the user or organization that owns it.
     """
 
@@ -42,7 +42,7 @@ class Teamspace:
         id: id of the teamspace (a project, in the API's words).
         name: name of the teamspace.
         owner_id: id of the user or organization that owns it.
-        is_organizations: whether that is an organization.
+        is_organizations: whether the owner is an organization.
         default_cluster: id of the cloud account that new studios get; None: the platform decides.
     """
 
@@ -71,14 +71,14 @@ class Accelerator:
     """A kind of machine in the catalog of a cloud account.
 
     Args:
-        sdk_machine: the machine of lightning-sdk that it is.
-        slug: the catalog's name.
+        sdk_machine: lightning-sdk's description of it.
+        slug: name in the catalog.
         aliases: every name that the catalog has for it, in lower case.
         family: kind of GPU or CPU.
         is_gpu: whether it is a GPU machine.
         gpus: number of GPUs; 0 for a CPU machine.
         cpus: number of cores.
-        memory: in megabytes (10^6 bytes); 0 when the catalog doesn't tell.
+        memory: memory in megabytes (10^6 bytes); 0 when the catalog doesn't tell.
         cost: US dollars per hour; None when the catalog doesn't tell.
         spot_cost: the same for an interruptible one; None where the provider has no such machines.
         out_of_capacity: whether none can be had now.
@@ -180,8 +180,8 @@ class CommandState:
     """A command on a studio: neither completed nor lost while it runs.
 
     Args:
-        completed: how it ended.
-        lost: the platform's words when it knows the command no more.
+        completed: exit code and output, once it has ended.
+        lost: the platform's words when it knows the command no more, else ''.
     """
 
     completed: Completed | None = None
@@ -210,8 +210,8 @@ class JobState:
     """What the platform says of a job.
 
     Args:
-        phase: where it stands.
-        message: the platform's words, often none.
+        phase: where the job stands.
+        message: the platform's words about it, often none.
         exit_code: exit code of the command (of rank 0 when there are several machines), once the job has ended. None
             before, when the command never got to its end, and for a short while after the end until the artifacts are
             there; for good where Lightning refuses to give it.
@@ -231,7 +231,7 @@ class JobAnswer:
         name: the platform's name for it.
         command: bash script that it runs.
         created: when it was made, seconds since 1970.
-        state: how it goes; without its exit code, which Lightning doesn't tell.
+        state: where it stands, without its exit code: that is in its artifacts.
     """
 
     id: str

@@ -32,8 +32,9 @@ class Studio:
     """A studio of the teamspace.
 
     Args:
-        id: of the cloud space.
-        name: as users know it.
+        lightning: teamspace of the studio.
+        id: id of the studio (a cloud space, in the API's words).
+        name: name of the studio, as users know it.
         cluster: id of its cloud account, fixed at creation.
     """
 
@@ -59,8 +60,13 @@ class Studio:
     def create(cls, lightning: Lightning, name: str, *, cluster: str | None) -> Studio:
         """Creates a studio, from the account's first enabled template as the SDK does.
 
+        Args:
+            lightning: teamspace of the studio.
+            name: name of the studio.
+            cluster: id of its cloud account; None: the teamspace's default.
+
         Raises:
-            StudioError: the platform refuses.
+            StudioError: when the platform refuses.
         """
         body = CloudSpaceServiceCreateCloudSpaceBody(
             cluster_id=cluster or lightning.default_cluster,
@@ -104,7 +110,7 @@ class Studio:
         """Asks the platform.
 
         Raises:
-            StudioLostError: the studio is gone.
+            StudioLostError: when the studio is gone.
         """
         status = self._lightning.client.cloud_space_service_get_cloud_space_instance_status
         return self._ask(answers.studio_state, status)
@@ -112,11 +118,15 @@ class Studio:
     def start(self, machine: Machine, *, interruptible: bool = False) -> bool:
         """Asks for a machine; `state` tells when it is there.
 
+        Args:
+            machine: kind of machine.
+            interruptible: whether a spot machine will do.
+
         Returns:
             Whether it comes up for us, as far as one can tell; another client may have been faster.
 
         Raises:
-            MachineError: Lightning refuses to start this machine.
+            MachineError: when Lightning refuses to start this machine.
         """
         body = CloudSpaceServiceStartCloudSpaceInstanceBody(
             compute_config=V1UserRequestedComputeConfig(name=machine.compute_name, spot=interruptible)
@@ -141,11 +151,11 @@ class Studio:
         """Asks for another machine under a running studio; `confirm_switch` follows once it is restored.
 
         Args:
-            compute_name: what the API calls the machine.
-            interruptible: a spot machine.
+            compute_name: the API's name of the machine.
+            interruptible: whether a spot machine will do.
 
         Raises:
-            ApiError: also when the platform switches all the same.
+            ApiError: when the platform refuses, which it may do and switch all the same.
         """
         self._call(
             self._lightning.client.cloud_space_service_update_cloud_space_instance_config,
@@ -162,12 +172,12 @@ class Studio:
         """Runs a bash command, which must be safe to run twice: it is sent again when an answer is lost.
 
         Args:
-            command: bash; its output must be valid UTF-8.
+            command: bash command; its output must be valid UTF-8.
             timeout: seconds for the whole call.
 
         Raises:
-            StudioLostError: the studio does not run (any more).
-            StudioError: no end within the timeout, or the platform refuses.
+            StudioLostError: when the studio does not run (any more).
+            StudioError: when the command does not end within the timeout, or the platform refuses it.
         """
         client = self._lightning.client
         try:
@@ -203,11 +213,11 @@ class Studio:
         """Uploads a file.
 
         Args:
-            source: local file.
-            target: path relative to the studio's home.
+            source: path of the file on this machine.
+            target: path on the studio, relative to its home.
 
         Raises:
-            StudioError: the upload failed after the SDK's own retries.
+            StudioError: when the upload fails for all the SDK's own retries.
         """
         try:
             with self._lightning.credentials.exported():
