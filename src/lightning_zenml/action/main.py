@@ -27,7 +27,7 @@ from lightning_zenml.action.report.baseline import Baseline
 from lightning_zenml.action.report.cost import CostLimit
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_runs
-from lightning_zenml.action.runner_launch import RunnerLaunch
+from lightning_zenml.action.runner_launch import FollowedLaunch
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
@@ -139,7 +139,7 @@ class _Main:
             return self._run(Path(scratch))
 
     def _run(self, scratch: Path) -> int:
-        launch: Launch | RunnerLaunch | None = None
+        launch: FollowedLaunch | None = None
         try:
             self._reporter.update(pipeline=first_line(self._inputs.command) or self._inputs.attach)
             if self._inputs.attach:
@@ -210,7 +210,7 @@ class _Main:
         self._log.line("How the command itself ended is not known any more; its pipeline runs tell how they ended.")
         return self._ending.conclude(Status(phase=Phase.FINISHED), cost=None)
 
-    def _follow(self, launch: Launch | RunnerLaunch) -> int:
+    def _follow(self, launch: FollowedLaunch) -> int:
         status = Status(phase=Phase.STARTING)
         self._show(launch)
         for update in launch.follow():
@@ -233,7 +233,7 @@ class _Main:
         self._log.title("Release the studio")
         released = self._released(launch, launch.release)
         if released:
-            self._log.line(launch.told_when_released)
+            self._log.line(launch.release_notice)
             # Nobody else is left who could end a run that never began.
             stillborn = [run_id for run_id in self._run_ids if run_id not in self._runs.ids]
             lost = "Its client, or its launch, ended before the run began on Lightning AI."
@@ -241,7 +241,7 @@ class _Main:
         self._earlier.settle_origin()
         return self._ending.conclude(status, cost=launch.cost, released=released)
 
-    def _released(self, launch: Launch | RunnerLaunch, release: Callable[[], None]) -> bool:
+    def _released(self, launch: FollowedLaunch, release: Callable[[], None]) -> bool:
         """Whether all could be released; else `post` tries again, and how the run ended is told all the same."""
         try:
             release()
@@ -251,10 +251,10 @@ class _Main:
         self._note_released(launch)
         return True
 
-    def _note_released(self, launch: Launch | RunnerLaunch) -> None:
+    def _note_released(self, launch: FollowedLaunch) -> None:
         self._reporter.report = replace(self._reporter.report, studio_deleted=launch.deletes_studio)
 
-    def _show(self, launch: Launch | RunnerLaunch) -> None:
+    def _show(self, launch: FollowedLaunch) -> None:
         """Tells of the launch, once it is there; a command on the runner may make several."""
         if launch.id == self._shown:
             return
@@ -269,7 +269,7 @@ class _Main:
             is_async=self._inputs.is_async,
         )
 
-    def _stop_for_cost(self, launch: Launch | RunnerLaunch) -> int:
+    def _stop_for_cost(self, launch: FollowedLaunch) -> int:
         released = self._released(launch, launch.stop)
         end_runs(self._zenml, self._run_ids, self._workflow, begun=self._runs.ids)
         self._runs.refresh(launch.machine, ended=True)
@@ -302,7 +302,7 @@ class _Main:
             self._saved_jobs = saved
             self._workflow.save_state("jobs", saved)
 
-    def _leave(self, launch: Launch | RunnerLaunch) -> int:
+    def _leave(self, launch: FollowedLaunch) -> int:
         # Unheard, the payload finds out by itself.
         with contextlib.suppress(LaunchError):
             launch.leave()
@@ -314,7 +314,7 @@ class _Main:
         self._ending.leave_nothing()
         return 0
 
-    def _give_up(self, launch: Launch | RunnerLaunch | None, message: str, *, lost: bool = False) -> int:
+    def _give_up(self, launch: FollowedLaunch | None, message: str, *, lost: bool = False) -> int:
         """Fails for a reason that the launch's own record does not tell."""
         released = not self._holds
         if launch is not None:
@@ -330,7 +330,7 @@ class _Main:
         failure = Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message)
         return self._ending.fail(failure, released=released)
 
-    def _cancel(self, launch: Launch | RunnerLaunch | None) -> None:
+    def _cancel(self, launch: FollowedLaunch | None) -> None:
         self._log.end()
         if launch is not None and launch.id and not self._inputs.stop_on_cancel and not self._has_finished:
             # An end that came just before the signal is as good, and unheard the payload finds out by itself.

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from lightning_zenml.launch.caller import Record
 from lightning_zenml.launch.errors import LaunchError
@@ -31,16 +32,80 @@ _KILL_AFTER = 1.0
 _LOOK = 0.05
 
 
+class FollowedLaunch(Protocol):
+    """What main follows: a launch on a studio, or a command on the runner that makes some."""
+
+    @property
+    def id(self) -> str:
+        """Id of the launch; '' before there is one."""
+
+    @property
+    def studio_name(self) -> str:
+        """Name of the launch's studio; '' before there is one."""
+
+    @property
+    def studio_url(self) -> str:
+        """Page of the launch's studio; '' before there is one."""
+
+    @property
+    def machine(self) -> str:
+        """Name of the studio's machine; '' where it isn't known."""
+
+    @property
+    def deletes_studio(self) -> bool:
+        """Whether the studio is deleted when it is released."""
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars so far, jobs among it; None where a price isn't known."""
+
+    @property
+    def release_notice(self) -> str:
+        """What became of the studio, in words."""
+
+    def follow(self) -> Iterator[Update]:
+        """Yields what is new until the launch is finished.
+
+        Raises:
+            StudioLostError: if the studio is gone before the launch is finished.
+            LaunchError: if the launch can't be followed.
+        """
+
+    def leave(self) -> None:
+        """Leaves the launch to itself: it releases its studio at its end.
+
+        Raises:
+            LaunchError: if the launch can't be told.
+        """
+
+    def stop(self, *, grace: float = ...) -> None:
+        """Ends the launch and releases its studio.
+
+        Args:
+            grace: seconds that the run has for an orderly end.
+
+        Raises:
+            LaunchError: if the studio can't be released.
+        """
+
+    def release(self) -> None:
+        """Releases the studio of a launch that has finished.
+
+        Raises:
+            LaunchError: if the studio can't be released.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What to run.
+    """A command on the runner.
 
     Args:
-        text: bash.
-        folder: to run it in.
-        environment: all its variables.
-        timeout: seconds; None: no limit.
-        waits: it ends with the runs that it submits; else it leaves them to themselves.
+        text: the command, in bash.
+        folder: working directory of the command.
+        environment: all variables of the command.
+        timeout: seconds until the command is stopped; None: no limit.
+        waits: whether the command ends with the runs that it submits; else it leaves them to themselves.
     """
 
     text: str
@@ -55,11 +120,11 @@ class RunnerLaunch:
 
     Args:
         lightning: the teamspace.
-        command: to run.
-        record: that the orchestrator writes.
-        on_hold: called with what must be released, each time that it changes.
-        on_run: called with the id of a ZenML run that is about to be launched.
-        on_archive: called with the SHA-256 of an archive that was uploaded.
+        command: the command.
+        record: file in which our orchestrator tells what it launches.
+        on_hold: callback for what must be released, called each time that it changes.
+        on_run: callback for the id of a ZenML run that is about to be launched.
+        on_archive: callback for the SHA-256 of an archive that was uploaded.
     """
 
     def __init__(
@@ -121,7 +186,7 @@ class RunnerLaunch:
         return sum(known) if len(known) == len(self._costs) else None
 
     @property
-    def told_when_released(self) -> str:
+    def release_notice(self) -> str:
         """What became of the studios, in words."""
         return f"Released: {', '.join(hold.studio_name for hold in self._holds.values()) or 'nothing was launched'}"
 
@@ -163,7 +228,7 @@ class RunnerLaunch:
             grace: seconds that a run has for an orderly end.
 
         Raises:
-            LaunchError: a studio could not be released.
+            LaunchError: if a studio can't be released.
         """
         self._end_command()
         self._each_held(lambda hold: self._stop_one(hold, grace))

@@ -110,7 +110,7 @@ class Launch:
         return sum(known) if len(known) == len(costs) else None
 
     @property
-    def told_when_released(self) -> str:
+    def release_notice(self) -> str:
         """What became of the studio, in words."""
         done = {"delete": "deleted", "stop": "stopped", "none": "left running"}[self.hold.release]
         cost = "" if self.cost is None else f", cost ${self.cost:.4f}"
