@@ -62,7 +62,6 @@ class Ending:
                     "The command ended well, but no pipeline ran on the stack's Lightning orchestrator.",
                     title="No pipeline run",
                 )
-            self._workflow.set_output("status", "completed")
             self._reporter.update(state=State.COMPLETED, runs=runs, cost=cost)
             if released:
                 self.leave_nothing()
@@ -116,7 +115,6 @@ class Ending:
         """
         self._log.end()
         self._annotate(failure, place, title=f"The run {_BEFORE.get(state, '')}{state.value}")
-        self._workflow.set_output("status", state.value)
         self._reporter.update(state=state, failure=failure, runs=self._runs.reports, **changes)
         if released:
             self.leave_nothing()

@@ -308,7 +308,6 @@ class _Main:
             launch.leave()
         self._log.title("Leave")
         self._log.line(f"The run goes on in {launch.studio_url}; the studio is released when it ends.")
-        self._workflow.set_output("status", "running")
         self._runs.refresh(launch.machine)
         self._reporter.update(at_once=True, state=State.RUNNING, runs=self._runs.reports, cost=launch.cost)
         self._ending.leave_nothing()
@@ -337,9 +336,8 @@ class _Main:
             with contextlib.suppress(LaunchError):
                 launch.leave()
             self._workflow.notice(goes_on(launch.id, launch.studio_url), title="The run goes on")
-            self._workflow.set_output("status", "running")
             self._ending.leave_nothing()
-            self._reporter.update(at_once=True, is_async=True, runs=self._runs.reports)
+            self._reporter.update(at_once=True, state=State.RUNNING, is_async=True, runs=self._runs.reports)
             return
         if launch is not None:
             try:
@@ -350,7 +348,6 @@ class _Main:
                 return
             self._note_released(launch)
             end_runs(self._zenml, self._run_ids, self._workflow, begun=self._runs.ids)
-        self._workflow.set_output("status", "stopped")
         self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
         self._reporter.update(state=State.CANCELLED, runs=self._runs.reports)
         if launch is not None or not self._holds:

@@ -192,6 +192,11 @@ class Report:
         return in_zenml if self.studio_deleted else self.orchestrator_url or in_zenml
 
     @property
+    def status(self) -> str:
+        """ZenML's word for the state: it has none for a run whose workflow was cancelled but `stopped`."""
+        return (State.STOPPED if self.state is State.CANCELLED else self.state).value
+
+    @property
     def is_final(self) -> bool:
         """Whether nothing more will happen."""
         return self.state not in {State.STARTING, State.RUNNING}

@@ -138,7 +138,7 @@ class Reporter:
         return now - self._told_at >= max(interval, self._pause)
 
     def update(self, *, at_once: bool = False, **changes: Any) -> None:
-        """Takes what is new; tells it when the state changed, else now and then.
+        """Takes what is new; tells it when the state changed, else now and then. The last one sets the output `status`.
 
         Args:
             at_once: tells it in any case, as nobody will later.
@@ -146,6 +146,9 @@ class Reporter:
         """
         elapsed = (self._ended or self._clock()) - self._started
         self.report = replace(self.report, elapsed=elapsed, updated=datetime.now(UTC), **changes)
+        is_last = at_once or self.report.is_final
+        if is_last:
+            self._workflow.set_output("status", self.report.status)
         if self.report.state is self._told and not self.is_due and not at_once:
             return
         self._told, self._told_at, self._pause = self.report.state, self._clock(), 0.0
@@ -153,7 +156,6 @@ class Reporter:
         shown = reports.redacted(self.report, self._workflow.redact)
         self._workflow.summary(reports.summary(shown))
         self._save(shown)
-        is_last = at_once or self.report.is_final
         is_up_to_date = self._tell(shown, is_last=is_last)
         self._save(shown)
         if is_last and is_up_to_date:
