@@ -14,6 +14,7 @@ from lightning_zenml.action.github.client import GitHub
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.github.workflow import Workflow
+from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.report import State
 from lightning_zenml.action.report.reporter import Reporter
@@ -59,7 +60,8 @@ def reporter(server: LocalGitHub, clock: Clock, tmp_path: Path) -> Iterator[Repo
     workflow = Workflow({"GITHUB_STATE": str(tmp_path / "state")}, io.StringIO())
     with requests.Session() as session:
         github = GitHub(server.url, server.token, session)
-        yield Reporter(workflow, github, event, Origin.of(event, Inputs.from_environ(ENVIRON)), clock=clock)
+        origin = Origin.of(event, Inputs.from_environ(ENVIRON))
+        yield Reporter(workflow, Handover(workflow), github, event, origin, clock=clock)
 
 
 def asked(server: LocalGitHub) -> int:

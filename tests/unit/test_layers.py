@@ -40,7 +40,6 @@ ON_THE_STUDIO = {
 SDK_BESIDE_THE_CORE = {"orchestrator.schedule.checks"}
 CROWDED = {"localcloud/lightning"}
 LONG = {
-    "action.main",
     "launch.lightning.job",
     "launch.lightning.studio",
     "orchestrator.orchestrator",

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
-from lightning_zenml.action.github.workflow import Workflow
-from lightning_zenml.action.holds import Holds
+from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
-from lightning_zenml.action.prepare import connect, keep_teamspace
+from lightning_zenml.action.prepare import connect
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launcher import Launch, Launcher
@@ -26,13 +25,12 @@ class EarlierLaunch:
     """The launch that `attach` names.
 
     Args:
-        inputs: of the step.
-        event: that started this workflow, not the launch.
+        inputs: the step's inputs.
+        event: what started this workflow run, not the one that launched.
         zenml: the ZenML server, which knows the launch's runs.
-        reporter: goes on with the launch's comment.
-        workflow: the runner.
-        log: what is shown.
-        holds: takes what is to be released.
+        reporter: what goes on with the launch's comment.
+        handover: what post is told.
+        log: the step's log.
     """
 
     def __init__(
@@ -42,26 +40,28 @@ class EarlierLaunch:
         *,
         zenml: ZenMLServer,
         reporter: Reporter,
-        workflow: Workflow,
+        handover: Handover,
         log: Log,
-        holds: Holds,
     ) -> None:
         self._inputs = inputs
         self._event = event
         self._zenml = zenml
         self._reporter = reporter
-        self._workflow = workflow
+        self._handover = handover
         self._log = log
-        self._holds = holds
 
     def take_over(self, launch_id: str) -> Launch | None:
         """Attaches to the launch, or to the one in which its run was resumed; its comment is ours from then on.
+
+        Args:
+            launch_id: id of the launch that `attach` names.
 
         Returns:
             The launch; None when it has ended.
 
         Raises:
-            LaunchError, ZenMLServerError: somebody can't be asked; the launch goes on as it was.
+            LaunchError: if Lightning can't be asked; the launch goes on as it was.
+            ZenMLServerError: if the ZenML server can't be asked; the launch goes on as it was.
         """
         runs = self.runs()
         launch_id = next(filter(None, (run.goes_on_in for run in runs)), launch_id)
@@ -78,10 +78,10 @@ class EarlierLaunch:
         return launch
 
     def runs(self) -> list[Run]:
-        """What it has made so far.
+        """The ZenML runs that the launch has made so far; none without `attach`.
 
         Raises:
-            ZenMLServerError: ZenML can't be asked.
+            ZenMLServerError: if the ZenML server can't be asked.
         """
         return self._zenml.runs_of_launch(self._inputs.attach) if self._inputs.attach else []
 
@@ -100,7 +100,7 @@ class EarlierLaunch:
     def _attach(self, launch_id: str) -> Launch | None:
         stack = self._zenml.stack(self._inputs.stack)
         lightning = connect(self._inputs, stack.teamspace)
-        keep_teamspace(lightning, self._workflow)
+        self._handover.note_teamspace(f"{lightning.owner}/{lightning.teamspace}")
         try:
             launch = Launcher(lightning).attach(launch_id)
         except (StudioLostError, UnknownLaunchError) as error:
@@ -108,7 +108,7 @@ class EarlierLaunch:
             gone = Studio.find(lightning, studio_name_of(launch_id)) is None
             self._reporter.report = replace(self._reporter.report, studio_deleted=gone)
             return None
-        self._holds.take(launch.hold)
+        self._handover.note_hold(launch.hold)
         return launch
 
     def _take_origin(self, runs: list[Run]) -> None:

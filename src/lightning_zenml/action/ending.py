@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from lightning_zenml.action.github.workflow import Workflow
+from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.report import State
 from lightning_zenml.action.report import failure as failures
@@ -22,15 +22,19 @@ class Ending:
     """Tells of the end, in all the places where somebody may look.
 
     Args:
-        workflow: the runner.
-        log: what is shown meanwhile.
-        reporter: comment, summary and commit status.
-        runs: the pipeline runs.
-        root: of the repository, for annotations in its files.
+        workflow: the runner, for annotations.
+        handover: what post is told.
+        log: the step's log.
+        reporter: comment, summary, commit status and the output `status`.
+        runs: the pipeline runs of the launch.
+        root: folder of the repository, for annotations in its files.
     """
 
-    def __init__(self, workflow: Workflow, log: Log, reporter: Reporter, runs: Runs, root: Path) -> None:
+    def __init__(
+        self, workflow: Workflow, handover: Handover, log: Log, reporter: Reporter, runs: Runs, root: Path
+    ) -> None:
         self._workflow = workflow
+        self._handover = handover
         self._log = log
         self._reporter = reporter
         self._runs = runs
@@ -40,8 +44,8 @@ class Ending:
         """Tells how a launch and its runs went.
 
         Args:
-            status: the launch's last; without an exit code where nobody knows any more how the command ended.
-            cost: US dollars; None: not known.
+            status: last status of the launch; without an exit code where nobody knows any more how the command ended.
+            cost: US dollars that the launch has cost; None where that isn't known.
             released: whether nothing is left for `post` to release.
 
         Returns:
@@ -99,23 +103,23 @@ class Ending:
         state: State = State.FAILED,
         place: failures.Place | None = None,
         released: bool = True,
-        **changes: Any,
+        cost: float | None,
     ) -> int:
         """Tells of a run that did not complete.
 
         Args:
-            failure: why.
+            failure: why the run did not complete.
             state: `FAILED`, `STOPPED` or `PAUSED`.
-            place: in the repository, where one is known.
+            place: line of a file in the repository that the failure names; None where it names none.
             released: whether nothing is left for `post` to release.
-            changes: of the report.
+            cost: US dollars that the launch has cost; None where that isn't known.
 
         Returns:
             The exit code, 1.
         """
         self._log.end()
         self._annotate(failure, place, title=f"The run {_BEFORE.get(state, '')}{state.value}")
-        self._reporter.update(state=state, failure=failure, runs=self._runs.reports, **changes)
+        self._reporter.update(state=state, failure=failure, runs=self._runs.reports, cost=cost)
         if released:
             self.leave_nothing()
         return 1
@@ -126,7 +130,7 @@ class Ending:
 
     def leave_nothing(self) -> None:
         """Tells `post` that nothing is left to release."""
-        self._workflow.save_state("finished", "true")
+        self._handover.note_finished()
 
 
 def goes_on(launch_id: str, studio_url: str) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from lightning_zenml.action.github.client import GitHub, GitHubError
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.github.workflow import Workflow
-from lightning_zenml.action.holds import Holds
+from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.inputs import Inputs, InputsError, SubmitFrom
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.prepare import Preparation
@@ -30,7 +29,7 @@ from lightning_zenml.action.report.runs import Runs, end_runs
 from lightning_zenml.action.runner_launch import FollowedLaunch
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.launcher import Launch, Launcher
-from lightning_zenml.launch.payload.records import JobRecord, RunRecord
+from lightning_zenml.launch.payload.records import RunRecord
 from lightning_zenml.launch.spec import Failure, Phase, Status
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.zenml_api.rest import ZenMLServerError
@@ -38,9 +37,6 @@ from lightning_zenml.zenml_api.server import ZenMLServer
 
 _CANCEL_GRACE = 3.0
 """Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""
-
-_LONGEST_STATE = 100_000
-"""Characters: `post` gets each in a variable, and Linux starts no program with one of more than 128 KiB."""
 
 
 class Cancelled(BaseException):
@@ -62,7 +58,7 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
         The exit code: 0 for a completed run, or one that runs on when asynchronous.
 
     Raises:
-        Cancelled: after everything was stopped, or left as asked.
+        Cancelled: if the workflow is cancelled, after everything was stopped, or left as asked.
     """
     event = Event.from_environ(environ)
     has_secrets = any(environ.get(name) for name in ("INPUT_LIGHTNING-API-KEY", "LIGHTNING_API_KEY"))
@@ -108,28 +104,31 @@ class _Main:
         self._log = Log(workflow)
         # Where an earlier launch comes from tells its run.
         origin = None if inputs.attach else Origin.of(event, inputs)
-        self._reporter = Reporter(workflow, github, event, origin, comments=inputs.comment)
+        self._handover = Handover(workflow)
+        self._reporter = Reporter(workflow, self._handover, github, event, origin, comments=inputs.comment)
         self._reporter.report = replace(self._reporter.report, stops_on_cancel=inputs.stop_on_cancel)
         self._zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
         self._preparation = Preparation(
-            inputs, event, self._root, environ, zenml=self._zenml, workflow=workflow, log=self._log
+            inputs,
+            event,
+            self._root,
+            environ,
+            zenml=self._zenml,
+            workflow=workflow,
+            handover=self._handover,
+            log=self._log,
         )
         baseline = Baseline(self._zenml, event, github, inputs.report)
         self._runs = Runs(self._zenml, workflow, baseline=baseline, settings=inputs.report)
-        self._ending = Ending(workflow, self._log, self._reporter, self._runs, self._root)
-        self._holds = Holds(workflow)
+        self._ending = Ending(workflow, self._handover, self._log, self._reporter, self._runs, self._root)
         self._earlier = EarlierLaunch(
             inputs,
             event,
             zenml=self._zenml,
             reporter=self._reporter,
-            workflow=workflow,
+            handover=self._handover,
             log=self._log,
-            holds=self._holds,
         )
-        self._run_ids: list[str] = []
-        self._records: list[RunRecord] = []
-        self._saved_jobs = "[]"
         self._has_finished = False
         self._shown = ""
         self._cost_limit = CostLimit(inputs.max_cost, workflow)
@@ -147,11 +146,12 @@ class _Main:
                 launch = self._earlier.take_over(self._inputs.attach)
                 return self._follow_attached(launch) if launch else self._report_ended(self._inputs.attach)
             if self._inputs.submit_from is SubmitFrom.RUNNER:
-                launch = self._preparation.submission(scratch, self._holds.take, self._note_run)
+                launch = self._preparation.submission(scratch)
             else:
                 lightning, spec = self._preparation.carry_out(scratch)
                 self._log.title("Start the studio")
-                launch = Launcher(lightning, notify=self._log.line, on_hold=self._holds.take).launch(spec)
+                launcher = Launcher(lightning, notify=self._log.line, on_hold=self._handover.note_hold)
+                launch = launcher.launch(spec)
             return self._follow(launch)
         except (LaunchError, PackageError, ZenMLServerError) as error:
             return self._give_up(launch, str(error), lost=isinstance(error, StudioLostError))
@@ -206,7 +206,7 @@ class _Main:
                 f"The launch {launch_id} has ended in the middle of its run: its studio was stopped, deleted or "
                 "preempted. Look at it on Lightning AI and run again."
             )
-            return self._ending.fail(Failure(phase=Phase.RUNNING, message=message))
+            return self._ending.fail(Failure(phase=Phase.RUNNING, message=message), cost=None)
         self._log.line("How the command itself ended is not known any more; its pipeline runs tell how they ended.")
         return self._ending.conclude(Status(phase=Phase.FINISHED), cost=None)
 
@@ -221,7 +221,8 @@ class _Main:
                 self._add_run(record)
             if not self._reporter.has_origin and self._reporter.is_due:
                 self._earlier.find_origin()
-            self._set_jobs(update.jobs)
+            self._handover.note_jobs(update.jobs)
+            self._runs.set_jobs(update.jobs)
             self._has_finished = status.phase is Phase.FINISHED
             if self._inputs.is_async and not self._inputs.attach and self._runs and not self._has_finished:
                 return self._leave(launch)
@@ -235,7 +236,7 @@ class _Main:
         if released:
             self._log.line(launch.release_notice)
             # Nobody else is left who could end a run that never began.
-            stillborn = [run_id for run_id in self._run_ids if run_id not in self._runs.ids]
+            stillborn = [run_id for run_id in self._handover.run_ids if run_id not in self._runs.ids]
             lost = "Its client, or its launch, ended before the run began on Lightning AI."
             end_runs(self._zenml, stillborn, self._workflow, begun=(), lost=lost)
         self._earlier.settle_origin()
@@ -271,7 +272,7 @@ class _Main:
 
     def _stop_for_cost(self, launch: FollowedLaunch) -> int:
         released = self._released(launch, launch.stop)
-        end_runs(self._zenml, self._run_ids, self._workflow, begun=self._runs.ids)
+        end_runs(self._zenml, self._handover.run_ids, self._workflow, begun=self._runs.ids)
         self._runs.refresh(launch.machine, ended=True)
         message = (
             f"Stopped: the run has cost ${launch.cost or 0:.2f}, and `max-cost` allows ${self._inputs.max_cost:g}."
@@ -279,28 +280,10 @@ class _Main:
         failure = Failure(phase=Phase.RUNNING, message=message)
         return self._ending.fail(failure, state=State.STOPPED, released=released, cost=launch.cost)
 
-    def _note_run(self, run_id: str) -> None:
-        """Notes a run that must have ended in ZenML when we have ended, be it for `post`."""
-        if run_id not in self._run_ids:
-            self._run_ids.append(run_id)
-            self._workflow.save_state("run_ids", json.dumps(self._run_ids))
-
     def _add_run(self, record: RunRecord) -> None:
-        self._note_run(record.run_id)
+        self._handover.note_run(record)
         self._runs.add(record)
-        # For `post`, should this process be killed.
-        self._records.append(record)
-        self._workflow.save_state("runs", json.dumps([record.to_json() for record in self._records]))
         self._reporter.report = replace(self._reporter.report, pipeline=record.pipeline or record.run_name)
-
-    def _set_jobs(self, records: Sequence[JobRecord]) -> None:
-        self._runs.set_jobs(records)
-        # All or none, as what a part of them has cost is not what they have cost.
-        saved = json.dumps([record.to_json() for record in records])
-        saved = saved if len(saved) <= _LONGEST_STATE else "[]"
-        if saved != self._saved_jobs:
-            self._saved_jobs = saved
-            self._workflow.save_state("jobs", saved)
 
     def _leave(self, launch: FollowedLaunch) -> int:
         # Unheard, the payload finds out by itself.
@@ -315,7 +298,7 @@ class _Main:
 
     def _give_up(self, launch: FollowedLaunch | None, message: str, *, lost: bool = False) -> int:
         """Fails for a reason that the launch's own record does not tell."""
-        released = not self._holds
+        released = not self._handover.has_holds
         if launch is not None:
             try:
                 launch.stop()
@@ -324,10 +307,10 @@ class _Main:
             except LaunchError as error:
                 message = f"{message} And the studio could not be released yet: {error}"
             if lost:
-                end_runs(self._zenml, self._run_ids, self._workflow, begun=self._runs.ids, lost=message)
+                end_runs(self._zenml, self._handover.run_ids, self._workflow, begun=self._runs.ids, lost=message)
                 self._runs.refresh(launch.machine, ended=True)
         failure = Failure(phase=Phase.RUNNING if launch else Phase.STARTING, message=message)
-        return self._ending.fail(failure, released=released)
+        return self._ending.fail(failure, released=released, cost=self._reporter.report.cost)
 
     def _cancel(self, launch: FollowedLaunch | None) -> None:
         self._log.end()
@@ -347,10 +330,10 @@ class _Main:
                 self._workflow.error(f"The studio {launch.studio_name} could not be released: {error}")
                 return
             self._note_released(launch)
-            end_runs(self._zenml, self._run_ids, self._workflow, begun=self._runs.ids)
+            end_runs(self._zenml, self._handover.run_ids, self._workflow, begun=self._runs.ids)
         self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
         self._reporter.update(state=State.CANCELLED, runs=self._runs.reports)
-        if launch is not None or not self._holds:
+        if launch is not None or not self._handover.has_holds:
             self._ending.leave_nothing()
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum, auto
-from typing import Any
 
 from lightning_zenml.action.ending import goes_on
 from lightning_zenml.action.github.admission import github_of, mask_secrets
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.workflow import Workflow
-from lightning_zenml.action.holds import left_by_main
+from lightning_zenml.action.handover import Handover, Left
 from lightning_zenml.action.inputs import Inputs, InputsError
 from lightning_zenml.action.prepare import connect
 from lightning_zenml.action.report import State
@@ -21,7 +20,6 @@ from lightning_zenml.action.report.runs import Runs, end_runs
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
-from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_api.models import Teamspace
 from lightning_zenml.zenml_api.server import ZenMLServer
@@ -39,8 +37,8 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     Returns:
         The exit code: 1 when something may still be running.
     """
-    done, told = environ.get("STATE_finished"), environ.get("STATE_reported")
-    if (done and told) or not (environ.get("STATE_holds") or environ.get("STATE_report")):
+    left = Left.from_environ(environ)
+    if left.is_nothing:
         return 0
     try:
         inputs = Inputs.from_environ(environ)
@@ -49,18 +47,20 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
         return 0
     event = Event.from_environ(environ)
     mask_secrets(inputs, event, workflow)
+    handover = Handover(workflow)
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
-    records = list(map(RunRecord.from_json, json.loads(environ.get("STATE_runs") or "[]")))
-    fate = None if done else _release_all(environ, inputs, workflow)
+    fate = None if left.is_finished else _release_all(left, inputs, workflow)
     # What `attach` has let go of may go on elsewhere.
-    if fate is _Fate.ENDED and (left_by_main(environ) or not inputs.attach):
-        run_ids = json.loads(environ.get("STATE_run_ids") or "[]")
-        end_runs(zenml, run_ids, workflow, begun=[record.run_id for record in records])
+    if fate is _Fate.ENDED and (left.holds or not inputs.attach):
+        end_runs(zenml, left.run_ids, workflow, begun=[record.run_id for record in left.runs])
     if fate is not _Fate.UNKNOWN:
         # Before the comment: whatever GitHub says to that, nothing is left to release.
-        workflow.save_state("finished", "true")
-    if environ.get("STATE_report") and not told:
-        _report(environ, event, inputs, zenml, records, fate, workflow)
+        handover.note_finished()
+    if left.report and not left.is_reported:
+        github = github_of(inputs, event)
+        reporter = Reporter.resumed(workflow, handover, github, event, left.report, comments=inputs.comment)
+        baseline = Baseline(zenml, event, github, inputs.report)
+        _report(left, reporter, Runs(zenml, workflow, baseline=baseline, settings=inputs.report), fate)
     return 1 if fate is _Fate.UNKNOWN else 0
 
 
@@ -72,17 +72,16 @@ class _Fate(Enum):
     UNKNOWN = auto()
 
 
-def _release_all(environ: Mapping[str, str], inputs: Inputs, workflow: Workflow) -> _Fate:
+def _release_all(left: Left, inputs: Inputs, workflow: Workflow) -> _Fate:
     """Releases all that main held; one that can't be released doesn't keep the others."""
-    holds = left_by_main(environ)
-    if not holds:
+    if not left.holds:
         return _Fate.ENDED
     try:
-        lightning = connect(inputs, Teamspace(name=environ.get("STATE_teamspace")))
+        lightning = connect(inputs, Teamspace(name=left.teamspace))
     except LaunchError as error:
-        _warn(", ".join(hold.studio_name for hold in holds), error, workflow)
+        _warn(", ".join(hold.studio_name for hold in left.holds), error, workflow)
         return _Fate.UNKNOWN
-    fates = {_release(lightning, hold, inputs, workflow) for hold in holds}
+    fates = {_release(lightning, hold, inputs, workflow) for hold in left.holds}
     return next(fate for fate in (_Fate.UNKNOWN, _Fate.GOES_ON, _Fate.ENDED) if fate in fates)
 
 
@@ -108,34 +107,23 @@ def _warn(studio_name: str, error: Exception, workflow: Workflow) -> None:
     )
 
 
-def _report(
-    environ: Mapping[str, str],
-    event: Event,
-    inputs: Inputs,
-    zenml: ZenMLServer,
-    records: list[RunRecord],
-    fate: _Fate | None,
-    workflow: Workflow,
-) -> None:
+def _report(left: Left, reporter: Reporter, runs: Runs, fate: _Fate | None) -> None:
     """Tells how it ended, with all that main knew and what ZenML knows by now."""
-    github = github_of(inputs, event)
-    reporter = Reporter.resumed(workflow, github, event, environ["STATE_report"], comments=inputs.comment)
-    baseline = Baseline(zenml, event, github, inputs.report)
-    runs = Runs(zenml, workflow, baseline=baseline, settings=inputs.report)
-    for record in records:
+    for record in left.runs:
         runs.add(record)
-    runs.set_jobs(list(map(JobRecord.from_json, json.loads(environ.get("STATE_jobs") or "[]"))))
+    runs.set_jobs(left.jobs)
     runs.refresh(reporter.report.machine, ended=fate is not _Fate.GOES_ON)
-    changes: dict[str, Any] = {"runs": runs.reports, "jobs": runs.jobs}
+    report = reporter.report
     if fate is _Fate.GOES_ON:
-        changes |= {"state": State.RUNNING, "is_async": True}
-    elif fate and not reporter.report.is_final:
-        changes |= {"state": State.CANCELLED}
-    deleted = [hold.studio_name for hold in left_by_main(environ) if hold.release == "delete"]
-    if fate is _Fate.ENDED and reporter.report.studio_name in deleted:
-        changes |= {"studio_deleted": True}
+        report = replace(report, state=State.RUNNING, is_async=True)
+    elif fate and not report.is_final:
+        report = replace(report, state=State.CANCELLED)
+    deleted = [hold.studio_name for hold in left.holds if hold.release == "delete"]
+    if fate is _Fate.ENDED and report.studio_name in deleted:
+        report = replace(report, studio_deleted=True)
     if fate is _Fate.UNKNOWN:
-        studio = reporter.report.studio_name or left_by_main(environ)[-1].studio_name
+        studio = report.studio_name or left.holds[-1].studio_name
         message = f"The studio {studio} could not be released and may cost money. Stop it on Lightning AI."
-        changes |= {"failure": Failure(phase=Phase.RUNNING, message=message)}
-    reporter.update(at_once=True, **changes)
+        report = replace(report, failure=Failure(phase=Phase.RUNNING, message=message))
+    reporter.report = report
+    reporter.update(at_once=True, runs=runs.reports, jobs=runs.jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from typing import Any
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.github.workflow import Workflow
+from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.runner_launch import Command, RunnerLaunch
 from lightning_zenml.action.throwaway import Throwaway
 from lightning_zenml.launch.caller import Caller, Record
-from lightning_zenml.launch.launcher import Hold
 from lightning_zenml.launch.lightning.client import Credentials, Lightning
 from lightning_zenml.launch.payload.variables import GITHUB, SETTINGS
 from lightning_zenml.launch.spec import LaunchSpec
@@ -39,8 +39,12 @@ _READABLE = {"ZENML_ENABLE_RICH_TRACEBACK": "false"}
 def connect(inputs: Inputs, teamspace: Teamspace) -> Lightning:
     """Connects to Lightning by the inputs; the teamspace may also come from the stack's orchestrator.
 
+    Args:
+        inputs: the step's inputs.
+        teamspace: what the stack's orchestrator says of the teamspace, where the inputs are silent.
+
     Raises:
-        LaunchError: it refuses the key, has no such teamspace, or can't be reached.
+        LaunchError: if Lightning refuses the key, has no such teamspace, or can't be reached.
     """
     return Lightning.connect(
         Credentials(
@@ -53,22 +57,18 @@ def connect(inputs: Inputs, teamspace: Teamspace) -> Lightning:
     )
 
 
-def keep_teamspace(lightning: Lightning, workflow: Workflow) -> None:
-    """Notes the teamspace for `post`, which then needs no ZenML server to release what is in it."""
-    workflow.save_state("teamspace", f"{lightning.owner}/{lightning.teamspace}")
-
-
 class Preparation:
     """Turns the inputs into a launch.
 
     Args:
-        inputs: of the action.
-        event: that started it.
-        root: of the repository.
+        inputs: the step's inputs.
+        event: what started the workflow run.
+        root: folder of the checked-out repository.
         environ: variables of the step.
         zenml: the ZenML server.
-        workflow: the runner.
-        log: tells what is found.
+        workflow: the runner, for warnings and outputs.
+        handover: what post is told.
+        log: the step's log, which tells what is found.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Preparation:
         *,
         zenml: ZenMLServer,
         workflow: Workflow,
+        handover: Handover,
         log: Log,
     ) -> None:
         self._inputs = inputs
@@ -88,6 +89,7 @@ class Preparation:
         self._environ = environ
         self._zenml = zenml
         self._workflow = workflow
+        self._handover = handover
         self._log = log
 
     def carry_out(self, scratch: Path) -> tuple[Lightning, LaunchSpec]:
@@ -96,8 +98,13 @@ class Preparation:
         Args:
             scratch: folder for the archive, which must last as long as the launch takes to start.
 
+        Returns:
+            The teamspace, and what to launch in it.
+
         Raises:
-            LaunchError, PackageError, ZenMLServerError: something is not as it must be.
+            LaunchError: if Lightning can't be used: credentials, teamspace or machine.
+            PackageError: if the repository can't be packed.
+            ZenMLServerError: if the ZenML server can't be asked.
         """
         inputs = self._inputs
         services = self._check()
@@ -132,16 +139,16 @@ class Preparation:
         )
         return services.lightning, spec
 
-    def submission(self, scratch: Path, on_hold: Callable[[Hold], None], on_run: Callable[[str], None]) -> RunnerLaunch:
+    def submission(self, scratch: Path) -> RunnerLaunch:
         """Checks, and makes the environment to submit from the runner.
 
         Args:
             scratch: folder for the environment, which must last as long as what is returned.
-            on_hold: called with what must be released, each time that it changes.
-            on_run: called with the id of a ZenML run that is about to be launched.
 
         Raises:
-            LaunchError, PackageError, ZenMLServerError: something is not as it must be.
+            LaunchError: if Lightning can't be used, or requirements can't be installed on the runner.
+            PackageError: if the repository can't be read.
+            ZenMLServerError: if the ZenML server can't be asked.
         """
         inputs = self._inputs
         services = self._check()
@@ -175,8 +182,8 @@ class Preparation:
             services.lightning,
             command,
             Record(record),
-            on_hold=on_hold,
-            on_run=on_run,
+            on_hold=self._handover.note_hold,
+            on_run=self._handover.note_run_id,
             on_archive=lambda sha256: self._workflow.set_output("archive-sha256", sha256),
         )
 
@@ -188,8 +195,9 @@ class Preparation:
         project = self._zenml.project(inputs.project)
         self._log.line(f"ZenML {version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
         lightning = connect(inputs, stack.teamspace)
-        keep_teamspace(lightning, self._workflow)
-        self._log.line(f"Lightning AI teamspace {lightning.owner}/{lightning.teamspace}")
+        teamspace = f"{lightning.owner}/{lightning.teamspace}"
+        self._handover.note_teamspace(teamspace)
+        self._log.line(f"Lightning AI teamspace {teamspace}")
         return _Services(
             lightning=lightning,
             stack_id=stack.id,
@@ -258,10 +266,10 @@ class _Services:
 
     Args:
         lightning: the teamspace.
-        stack_id: of the ZenML stack.
-        project_id: of the ZenML project.
-        packages: what every client of the server needs installed.
-        integrations: of ZenML, whose requirements clients of the stack need besides.
+        stack_id: id of the ZenML stack.
+        project_id: id of the ZenML project.
+        packages: requirement specifiers of what every client of the server needs installed.
+        integrations: names of ZenML integrations whose requirements clients of the stack need besides.
     """
 
     lightning: Lightning

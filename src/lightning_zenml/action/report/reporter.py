@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +15,8 @@ from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.github.rest import PATIENCE
 from lightning_zenml.action.github.workflow import Workflow
+from lightning_zenml.action.handover import Handover, SavedReport
 from lightning_zenml.action.report import Report, State
-from lightning_zenml.launch.spec import Failure, Phase
 
 _INTERVAL = 15.0
 """Seconds between two edits of a comment while a run is young."""
@@ -34,17 +33,17 @@ _STATUSES = {
     State.PAUSED: ("pending", "is paused"),
     State.CANCELLED: ("error", "was cancelled"),
 }
-_KEPT = ("pipeline", "studio_name", "studio_url", "studio_deleted", "machine", "launch_id", "is_async", "cost")
 
 
 class Reporter:
     """Reports one run.
 
     Args:
-        workflow: for the summary, warnings, the output `comment-url`, and what `post` must know.
-        github: None: neither comment nor commit status.
-        event: tells the repository and the workflow run.
-        origin: of the launch; None: not known yet, so there is only a summary until `set_origin`.
+        workflow: the runner, for the summary, warnings and the outputs `status` and `comment-url`.
+        handover: takes note of the report for post.
+        github: where comments and commit statuses go; None: nowhere.
+        event: what started the workflow run; names the repository.
+        origin: where the launch comes from; None: not known yet, so there is only a summary until `set_origin`.
         comments: whether comments are wanted.
         clock: seconds since 1970; goes on in `post`.
     """
@@ -52,6 +51,7 @@ class Reporter:
     def __init__(
         self,
         workflow: Workflow,
+        handover: Handover,
         github: GitHub | None,
         event: Event,
         origin: Origin | None,
@@ -60,6 +60,7 @@ class Reporter:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._workflow = workflow
+        self._handover = handover
         self._github = github
         self._event = event
         self._wants_comments = comments
@@ -76,7 +77,6 @@ class Reporter:
         self._told_at = float("-inf")
         self._pause = 0.0
         self._status: tuple[str, str | None] | None = None
-        self._saved = ""
         self._origin: Origin | None = None
         self.report = Report(
             state=State.STARTING,
@@ -88,26 +88,29 @@ class Reporter:
 
     @classmethod
     def resumed(
-        cls, workflow: Workflow, github: GitHub | None, event: Event, state: str, *, comments: bool = True
+        cls,
+        workflow: Workflow,
+        handover: Handover,
+        github: GitHub | None,
+        event: Event,
+        saved: SavedReport,
+        *,
+        comments: bool = True,
     ) -> Reporter:
         """The reporter of an earlier process, which was killed or could not reach GitHub.
 
         Args:
-            workflow: of this process.
-            github: of this process.
-            event: the same.
-            state: what the other one saved as `report`.
-            comments: the same.
+            workflow: the runner, for this process.
+            handover: takes note of the report.
+            github: where comments and commit statuses go; None: nowhere.
+            event: what started the workflow run.
+            saved: report of the earlier process.
+            comments: whether comments are wanted.
         """
-        saved = json.loads(state)
-        origin = Origin.from_json(saved["origin"]) if saved["origin"] else None
-        reporter = cls(workflow, github, event, origin, comments=comments)
-        reporter.set_period(saved["started"], saved["ended"])
-        reporter._comments = {int(number): comment for number, comment in saved["comments"].items()}
-        failure = saved["failure"] and Failure(**{**saved["failure"], "phase": Phase(saved["failure"]["phase"])})
-        reporter.report = replace(
-            reporter.report, state=State(saved["state"]), failure=failure or None, **saved["facts"]
-        )
+        reporter = cls(workflow, handover, github, event, saved.origin, comments=comments)
+        reporter.set_period(saved.started, saved.ended)
+        reporter._comments = dict(saved.comments)
+        reporter.report = saved.added_to(reporter.report)
         return reporter
 
     def set_origin(self, origin: Origin) -> None:
@@ -141,8 +144,8 @@ class Reporter:
         """Takes what is new; tells it when the state changed, else now and then. The last one sets the output `status`.
 
         Args:
-            at_once: tells it in any case, as nobody will later.
-            changes: fields of `Report`.
+            at_once: whether it is told in any case, as nobody will later.
+            changes: fields of `Report` with their new values.
         """
         elapsed = (self._ended or self._clock()) - self._started
         self.report = replace(self.report, elapsed=elapsed, updated=datetime.now(UTC), **changes)
@@ -159,7 +162,7 @@ class Reporter:
         is_up_to_date = self._tell(shown, is_last=is_last)
         self._save(shown)
         if is_last and is_up_to_date:
-            self._workflow.save_state("reported", "true")
+            self._handover.note_reported()
 
     def _tell(self, shown: Report, *, is_last: bool) -> bool:
         """Tells GitHub; False where only a later try can do so."""
@@ -251,16 +254,7 @@ class Reporter:
 
     def _save(self, shown: Report) -> None:
         """What `post` needs to go on, should this process be killed or GitHub not be there."""
-        saved = {
-            "origin": self._origin.as_json() if self._origin else None,
-            "started": self._started,
-            "ended": self._ended,
-            "comments": self._comments,
-            "state": shown.state,
-            "failure": asdict(shown.failure) if shown.failure else None,
-            "facts": {name: getattr(shown, name) for name in _KEPT},
-        }
-        text = json.dumps(saved)
-        if text != self._saved:
-            self._saved = text
-            self._workflow.save_state("report", text)
+        saved = SavedReport(
+            origin=self._origin, started=self._started, ended=self._ended, comments=self._comments, report=shown
+        )
+        self._handover.note_report(saved)

@@ -1,0 +1,205 @@
+"""What main leaves for post, in the runner's `STATE_*` variables: `Handover` writes it, `Left` reads it.
+
+Main may be killed at any time, so each thing is noted before it costs anything. Both are of the same version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from lightning_zenml.action.github.origin import Origin
+from lightning_zenml.action.github.workflow import Workflow
+from lightning_zenml.action.report.model import Report, State
+from lightning_zenml.launch.launcher import Hold
+from lightning_zenml.launch.payload.records import JobRecord, RunRecord
+from lightning_zenml.launch.spec import Failure, Phase
+
+_LONGEST = 100_000
+"""Characters: post gets each value in a variable, and Linux starts no program with one of more than 128 KiB."""
+_FACTS = ("pipeline", "studio_name", "studio_url", "studio_deleted", "machine", "launch_id", "is_async", "cost")
+"""Fields of a report that nobody but main knows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedReport:
+    """A report as far as another process can't find it out anew.
+
+    Args:
+        origin: where the launch comes from; None as long as that isn't known.
+        started: seconds since 1970 when the launch began.
+        ended: seconds since 1970 when the launch ended, where that was before main; else None.
+        comments: id of the comment by number of its pull request.
+        report: the report, of which state, failure and `_FACTS` are kept.
+    """
+
+    origin: Origin | None
+    started: float
+    ended: float | None
+    comments: Mapping[int, int]
+    report: Report
+
+    def to_json(self) -> str:
+        """The saved report as text."""
+        report = self.report
+        saved = {
+            "origin": self.origin.as_json() if self.origin else None,
+            "started": self.started,
+            "ended": self.ended,
+            "comments": dict(self.comments),
+            "state": report.state,
+            "failure": asdict(report.failure) if report.failure else None,
+            "facts": {name: getattr(report, name) for name in _FACTS},
+        }
+        return json.dumps(saved)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads what `to_json` has written."""
+        saved = json.loads(text)
+        failure = saved["failure"]
+        return cls(
+            origin=Origin.from_json(saved["origin"]) if saved["origin"] else None,
+            started=saved["started"],
+            ended=saved["ended"],
+            comments={int(number): comment for number, comment in saved["comments"].items()},
+            report=Report(
+                state=State(saved["state"]),
+                failure=Failure(**{**failure, "phase": Phase(failure["phase"])}) if failure else None,
+                **saved["facts"],
+            ),
+        )
+
+    def added_to(self, report: Report) -> Report:
+        """A report that another process has begun, with what was saved of this one."""
+        saved = self.report
+        facts: dict[str, Any] = {name: getattr(saved, name) for name in _FACTS}
+        return replace(report, state=saved.state, failure=saved.failure, **facts)
+
+
+class Handover:
+    """Notes what post must know.
+
+    Args:
+        workflow: the runner, which keeps the notes, and takes the outputs that name the launch.
+    """
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+        self._holds: dict[str, Hold] = {}
+        self._run_ids: list[str] = []
+        self._runs: list[RunRecord] = []
+        self._saved: dict[str, str] = {}
+
+    @property
+    def has_holds(self) -> bool:
+        """Whether anything is left to release."""
+        return bool(self._holds)
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """Ids of the ZenML runs that must have ended when this step has."""
+        return tuple(self._run_ids)
+
+    def note_hold(self, hold: Hold) -> None:
+        """Notes what a launch holds from now on, and sets the outputs `studio-name` and `launch-id`."""
+        if hold.is_over:
+            self._holds.pop(hold.launch_id, None)
+        else:
+            self._holds[hold.launch_id] = hold
+        self._save("holds", json.dumps([hold.as_dict() for hold in self._holds.values()]))
+        self._workflow.set_output("studio-name", hold.studio_name)
+        self._workflow.set_output("launch-id", hold.launch_id)
+
+    def note_run_id(self, run_id: str) -> None:
+        """Notes a ZenML run that is about to be launched; it may come to nothing."""
+        if run_id not in self._run_ids:
+            self._run_ids.append(run_id)
+            self._save("run_ids", json.dumps(self._run_ids))
+
+    def note_run(self, record: RunRecord) -> None:
+        """Notes a ZenML run that has begun."""
+        self.note_run_id(record.run_id)
+        self._runs.append(record)
+        self._save("runs", json.dumps([record.to_json() for record in self._runs]))
+
+    def note_jobs(self, records: Sequence[JobRecord]) -> None:
+        """Notes all Lightning jobs so far, or none: what a part of them has cost is not what they have cost."""
+        text = json.dumps([record.to_json() for record in records])
+        self._save("jobs", text if records and len(text) <= _LONGEST else "")
+
+    def note_teamspace(self, name: str) -> None:
+        """Notes the teamspace, `owner/name`: post then needs no ZenML server to release what is in it."""
+        self._save("teamspace", name)
+
+    def note_report(self, report: SavedReport) -> None:
+        """Notes the report so far."""
+        self._save("report", report.to_json())
+
+    def note_reported(self) -> None:
+        """Notes that the report is up to date and nobody has to tell more."""
+        self._save("reported", "true")
+
+    def note_finished(self) -> None:
+        """Notes that nothing is left to release."""
+        self._save("finished", "true")
+
+    def _save(self, name: str, value: str) -> None:
+        if self._saved.get(name, "") != value:
+            self._saved[name] = value
+            self._workflow.save_state(name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """What main has left.
+
+    Args:
+        is_finished: nothing is left to release.
+        is_reported: the report tells the end.
+        holds: what the launches of main held when it ended.
+        teamspace: `owner/name`; None before main had found it.
+        run_ids: ids of the ZenML runs that main has launched, or was about to.
+        runs: ZenML runs that have begun.
+        jobs: Lightning jobs that the runs' steps ran as.
+        report: the report so far; None before there was one.
+    """
+
+    is_finished: bool
+    is_reported: bool
+    holds: tuple[Hold, ...]
+    teamspace: str | None
+    run_ids: tuple[str, ...]
+    runs: tuple[RunRecord, ...]
+    jobs: tuple[JobRecord, ...]
+    report: SavedReport | None
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Left:
+        """Reads it.
+
+        Args:
+            environ: variables of the step, `STATE_*` among them.
+        """
+
+        def listed(name: str) -> list[Any]:
+            return list(json.loads(environ.get(f"STATE_{name}") or "[]"))
+
+        report = environ.get("STATE_report")
+        return cls(
+            is_finished=bool(environ.get("STATE_finished")),
+            is_reported=bool(environ.get("STATE_reported")),
+            holds=tuple(Hold(**hold) for hold in listed("holds")),
+            teamspace=environ.get("STATE_teamspace") or None,
+            run_ids=tuple(listed("run_ids")),
+            runs=tuple(map(RunRecord.from_json, listed("runs"))),
+            jobs=tuple(map(JobRecord.from_json, listed("jobs"))),
+            report=SavedReport.from_json(report) if report else None,
+        )
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing is left to do."""
+        return (self.is_finished and self.is_reported) or not (self.holds or self.run_ids or self.report)
