@@ -35,9 +35,9 @@ class Reader:
 
     Args:
         environ: variables of the step.
-        defaults: every input, and what it is when it is not given or empty.
-        variables: that stand in for inputs which are not given.
-        workspace: the checked-out repository, in which paths must exist; None: paths are only read.
+        defaults: value of each input that is not given, or empty.
+        variables: names of variables that stand in for inputs which are not given.
+        workspace: folder of the checked-out repository, in which paths must exist; None: paths are only read.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class Reader:
         """A key or token, which is never shown; one that no HTTP header could carry is refused.
 
         Args:
-            name: of the input.
-            meaning: what it is, in words, where it must be given.
+            name: name of the input.
+            meaning: what the input is, in words, where it must be given; else ''.
         """
         value = self.required(name, meaning) if meaning else self.text(name)
         if not re.fullmatch(r"[!-~]*", value):
@@ -208,8 +208,8 @@ class Reader:
         """A YAML mapping of plain values.
 
         Args:
-            name: of the input.
-            allowed: what it must be, in words.
+            name: name of the input.
+            allowed: what the input must be, in words.
         """
         value = self.text(name)
         parsed = self._yaml(name, value, _is_mapping, allowed) if value else {}
@@ -224,9 +224,9 @@ class Reader:
         """Notes a value that is not allowed.
 
         Args:
-            name: of the input.
-            value: as given.
-            allowed: what it must be, in words.
+            name: name of the input.
+            value: text of the input as given.
+            allowed: what the input must be, in words.
         """
         shown = f"`{value if len(value) <= 100 else value[:99] + '…'}`"
         if len(value.splitlines()) > 1:

@@ -107,38 +107,38 @@ class Inputs:
     """The action's inputs, checked. README.md and action.yml say what each is for.
 
     Args:
-        run: bash; empty where `pipeline` or `attach` is given.
+        run: command that runs the pipeline, in bash; empty where `pipeline` or `attach` is given.
         pipeline: source path of a pipeline, to run instead of `run`.
-        config: a ZenML run configuration for `pipeline`; relative to the repository.
-        submit_from: where `run` or `pipeline` runs.
-        working_directory: relative to the repository, normalised.
-        studio_name: None: a fresh studio.
-        machine_type: names in order of preference, as given.
-        commands: bash, one item per command.
-        requirements: files, relative to the repository.
+        config: path of a ZenML run configuration for `pipeline`, relative to the repository.
+        submit_from: place where `run` or `pipeline` runs.
+        working_directory: folder where `run` runs, relative to the repository, normalised.
+        studio_name: name of the studio to use or create; None: a fresh studio.
+        machine_type: names of machines in order of preference, as given.
+        commands: commands before `run`, in bash.
+        requirements: paths of requirements files, relative to the repository.
         env: variables for commands, run and steps.
-        is_async: leave once the run has started.
+        is_async: whether the step ends once the run has started.
         attach: id of an earlier launch to follow instead of starting one.
-        settings: orchestrator settings, plain JSON values.
-        stack: None: the server's active one.
-        project: None: the server's active one.
-        timeout_minutes: None: no limit.
-        max_cost: US dollars; None: no limit.
-        keep_studio: what becomes of the studio.
-        stop_on_cancel: stop the remote run when the workflow is cancelled.
+        settings: further settings of the orchestrator, in plain JSON values.
+        stack: name or id of the ZenML stack; None: the only one with a Lightning orchestrator.
+        project: name or id of the ZenML project; None: the account's default one, else the only one.
+        timeout_minutes: minutes after which the run is stopped; None: no limit.
+        max_cost: US dollars after which the run is stopped; None: no limit.
+        keep_studio: what becomes of the studio at the end.
+        stop_on_cancel: whether the remote run is stopped when the workflow is cancelled.
         comment: whether to comment on pull requests.
-        comment_key: tells several comments apart; None: derived from the workflow.
-        matrix: GitHub's context of that name, by default: the leg of the matrix that this job is.
+        comment_key: text that tells several comments on one pull request apart; None: derived from the workflow.
+        matrix: leg of the matrix that this job is: GitHub's context of that name.
         report: which metrics the report shows, and what is better.
-        github_token: None: no comment possible.
-        lightning_user_id: None: the API key alone is used, as bearer token.
-        lightning_api_key: of Lightning AI.
-        lightning_username: owner of the teamspace, if a user.
-        lightning_teamspace: None: the only one, or the one in the settings.
-        lightning_org: owner of the teamspace, if an organization.
-        zenml_store_url: of the ZenML server.
-        zenml_store_api_key: of a ZenML service account.
-        warnings: what is given and has no effect, each with its input's name.
+        github_token: token for comment and commit status; None: there are none.
+        lightning_user_id: id of the Lightning AI user; None: the API key alone is used, as bearer token.
+        lightning_api_key: API key of Lightning AI.
+        lightning_username: name of the teamspace's owner, if that is a user.
+        lightning_teamspace: name of the teamspace; None: the only one, or the one in the settings.
+        lightning_org: name of the teamspace's owner, if that is an organization.
+        zenml_store_url: address of the ZenML server.
+        zenml_store_api_key: API key of a ZenML service account.
+        warnings: names of inputs that have no effect as given, each with the reason.
     """
 
     run: str
@@ -183,10 +183,10 @@ class Inputs:
 
         Args:
             environ: variables of the step.
-            workspace: the checked-out repository: files and folders must exist in it. None: they need not.
+            workspace: folder of the checked-out repository, in which paths must exist; None: they need not.
 
         Raises:
-            InputsError: holds every problem there is.
+            InputsError: if an input can't be used; holds every problem there is.
         """
         reader = Reader(environ, defaults=DEFAULTS, variables=FROM_ENVIRONMENT, workspace=workspace)
         if reader.text("attach"):

@@ -28,8 +28,8 @@ class Log:
     """Writes the run's log.
 
     Args:
-        workflow: the runner, to whose log is written.
-        clock: tells seconds, from any start on.
+        workflow: the runner, whose log takes the lines.
+        clock: function that tells seconds, from any start on.
     """
 
     def __init__(self, workflow: Workflow, clock: Callable[[], float] = time.monotonic) -> None:

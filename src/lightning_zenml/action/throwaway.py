@@ -30,9 +30,9 @@ class Throwaway:
     """The environment.
 
     Args:
-        folder: that it lives in; removed by whoever made it.
-        environ: variables of the step, and those that the input `env` holds.
-        say: takes the output of what installs, in pieces.
+        folder: folder of the environment, removed by whoever made it.
+        environ: variables of the step, and those of the input `env`.
+        say: callback for the output of the installation, in pieces.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
@@ -62,12 +62,12 @@ class Throwaway:
         """Makes the environment, as one resolution.
 
         Args:
-            packages: requirement specifiers.
-            requirements: files, relative to the repository.
-            repository: root of the repository.
+            packages: requirement specifiers of what is installed.
+            requirements: paths of requirements files, relative to the repository.
+            repository: root folder of the repository.
 
         Raises:
-            InstallError: it can't be made, with the last words of what failed.
+            InstallError: if the environment can't be made; with the last words of what failed.
         """
         for own in (self._home, self._temp):
             own.mkdir(parents=True)

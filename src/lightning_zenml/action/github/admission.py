@@ -32,11 +32,11 @@ def with_head(event: Event, github: GitHub | None) -> Event:
     """The event with the commit of its pull request: a comment on one doesn't say whose code that brings.
 
     Args:
-        event: any.
-        github: None: GitHub can't be asked.
+        event: what started the workflow run.
+        github: the server to ask; None: there is no token for it.
 
     Raises:
-        GitHubError: it can't be found out.
+        GitHubError: if the commit can't be found out.
     """
     if event.name != "issue_comment" or not event.pull_requests:
         return event
@@ -50,9 +50,9 @@ def with_checkout(event: Event, root: Path, workflow: Workflow) -> Event:
     """The event with the commit that really runs; warns where that is not the one that the event tells of.
 
     Args:
-        event: any.
-        root: of the checked-out repository.
-        workflow: gets the warning.
+        event: what started the workflow run.
+        root: folder of the checked-out repository.
+        workflow: the runner, for the warning.
     """
     commit = None
     # What can't be read is told of when it is packed.

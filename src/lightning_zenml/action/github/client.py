@@ -47,12 +47,12 @@ class PullRequest:
     """A pull request.
 
     Args:
-        number: in the repository that it is made to.
-        url: of its page.
-        head_sha: its newest commit.
-        head_ref: the branch that it comes from.
-        base_ref: the branch that it is to be merged into.
-        is_fork: whether it comes from another repository, perhaps one that is deleted by now.
+        number: number of the pull request in the repository that it is made to.
+        url: page of the pull request.
+        head_sha: hash of the pull request's newest commit.
+        head_ref: name of the branch that the pull request comes from.
+        base_ref: name of the branch that the pull request is to be merged into.
+        is_fork: whether the branch is in another repository, perhaps one that is deleted by now.
     """
 
     number: int
@@ -67,10 +67,10 @@ class GitHub:
     """The repositories of github.com or of an Enterprise Server.
 
     Args:
-        api_url: as in `GITHUB_API_URL`.
-        token: needs `pull-requests: write`, and `statuses: write` for `set_status`.
-        session: for the requests; None: a new one.
-        sleep: waits for so many seconds.
+        api_url: base URL of the REST API, as in `GITHUB_API_URL`.
+        token: token with `pull-requests: write`, and `statuses: write` for `set_status`.
+        session: HTTP session of the requests; None: a new one.
+        sleep: function that waits for so many seconds.
 
     Attributes:
         rest: sends the requests.
@@ -93,7 +93,8 @@ class GitHub:
         REST doesn't tell a workflow's token who it is.
 
         Raises:
-            TryLaterError, UnauthorizedError: GitHub can't answer.
+            TryLaterError: if GitHub can't answer now.
+            UnauthorizedError: if GitHub refuses the token.
         """
         try:
             viewer = self.rest.graphql("query { viewer { login } }").get("viewer") or {}
@@ -107,11 +108,11 @@ class GitHub:
         A push event doesn't name them. A branch's older commit, and a pull request in another repository, don't count.
 
         Args:
-            repository: `owner/name`.
-            sha: of the commit.
+            repository: name of the repository, `owner/name`.
+            sha: hash of the commit.
 
         Raises:
-            GitHubError: see its subclasses.
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
         """
         try:
             found = list(self.rest.pages(f"/repos/{repository}/commits/{sha}/pulls"))
@@ -130,11 +131,11 @@ class GitHub:
         """Gets a pull request.
 
         Args:
-            repository: `owner/name`.
-            number: of the pull request.
+            repository: name of the repository, `owner/name`.
+            number: number of the pull request.
 
         Raises:
-            GitHubError: see its subclasses.
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
         """
         return _pull_request(self.rest.get(f"/repos/{repository}/pulls/{number}"), repository)
 
@@ -144,15 +145,15 @@ class GitHub:
         """Sets a commit's status, in place of an earlier one of the same context.
 
         Args:
-            repository: `owner/name`.
-            sha: of the commit.
-            context: what it is the status of.
-            state: `pending`, `success`, `failure` or `error`.
-            target_url: page that it leads to.
-            description: cut to what GitHub takes.
+            repository: name of the repository, `owner/name`.
+            sha: hash of the commit.
+            context: name of the check that the status tells of.
+            state: state of the check: `pending`, `success`, `failure` or `error`.
+            target_url: page that the status leads to.
+            description: one sentence; what is longer than GitHub takes is cut.
 
         Raises:
-            GitHubError: see its subclasses.
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
         """
         if len(description) > DESCRIPTION_LIMIT:
             description = description[: DESCRIPTION_LIMIT - 1] + "…"

@@ -23,9 +23,9 @@ class Marker:
     """The hidden first line of a comment, by which it is found again.
 
     Args:
-        key: tells several comments on one pull request apart.
-        run_id: of the workflow run that the comment tells of; GitHub counts them upwards.
-        run_attempt: of that run.
+        key: text that tells several comments on one pull request apart.
+        run_id: id of the workflow run that the comment tells of; GitHub counts them upwards.
+        run_attempt: number of the attempt of that run.
     """
 
     key: str
@@ -62,9 +62,9 @@ class Comments:
     """The comments that carry a marker's key.
 
     Args:
-        github: where they are.
-        repository: `owner/name`.
-        marker: that the bodies begin with.
+        github: the server that has the comments.
+        repository: name of the repository, `owner/name`.
+        marker: first line of the comments' bodies.
     """
 
     def __init__(self, github: GitHub, repository: str, marker: Marker) -> None:
@@ -81,15 +81,15 @@ class Comments:
         once both look again, and both keep the older one.
 
         Args:
-            number: of the pull request.
-            body: Markdown, marker included.
-            comment_id: of the comment, if known; saves the search. It may have been deleted.
+            number: number of the pull request.
+            body: Markdown of the comment, marker included.
+            comment_id: id of the comment, which may be deleted by now; None: the comment is searched for.
 
         Returns:
             The comment; None where it tells of a newer run by now, and was left so.
 
         Raises:
-            GitHubError: see its subclasses.
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
         """
         if comment_id is not None and (known := self._get(comment_id)):
             if self._marker.is_older_than(known.body):

@@ -20,13 +20,13 @@ class Origin:
     """The workflow run, job and matrix leg that started a launch.
 
     Args:
-        sha: the commit that runs; '' when it isn't known.
-        branch: that holds it; '' for a tag.
-        pull_requests: their numbers, as far as the event named them; else the commit's are looked for.
-        comment_key: tells several comments on one pull request apart, and is the status's context.
-        leg: of the matrix, e.g. `gpu=T4, lr=0.1`; '' without one.
-        run_id: of the workflow run.
-        run_attempt: of that run.
+        sha: hash of the commit that runs; '' when it isn't known.
+        branch: name of the commit's branch; '' for a tag.
+        pull_requests: numbers of the pull requests that the event names; none: those of the commit are looked for.
+        comment_key: text that tells several comments on one pull request apart; context of the commit status.
+        leg: leg of the matrix, e.g. `gpu=T4, lr=0.1`; '' without a matrix.
+        run_id: id of the workflow run.
+        run_attempt: number of the attempt of that run.
     """
 
     sha: str
@@ -57,8 +57,8 @@ class Origin:
         """The origin of a pipeline run, by the metadata `github` that it got from this action.
 
         Args:
-            metadata: of the run.
-            repository: `owner/name`; a launch of another repository has nothing to say on this one's pull requests.
+            metadata: metadata of the run in ZenML.
+            repository: name of this repository, `owner/name`; a launch of another says nothing on our pull requests.
         """
         github = metadata.get("github")
         if not isinstance(github, dict) or github.get("repository") != repository:
@@ -73,7 +73,9 @@ class Origin:
         """The way back from `as_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: the text is something else.
+            KeyError: if a field is missing.
+            TypeError: if a field is unknown, or of another kind.
+            ValueError: if the text is no JSON.
         """
         found = json.loads(text)
         numbers = tuple(int(number) for number in found["pull_requests"])

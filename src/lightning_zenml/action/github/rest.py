@@ -73,11 +73,11 @@ class GitHubRest:
     """The REST interface of github.com or of an Enterprise Server.
 
     Args:
-        api_url: as in `GITHUB_API_URL`.
-        token: that requests are authorised with.
-        session: for the requests; None: a new one.
-        sleep: waits for so many seconds.
-        clock: seconds since 1970; a rate limit ends at such a time.
+        api_url: base URL of the REST API, as in `GITHUB_API_URL`.
+        token: token that authorises the requests.
+        session: HTTP session of the requests; None: a new one.
+        sleep: function that waits for so many seconds.
+        clock: function that tells seconds since 1970, as a rate limit ends at such a time.
 
     Attributes:
         patience: seconds that one request may wait in all; less where somebody waits for more than GitHub.
@@ -103,7 +103,7 @@ class GitHubRest:
         """Gets something.
 
         Raises:
-            GitHubError: see its subclasses; so do all the others.
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses; so do all the others.
         """
         return self._send("GET", self._api_url + path).json()
 
@@ -119,10 +119,10 @@ class GitHubRest:
         """Changes something.
 
         Args:
-            method: of HTTP.
-            path: below the base URL.
-            body: JSON.
-            repeatable: it does the same when it is sent twice, so a lost answer is no matter.
+            method: HTTP method.
+            path: path below the base URL.
+            body: JSON object to send; None: nothing.
+            repeatable: whether the request does the same when it is sent twice, so that a lost answer is no matter.
 
         Returns:
             The JSON answer; None where there is none.

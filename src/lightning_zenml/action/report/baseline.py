@@ -16,9 +16,9 @@ class Baseline:
 
     Args:
         zenml: the ZenML server.
-        event: what happened on GitHub.
-        github: tells the base branch of a pushed commit's pull request; None: the default branch is taken for it.
-        settings: may name another branch.
+        event: what started the workflow run.
+        github: the server that knows the pull request of a pushed commit; None: its base is the default branch.
+        settings: the input `report`, which may name another branch.
     """
 
     def __init__(self, zenml: ZenMLServer, event: Event, github: GitHub | None, settings: ReportSettings) -> None:
@@ -33,14 +33,14 @@ class Baseline:
         """The base branch's last completed run of the same pipeline; on that branch itself the one before.
 
         Args:
-            run: to be compared.
+            run: run to be compared.
 
         Returns:
             What is told of it and its metrics, None where there was no such run yet; or None where there is no base
             branch.
 
         Raises:
-            ZenMLServerError: ZenML can't tell.
+            ZenMLServerError: if the ZenML server can't be asked.
         """
         if run.id not in self._found:
             self._found[run.id] = self._find(run)

@@ -12,8 +12,8 @@ class CostLimit:
     """`max-cost`, watched.
 
     Args:
-        limit: US dollars; None: none.
-        workflow: gets the warning.
+        limit: US dollars that the run may cost; None: no limit.
+        workflow: the runner, for the warning.
     """
 
     def __init__(self, limit: float | None, workflow: Workflow) -> None:
@@ -25,17 +25,17 @@ class CostLimit:
         """Whether the run has to be stopped; warns once when it has cost most of it, or when nobody knows the price.
 
         Args:
-            cost: US dollars so far; None: the price isn't known.
-            machine: that it runs on.
+            cost: US dollars that the run has cost so far; None: a price isn't known.
+            machine: name of the machine that the run is on.
         """
         if self._limit is None:
             return False
         if not self._warned and (cost is None or cost >= _WARNING * self._limit):
             self._warned = True
-            told = (
+            message = (
                 f"The price of {machine or 'the machine'} isn't known, so `max-cost` can't be kept."
                 if cost is None
                 else f"The run has cost ${cost:.2f} of the ${self._limit:g} that `max-cost` allows."
             )
-            self._workflow.warning(told, title="Cost")
+            self._workflow.warning(message, title="Cost")
         return cost is not None and cost >= self._limit

@@ -34,8 +34,8 @@ class StepFailure:
     """A failed step or command.
 
     Args:
-        failure: its message and traceback, with paths relative to the repository.
-        place: the innermost line of the repository's own code; None when there is none.
+        failure: message and traceback, with paths relative to the repository.
+        place: innermost line of the repository's own code; None when there is none.
     """
 
     failure: Failure
@@ -46,8 +46,8 @@ def of_steps(steps: Iterable[Step], root: Path) -> list[StepFailure]:
     """The failed steps that left a traceback.
 
     Args:
-        steps: of all runs.
-        root: of the repository.
+        steps: steps of all runs of the launch.
+        root: folder of the repository.
     """
     failures = []
     for step in steps:
@@ -67,8 +67,8 @@ def of_output(failure: Failure, root: Path) -> StepFailure:
     """A failed command, with the exception and the place that a traceback in its output names.
 
     Args:
-        failure: of the command.
-        root: of the repository.
+        failure: failure of the command.
+        root: folder of the repository.
     """
     output = in_repository(failure.output).replace(f"{root}/", "")
     reason, place = raised(output), _place(_last_traceback(output), root)
@@ -92,13 +92,13 @@ def raised(text: str) -> str | None:
     """
     lines = _last_traceback(text).splitlines()
     in_group = bool(lines) and lines[0].startswith("  + ")
-    told = [line for line in (_unframed(line, in_group=in_group) for line in lines[1:]) if line[:1].strip()]
-    if not told or not _RAISED.match(told[0]):
+    words = [line for line in (_unframed(line, in_group=in_group) for line in lines[1:]) if line[:1].strip()]
+    if not words or not _RAISED.match(words[0]):
         return None
-    reason = told[0].strip()
-    if reason.endswith(":") and len(told) > 1:
-        reason = f"{reason} {told[1].strip()}"
-    if in_group and (members := [line.strip() for line in told[1:] if _RAISED.match(line) and "Group:" not in line]):
+    reason = words[0].strip()
+    if reason.endswith(":") and len(words) > 1:
+        reason = f"{reason} {words[1].strip()}"
+    if in_group and (members := [line.strip() for line in words[1:] if _RAISED.match(line) and "Group:" not in line]):
         reason = f"{reason}, the first: {members[0]}"
     return reason[:_RAISED_LIMIT]
 

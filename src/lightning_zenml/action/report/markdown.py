@@ -24,7 +24,7 @@ def plain(value: object, limit: int = _LINE_LIMIT) -> str:
 
     Args:
         value: any text.
-        limit: characters.
+        limit: characters of the result at most.
     """
     line = " ".join(_TERMINAL.sub("", str(value)[: 10 * limit]).split())
     line = _INVISIBLE.sub("", line)
@@ -53,8 +53,8 @@ def block(value: object, language: str = "text") -> Markup:
     """Lines, as a fenced block whose fence none of them can end.
 
     Args:
-        value: the lines.
-        language: how GitHub is to show them, e.g. `mermaid`.
+        value: lines of the block.
+        language: language that GitHub shows the block as, e.g. `mermaid`.
     """
     lines = _TERMINAL.sub("", str(value)).replace("\r\n", "\n").strip("\n").split("\n")
     # What a carriage return has overwritten (progress bars) isn't to be seen in a terminal either.
@@ -68,8 +68,8 @@ def link(url: str | None, label: Markup | str | None = None) -> Markup:
     """A link to a web page; only the label where it isn't one.
 
     Args:
-        url: of the page.
-        label: shown; None: the address itself.
+        url: address of the page.
+        label: text of the link; None: the address itself.
     """
     shown = label if isinstance(label, Markup) else text(url if label is None else label)
     try:

@@ -50,8 +50,8 @@ def graph(run: RunReport, icon: Callable[[str], str]) -> str | None:
     """The steps of a run, coloured by status, and what each waits for.
 
     Args:
-        run: with its edges.
-        icon: of a status.
+        run: run with its steps and edges.
+        icon: function that gives the icon of a status.
 
     Returns:
         A Mermaid flowchart; None where there is nothing to see, or too much.
@@ -76,8 +76,8 @@ def timeline(run: RunReport, icon: Callable[[str], str]) -> str | None:
     """When the steps of a run ran, in the reader's time zone.
 
     Args:
-        run: with start and duration of its steps.
-        icon: of a status.
+        run: run with start and duration of its steps.
+        icon: function that gives the icon of a status.
 
     Returns:
         A Mermaid gantt chart; None where there is nothing to see, or too much.

@@ -37,9 +37,9 @@ class ReportSettings:
     Patterns are those of a shell (`val_*`) and stand for a metric's name, or place and name (`train.loss`).
 
     Args:
-        directions: by pattern; the first that matches counts.
+        directions: which value is better, by pattern of metrics; the first that matches counts.
         exclude: patterns of metrics that are not shown, unless `directions` names them.
-        base: branch to compare with; None: the pull request's base, else the repository's default branch.
+        base: name of the branch to compare with; None: the pull request's base, else the default branch.
     """
 
     directions: Mapping[str, Direction] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class ReportSettings:
         """Reads the parsed input.
 
         Args:
-            value: with the keys `metrics`, `exclude` and `base`.
+            value: mapping with the keys `metrics`, `exclude` and `base`.
 
         Returns:
             The settings, and what is wrong with the input, each in words for the user.
@@ -82,11 +82,11 @@ class Metric:
     """A number that a pipeline logged.
 
     Args:
-        name: as logged; of nested metadata the path, with dots.
-        kind: what it was logged for: `run`, `step`, `artifact` or `model`.
+        name: name as logged; of nested metadata the path, with dots.
+        kind: what the metric was logged for: `run`, `step`, `artifact` or `model`.
         place: name of the step, artifact or model; empty for a run.
-        value: finite.
-        is_automatic: found out by the artifact's materializer, not logged.
+        value: finite number.
+        is_automatic: whether the artifact's materializer found it out, and nobody logged it.
     """
 
     name: str
@@ -106,10 +106,10 @@ def collect(
     """Finds the numbers in what a run logged.
 
     Args:
-        run: the run.
-        steps: of it.
-        artifacts: that it made.
-        models: metadata by name of model.
+        run: run that has logged them.
+        steps: steps of the run.
+        artifacts: artifacts that the run made.
+        models: metadata of model versions by name of the model.
     """
     logged = {key: value for key, value in run.metadata.items() if key != _PROVENANCE}
     found = [Metric(name=name, kind="run", place="", value=value) for name, value in _numbers(logged)]
@@ -139,9 +139,9 @@ def compare(
     """Sets metrics beside those of the base branch.
 
     Args:
-        metrics: of this run.
-        base: of the base branch's run; None: there is none.
-        settings: what is better, what is left out.
+        metrics: metrics of this run.
+        base: metrics of the base branch's run; None: there is no such run.
+        settings: the input `report`: what is better, what is left out.
 
     Returns:
         First what the settings name, in their order, then what is judged by its name, then the rest.
@@ -171,7 +171,7 @@ def direction_by_name(name: str) -> Direction:
     """Which value is the better one of a metric that the settings don't name; `neutral` where it is not plain.
 
     Args:
-        name: of the metric, e.g. `val_loss`.
+        name: name of the metric, e.g. `val_loss`.
     """
     words = set(re.findall(r"[a-z]+\d*", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()))
     higher, lower = bool(words & _HIGHER), bool(words & _LOWER)

@@ -36,13 +36,13 @@ class StepReport:
     """A step of a pipeline run.
 
     Args:
-        name: of its invocation.
-        status: ZenML's, or `waiting` for a step that has not begun.
-        duration: seconds; of a running step so far.
-        machine: that it runs on.
-        job_url: page of the job that it runs as, if it is one.
-        start: when it began.
-        log: the end of what it printed, where it failed.
+        name: name of the step's invocation.
+        status: status in ZenML, or `waiting` for a step that has not begun.
+        duration: seconds that the step took; of a running step so far.
+        machine: name of the machine that the step runs on.
+        job_url: page of the job that the step runs as; None for a step in the studio.
+        start: when the step began.
+        log: end of what the step printed, where it failed.
     """
 
     name: str
@@ -71,9 +71,9 @@ class BaseReport:
 
     Args:
         branch: name of the base branch.
-        run_name: of its last completed run.
-        run_url: its page in ZenML.
-        commit_sha: that it ran.
+        run_name: name of the branch's last completed run.
+        run_url: page of that run in ZenML.
+        commit_sha: hash of the commit of that run.
     """
 
     branch: str
@@ -108,16 +108,16 @@ class RunReport:
     """A pipeline run; `status` is ZenML's, `run_url` its page in ZenML, `orchestrator_url` its page at Lightning.
 
     Args:
-        run_name: of the run.
-        pipeline: its name.
-        run_url: see above.
-        orchestrator_url: see above.
-        status: see above.
-        steps: those that have not begun last.
-        edges: (name of a step, name of a step that waits for it).
-        metrics: in the order in which they are shown.
+        run_name: name of the run.
+        pipeline: name of the pipeline.
+        run_url: page of the run in ZenML.
+        orchestrator_url: page of the run at Lightning AI.
+        status: status in ZenML.
+        steps: steps of the run, those that have not begun last.
+        edges: pairs of a step's name and the name of a step that waits for it.
+        metrics: metrics in the order in which they are shown.
         base: what the metrics are compared with; None: nothing.
-        artifacts: that the run has made.
+        artifacts: artifact versions that the run has made.
     """
 
     run_name: str
@@ -138,25 +138,25 @@ class Report:
 
     Args:
         state: where the run stands.
-        pipeline: its name, or the command as long as no run has begun.
-        studio_name: at Lightning.
+        pipeline: name of the pipeline, or the command as long as no run has begun.
+        studio_name: name of the studio.
         studio_url: page of the studio.
-        studio_deleted: there is no such page any more.
-        machine: that the studio is on.
-        commit_sha: that runs.
+        studio_deleted: whether the studio, and its page, is gone.
+        machine: name of the studio's machine.
+        commit_sha: hash of the commit that runs.
         commit_url: page of the commit.
-        branch: that the commit is on.
-        leg: of the matrix.
+        branch: name of the commit's branch.
+        leg: leg of the matrix.
         runs: pipeline runs that the command started.
-        jobs: that steps run as.
+        jobs: Lightning jobs that steps run as.
         workflow_run_url: page of the workflow run.
         elapsed: seconds since the start.
-        cost: US dollars so far, jobs among it.
-        failure: why it failed.
-        launch_id: of the launch.
-        is_async: the workflow doesn't wait for the end.
-        stops_on_cancel: to cancel the workflow is to stop the run.
-        updated: when this was so.
+        cost: US dollars that the run has cost so far, jobs among it.
+        failure: why the run failed.
+        launch_id: id of the launch.
+        is_async: whether the workflow leaves the run to itself.
+        stops_on_cancel: whether to cancel the workflow is to stop the run.
+        updated: when all this was so.
     """
 
     state: State

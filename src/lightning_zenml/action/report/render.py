@@ -29,8 +29,8 @@ def comment(report: Report, marker: str) -> str:
     """The comment: begins with the marker and fits GitHub's limit; what is too long is left out, logs first.
 
     Args:
-        report: all that is known.
-        marker: its first line.
+        report: all that is known of the run.
+        marker: first line of the comment.
     """
     first_line = Markup(marker)  # noqa: S704
     return _first_that_fits(
@@ -46,7 +46,7 @@ def summary(report: Report) -> str:
     """The job summary: everything there is, within the runner's limit.
 
     Args:
-        report: all that is known.
+        report: all that is known of the run.
     """
     return _first_that_fits(
         report,

@@ -73,8 +73,8 @@ class Reporter:
         self._refused: set[int] = set()
         self._pull_requests: tuple[int, ...] = ()
         self._asked_at = float("-inf")
-        self._told: State | None = None
-        self._told_at = float("-inf")
+        self._shown_state: State | None = None
+        self._shown_at = float("-inf")
         self._pause = 0.0
         self._status: tuple[str, str | None] | None = None
         self._origin: Origin | None = None
@@ -138,7 +138,7 @@ class Reporter:
         """Whether the next update will edit the comment though the state is the same."""
         now = self._clock()
         interval = min(max(_INTERVAL, (now - self._started) / 20), _LONGEST_INTERVAL)
-        return now - self._told_at >= max(interval, self._pause)
+        return now - self._shown_at >= max(interval, self._pause)
 
     def update(self, *, at_once: bool = False, **changes: Any) -> None:
         """Takes what is new; tells it when the state changed, else now and then. The last one sets the output `status`.
@@ -152,9 +152,9 @@ class Reporter:
         is_last = at_once or self.report.is_final
         if is_last:
             self._workflow.set_output("status", self.report.status)
-        if self.report.state is self._told and not self.is_due and not at_once:
+        if self.report.state is self._shown_state and not self.is_due and not at_once:
             return
-        self._told, self._told_at, self._pause = self.report.state, self._clock(), 0.0
+        self._shown_state, self._shown_at, self._pause = self.report.state, self._clock(), 0.0
         # Before it is rendered: what is escaped is no longer recognised as a secret.
         shown = reports.redacted(self.report, self._workflow.redact)
         self._workflow.summary(reports.summary(shown))
@@ -169,12 +169,13 @@ class Reporter:
         if self._github is None or self._origin is None:
             return True
         self._github.rest.patience = PATIENCE if is_last else _PATIENCE_MEANWHILE
-        told = True
+        is_up_to_date = True
         if self._wants_comments:
-            told = self._comment(self._github, self._origin, shown, is_last=is_last)
+            is_up_to_date = self._comment(self._github, self._origin, shown, is_last=is_last)
         if self._wants_status and self._origin.sha:
-            told = self._set_status(self._github, self._origin, shown, is_last=is_last) and told
-        return told
+            has_status = self._set_status(self._github, self._origin, shown, is_last=is_last)
+            is_up_to_date = is_up_to_date and has_status
+        return is_up_to_date
 
     def _comment(self, github: GitHub, origin: Origin, shown: Report, *, is_last: bool) -> bool:
         comments = Comments(github, self._event.repository, origin.marker)

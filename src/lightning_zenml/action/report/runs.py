@@ -28,9 +28,9 @@ class Runs:
 
     Args:
         zenml: the ZenML server.
-        workflow: the runner.
+        workflow: the runner, for log and warnings.
         baseline: what metrics are compared with.
-        settings: which metrics are shown, and what is better.
+        settings: the input `report`: which metrics are shown, and what is better.
     """
 
     def __init__(self, zenml: ZenMLServer, workflow: Workflow, *, baseline: Baseline, settings: ReportSettings) -> None:
@@ -90,8 +90,8 @@ class Runs:
         """Asks ZenML how runs and steps stand. What it can't tell now stays as it was.
 
         Args:
-            machine: of the studio, on which all steps run that are not jobs.
-            ended: asks for all that the runs have made, too.
+            machine: name of the studio's machine, on which all steps run that are not jobs.
+            ended: whether to ask for all that the runs have made, too.
         """
         steps: list[Step] = []
         self.is_up_to_date = True
@@ -130,8 +130,8 @@ class Runs:
         waiting = tuple(StepReport(name=name, status=to_come) for name in graph.steps if name not in begun)
         # Of a step that was tried again, the last job.
         jobs = {job.step: job for job in self._jobs if job.run_id == run.id}
-        told = (_step(step, machine, jobs.get(step.name)) for step in steps)
-        return replace(known, steps=(*told, *waiting), edges=graph.edges)
+        begun_steps = (_step(step, machine, jobs.get(step.name)) for step in steps)
+        return replace(known, steps=(*begun_steps, *waiting), edges=graph.edges)
 
     def _with_logs(self, known: RunReport, steps: list[Step]) -> RunReport:
         logs = {step.name: self._log(step) for step in steps if step.status == "failed"}
@@ -170,10 +170,10 @@ def end_runs(
 
     Args:
         zenml: the ZenML server.
-        run_ids: their ids.
-        workflow: the runner.
-        begun: ids of those that have begun; the others came to nothing before.
-        lost: why they failed; None: they were stopped.
+        run_ids: ids of the runs in ZenML.
+        workflow: the runner, for log and warnings.
+        begun: ids of the runs that have begun; the others came to nothing before.
+        lost: why the runs failed; None: they were stopped.
     """
     for run_id in run_ids:
         try:
