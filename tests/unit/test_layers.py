@@ -42,8 +42,6 @@ CROWDED = {"localcloud/lightning"}
 LONG = {
     "launch.lightning.job",
     "launch.lightning.studio",
-    "orchestrator.orchestrator",
-    "orchestrator.schedule.lifecycle",
 }
 
 

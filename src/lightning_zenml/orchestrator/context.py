@@ -133,21 +133,3 @@ class LaunchContext:
     @property
     def _jobs(self) -> Path:
         return self.directory / layout.JOB_RECORDS
-
-
-def orchestrator_run_id(launch_id: str, run_id: object) -> str:
-    """Names a run on Lightning: one launch may hold several.
-
-    Args:
-        launch_id: of the launch.
-        run_id: of the ZenML run.
-
-    Returns:
-        What ZenML calls the orchestrator run id, the same in the client, the controller and every step.
-    """
-    return f"{launch_id}-{str(run_id)[:8]}"
-
-
-def launch_id_of(orchestrator_run_id: str) -> str:
-    """Gets back the launch's id from what `orchestrator_run_id` gave."""
-    return orchestrator_run_id.rpartition("-")[0]

@@ -1,8 +1,8 @@
 """The orchestrator: what ZenML calls to run a pipeline on Lightning AI.
 
-Called on a laptop, a runner or a server, it launches a studio with the controller in it (`submission`). Called in a
-studio that a launch prepared already, it runs the controller there (`in_place`). Either way the controller
-(`controller`) runs the steps.
+Called on a laptop, a runner or a server, it launches a studio with the controller in it (`client.submission`). Called
+in a studio that a launch prepared already, it runs the controller there (`controller.in_place`). Either way the
+controller runs the steps.
 """
 
 from __future__ import annotations
@@ -14,37 +14,25 @@ from typing import TYPE_CHECKING, Any, cast
 
 from zenml.client import Client
 from zenml.config.step_configurations import Step
-from zenml.constants import (
-    METADATA_ORCHESTRATOR_LOGS_URL,
-    METADATA_ORCHESTRATOR_RUN_ID,
-    METADATA_ORCHESTRATOR_URL,
-)
 from zenml.enums import ExecutionMode, ExecutionStatus
 from zenml.exceptions import IllegalOperationError
 from zenml.logger import get_logger
-from zenml.metadata.metadata_types import MetadataType, Uri
+from zenml.metadata.metadata_types import MetadataType
 from zenml.models import PipelineRunUpdate
 from zenml.orchestrators import BaseOrchestrator, SubmissionResult, publish_utils
 from zenml.stack import StackValidator
-from zenml.utils import settings_utils
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.variables import ORCHESTRATOR_RUN_ID
 from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
-from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
+from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
-from lightning_zenml.orchestrator.settings import (
-    OWN_OF_STEPS,
-    LightningOrchestratorSettings,
-    overlay,
-    stored_settings,
-)
+from lightning_zenml.orchestrator.run_id import orchestrator_run_id, run_metadata
+from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from zenml.config.pipeline_configurations import PipelineConfiguration
-    from zenml.config.step_configurations import StepConfiguration
     from zenml.config.step_run_info import StepRunInfo
     from zenml.models import (
         PipelineRunResponse,
@@ -110,10 +98,10 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             SettingsResolvingError: if the variable doesn't hold settings.
         """
         component = self.config.model_dump(exclude_unset=True)
-        stored = self._settings_of(getattr(container, "pipeline_configuration", None) or container.config)
+        stored = asked_for(self, getattr(container, "pipeline_configuration", None) or container.config)
         settings = overlay(overlay(component, stored), settings_from_environment())
         if isinstance(container, Step):
-            own = self._settings_of(container.step_config_overrides)
+            own = asked_for(self, container.step_config_overrides)
             settings = overlay(settings, {name: own[name] for name in OWN_OF_STEPS if own.get(name)})
         return LightningOrchestratorSettings.model_validate(settings)
 
@@ -205,7 +193,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """
         settings = self.get_settings(snapshot)
         if placeholder_run is None:
-            from lightning_zenml.orchestrator.schedule.lifecycle import create
+            from lightning_zenml.orchestrator.schedule.creation import create
 
             return SubmissionResult(metadata=create(snapshot, stack, settings, base_environment))
         if context := LaunchContext.find():
@@ -351,29 +339,3 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             # The server keeps a run's first id; one that was resumed or retried is found by its metadata.
             publish_utils.publish_pipeline_run_metadata(run.id, {self.id: metadata})
         return SubmissionResult(wait_for_completion=wait, metadata=metadata)
-
-    def _settings_of(self, configuration: PipelineConfiguration | StepConfiguration) -> dict[str, Any]:
-        for key in (
-            settings_utils.get_stack_component_name_setting_key(self),
-            settings_utils.get_stack_component_setting_key(self),
-        ):
-            if key in configuration.settings:
-                return stored_settings(dict(configuration.settings[key]))
-        return {}
-
-
-def run_metadata(run_id: str, studio_url: str | None) -> dict[str, MetadataType]:
-    """Makes the metadata that leads from a ZenML run to Lightning.
-
-    Args:
-        run_id: the orchestrator run id.
-        studio_url: page of the studio; its terminal and files hold the log, too.
-
-    Returns:
-        The metadata, under ZenML's names.
-    """
-    metadata: dict[str, MetadataType] = {METADATA_ORCHESTRATOR_RUN_ID: run_id}
-    if studio_url:
-        metadata[METADATA_ORCHESTRATOR_URL] = Uri(studio_url)
-        metadata[METADATA_ORCHESTRATOR_LOGS_URL] = Uri(studio_url)
-    return metadata

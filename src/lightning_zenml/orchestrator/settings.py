@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 from zenml.config.base_settings import BaseSettings
 from zenml.exceptions import SettingsResolvingError
+from zenml.utils import settings_utils
 from zenml.utils.secret_utils import is_secret_reference
 
 from lightning_zenml.settings import CREDENTIALS, Settings, problems
+
+if TYPE_CHECKING:
+    from zenml.config.pipeline_configurations import PipelineConfiguration
+    from zenml.config.step_configurations import StepConfiguration
+    from zenml.stack import StackComponent
 
 
 class LightningOrchestratorSettings(Settings, BaseSettings):  # type: ignore[misc]
@@ -56,6 +62,25 @@ def stored_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         The settings; a credential that another process keeps is left out.
     """
     return dict(_kept.restore(settings))
+
+
+def asked_for(component: StackComponent, configuration: PipelineConfiguration | StepConfiguration) -> dict[str, Any]:
+    """Finds what a pipeline or a step asks of the orchestrator.
+
+    Args:
+        component: our orchestrator; settings under its own name win over those for all of its flavor or type.
+        configuration: configuration of the pipeline or step.
+
+    Returns:
+        Names and values of the settings, see `stored_settings`.
+    """
+    for key in (
+        settings_utils.get_stack_component_name_setting_key(component),
+        settings_utils.get_stack_component_setting_key(component),
+    ):
+        if key in configuration.settings:
+            return stored_settings(dict(configuration.settings[key]))
+    return {}
 
 
 def overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, Execution
 from lightning_zenml.launch.spec import Phase
-from lightning_zenml.orchestrator.context import launch_id_of
+from lightning_zenml.orchestrator.run_id import launch_id_of
 from lightning_zenml.zenml_api.run_end import REASON_LIMIT
 
 if TYPE_CHECKING:

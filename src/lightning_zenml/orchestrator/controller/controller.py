@@ -24,9 +24,10 @@ from zenml.utils.logging_utils import is_pipeline_logging_enabled, setup_logging
 
 from lightning_zenml.launch.payload.records import RunRecord
 from lightning_zenml.orchestrator import provenance
-from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
+from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
 from lightning_zenml.orchestrator.controller.static import StaticController
+from lightning_zenml.orchestrator.run_id import orchestrator_run_id
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.starter import StepStarter
 

@@ -1,6 +1,6 @@
 """One run of a scheduled pipeline, in the job that Lightning starts whenever the schedule is due.
 
-`python -m lightning_zenml.orchestrator.schedule.execution --snapshot-id ID`, as `schedules` has told Lightning.
+`python -m lightning_zenml.orchestrator.schedule.execution --snapshot-id ID`, as `creation` has asked of Lightning.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, PIPELINE_ID, Ex
 from lightning_zenml.launch.payload.variables import EXECUTION
 from lightning_zenml.orchestrator.client.following import fail
 from lightning_zenml.orchestrator.connect import connect
-from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
+from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.controller.controller import control
 from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
-from lightning_zenml.orchestrator.orchestrator import run_metadata
+from lightning_zenml.orchestrator.run_id import orchestrator_run_id, run_metadata
 
 if TYPE_CHECKING:
     from zenml.models import PipelineSnapshotResponse

@@ -20,7 +20,8 @@ from zenml.utils.env_utils import get_runtime_environment
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.variables import GITHUB, LENT, ORCHESTRATOR_RUN_ID, RESTARTED, SETTINGS, SOURCE_ROOT
-from lightning_zenml.orchestrator.context import LaunchContext, orchestrator_run_id
+from lightning_zenml.orchestrator.context import LaunchContext
+from lightning_zenml.orchestrator.run_id import orchestrator_run_id
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.entrypoint import ResumedStepEntrypoint, StepEntrypoint, arguments_of
 from lightning_zenml.orchestrator.steps.placement import OwnMachines, Placement, resources_of
