@@ -25,7 +25,11 @@ from zenml.utils.logging_utils import is_pipeline_logging_enabled, setup_logging
 from lightning_zenml.launch.payload.records import RunRecord
 from lightning_zenml.orchestrator import provenance
 from lightning_zenml.orchestrator.context import LaunchContext
-from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
+from lightning_zenml.orchestrator.controller.pipeline_errors import (
+    STOPPED_EXIT_CODE,
+    PipelineFailedError,
+    PipelineStoppedError,
+)
 from lightning_zenml.orchestrator.controller.static import StaticController
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
@@ -102,7 +106,7 @@ def _control_dynamic(
     settings: LightningOrchestratorSettings,
     context: LaunchContext,
 ) -> None:
-    from lightning_zenml.orchestrator.controller.dynamic import STOPPED_EXIT_CODE, run_dynamic
+    from lightning_zenml.orchestrator.controller.dynamic import run_dynamic
 
     starter = StepStarter(snapshot, run, stack, settings, context)
     try:

@@ -28,7 +28,9 @@ from zenml.orchestrators.publish_utils import publish_pipeline_run_status_update
 from zenml.steps import StepHeartBeatTerminationException
 
 from lightning_zenml.orchestrator.controller.isolated_steps import IsolatedSteps, own_configuration
+from lightning_zenml.orchestrator.controller.pipeline_errors import STOPPED_EXIT_CODE
 from lightning_zenml.orchestrator.controller.slots import Slots
+from lightning_zenml.orchestrator.controller.timing import SERVER_POLL
 from lightning_zenml.orchestrator.steps.starter import StepStarter
 
 if TYPE_CHECKING:
@@ -39,9 +41,6 @@ logger = get_logger(__name__)
 
 _MONITORING_SECONDS = "1"
 _RETRY_SECONDS = 1.0
-_SERVER_POLL = 5.0
-"""Seconds between two questions whether the run is to be stopped."""
-STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 
 
 def run_dynamic(
@@ -238,7 +237,7 @@ class _Stop:
 
     def watch(self) -> None:
         """Asks ZenML now and then: only heartbeats would tell, which by far not all steps send."""
-        while not self._over.wait(_SERVER_POLL):
+        while not self._over.wait(SERVER_POLL):
             try:
                 status = Client().get_pipeline_run(self._run_id, hydrate=False).status
             except AuthorizationException:

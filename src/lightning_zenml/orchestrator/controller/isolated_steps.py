@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -25,6 +24,7 @@ from zenml.utils.exception_utils import collect_exception_information
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.controller.records import misses_heartbeat
 from lightning_zenml.orchestrator.controller.slots import NotStartedError, Slots
+from lightning_zenml.orchestrator.controller.timing import HEARTBEAT_POLL, STOP_GRACE, Turns
 from lightning_zenml.orchestrator.steps.process import RunningStep, UnstartedStep
 from lightning_zenml.orchestrator.steps.starter import StepStarter
 
@@ -36,11 +36,6 @@ if TYPE_CHECKING:
     from zenml.orchestrators import BaseOrchestrator
 
 logger = get_logger(__name__)
-
-STOP_GRACE = 15.0
-"""Seconds that steps have when they are asked to end."""
-_HEARTBEAT_POLL = 20.0
-"""Seconds between two looks at the heartbeats of a step."""
 
 
 class IsolatedSteps:
@@ -63,7 +58,7 @@ class IsolatedSteps:
         self._own: dict[tuple[UUID, str], StepConfiguration] = {}
         self._running: dict[UUID, RunningStep] = {}
         self._cleaned_up: set[UUID] = set()
-        self._asked_for_heartbeats: dict[UUID, float] = {}
+        self._heartbeats = Turns(HEARTBEAT_POLL)
         self._making = threading.Lock()
         self._taking_over = threading.Lock()
 
@@ -287,10 +282,8 @@ class IsolatedSteps:
 
     def _watch_heartbeat(self, step_run: StepRunResponse, running: RunningStep) -> None:
         """Ends a step whose process is there and says nothing: it is stuck, and costs."""
-        last = self._asked_for_heartbeats.setdefault(step_run.id, time.monotonic())
-        if time.monotonic() - last < _HEARTBEAT_POLL or step_run.config.command is not None:
+        if step_run.config.command is not None or not self._heartbeats.is_due(step_run.id):
             return
-        self._asked_for_heartbeats[step_run.id] = time.monotonic()
         try:
             now = Client().get_run_step(step_run.id, hydrate=False)
         except Exception as error:

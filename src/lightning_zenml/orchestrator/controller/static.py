@@ -23,8 +23,13 @@ from zenml.utils.time_utils import utc_now
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.context import LaunchContext
-from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
+from lightning_zenml.orchestrator.controller.pipeline_errors import (
+    STOPPED_EXIT_CODE,
+    PipelineFailedError,
+    PipelineStoppedError,
+)
 from lightning_zenml.orchestrator.controller.records import StepRecords
+from lightning_zenml.orchestrator.controller.timing import HEARTBEAT_POLL, SERVER_POLL, STEP_POLL, STOP_GRACE, Turns
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.process import RunningStep, UnstartedStep
 from lightning_zenml.orchestrator.steps.starter import StepStarter
@@ -35,13 +40,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-POLL_INTERVAL = 0.3
-SERVER_POLL_INTERVAL = 5.0
-HEARTBEAT_POLL_INTERVAL = 20.0
-STOP_GRACE = 15.0
 IMPORT_SECONDS = 2.5
 """About what a step's process needs for its imports: preparing the next one before that would slow it down."""
-STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 
 
 class StaticController:
@@ -90,7 +90,7 @@ class StaticController:
             self._attempts.update({name: last.attempt - 1 for name, last in last_jobs.items()})
         self._next_tries: dict[str, float] = {}
         self._refusals: dict[str, str] = {}
-        self._asked_for_heartbeats: dict[str, float] = {}
+        self._heartbeats = Turns(HEARTBEAT_POLL)
         self._terminated = threading.Event()
         self._interrupt: InterruptMode | None = None
         self._asked_server = time.monotonic()
@@ -110,7 +110,7 @@ class StaticController:
             node_monitoring_function=self._check,
             node_stop_function=lambda node: self._steps[node.id].terminate(),
             interrupt_function=self._find_interrupt,
-            monitoring_interval=POLL_INTERVAL,
+            monitoring_interval=STEP_POLL,
             interrupt_check_interval=0,
             max_parallelism=self._settings.max_parallel_steps,
         )
@@ -200,10 +200,8 @@ class StaticController:
         if self._snapshot.step_configurations[name].config.step_operator:
             # It may wait in the queue of its step operator for as long as that likes.
             return
-        last = self._asked_for_heartbeats.setdefault(name, time.monotonic())
-        if time.monotonic() - last < HEARTBEAT_POLL_INTERVAL:
+        if not self._heartbeats.is_due(name):
             return
-        self._asked_for_heartbeats[name] = time.monotonic()
         with _run_may_be_over():
             if self._records.is_silent(name, since=utc_now() - timedelta(seconds=self._steps[name].age)):
                 logger.error("Step `%s` has sent no heartbeat for too long; it is ended.", name)
@@ -224,7 +222,7 @@ class StaticController:
 
     def _ask_server(self) -> ExecutionStatus | None:
         """Asks for the run's status now and then; what the server has said last."""
-        if time.monotonic() - self._asked_server >= SERVER_POLL_INTERVAL:
+        if time.monotonic() - self._asked_server >= SERVER_POLL:
             self._asked_server = time.monotonic()
             try:
                 self._run_status = Client().get_pipeline_run(self._run.id, hydrate=False).status
@@ -252,7 +250,7 @@ class StaticController:
         self._starter.close()
         running = {name: step for name, step in self._steps.items() if step.poll() is None}
         while running and self._interrupt is not InterruptMode.FORCE:
-            time.sleep(POLL_INTERVAL)
+            time.sleep(STEP_POLL)
             running = {name: step for name, step in running.items() if step.poll() is None}
             for name in running:
                 self._watch_heartbeat(name)
