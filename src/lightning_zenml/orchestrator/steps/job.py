@@ -1,7 +1,7 @@
-"""A step that runs as a Lightning job, watched as `steps.StepProcess` watches one that runs in the studio.
+"""A step that runs as a Lightning job, watched as `process.StepProcess` watches one that runs in the studio.
 
-`step_jobs` starts it. A machine that does not come is waited for as long as one for a studio; then the next one's turn
-has come that the step may have.
+`job_starter` starts it. A machine that does not come is waited for as long as one for a studio; then the next one's
+turn has come that the step may have.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import TextIO
 from zenml.logger import get_logger
 
 from lightning_zenml.launch.errors import LaunchError, MachineError
-from lightning_zenml.launch.lightning.job import Job, JobLostError
+from lightning_zenml.launch.lightning.job import JobLostError
 from lightning_zenml.launch.lightning.records import JobPhase, JobState
 from lightning_zenml.launch.payload.records import JobRecord
+from lightning_zenml.orchestrator.steps.machine import StepMachine
 
 logger = get_logger(__name__)
 
@@ -36,12 +37,12 @@ class StartedJob:
     """A job that was asked for.
 
     Args:
-        job: it.
-        machines: what it waits for, in words.
-        record: what is known of the job before it is there.
+        job: the job.
+        machines: kind and number of the machines that it waits for, in words.
+        record: what is recorded of the job before it is there.
     """
 
-    job: Job
+    job: StepMachine
     machines: str
     record: JobRecord
 
@@ -50,16 +51,15 @@ class StepJob:
     """One attempt at a step, on machines of its own.
 
     Args:
-        jobs: starts a job for each kind of machine that the step may have, one after the other, each when it is asked
-            for.
+        jobs: one job for each kind of machine that the step may have, each started when it is asked for.
         step: name of the step's invocation.
         on_change: called with the job's record whenever something has happened to it.
-        keep: whether the job stays when it has ended.
-        output: takes its log, line by line behind the step's name.
+        keep: whether the job stays on Lightning AI when it has ended.
+        output: takes the job's log, line by line behind the step's name.
         patience: seconds to wait for a machine.
 
     Raises:
-        LaunchError: the first job can't be started.
+        LaunchError: if the first job can't be started.
     """
 
     def __init__(
@@ -140,7 +140,8 @@ class StepJob:
                 self._write(started=self._started, ended=time.time())
 
     def _take(self, started: StartedJob) -> None:
-        self.job, self._machines = started.job, started.machines
+        self.job: StepMachine = started.job
+        self._machines = started.machines
         self._record = replace(started.record, name=self.job.name, url=self.job.url)
         self._asked = time.monotonic()
         self._phase: JobPhase | None = None
