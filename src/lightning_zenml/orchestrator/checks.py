@@ -1,4 +1,4 @@
-"""What is checked before anything is started, and told at once."""
+"""What is checked before anything is started, all of it at once."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def check_stack(stack: Stack) -> tuple[bool, str]:
     """Checks what is known before a pipeline is submitted, for ZenML's `StackValidator`.
 
     Args:
-        stack: whose orchestrator is ours.
+        stack: ZenML stack with our orchestrator in it.
 
     Returns:
-        Whether it will do, and all that is wrong with it in one message.
+        Whether the stack will do, and all that is wrong with it in one message.
     """
     problems = _stack_problems(stack)
     try:
@@ -52,7 +52,7 @@ def settings_from_environment() -> Mapping[str, Any]:
         The settings, unchecked.
 
     Raises:
-        SettingsResolvingError: if it doesn't hold a JSON object.
+        SettingsResolvingError: if the variable holds anything but a JSON object.
     """
     text = os.environ.get(SETTINGS) or "{}"
     try:
@@ -68,7 +68,7 @@ def warn_of_the_ineffective(settings: LightningOrchestratorSettings) -> None:
     """Tells of a pipeline's settings that come too late where its command runs in the studio already.
 
     Args:
-        settings: of the pipeline.
+        settings: settings of the pipeline.
     """
     given = settings_from_environment()
     late = [name for name in _OF_THE_LAUNCH if name in settings.model_fields_set and name not in given]
@@ -83,10 +83,10 @@ def settings_to_pass_on() -> dict[str, str]:
     """The variable `LIGHTNING_ZENML_SETTINGS` as a program elsewhere gets it: without credentials; none if it is empty.
 
     Raises:
-        SettingsResolvingError: if it doesn't hold a JSON object.
+        SettingsResolvingError: if the variable holds anything but a JSON object.
     """
-    told = {name: value for name, value in settings_from_environment().items() if name not in CREDENTIALS}
-    return {SETTINGS: json.dumps(told)} if told else {}
+    settings = {name: value for name, value in settings_from_environment().items() if name not in CREDENTIALS}
+    return {SETTINGS: json.dumps(settings)} if settings else {}
 
 
 def _stack_problems(stack: Stack) -> list[str]:

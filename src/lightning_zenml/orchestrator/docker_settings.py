@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zenml import __version__ as zenml_version
-from zenml.integrations.registry import integration_registry
 from zenml.logger import get_logger
 from zenml.utils import source_utils
 from zenml.utils.pipeline_docker_image_builder import PipelineDockerImageBuilder
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload import install as installer
+from lightning_zenml.zenml_api.integrations import of_integrations
 
 if TYPE_CHECKING:
     from zenml.config import DockerSettings
@@ -27,11 +27,11 @@ logger = get_logger(__name__)
 _OURS = re.compile(r"lightning[-_.]zenml\b", re.IGNORECASE)
 
 
-def of(snapshot: PipelineSnapshotResponse) -> list[DockerSettings]:
-    """The settings of a pipeline and of its steps, as far as they are known before it runs.
+def collect(snapshot: PipelineSnapshotResponse) -> list[DockerSettings]:
+    """Collects the settings of a pipeline and of its steps, as far as they are known before it runs.
 
     Args:
-        snapshot: the compiled pipeline.
+        snapshot: compiled pipeline.
     """
     steps = (step.config.docker_settings for step in snapshot.step_configurations.values())
     return [snapshot.pipeline_configuration.docker_settings, *steps]
@@ -41,8 +41,8 @@ def packages(stack: Stack, settings: Iterable[DockerSettings]) -> list[str]:
     """What the stack and the integrations in the settings need; ZenML itself among it.
 
     Args:
-        stack: the pipeline runs on.
-        settings: of pipeline and steps.
+        stack: ZenML stack that the pipeline runs on.
+        settings: DockerSettings of the pipeline and of its steps.
 
     Returns:
         Requirement specifiers.
@@ -55,15 +55,15 @@ def requirements(stack: Stack, settings: Iterable[DockerSettings], root: Path) -
     """What the user asks to be installed.
 
     Args:
-        stack: the pipeline runs on.
-        settings: of pipeline and steps.
-        root: of what travels to the studio, which holds the source root.
+        stack: ZenML stack that the pipeline runs on.
+        settings: DockerSettings of the pipeline and of its steps.
+        root: root of what travels to the studio, the source root or a folder around it.
 
     Returns:
         Requirement specifiers, and `-r <file>` with a file relative to the root.
 
     Raises:
-        LaunchError: a file isn't there, or lies outside of the source root; or ZenML's export of packages fails.
+        LaunchError: if a file isn't there or lies outside of the root, or ZenML's export of packages fails.
     """
     found: dict[str, None] = {}
     done: list[DockerSettings] = []
@@ -83,12 +83,12 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
     """Installs what the settings ask for into this environment; what is there already stays.
 
     Args:
-        stack: the pipeline runs on.
-        settings: of pipeline and steps.
-        root: that files of requirements lie in.
+        stack: ZenML stack that the pipeline runs on.
+        settings: DockerSettings of the pipeline and of its steps.
+        root: folder that requirements files are relative to.
 
     Raises:
-        LaunchError: it can't be installed.
+        LaunchError: if something can't be installed.
     """
     # This is the environment that would be replicated.
     others = [one.model_copy(update={"replicate_local_python_environment": None}) for one in settings]
@@ -103,9 +103,7 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
 
 
 def _of_integrations(settings: Iterable[DockerSettings]) -> list[str]:
-    names = {name for one in settings for name in one.required_integrations}
-    found = (integration_registry.select_integration_requirements(name) for name in sorted(names))
-    return sorted({package for packages in found for package in packages})
+    return list(of_integrations(name for one in settings for name in one.required_integrations))
 
 
 def _files(settings: DockerSettings) -> Iterator[str | None]:

@@ -253,7 +253,7 @@ def base_spec(
     Raises:
         LaunchError: if requirements can't be found out, or lie outside of the source root.
     """
-    asked = docker_settings.of(snapshot)
+    asked = docker_settings.collect(snapshot)
     variables = {**environment, **settings.environment, **settings_to_pass_on()}
     if GITHUB in os.environ:
         variables[GITHUB] = os.environ[GITHUB]

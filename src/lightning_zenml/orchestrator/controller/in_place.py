@@ -30,25 +30,25 @@ def prepare(
     """Does what is left to do of a launch that was made before anybody knew of the pipeline.
 
     Args:
-        snapshot: the compiled pipeline.
-        run: the run.
-        stack: it runs on.
-        settings: of the pipeline.
-        context: the launch.
+        snapshot: compiled pipeline.
+        run: its run in ZenML.
+        stack: ZenML stack that the pipeline runs on.
+        settings: settings of the pipeline.
+        context: the launch that this process is part of.
 
     Returns:
-        Runs the pipeline to its end.
+        A function that runs the pipeline to its end.
 
     Raises:
-        CommandsFailedError: if one of its `custom_commands` failed.
-        LaunchError: if its requirements can't be installed.
+        CommandsFailedError: if one of the pipeline's `custom_commands` fails.
+        LaunchError: if the pipeline's requirements can't be installed.
     """
     warn_of_the_ineffective(settings)
     with ExitStack() as ending:
         # The next pipeline of this program has an environment of its own.
         ending.callback(_restore, {name: os.environ.get(name) for name in settings.environment})
         os.environ.update(settings.environment)
-        docker_settings.install(stack, docker_settings.of(snapshot), context.code)
+        docker_settings.install(stack, docker_settings.collect(snapshot), context.code)
         if settings.custom_commands:
             commands.run(settings.custom_commands, context.code)
         later = ending.pop_all()

@@ -1,4 +1,4 @@
-"""What Lightning's schedules can't do of what ZenML's can, told before anything is started."""
+"""What Lightning's schedules can't do of what ZenML's can, found out before anything is started."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def problems(schedule: ScheduleResponse, settings: LightningOrchestratorSettings
     """Checks a schedule.
 
     Args:
-        schedule: as ZenML has it.
-        settings: of the pipeline.
+        schedule: the schedule in ZenML.
+        settings: settings of the pipeline.
 
     Yields:
         What can't be kept of it, in words that follow "Lightning AI can't keep this schedule: ".

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     kind: type[StepEntrypoint | ResumedStepEntrypoint]
     step_run_id: UUID | None
-    # As the script of the job has it, see `step_jobs`.
+    # As the script of the job has it, see `job_starter`.
     if options.num_machines > 1 and int(os.environ["RANK"]) > 0:
         step_run = _await_first_rank(options.run_id, options.step_name)
         kind, step_run_id = FollowingStepEntrypoint, step_run.id

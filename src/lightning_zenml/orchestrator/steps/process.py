@@ -1,4 +1,4 @@
-"""Runs steps: in processes of their own in the studio, or as Lightning jobs (`step_jobs`)."""
+"""A step that runs in a process of its own in the studio, and what every step under way is (`RunningStep`)."""
 
 from __future__ import annotations
 

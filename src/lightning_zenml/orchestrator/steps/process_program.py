@@ -1,4 +1,4 @@
-"""The program of a step's process: imports first, then waits on stdin to be told which step it is.
+"""The program of a step's process: imports first, then reads from stdin which step it is to run.
 
 Importing ZenML takes seconds. A process that is started while other steps run has that behind it when its step's
 turn comes. `lightning_zenml.orchestrator.steps.process` is its other end.
@@ -20,11 +20,11 @@ _NEEDED_SOON = (step_launcher, step_runner)
 def main() -> None:
     """Runs the step whose entrypoint arguments come as a JSON list on stdin; ends without one."""
     with contextlib.suppress(Exception):
-        # Imports what the artifact store needs. A fault shows again, and is told, when the step runs.
+        # Imports what the artifact store needs. A fault shows again when the step runs.
         _ = Client().active_stack.artifact_store
-    told = sys.stdin.readline()
-    if told:
-        sys.argv = [sys.argv[0], *json.loads(told)]
+    line = sys.stdin.readline()
+    if line:
+        sys.argv = [sys.argv[0], *json.loads(line)]
         entrypoint.main()
 
 
