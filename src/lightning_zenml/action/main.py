@@ -82,7 +82,8 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
     if reason := event.reason_to_leave(has_secrets=has_secrets):
         return _do_nothing(reason, workflow)
     if not inputs.attach:
-        event = with_checkout(event, workspace_of(environ), workflow)
+        root = workspace_of(environ)
+        event = with_checkout(event, root, root / inputs.working_directory, workflow)
     return _Main(environ, inputs, event, github, workflow).run()
 
 

@@ -23,7 +23,8 @@ from lightning_zenml.launch.payload.variables import GITHUB, SETTINGS
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.package import archive
 from lightning_zenml.package.archive import Archive
-from lightning_zenml.package.repository import Repository
+from lightning_zenml.package.checkout import Commit
+from lightning_zenml.package.repository import Repository, commit_of
 from lightning_zenml.zenml_api.integrations import of_integrations
 from lightning_zenml.zenml_api.models import Teamspace
 from lightning_zenml.zenml_api.rest import ZenMLServerError
@@ -208,7 +209,8 @@ class Preparation:
 
     def _pack(self, scratch: Path) -> Archive:
         repository = Repository.open(self._root)
-        self._log.line(_commit_of(repository))
+        commit = commit_of(self._root, self._root / self._inputs.working_directory)
+        self._log.line(_told(commit, has_changes=bool(repository.has_changes())))
         packed = archive.pack(repository, scratch / "repository.tar.gz")
         self._warn_of_missing(packed.warnings)
         self._workflow.set_output("archive-sha256", packed.sha256)
@@ -279,11 +281,10 @@ class _Services:
     integrations: tuple[str, ...]
 
 
-def _commit_of(repository: Repository) -> str:
-    commit = repository.commit
+def _told(commit: Commit | None, *, has_changes: bool) -> str:
     if commit is None:
-        return "No git commit is checked out"
-    changes = " and what is not committed" if repository.has_changes() else ""
+        return "No commit is checked out here; `path:` of actions/checkout goes with the input `working-directory`"
+    changes = " and what is not committed" if has_changes else ""
     branch = f" of {commit.branch}" if commit.branch else ""
     author = f" by {commit.author}" if commit.author else ""
     return f"Commit {commit.sha[:7]}{branch}{author}{changes}: {commit.subject}".rstrip(": ")

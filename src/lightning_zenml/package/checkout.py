@@ -7,13 +7,14 @@ its `Repo` refuses folders that git can read.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_zenml.package.errors import PackageError
+from lightning_zenml.package.errors import CheckoutError, PackageError
 
 if TYPE_CHECKING:
     from git import Git
@@ -60,23 +61,39 @@ class Index:
         submodules: names of submodules relative to the folder, checked out or not.
     """
 
-    files: tuple[str, ...]
-    submodules: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    submodules: tuple[str, ...] = ()
 
 
 class Checkout:
     """A git checkout, looked at from one of its folders.
 
-    Every method raises `PackageError` where git is not installed or can't read the checkout.
+    Every method raises `PackageError` where git is not installed, and `CheckoutError` where it can't read the checkout.
 
     Args:
         root: folder that holds `.git`.
         folder: the folder whose files are asked for, `root` or below it.
+        git_dir: the repository itself; None: what `.git` is or names.
     """
 
-    def __init__(self, root: Path, folder: Path) -> None:
+    def __init__(self, root: Path, folder: Path, git_dir: Path | None = None) -> None:
         self._folder = folder
-        self._git = _program(root, folder)
+        self._git = _program(root, folder, git_dir or _git_dir(root))
+
+    @classmethod
+    @contextmanager
+    def of_rules_alone(cls, root: Path, folder: Path) -> Iterator[Checkout]:
+        """A checkout in which nothing is tracked: what git would add to an empty repository.
+
+        Args:
+            root: folder whose `.gitignore` files hold.
+            folder: the folder whose files are asked for, `root` or below it.
+        """
+        with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as scratch:
+            git_dir = Path(scratch) / "git"
+            empty = cls(root, folder, git_dir)
+            empty._run("init", "--quiet", "--template=")
+            yield empty
 
     def commit(self) -> Commit | None:
         """The commit that is checked out; None before the first one."""
@@ -93,28 +110,31 @@ class Checkout:
 
         It compares contents through filters such as Git LFS, which may not be installed here.
         """
-        code, told, _ = self._ask("status", "--porcelain", "--", ".")
+        code, told, _ = self._ask("status", "--porcelain", "--ignore-submodules=dirty", "--", ".")
         return None if code else bool(told)
 
     def index(self) -> Index:
-        """What is tracked in the folder."""
+        """What is tracked in the folder; what HEAD holds, where the index itself is lost."""
         files: list[str] = []
         submodules: list[str] = []
-        for entry in self._names("--stage"):
+        entries = self._names("ls_files", "--stage")
+        if not entries and not (self._folder / (self._line("rev_parse", "--git-path", "index") or "")).exists():
+            entries = self._names("ls_tree", "-r", "HEAD") if self.commit() else []
+        for entry in entries:
             about, _, name = entry.partition("\t")
             (submodules if about.startswith(_SUBMODULE) else files).append(name)
         return Index(files=tuple(files), submodules=tuple(submodules))
 
     def untracked(self) -> list[str]:
         """Names of files in the folder that are neither tracked nor ignored; a repository's ends with a slash."""
-        return self._names("--others", "--exclude-standard")
+        return self._names("ls_files", "--others", "--exclude-standard")
 
     def ignores_folder(self) -> bool:
         """Whether an ignore rule names the folder."""
         return self._line("check_ignore", ".") is not None
 
-    def _names(self, *options: str) -> list[str]:
-        return [os.fsdecode(name) for name in self._run("ls_files", "-z", *options).split(b"\0") if name]
+    def _names(self, command: str, *arguments: str) -> list[str]:
+        return [os.fsdecode(name) for name in self._run(command, "-z", *arguments).split(b"\0") if name]
 
     def _line(self, command: str, *arguments: str) -> str | None:
         """One line of output; None where git answers a question with no (exit code 1)."""
@@ -124,7 +144,7 @@ class Checkout:
         code, told, reason = self._ask(command, *arguments)
         if code not in accept:
             name = command.replace("_", "-")
-            raise PackageError(f"git {name} failed in {str(self._folder)!r}: {reason.strip() or f'exit code {code}'}")
+            raise CheckoutError(f"git {name} failed in {str(self._folder)!r}: {reason.strip() or f'exit code {code}'}")
         return told
 
     def _ask(self, command: str, *arguments: str) -> tuple[int, bytes, str]:
@@ -140,7 +160,23 @@ class Checkout:
         return code, told, reason
 
 
-def _program(root: Path, folder: Path) -> Git:
+def _git_dir(root: Path) -> Path:
+    """What `.git` names, also where that is the path of another machine, and lies here in a checkout around it.
+
+    In a Docker action the workspace is another folder than on the runner, where a submodule may have noted that.
+    """
+    dot_git = root / ".git"
+    if not dot_git.is_file():
+        return dot_git
+    _, _, noted = dot_git.read_text(errors="surrogateescape").strip().partition("gitdir: ")
+    _, found, below = noted.partition("/.git/")
+    if not found or (root / noted).exists():
+        return dot_git
+    moved = (folder / ".git" / below for folder in root.parents)
+    return next((path for path in moved if (path / "HEAD").exists()), dot_git)
+
+
+def _program(root: Path, folder: Path, git_dir: Path) -> Git:
     try:
         # Costs a quarter of a second and fails where git is not installed: only a checkout needs it.
         from git import Git
@@ -150,9 +186,12 @@ def _program(root: Path, folder: Path) -> Git:
     git.set_persistent_git_options(
         # As GitPython's working folder, one that can't be entered would be replaced by that of this process.
         C=str(folder),
-        # In a Docker action the workspace belongs to another user, which git refuses unless told otherwise. Told per
-        # call, no configuration changes. By fsmonitor a checkout could start programs of its own.
-        c=[f"safe.directory={root}", "core.fsmonitor=false"],
+        # By this a checkout could start programs of its own.
+        c="core.fsmonitor=false",
+        # Said outright, it is never a repository further up, never one that a hook or `core.worktree` names, and never
+        # one that git refuses because another user owns it, as in a Docker action.
+        git_dir=str(git_dir),
+        work_tree=str(root),
     )
     # Nothing is written, asked or fetched.
     git.update_environment(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", GIT_NO_LAZY_FETCH="1")

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class PackageError(Exception):
     """A repository can't be packed. The message is shown to the user as it is."""
+
+
+class CheckoutError(PackageError):
+    """git can't read a checkout. The message holds git's own reason."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lightning_zenml.package.checkout import Checkout, Commit
-from lightning_zenml.package.errors import PackageError
+from lightning_zenml.package.checkout import Checkout, Commit, Index
+from lightning_zenml.package.errors import CheckoutError, PackageError
 from lightning_zenml.package.listing import Listing, is_checkout
+from lightning_zenml.package.missing import warnings
 
-_MOST_SHOWN = 10
-"""How many names a message holds."""
+_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How a pointer of Git LFS begins."""
+_POINTER_LIMIT = 1024
+"""Bytes that a pointer has less than."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class Repository:
     Args:
         root: absolute path, symlinks resolved.
         checkout: root of the git checkout that `root` belongs to; None outside of git.
-        commit: the commit that is checked out; None outside of git and before the first commit.
+        commit: the commit that is checked out; None outside of git, before the first one, and where git can't read it.
     """
 
     root: Path
@@ -52,8 +56,7 @@ class Repository:
             path: path of an existing folder.
 
         Raises:
-            PackageError: when there is no such folder, git is needed but not installed, or git can't read the
-                checkout.
+            PackageError: when there is no such folder, or git is needed but not installed.
         """
         root = path.resolve()
         if not root.is_dir():
@@ -61,7 +64,11 @@ class Repository:
         checkout = _checkout_around(root)
         if checkout is None:
             return cls(root=root)
-        return cls(root=root, checkout=checkout, commit=Checkout(checkout, root).commit())
+        commit = None
+        # What git can't read is told of with what is missing.
+        with contextlib.suppress(CheckoutError):
+            commit = Checkout(checkout, root).commit()
+        return cls(root=root, checkout=checkout, commit=commit)
 
     def has_changes(self) -> bool | None:
         """Whether there is what the commit doesn't hold; None where that is not known, as outside of git."""
@@ -72,16 +79,18 @@ class Repository:
 
         In a checkout: tracked files and untracked ones that no ignore rule names, also those of submodules
         and of repositories cloned into the checkout, each by its own rules. Elsewhere: all but `CACHES`.
-        Symlinks are listed as such.
+        A checkout that git can't read is listed by its ignore rules alone. Symlinks are listed as such, those that lead
+        out of `root` are not, and no virtual environment is that isn't tracked.
 
         Raises:
-            PackageError: when there are no files, a symlink leads out of `root`, a folder can't be read, or git
-                fails.
+            PackageError: when there are no files, a folder can't be read, or git is needed but not installed.
         """
         try:
             listing = Listing(self.root, self.checkout)
-            names = map(PurePosixPath, listing.names)
-            files = tuple(sorted(filter(_on_disk(self.root), names), key=os.fsencode))
+            names = sorted(filter(_on_disk(self.root), map(PurePosixPath, listing.names)), key=os.fsencode)
+            out = {name: str((self.root / name).readlink()) for name in names if _leads_out(self.root, name)}
+            files = tuple(name for name in names if name not in out)
+            pointers = [str(name) for name in files if _is_pointer(self.root / name)]
         except OSError as error:
             raise PackageError(f"The files of {str(self.root)!r} can't be listed: {error}.") from error
         if not files:
@@ -89,8 +98,29 @@ class Repository:
                 f"There are no files to package in {str(self.root)!r}. Check out the repository first "
                 "(actions/checkout), and see that .gitignore doesn't name all of it."
             )
-        _refuse_symlinks_out(self.root, files)
-        return Contents(files=files, warnings=tuple(_of_submodules(sorted(map(repr, listing.absent_submodules)))))
+        missing = warnings(
+            unreadable=listing.unreadable,
+            absent_submodules=sorted(listing.absent_submodules),
+            pointers=pointers,
+            symlinks_out={str(name): target for name, target in out.items()},
+        )
+        return Contents(files=files, warnings=tuple(missing))
+
+
+def commit_of(workspace: Path, folder: Path) -> Commit | None:
+    """The commit that is checked out in a workspace, or in a folder of it where the workspace is no checkout itself.
+
+    So `path:` of actions/checkout leaves one.
+
+    Args:
+        workspace: path of the workspace.
+        folder: path of the folder in which the command runs, the workspace or below it.
+
+    Raises:
+        PackageError: when there is no such folder, or git is needed but not installed.
+    """
+    repository = Repository.open(workspace)
+    return (repository if repository.checkout else Repository.open(folder)).commit
 
 
 def _checkout_around(root: Path) -> Path | None:
@@ -105,8 +135,10 @@ def _ignored(root: Path, checkout: Path) -> bool:
     if root == checkout:
         return False
     git = Checkout(checkout, root)
-    index = git.index()
-    return not (index.files or index.submodules) and git.ignores_folder()
+    try:
+        return git.index() == Index() and git.ignores_folder()
+    except CheckoutError:
+        return False
 
 
 def _on_disk(root: Path) -> Callable[[PurePosixPath], bool]:
@@ -134,30 +166,18 @@ def _mode(path: Path) -> int:
         return 0
 
 
-def _of_submodules(absent: Sequence[str]) -> Iterator[str]:
-    if absent:
-        yield (
-            f"Submodules are not checked out, so their files don't travel: {_shown(absent)}. In a workflow, set "
-            "`submodules: true` of actions/checkout (`recursive` for submodules of submodules); elsewhere, run "
-            "`git submodule update --init --recursive`."
-        )
+def _is_pointer(path: Path) -> bool:
+    """Whether a file is what Git LFS leaves in place of one (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
+    about = path.lstat()
+    if not stat.S_ISREG(about.st_mode) or not len(_POINTER) < about.st_size < _POINTER_LIMIT:
+        return False
+    with path.open("rb") as content:
+        return content.read(len(_POINTER)) == _POINTER
 
 
-def _refuse_symlinks_out(root: Path, names: Iterable[PurePosixPath]) -> None:
-    symlinks = (name for name in names if (root / name).is_symlink())
-    out = [name for name in symlinks if _leads_out(root, root / name)]
-    if out:
-        shown = _shown([f"{str(name)!r} -> {str((root / name).readlink())!r}" for name in out])
-        raise PackageError(
-            f"Symlinks lead out of {str(root)!r}, to where nothing is on the studio: {shown}. "
-            "Make them relative and point into the repository, remove them, or name them in .gitignore."
-        )
-
-
-def _shown(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
-    return ", ".join(names[:_MOST_SHOWN]) + more
-
-
-def _leads_out(root: Path, symlink: Path) -> bool:
-    return symlink.readlink().is_absolute() or not Path(os.path.realpath(symlink)).is_relative_to(root)
+def _leads_out(root: Path, name: PurePosixPath) -> bool:
+    """Whether a symlink leads out of the root, or names a place of this machine."""
+    path = root / name
+    return path.is_symlink() and (
+        path.readlink().is_absolute() or not Path(os.path.realpath(path)).is_relative_to(root)
+    )

@@ -11,7 +11,7 @@ from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.package.errors import PackageError
-from lightning_zenml.package.repository import Repository
+from lightning_zenml.package.repository import commit_of
 
 
 def github_of(inputs: Inputs, event: Event) -> GitHub | None:
@@ -46,18 +46,19 @@ def with_head(event: Event, github: GitHub | None) -> Event:
     return replace(event, head_sha=head.head_sha, branch=head.head_ref, is_fork=head.is_fork)
 
 
-def with_checkout(event: Event, root: Path, workflow: Workflow) -> Event:
+def with_checkout(event: Event, root: Path, folder: Path, workflow: Workflow) -> Event:
     """The event with the commit that really runs; warns where that is not the one that the event tells of.
 
     Args:
         event: what started the workflow run.
-        root: folder of the checked-out repository.
+        root: folder of the workspace.
+        folder: folder of the workspace in which the command runs.
         workflow: the runner, for the warning.
     """
     commit = None
     # What can't be read is told of when it is packed.
     with contextlib.suppress(PackageError):
-        commit = Repository.open(root).commit
+        commit = commit_of(root, folder)
     really = event.of_checkout(commit.sha if commit else None)
     if really != event:
         workflow.warning(
