@@ -53,7 +53,7 @@ lint: $(VENV)/installed ## format, lint, types; workflows, image, shell
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/shellcheck --severity=warning .ci/run src/localcloud/docker_base.sh src/localcloud/lightning/keeper.sh
+	$(BIN)/shellcheck --severity=warning .ci/run src/localcloud/docker_base.sh src/localcloud/lightning/computer/keeper.sh
 
 format: $(VENV)/installed
 	$(BIN)/ruff format .

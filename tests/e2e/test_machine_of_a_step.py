@@ -7,7 +7,7 @@ import re
 import pytest
 
 from localcloud.lightning import LightningCloud
-from localcloud.lightning.environment import uv_cache
+from localcloud.lightning.computer.environment import uv_cache
 from scene import Actions, wait_for
 
 CODE = """

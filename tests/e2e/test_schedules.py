@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from localcloud.lightning import LightningCloud, Pipeline
-from localcloud.lightning.environment import uv_cache
+from localcloud.lightning.computer.environment import uv_cache
 from localcloud.stack import Stack
 from scene import Actions, Laptop, wait_for
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.lightning import LightningCloud
-from localcloud.lightning.environment import uv_cache
+from localcloud.lightning.computer.environment import uv_cache
 from scene import TINY, Actions, Laptop, wait_for
 
 PIPELINE = TINY.replace("ARGUMENT", "None").replace(

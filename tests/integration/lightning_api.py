@@ -17,7 +17,7 @@ import requests
 
 from lightning_zenml.launch.lightning.client import Credentials
 from localcloud.lightning import Knobs, LightningCloud
-from localcloud.lightning.sandbox import can_isolate
+from localcloud.lightning.computer.sandbox import can_isolate
 
 QUICK: dict[str, Any] = {"start_seconds": 0.02, "setup_seconds": 0.02, "stop_seconds": 0.02, "collect_seconds": 0.02}
 ISOLATED = pytest.param(True, marks=pytest.mark.skipif(not can_isolate(), reason="may not make namespaces"))

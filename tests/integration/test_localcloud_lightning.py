@@ -21,8 +21,8 @@ import requests
 
 from lightning_api import ISOLATED, PYTHON, QUICK, Api, asked_by, eventually, sdk
 from localcloud.lightning import Knobs, LightningCloud
-from localcloud.lightning.machine import SETTING_UP
-from localcloud.lightning.sandbox import can_isolate
+from localcloud.lightning.computer.machine import SETTING_UP
+from localcloud.lightning.computer.sandbox import can_isolate
 from localcloud.lightning.validation import InvalidError, check, fields, sdk_folder
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from .cloud import LightningCloud
 from .entities import Studio
-from .job_entities import Job, JobState
+from .jobs.job_entities import Job, JobState
+from .jobs.pipelines import Pipeline, Schedule
 from .knobs import Knobs
 from .ledger import Interval
-from .pipelines import Pipeline, Schedule
 from .server import Request
 
 __all__ = ["Interval", "Job", "JobState", "Knobs", "LightningCloud", "Pipeline", "Request", "Schedule", "Studio"]

@@ -11,14 +11,14 @@ from typing import Self
 from .accounts import Accounts
 from .blobs import Blobs
 from .entities import Studio
-from .job_entities import Job
-from .job_routes import JobRoutes
-from .jobs import Jobs
+from .jobs.job_entities import Job
+from .jobs.job_routes import JobRoutes
+from .jobs.jobs import Jobs
+from .jobs.pipeline_routes import PipelineRoutes
+from .jobs.pipelines import Pipeline, Pipelines, Schedule
 from .knobs import Knobs
 from .ledger import Interval, Ledger
 from .machines import routes as machine_routes
-from .pipeline_routes import PipelineRoutes
-from .pipelines import Pipeline, Pipelines, Schedule
 from .server import Request, Server
 from .studio_routes import StudioRoutes
 from .studios import Studios

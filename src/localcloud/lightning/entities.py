@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from .computer.sandbox import Disk, Sandbox
+from .computer.sessions import Session
 from .ledger import Interval
 from .machines import Cluster, Offer
-from .sandbox import Disk, Sandbox
-from .sessions import Session
 
 
 class Phase(StrEnum):

@@ -11,11 +11,11 @@ from typing import Any
 from starlette.responses import Response
 
 from .accounts import Accounts
+from .computer.sessions import Session
 from .entities import Instance, Phase, Studio
 from .knobs import Knobs
 from .machines import cluster
 from .server import ApiError, Call, Route
-from .sessions import Session
 from .studios import Studios
 
 _ALL = "/v1/projects/{projectId}/cloudspaces"

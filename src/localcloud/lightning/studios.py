@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from . import environment
+from .computer import environment
+from .computer.machine import passed_on
+from .computer.sandbox import Disk, NamespaceSandbox, ProcessSandbox, Sandbox, can_isolate
+from .computer.sessions import Session
 from .entities import Instance, Phase, Studio
 from .knobs import Knobs
 from .ledger import Ledger
-from .machine import passed_on
 from .machines import Cluster, Offer
-from .sandbox import Disk, NamespaceSandbox, ProcessSandbox, Sandbox, can_isolate
 from .server import ApiError
-from .sessions import Session
 
 
 class Studios:

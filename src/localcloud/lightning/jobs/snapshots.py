@@ -9,8 +9,8 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from . import environment
-from .entities import Studio
+from ..computer import environment
+from ..entities import Studio
 
 
 class Snapshot:

@@ -9,11 +9,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from .accounts import Accounts
+from ..accounts import Accounts
+from ..knobs import Knobs
+from ..server import ApiError, Call, Route
 from .job_entities import Job, JobState, Node
 from .jobs import Jobs
-from .knobs import Knobs
-from .server import ApiError, Call, Route
 
 _PROJECT = "/v1/projects/{projectId}"
 _JOBS = f"{_PROJECT}/jobs"

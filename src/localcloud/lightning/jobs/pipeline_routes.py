@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from .accounts import Accounts
+from ..accounts import Accounts
+from ..server import ApiError, Call, Route
 from .jobs import Jobs
 from .pipelines import Pipeline, Pipelines, Schedule
-from .server import ApiError, Call, Route
 
 _PROJECT = "/v1/projects/{projectId}"
 _PIPELINES = f"{_PROJECT}/pipelines"

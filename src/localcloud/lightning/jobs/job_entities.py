@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from .entities import Studio
-from .ledger import Interval
-from .machines import Offer
-from .sandbox import Disk, Sandbox
-from .sessions import Session
+from ..computer.sandbox import Disk, Sandbox
+from ..computer.sessions import Session
+from ..entities import Studio
+from ..ledger import Interval
+from ..machines import Offer
 from .snapshots import Home, Snapshot
 
 

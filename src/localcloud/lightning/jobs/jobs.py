@@ -15,16 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .entities import Studio
+from ..computer.sandbox import Disk
+from ..computer.sessions import Session
+from ..entities import Studio
+from ..knobs import Knobs
+from ..ledger import Ledger
+from ..machines import cluster
+from ..server import ApiError
+from ..studios import Studios
 from .job_entities import Job, JobState, LogLine, Node
-from .knobs import Knobs
-from .ledger import Ledger
-from .machines import cluster
-from .sandbox import Disk
-from .server import ApiError
-from .sessions import Session
 from .snapshots import Home, Snapshot
-from .studios import Studios
 
 
 class Jobs:

@@ -17,10 +17,10 @@ from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
+from ..knobs import Knobs
+from ..server import ApiError
 from .job_entities import Job, JobState
 from .jobs import Jobs
-from .knobs import Knobs
-from .server import ApiError
 
 
 @dataclass
