@@ -29,14 +29,14 @@ class LaunchContext:
     """A launch, seen from within its studio.
 
     Args:
-        id: of the launch.
+        id: id of the launch.
         directory: folder of the launch in the studio; holds `runs.jsonl`.
         code: root of the unpacked repository.
         studio_name: name of the studio.
         studio_url: page of the studio.
         machine: name of the studio's machine.
         teamspace: `owner/name` of the studio's teamspace.
-        restarted: a controller of this launch was killed before.
+        restarted: whether a controller of this launch was killed before.
     """
 
     id: str

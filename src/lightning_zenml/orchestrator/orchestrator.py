@@ -95,7 +95,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             The settings.
 
         Raises:
-            SettingsResolvingError: if the variable doesn't hold settings.
+            SettingsResolvingError: if the variable holds anything but settings.
         """
         component = self.config.model_dump(exclude_unset=True)
         stored = asked_for(self, getattr(container, "pipeline_configuration", None) or container.config)
@@ -112,7 +112,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             The id, the same in every step.
 
         Raises:
-            RuntimeError: outside of a step's process.
+            RuntimeError: if this isn't the process of a step.
         """
         try:
             return os.environ[ORCHESTRATOR_RUN_ID]
@@ -126,7 +126,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Gets what a step that has created the run publishes of it.
 
         Args:
-            run_id: of the run.
+            run_id: id of the run in ZenML.
 
         Returns:
             The metadata.
@@ -140,8 +140,8 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Asks Lightning what became of a run, see `lightning_zenml.orchestrator.client.following`.
 
         Args:
-            run: the run.
-            include_steps: also tell of its steps.
+            run: the pipeline's run in ZenML.
+            include_steps: whether to find out about its steps, too.
 
         Returns:
             Status of the run and of its steps; None where what ZenML has is right.
@@ -154,14 +154,14 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Leaves it to the controller, which looks every few seconds whether the run is to be stopped.
 
         Args:
-            pipeline_run: the run, `stopping` in ZenML by now.
+            pipeline_run: the run in ZenML, `stopping` by now.
         """
 
     def _stop_run_forcefully(self, pipeline_run: PipelineRunResponse) -> None:
         """Ends the launch and releases the studio, see `lightning_zenml.orchestrator.client.following`.
 
         Args:
-            pipeline_run: the run.
+            pipeline_run: the pipeline's run in ZenML.
         """
         from lightning_zenml.orchestrator.client.following import stop_forcefully
 
@@ -178,11 +178,11 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Starts a run; what is returned waits for its end.
 
         Args:
-            snapshot: the compiled pipeline.
-            stack: it runs on.
+            snapshot: compiled pipeline.
+            stack: ZenML stack that the pipeline runs on.
             base_environment: variables that every process of the run needs; holds the run's own token.
             step_environments: unused, the controller builds them anew.
-            placeholder_run: the run; None: the snapshot has a schedule, which is made instead.
+            placeholder_run: the pipeline's run in ZenML; None: the snapshot has a schedule, which is made instead.
 
         Returns:
             How to wait, and the run's metadata; the schedule's metadata alone where there is one.
@@ -224,10 +224,10 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Starts a run of a dynamic pipeline, or goes on with a paused one; see `submit_pipeline`.
 
         Args:
-            snapshot: the compiled pipeline.
-            stack: it runs on.
+            snapshot: compiled pipeline.
+            stack: ZenML stack that the pipeline runs on.
             environment: variables that every process of the run needs; holds the run's own token.
-            placeholder_run: the run.
+            placeholder_run: the pipeline's run in ZenML.
 
         Returns:
             How to wait, and the run's metadata.
@@ -238,7 +238,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Starts a step of a dynamic pipeline in a process, or on machines, of its own.
 
         Args:
-            step_run_info: of the step.
+            step_run_info: what ZenML tells of the step and its record.
             environment: unused, the controller builds it anew.
         """
         self._isolated_steps.submit(step_run_info)
@@ -247,7 +247,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Tells how an isolated step goes.
 
         Args:
-            step_run: the step.
+            step_run: the step's record in ZenML.
 
         Returns:
             What its process or job says.
@@ -258,7 +258,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Waits for the end of an isolated step; a step's process costs nothing to ask.
 
         Args:
-            step_run: the step.
+            step_run: the step's record in ZenML.
 
         Returns:
             How it ended.
@@ -271,7 +271,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Asks an isolated step to end.
 
         Args:
-            step_run: the step.
+            step_run: the step's record in ZenML.
         """
         self._isolated_steps.stop(step_run)
 
@@ -279,7 +279,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Makes sure that no process or machine of a finished isolated step is left.
 
         Args:
-            step_run: the step.
+            step_run: the step's record in ZenML.
         """
         self._isolated_steps.clean_up(step_run)
 
@@ -293,11 +293,11 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Gives a schedule another cron expression, pauses it or lets it go on.
 
         Args:
-            schedule: as it is.
-            update: what is to be different.
+            schedule: the schedule in ZenML.
+            update: changes to the schedule.
 
         Raises:
-            LaunchError: if it can't be done; nothing is changed.
+            LaunchError: if the schedule can't be changed; nothing is.
         """
         from lightning_zenml.orchestrator.schedule import lifecycle
 
@@ -308,10 +308,10 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """Deletes what a schedule has on Lightning, and stops its run.
 
         Args:
-            schedule: as it is.
+            schedule: the schedule in ZenML.
 
         Raises:
-            LaunchError: if Lightning refuses.
+            LaunchError: if Lightning refuses, or the run is in another teamspace.
         """
         from lightning_zenml.orchestrator.schedule import lifecycle
 

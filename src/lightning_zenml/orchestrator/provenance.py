@@ -26,9 +26,9 @@ def record(run: PipelineRunResponse, orchestrator_id: UUID, environ: Mapping[str
     A run is worth more than its labels: what can't be recorded is only warned of.
 
     Args:
-        run: that the Action started.
-        orchestrator_id: publishes the metadata.
-        environ: holds `LIGHTNING_ZENML_GITHUB`; without it nothing is done.
+        run: run in ZenML that the Action has started.
+        orchestrator_id: id of our orchestrator in ZenML, which publishes the metadata.
+        environ: variables, `LIGHTNING_ZENML_GITHUB` among them; without it nothing is done.
     """
     if GITHUB not in environ:
         return

@@ -32,7 +32,7 @@ def run_metadata(run_id: str, studio_url: str | None) -> dict[str, MetadataType]
     """Makes the metadata that leads from a ZenML run to Lightning.
 
     Args:
-        run_id: what `orchestrator_run_id` gave.
+        run_id: name of the run on Lightning, as `orchestrator_run_id` gives it.
         studio_url: page of the studio, whose terminal and files hold the log, too; None or '' where it isn't known.
 
     Returns:

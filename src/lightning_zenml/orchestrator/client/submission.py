@@ -48,7 +48,7 @@ class Submission:
     """A run whose controller has been launched.
 
     Args:
-        launch: the launch of the controller.
+        launch: the controller's launch.
         run: the ZenML run.
         caller: whoever started this client.
     """
@@ -139,10 +139,10 @@ def submit(
     """Launches the controller of a run.
 
     Args:
-        snapshot: the compiled pipeline.
-        stack: it runs on.
-        run: the run.
-        settings: of the pipeline.
+        snapshot: compiled pipeline.
+        stack: ZenML stack that the pipeline runs on.
+        run: the pipeline's run in ZenML.
+        settings: settings of the pipeline.
         environment: variables that connect the controller to the ZenML server; holds the run's token.
 
     Returns:
@@ -191,14 +191,14 @@ def launch_spec(
     """Describes the launch of a run's controller.
 
     Args:
-        snapshot: the compiled pipeline.
-        stack: it runs on.
-        run: the run.
-        settings: of the pipeline.
+        snapshot: compiled pipeline.
+        stack: ZenML stack that the pipeline runs on.
+        run: the pipeline's run in ZenML.
+        settings: settings of the pipeline.
         environment: variables that connect the controller to the ZenML server.
-        archive: the packed source root.
-        root: of what is packed, the source root or a folder around it.
-        machines: names of the studio's machine, in order of preference.
+        archive: what is packed.
+        root: root of what is packed, the source root or a folder around it.
+        machines: names of kinds of machine for the studio, in order of preference.
 
     Returns:
         The description.
@@ -237,15 +237,15 @@ def base_spec(
     """Describes a launch that has what the steps of a pipeline need.
 
     Args:
-        snapshot: the compiled pipeline.
-        stack: it runs on.
-        settings: of the pipeline.
+        snapshot: compiled pipeline.
+        stack: ZenML stack that the pipeline runs on.
+        settings: settings of the pipeline.
         environment: variables that connect to the ZenML server.
-        archive: the packed source root.
-        root: the source root.
-        machines: names of the studio's machine, in order of preference.
+        archive: what is packed.
+        root: root of what is packed, the source root or a folder around it.
+        machines: names of kinds of machine for the studio, in order of preference.
         owner: who launches, in a few words.
-        command: what to run in the end, bash.
+        command: bash that is run in the end.
 
     Returns:
         The description.
@@ -281,17 +281,17 @@ def studio_machines(
     """Finds the studio's machine, as far as the pipeline says; checks every step's with it.
 
     Args:
-        snapshot: the compiled pipeline.
-        stack: it runs on.
-        settings: of the pipeline.
-        lightning: where it is to run.
+        snapshot: compiled pipeline.
+        stack: ZenML stack that the pipeline runs on.
+        settings: settings of the pipeline.
+        lightning: teamspace that the pipeline is to run in.
 
     Returns:
-        Names in order of preference; none: what the studio has, else a CPU.
+        Names of kinds of machine in order of preference; none: what the studio has, else a CPU.
 
     Raises:
-        MachineError: if that machine is unknown or can't be had.
-        SettingsResolvingError: if a step's is.
+        MachineError: if the studio's machine is unknown or can't be had.
+        SettingsResolvingError: if a step's machine is unknown or can't be had.
     """
     studio = Studio.find(lightning, settings.main_studio_name) if settings.main_studio_name else None
     catalog = Catalog(lightning, studio.cluster if studio else settings.cloud)

@@ -18,10 +18,10 @@ def run(commands: Sequence[str], directory: Path) -> None:
 
     Args:
         commands: bash lines; the first failure ends them.
-        directory: to run them in.
+        directory: folder that they run in.
 
     Raises:
-        CommandsFailedError: if one failed.
+        CommandsFailedError: if one fails.
     """
     with tempfile.NamedTemporaryFile() as exports:
         script = "\n".join([*commands, f"env -0 >{exports.name}"])

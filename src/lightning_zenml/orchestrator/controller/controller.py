@@ -51,14 +51,14 @@ def control(
     """Runs a pipeline to its end.
 
     Args:
-        snapshot: the compiled pipeline.
-        run: the run.
-        stack: it runs on; its orchestrator is ours.
-        settings: of the pipeline.
+        snapshot: compiled pipeline.
+        run: the pipeline's run in ZenML.
+        stack: ZenML stack that the pipeline runs on; its orchestrator is ours.
+        settings: settings of the pipeline.
         context: the launch that this process is part of.
 
     Raises:
-        PipelineFailedError: if steps failed.
+        PipelineFailedError: if steps failed, or the run had ended before.
         PipelineStoppedError: if the run was stopped through ZenML.
         SystemExit: after SIGTERM, once the steps are stopped.
     """
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the controller that a client has launched.
 
     Args:
-        arguments: of the command line.
+        arguments: command line without the program; None: that of this process.
 
     Returns:
         The exit code: 0 only if the whole pipeline completed.

@@ -53,14 +53,14 @@ def run_dynamic(
     """Runs a dynamic pipeline to its end.
 
     Args:
-        snapshot: the compiled pipeline.
-        run: the run; known to ZenML by its orchestrator run id.
-        orchestrator: ours; ZenML's runner asks it for isolated steps.
-        starter: starts those.
-        max_parallel_steps: steps that run at once, wherever they run; None: as many as the pipeline allows.
+        snapshot: compiled pipeline.
+        run: the pipeline's run in ZenML, which knows its orchestrator run id.
+        orchestrator: our orchestrator, which ZenML's runner asks for isolated steps.
+        starter: starts isolated steps.
+        max_parallel_steps: number of steps that run at once, wherever they run; None: as many as the pipeline allows.
 
     Raises:
-        BaseException: what the pipeline failed with; ZenML knows of it.
+        BaseException: if the pipeline fails: its own error, which ZenML knows of.
         SystemExit: after SIGTERM or a stop through ZenML, once the steps are stopped.
     """
     # Ten seconds are ZenML's default, for platforms where a question costs more.
@@ -213,8 +213,8 @@ class _Stop:
     """Notices that the run is to be stopped.
 
     Args:
-        run_id: of the run.
-        steps: to be stopped with it.
+        run_id: id of the run in ZenML.
+        steps: isolated steps to be stopped with the run.
     """
 
     def __init__(self, run_id: UUID, steps: IsolatedSteps) -> None:

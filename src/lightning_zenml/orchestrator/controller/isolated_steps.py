@@ -42,9 +42,9 @@ class IsolatedSteps:
     """The isolated steps of the dynamic pipeline that this process runs.
 
     Args:
-        orchestrator: publishes where a step runs.
-        starter: starts them.
-        slots: their places, which they share with the steps that run in this process.
+        orchestrator: our orchestrator, in whose name it is published where a step runs.
+        starter: starts the steps.
+        slots: places of the steps, shared with those that run in this process.
     """
 
     _current: IsolatedSteps | None = None
@@ -67,7 +67,7 @@ class IsolatedSteps:
         """Gets those of the pipeline that runs in this process.
 
         Raises:
-            RuntimeError: none does.
+            RuntimeError: if no dynamic pipeline runs in this process.
         """
         if cls._current is None:
             raise RuntimeError("Isolated steps of the Lightning orchestrator belong to the controller of their run.")
@@ -89,7 +89,7 @@ class IsolatedSteps:
         """Makes ready for the steps of a child pipeline.
 
         Args:
-            run: of the child pipeline.
+            run: the child pipeline's run in ZenML.
         """
         self._children[run.id] = run
 
@@ -101,9 +101,9 @@ class IsolatedSteps:
         """Keeps what a step has asked for itself: ZenML hands it over mixed with what the whole pipeline asks for.
 
         Args:
-            run_id: of the step's run.
-            name: of the step's invocation.
-            own: the step's own configuration.
+            run_id: id of the step's run in ZenML.
+            name: name of the step's invocation.
+            own: what the step has configured itself, without what it has from its pipeline.
         """
         self._own[run_id, name] = own
 
@@ -111,9 +111,9 @@ class IsolatedSteps:
         """Makes a step of its record, together with what it has asked for itself.
 
         Args:
-            run_id: of the step's run.
-            spec: of the step.
-            config: of the step.
+            run_id: id of the step's run in ZenML.
+            spec: ZenML's specification of the step.
+            config: the step's configuration, mixed with the pipeline's.
         """
         own = self._own.get((run_id, spec.invocation_id), config)
         return Step(spec=spec, config=config, step_config_overrides=own)
@@ -122,10 +122,10 @@ class IsolatedSteps:
         """Starts a step that ZenML has recorded already, once its turn comes.
 
         Args:
-            info: of the step.
+            info: what ZenML tells of the step and its record.
 
         Raises:
-            NotStartedError: the run fails or is stopped before.
+            NotStartedError: if the run fails or is stopped before.
         """
         step = self.with_own(info.run_id, info.spec, info.config)
         try:
@@ -140,7 +140,7 @@ class IsolatedSteps:
         """Tells how a step goes, and goes on with one that a controller which was killed has left.
 
         Args:
-            step_run: the step.
+            step_run: the step's record in ZenML.
         """
         if step_run.id in self._cleaned_up:
             # ZenML asks again where a request of its own has failed; how the step has ended is in its record.
@@ -299,8 +299,8 @@ def own_configuration(config: StepConfiguration, pipeline: PipelineConfiguration
     """Finds what a step has asked for itself, as far as its stored configuration tells.
 
     Args:
-        config: of the step, mixed with the pipeline's.
-        pipeline: what the pipeline asks for.
+        config: the step's configuration, mixed with the pipeline's.
+        pipeline: the pipeline's configuration.
 
     Returns:
         The step's configuration with the settings that aren't the pipeline's.

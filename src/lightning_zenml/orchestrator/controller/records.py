@@ -31,9 +31,9 @@ class StepRecords:
     """The step runs of one pipeline run on the ZenML server.
 
     Args:
-        snapshot: the compiled pipeline.
-        pipeline_run: the run.
-        stack: it runs on.
+        snapshot: compiled pipeline.
+        pipeline_run: the pipeline's run in ZenML.
+        stack: ZenML stack that the pipeline runs on.
     """
 
     def __init__(self, snapshot: PipelineSnapshotResponse, pipeline_run: PipelineRunResponse, stack: Stack) -> None:
@@ -45,7 +45,7 @@ class StepRecords:
         """Records a step as cached, if it is.
 
         Args:
-            name: of the step.
+            name: name of the step's invocation.
 
         Returns:
             Whether there was a cached version; else the step must run.
@@ -78,10 +78,10 @@ class StepRecords:
         """Finds the record of a step that was interrupted and that ZenML takes no new one for.
 
         Args:
-            name: of the step.
+            name: name of the step's invocation.
 
         Returns:
-            Its id; None: the step makes a new record.
+            Id of the record; None: the step makes a new one.
         """
         step_run = self._find(name)
         if step_run is None or step_run.status.is_finished or step_run.is_retriable:
@@ -93,7 +93,7 @@ class StepRecords:
         """Whether ZenML misses the heartbeats of a running step; the server or the network failing is no sign of it.
 
         Args:
-            name: of the step.
+            name: name of the step's invocation.
             since: when it was started (UTC, without a time zone, as ZenML has them): a record of an earlier try, whose
                 machine was lost, is silent for good.
         """
@@ -112,8 +112,8 @@ class StepRecords:
         """Whether a step whose process or machine was lost has a retry left that it can't take itself any more.
 
         Args:
-            name: of the step.
-            attempts: how often it was started.
+            name: name of the step's invocation.
+            attempts: number of times that the step was started.
         """
         retry = self._snapshot.step_configurations[name].config.retry
         if retry is None or attempts > retry.max_retries:
@@ -125,8 +125,8 @@ class StepRecords:
         """Seconds to wait until a step is tried again.
 
         Args:
-            name: of the step.
-            attempts: how often it was started.
+            name: name of the step's invocation.
+            attempts: number of times that the step was started.
         """
         retry = self._snapshot.step_configurations[name].config.retry
         return float(retry.delay * retry.backoff ** (attempts - 1)) if retry is not None else 0.0
@@ -135,8 +135,8 @@ class StepRecords:
         """Records that a step has failed before it made a record of this try; where retries are left, as `retrying`.
 
         Args:
-            name: of the step.
-            error: why, as far as it is known.
+            name: name of the step's invocation.
+            error: why the step has failed, as far as it is known.
         """
         info = collect_exception_information(error) if error is not None else None
         if step_run_id := self.interrupted(name):
@@ -156,8 +156,8 @@ class StepRecords:
         """Settles the record of a step whose process has failed.
 
         Args:
-            name: of the step.
-            stopped: the process was told to end.
+            name: name of the step's invocation.
+            stopped: whether the process was asked to end.
 
         Returns:
             What became of the step.
@@ -182,7 +182,7 @@ class StepRecords:
         """Records as stopped what is recorded as running still.
 
         Args:
-            names: of steps whose processes have ended.
+            names: invocation names of steps whose processes have ended.
         """
         for name in names:
             step_run = self._find(name)
@@ -200,7 +200,7 @@ def misses_heartbeat(step_run: StepRunResponse) -> bool:
     """Whether a running step has sent no heartbeat, or none yet since it was recorded, for longer than it may.
 
     Args:
-        step_run: as it is now; one that waits for its next try sends none.
+        step_run: the step's record as it is now; a step that waits for its next try sends no heartbeat.
     """
     if step_run.status is not ExecutionStatus.RUNNING:
         return False

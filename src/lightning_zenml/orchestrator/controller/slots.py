@@ -20,7 +20,7 @@ class Slots:
     """Places for steps that run side by side, also those of child pipelines. For several threads.
 
     Args:
-        number: of places; None: as many as steps come.
+        number: number of places; None: as many as steps come.
     """
 
     def __init__(self, number: int | None) -> None:
@@ -39,10 +39,10 @@ class Slots:
         """Waits for a free place and takes it.
 
         Args:
-            run_id: of the step's run.
+            run_id: id of the step's run in ZenML.
 
         Raises:
-            NotStartedError: nothing is started any more, or the run fails meanwhile.
+            NotStartedError: if nothing is started any more, or the run fails meanwhile.
         """
         with self._changed:
             waits = self._free <= 0

@@ -48,10 +48,10 @@ class StaticController:
     """Starts, watches and stops the steps of one run. Its methods are called from several threads.
 
     Args:
-        snapshot: the compiled pipeline.
-        pipeline_run: the run.
-        stack: it runs on.
-        settings: of the pipeline.
+        snapshot: compiled pipeline.
+        pipeline_run: the pipeline's run in ZenML.
+        stack: ZenML stack that the pipeline runs on.
+        settings: settings of the pipeline.
         context: the launch that this process is part of.
     """
 

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the pipeline, unless it was only made a moment ago and isn't due.
 
     Args:
-        arguments: of the command line.
+        arguments: command line without the program; None: that of this process.
 
     Returns:
         The exit code: 0 only if the whole pipeline completed, or nothing was due.
@@ -118,7 +118,7 @@ def _end_jobs(settings: LightningOrchestratorSettings, execution_id: str) -> Non
     """Ends what Lightning refused to end before; no supervisor stands behind this program that would.
 
     Raises:
-        LaunchError: it still refuses.
+        LaunchError: if it still refuses after half an hour.
     """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(LaunchError),

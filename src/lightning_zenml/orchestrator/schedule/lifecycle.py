@@ -41,7 +41,7 @@ def update(
 
     Args:
         schedule: the schedule as it is.
-        changes: what is to be different.
+        changes: changes to the schedule.
         snapshot: compiled pipeline that the schedule runs.
         settings: settings of that pipeline.
         lightning: teamspace that the schedule is in.

@@ -83,10 +83,10 @@ def arguments_of(
     """Builds the arguments of `zenml.entrypoints.entrypoint`.
 
     Args:
-        kind: of the entrypoint.
-        name: of the step's invocation.
-        snapshot_id: of the compiled pipeline.
-        step_run_id: of the step's record, for a `ResumedStepEntrypoint`.
+        kind: class of the entrypoint.
+        name: name of the step's invocation.
+        snapshot_id: id of the compiled pipeline in ZenML.
+        step_run_id: id of the step's record in ZenML, for a `ResumedStepEntrypoint`; None: there is none yet.
 
     Returns:
         The arguments.

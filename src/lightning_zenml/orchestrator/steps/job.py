@@ -115,7 +115,7 @@ class StepJob:
         """Waits for the end.
 
         Args:
-            timeout: seconds.
+            timeout: seconds to wait at most.
 
         Returns:
             Whether the job has ended.

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a step on this machine.
 
     Args:
-        arguments: of the command line.
+        arguments: command line without the program; None: that of this process.
     """
     parser = argparse.ArgumentParser(prog="python -m lightning_zenml.orchestrator.steps.job_program")
     parser.add_argument("--step-name", required=True)

@@ -39,11 +39,11 @@ class StepJobs:
     """Starts the jobs of one run's steps.
 
     Args:
-        lightning: the teamspace.
-        studio: the launch's; jobs start from its snapshot.
-        context: the launch.
-        run_id: of the ZenML run.
-        run_name: begins the names of the jobs.
+        lightning: teamspace of the launch.
+        studio: studio of the launch, from whose snapshot jobs start.
+        context: the launch that this process is part of.
+        run_id: id of the run in ZenML.
+        run_name: name of the run, with which the names of its jobs begin.
         orchestrator_run_id: names the snapshot that the jobs of the run share, those of child pipelines included.
         output: takes what the steps print.
     """
@@ -81,10 +81,10 @@ class StepJobs:
         """Runs a step as a job; finds the job again that a controller before this one has started for the same attempt.
 
         Args:
-            step: name of its invocation.
-            program: what runs the step, with its arguments.
-            own: its machines; where one kind can't be had, the next one's turn has come.
-            settings: of the step.
+            step: name of the step's invocation.
+            program: program that runs the step, with its arguments.
+            own: machines of the step; where one kind can't be had, the next one's turn has come.
+            settings: settings of the step.
             environment: variables of the step, `SOURCE_ROOT` among them; secrets are fine.
             commands: bash lines that come first, in the same shell.
             attempt: counts the jobs of this step, from 1.
@@ -93,7 +93,7 @@ class StepJobs:
             The job.
 
         Raises:
-            LaunchError: the job can't be started.
+            LaunchError: if the job can't be started.
         """
         jobs = self._start(step, program, own, settings, environment, commands, attempt)
         return StepJob(
@@ -111,13 +111,13 @@ class StepJobs:
         Taking it lasts minutes, for which the first job would wait.
 
         Args:
-            machine: the cheapest that there is.
+            machine: kind of machine for the job, the cheapest will do.
 
         Returns:
             The job, to be killed when it is needed no more.
 
         Raises:
-            LaunchError: it can't be started.
+            LaunchError: if the job can't be started.
         """
         token = f"{self._orchestrator_run_id}-snapshot"
         # No step can have that name.

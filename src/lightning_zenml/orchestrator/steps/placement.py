@@ -28,8 +28,8 @@ class OwnMachines:
     """Machines that a step has to itself.
 
     Args:
-        kinds: of what kind, in order of preference: one of these.
-        count: how many.
+        kinds: kinds of machine in order of preference; the step has one of them.
+        count: number of machines, all of the same kind.
     """
 
     kinds: tuple[Machine, ...]
@@ -41,7 +41,7 @@ class Placement:
 
     Args:
         pipeline: settings of the pipeline.
-        studio_machine: name of the machine that the studio has, or will have; '': not known.
+        studio_machine: name of the studio's machine, that it has or will have; '': not known.
         catalog: makes the catalog of machines; asked only when a step may want another machine than the studio's.
     """
 
@@ -56,14 +56,14 @@ class Placement:
         """Finds the place of a step.
 
         Args:
-            settings: of the step.
-            resources: that the step asks for.
+            settings: settings of the step.
+            resources: resources that the step asks for.
 
         Returns:
             Its machines; None: it runs in the studio.
 
         Raises:
-            MachineError: a machine is unknown or can't be had.
+            MachineError: if a machine is unknown or can't be had.
         """
         names_one = _names(settings) != _names(self._pipeline)
         asks_for_resources = not settings.machines and not resources.empty
@@ -86,7 +86,7 @@ class Placement:
             Names of the steps that have machines of their own.
 
         Raises:
-            SettingsResolvingError: steps that have none, all in one message.
+            SettingsResolvingError: if steps have no place; names all of them.
         """
         own, problems = [], []
         for name, (settings, resources) in steps.items():

@@ -54,7 +54,7 @@ class UnstartedStep:
     """A step that couldn't be started, which is how it has ended, and is recorded so.
 
     Args:
-        error: why, for whoever records it; None: that is done.
+        error: why it couldn't be started, for whoever records that; None: it is recorded already.
     """
 
     url = ""
@@ -86,12 +86,12 @@ class StepProcess:
     Its output goes to a stream, line by line behind the step's name.
 
     Args:
-        environment: all variables of the process.
-        directory: to run it in.
-        output: takes the lines.
+        environment: variables of the process, all of them.
+        directory: folder that the process runs in.
+        output: takes what the step prints.
         commands: bash lines that come first, in one shell whose exports reach the step; the first failure ends it.
-        program: what runs the step.
-        name: of the step, as far as it is known.
+        program: program that runs the step, with its arguments.
+        name: name of the step's invocation, as far as it is known.
     """
 
     error = None
@@ -138,8 +138,8 @@ class StepProcess:
         """Tells the process its step.
 
         Args:
-            name: of the step's invocation.
-            arguments: see `lightning_zenml.orchestrator.steps.entrypoint.arguments_of`.
+            name: name of the step's invocation.
+            arguments: arguments of the entrypoint, from `lightning_zenml.orchestrator.steps.entrypoint.arguments_of`.
         """
         self.name = name
         # A process that died in its imports shows that by its exit code.
@@ -158,7 +158,7 @@ class StepProcess:
         """Waits for the end of the step and its children.
 
         Args:
-            timeout: seconds.
+            timeout: seconds to wait at most.
 
         Returns:
             Whether they have ended.
@@ -207,8 +207,8 @@ class StepProcesses:
 
     Args:
         environment: variables that the steps have in common.
-        directory: to run steps in.
-        output: takes what they print.
+        directory: folder that the steps run in.
+        output: takes what the steps print.
     """
 
     def __init__(self, environment: Mapping[str, str], directory: Path, output: TextIO) -> None:
@@ -228,8 +228,8 @@ class StepProcesses:
         """Runs a step, in the process that waits where that has the step's own variables.
 
         Args:
-            name: of the step's invocation.
-            arguments: see `lightning_zenml.orchestrator.steps.entrypoint.arguments_of`.
+            name: name of the step's invocation.
+            arguments: arguments of the entrypoint, from `lightning_zenml.orchestrator.steps.entrypoint.arguments_of`.
             environment: variables of this step alone.
             commands: bash lines of this step alone, which come first.
 
@@ -251,7 +251,7 @@ class StepProcesses:
         """Runs a step that is a command, see `begin`.
 
         Args:
-            name: of the step's invocation.
+            name: name of the step's invocation.
             command: program and arguments.
             environment: variables of this step alone.
             commands: bash lines of this step alone, which come first.

@@ -50,10 +50,10 @@ class StepStarter:
     """Starts the steps of one run. Its methods may be called from several threads.
 
     Args:
-        snapshot: the compiled pipeline.
-        run: the run.
-        stack: it runs on.
-        settings: of the pipeline.
+        snapshot: compiled pipeline.
+        run: the pipeline's run in ZenML.
+        stack: ZenML stack that the pipeline runs on.
+        settings: settings of the pipeline.
         context: the launch that this process is part of.
         root: the run that this one is a child of, if it is one: ZenML knows both by the same orchestrator run id.
     """
@@ -88,8 +88,8 @@ class StepStarter:
         """Makes one for the steps of a child pipeline, which belong to a run and a snapshot of their own.
 
         Args:
-            snapshot: the compiled child pipeline.
-            run: of the child pipeline.
+            snapshot: compiled child pipeline.
+            run: the child pipeline's run in ZenML.
         """
         return StepStarter(snapshot, run, self._stack, self._pipeline, self._context, root=self._root)
 
@@ -97,11 +97,11 @@ class StepStarter:
         """Checks that steps can have the machines that they ask for.
 
         Args:
-            names: of the steps, as far as they are still to run.
+            names: invocation names of the steps that are still to run.
 
         Raises:
-            SettingsResolvingError: not every one can.
-            LaunchError: Lightning can't be asked.
+            SettingsResolvingError: if a step can't have its machines.
+            LaunchError: if Lightning can't be asked.
         """
         steps = {name: step for name, step in self._snapshot.step_configurations.items() if name in names}
         own = self._own(steps)
@@ -137,16 +137,16 @@ class StepStarter:
         """Starts a step.
 
         Args:
-            name: of its invocation.
-            step: its configuration.
-            attempt: counts the times that it was started here, from 1.
-            step_run_id: of the record that it has already, if it has one.
+            name: name of the step's invocation.
+            step: configuration of the step.
+            attempt: counts the times that the step was started here, from 1.
+            step_run_id: id of the step's record in ZenML; None: it has none yet.
 
         Returns:
             The step under way; None after `close`.
 
         Raises:
-            LaunchError: its machine can't be had.
+            LaunchError: if the step's machine can't be had.
         """
         settings = self._settings(step)
         own = self._placement.place(settings, resources_of(step))
@@ -182,10 +182,10 @@ class StepStarter:
         """Whether a step is a command, or needs machines, variables or commands that the run as a whole doesn't have.
 
         Args:
-            step: its configuration.
+            step: configuration of the step.
 
         Raises:
-            LaunchError: its machine can't be had.
+            LaunchError: if the step's machine can't be had.
         """
         settings = self._settings(step)
         return (
