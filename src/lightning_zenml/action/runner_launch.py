@@ -19,6 +19,7 @@ from lightning_zenml.launch.caller import Record
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.payload import bash
 from lightning_zenml.launch.payload.process import is_group_alive
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
@@ -241,7 +242,7 @@ class RunnerLaunch:
         """Runs the command; yields what it prints, and '' now and then while it is silent."""
         command = self._command
         self._process = process = subprocess.Popen(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command.text],
+            bash.argv(command.text),
             cwd=command.folder,
             env=dict(command.environment),
             stdin=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from lightning_zenml.launch.payload import bash
 from lightning_zenml.launch.payload.folder import TITLE
 from lightning_zenml.launch.payload.process import is_group_alive, running
 from lightning_zenml.launch.payload.variables import OF_THE_SHELL
@@ -70,15 +71,7 @@ class Session:
         self._whole = False
         reading, writing = os.pipe()
         self._process = subprocess.Popen(
-            [
-                "bash",
-                "--noprofile",
-                "--norc",
-                "-eo",
-                "pipefail",
-                "-c",
-                _script(commands, command, working_directory, writing),
-            ],
+            bash.argv(_script(commands, command, working_directory, writing)),
             cwd=code,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -8,6 +8,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_zenml.launch.payload import bash
+from lightning_zenml.launch.payload.variables import OF_THE_SHELL
+
 
 class CommandsFailedError(Exception):
     """A command of the pipeline failed; its output has been printed."""
@@ -25,17 +28,10 @@ def run(commands: Sequence[str], directory: Path) -> None:
     """
     with tempfile.NamedTemporaryFile() as exports:
         script = "\n".join([*commands, f"env -0 >{exports.name}"])
-        done = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        done = subprocess.run(bash.argv(script), cwd=directory, stdin=subprocess.DEVNULL, check=False)
         if done.returncode != 0:
             raise CommandsFailedError(
                 f"The pipeline's custom_commands failed with exit code {done.returncode}: {'; '.join(commands)}"
             )
         variables = dict(item.split("=", 1) for item in Path(exports.name).read_text().split("\0") if item)
-    for name in ("PWD", "OLDPWD", "SHLVL", "_"):
-        variables.pop(name, None)
-    os.environ.update(variables)
+    os.environ.update({name: value for name, value in variables.items() if name not in OF_THE_SHELL})

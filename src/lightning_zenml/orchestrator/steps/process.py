@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Protocol, TextIO
 
 from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.payload import bash
 from lightning_zenml.launch.payload.process import is_group_alive
 
 _OUTPUT_DEADLINE = 5.0
@@ -273,7 +274,7 @@ class StepProcesses:
 
 
 def _after(commands: Sequence[str], program: Sequence[str]) -> list[str]:
-    """A shell that runs the commands, which must not read what the program is to be told, and becomes the program."""
+    """A shell that runs the commands, which must not read what is meant for the program, and becomes the program."""
     lines = "\n".join(commands)
     script = f"exec 3<&0 </dev/null\n{lines}\nexec {shlex.join(program)} <&3 3<&-"
-    return ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    return bash.argv(script)
