@@ -2,7 +2,7 @@
 
 From its start on, a launch releases its studio itself, whatever happens to the client. Until then the client does, and
 one that is killed can't: a process beside it, `python -m lightning_zenml.orchestrator.client.watchdog`, does it in its
-stead. It is told through a pipe what is held, and learns of the client's end by that of the pipe.
+stead. What is held comes through a pipe, whose end is the client's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,26 +33,49 @@ _END = 5.0
 """Seconds for the process to end once it is done."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What there is to do in the client's stead; a line of JSON, sent anew whenever something has changed.
+
+    Args:
+        credentials: fields of the client's `Credentials`.
+        url: address of Lightning AI.
+        scratch: folder that goes with the client; keys lie in it.
+        run_id: id of the ZenML run that fails with the client; None: there is no run yet.
+        hold: fields of the `Hold` to release; None: nothing is held yet.
+        client_failed: whether the client has failed, and told ZenML, rather than been killed.
+        done: whether nothing is left to do.
+    """
+
+    credentials: dict[str, Any]
+    url: str
+    scratch: str
+    run_id: str | None = None
+    hold: dict[str, Any] | None = None
+    client_failed: bool = False
+    done: bool = False
+
+
 class Watchdog:
     """The process beside the client, for a block in which the client releases what there is itself, if it can.
 
-    Where somebody else has started the client and releases what it leaves, that one is told instead.
+    Where somebody else has started the client and releases what it leaves, no process is started.
 
     Args:
-        lightning: where it is launched.
-        caller: whoever started this client.
+        lightning: teamspace in which the client launches.
+        caller: whoever started the client.
         scratch: folder that goes with the client.
-        run_id: of the ZenML run that fails with the client; None: there is no run yet.
+        run_id: id of the ZenML run that fails with the client; None: there is no run yet.
     """
 
     def __init__(self, lightning: Lightning, caller: Caller, scratch: Path, run_id: UUID | None = None) -> None:
         self._caller = caller
-        self._task = {
-            "credentials": asdict(lightning.credentials),
-            "url": lightning.url,
-            "scratch": str(scratch),
-            "run_id": str(run_id) if run_id else None,
-        }
+        self._task = Task(
+            credentials=asdict(lightning.credentials),
+            url=lightning.url,
+            scratch=str(scratch),
+            run_id=str(run_id) if run_id else None,
+        )
         self._held: Hold | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: IO[bytes] | None = None
@@ -75,7 +98,7 @@ class Watchdog:
                 bufsize=0,
             )
             self._pipe = self._process.stdin
-        self._tell(self._task)
+        self._send()
         return self
 
     def hold(self, hold: Hold) -> None:
@@ -84,15 +107,18 @@ class Watchdog:
         if self._caller.record:
             self._caller.hold(hold)
         else:
-            self._tell({"hold": hold.as_dict()})
+            self._send(hold=hold.as_dict())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         left = self._held if error is not None and self._held is not None and not self._held.is_over else None
         try:
-            # Once more what is held: what has come between may have been an interrupt, before that was told.
-            self._tell({"done": True} if left is None else {"has_failed": True, "hold": left.as_dict()})
+            # Once more what is held: what has come between may have been an interrupt, before that was sent.
+            if left is None:
+                self._send(done=True)
+            else:
+                self._send(client_failed=True, hold=left.as_dict())
         finally:
             if self._pipe is not None:
                 self._pipe.close()
@@ -100,64 +126,64 @@ class Watchdog:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_END)
 
-    def _tell(self, news: dict[str, Any]) -> None:
+    def _send(self, **changes: Any) -> None:
+        self._task = replace(self._task, **changes)
         # Killed itself, it leaves all to the client.
         with suppress(BrokenPipeError):
             if self._pipe is not None:
-                self._pipe.write(json.dumps(news).encode() + b"\n")
+                self._pipe.write(json.dumps(asdict(self._task)).encode() + b"\n")
 
 
 def main(lines: Iterable[str] = sys.stdin) -> int:
     """Waits for the client's end; does what it left to do, unless it took its leave.
 
     Args:
-        lines: what `Watchdog` tells. They end once no process has the pipe any more: children that the client forked
-            while it launched have it, too.
+        lines: a `Task` each. They end once no process has the pipe any more: children that the client forked while it
+            launched have it, too.
 
     Returns:
         The exit code.
     """
-    told: dict[str, Any] = {}
+    task = None
     for line in lines:
         # The last one may be cut.
         with suppress(ValueError):
-            told |= json.loads(line)
-        if told.get("done"):
+            task = Task(**json.loads(line))
+        if task is not None and task.done:
             break
-    if not told or told.get("done"):
+    if task is None or task.done:
         return 0
-    # A client that lives removes its own, and has told ZenML.
-    was_killed = not told.get("has_failed")
-    if was_killed:
-        # Keys lie in it.
-        shutil.rmtree(told["scratch"], ignore_errors=True)
+    # A client that has failed removes its own folder, and ZenML knows of the failure from it.
+    if not task.client_failed:
+        shutil.rmtree(task.scratch, ignore_errors=True)
     reason, goes_on = "Its client was killed before the run was launched on Lightning AI.", False
-    try:
-        goes_on = bool(told.get("hold")) and _release(told)
-    except Exception as error:
-        reason = (
-            f"Its client is gone, the studio {told['hold']['studio_name']} could not be released and may cost money: "
-            f"stop it on Lightning AI. {error}"
-        )
-    if told["run_id"] and was_killed and not goes_on:
-        _fail(told["run_id"], reason)
+    if task.hold is not None:
+        try:
+            goes_on = _release(task, task.hold)
+        except Exception as error:
+            reason = (
+                f"Its client is gone, the studio {task.hold['studio_name']} could not be released and may cost money: "
+                f"stop it on Lightning AI. {error}"
+            )
+    if task.run_id and not task.client_failed and not goes_on:
+        _fail(task.run_id, reason)
     return 0
 
 
-def _release(told: dict[str, Any]) -> bool:
+def _release(task: Task, held: dict[str, Any]) -> bool:
     """Releases the studio, unless the run's launch has come so far that it goes on by itself; whether it has."""
     from lightning_zenml.launch.launcher import Hold, Launcher
     from lightning_zenml.launch.lightning.client import Credentials, Lightning
     from lightning_zenml.launch.payload.platform import insist
 
-    hold = Hold(**told["hold"])
+    hold = Hold(**held)
     goes_on = False
 
     def release() -> None:
         nonlocal goes_on
-        lightning = Lightning.connect(Credentials(**told["credentials"]), url=told["url"])
+        lightning = Lightning.connect(Credentials(**task.credentials), url=task.url)
         launch = Launcher(lightning).resume(hold)
-        goes_on = bool(told["run_id"]) and not told.get("has_failed") and launch.is_under_way()
+        goes_on = bool(task.run_id) and not task.client_failed and launch.is_under_way()
         if goes_on:
             launch.leave()
         else:
@@ -174,7 +200,7 @@ def _fail(run_id: str, reason: str) -> None:
     from zenml.enums import ExecutionStatus
 
     from lightning_zenml.launch.payload.platform import insist
-    from lightning_zenml.orchestrator.client.following import fail
+    from lightning_zenml.orchestrator.client.run_end import fail
 
     def fail_unless_begun() -> None:
         run = Client().get_pipeline_run(run_id)
