@@ -10,11 +10,11 @@ import json
 import os
 import sys
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.platform import insist, send
@@ -25,78 +25,118 @@ FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "re
 """ZenML's final statuses."""
 REASON_LIMIT = 250
 """Characters of a reason that every ZenML server can store."""
+PAUSED = "paused"
+"""Status of a run that waits for something outside, without a controller."""
+_RESUMING = "resuming"
+"""Status of a run that is on its way to its next launch."""
 
 
-def end_run(
-    run_id: str,
-    *,
-    status: str,
-    reason: str,
-    get: Callable[..., Any],
-    put: Callable[[str, dict[str, Any]], Any],
-    has_begun: bool = True,
-) -> None:
-    """Records a run, those of its child pipelines and all their steps as ended.
+class Runs(Protocol):
+    """What ending a run needs of a ZenML server; runs and steps go by their ids."""
 
-    A finished run stays as it is, and so does one that is paused, or on its way to its next launch.
+    def status(self, run_id: str) -> str:
+        """Asks for the status of a run."""
+
+    def unfinished_steps(self, run_id: str) -> list[str]:
+        """Asks for the steps of a run that have not ended."""
+
+    def children(self, run_id: str) -> list[str]:
+        """Asks for the runs of the pipelines that a dynamic pipeline has called."""
+
+    def update_run(self, run_id: str, status: str, reason: str | None) -> None:
+        """Gives a run another status, with the reason for it unless that is None."""
+
+    def update_step(self, step_id: str, status: str) -> str:
+        """Ends a step with this status; returns the one that it has then, which may be another."""
+
+
+def end_run(run_id: str, *, status: str, reason: str | None, runs: Runs, spared: Collection[str] = frozenset()) -> None:
+    """Records a run, those of its child pipelines and all their steps as ended; a finished run stays as it is.
 
     Args:
-        run_id: of the run.
+        run_id: id of the run.
         status: `failed`, or `stopped`, which also a run becomes that is about to stop.
-        reason: shown with the run.
-        get: gets a path below `/api/v1/`; further keywords are the query.
-        put: changes a path below `/api/v1/`.
-        has_begun: in this launch; else it is this launch that it may be on its way to.
+        reason: shown with the run; None: nothing is.
+        runs: the server's runs and steps.
+        spared: statuses of a run that is left as it is, as it has no controller at the moment.
     """
-    before = get(f"runs/{run_id}")["body"]["status"]
-    if before != "paused" and not (before == "resuming" and has_begun):
-        _end(run_id, status, reason, get, put)
-
-
-def _end(
-    run_id: str, status: str, reason: str, get: Callable[..., Any], put: Callable[[str, dict[str, Any]], Any]
-) -> None:
-    before = get(f"runs/{run_id}")["body"]["status"]
-    if before in FINISHED:
+    before = runs.status(run_id)
+    if before in FINISHED or before in spared:
         return
     status = "stopped" if before == "stopping" else status
+    reason = reason and reason[:REASON_LIMIT]
     # First the run: a step that may be retried ends only in a run that does. `stopped` it becomes with its last step.
-    under_way = "stopping" if status == "stopped" else status
-    put(f"runs/{run_id}", {"status": under_way, "status_reason": reason[:REASON_LIMIT]})
-    for step in _pages("steps", get, pipeline_run_id=run_id, exclude_retried=True):
-        if step["body"]["status"] not in FINISHED:
-            _end_step(step["id"], status, put)
-    for child in _pages("runs", get, parent_run_id=run_id):
-        # A server without child pipelines would not know that filter, and name runs of others.
-        if child["body"].get("root_run_id"):
-            _end(child["id"], status, reason, get, put)
-    if get(f"runs/{run_id}")["body"]["status"] not in FINISHED:
-        put(f"runs/{run_id}", {"status": status, "status_reason": reason[:REASON_LIMIT]})
-
-
-def _pages(path: str, get: Callable[..., Any], **query: object) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    number = total = 1
-    while number <= total:
-        page = get(path, page=number, size=100, **query)
-        items += page["items"]
-        number, total = number + 1, page["total_pages"]
-    return items
-
-
-def _end_step(step_id: str, status: str, put: Callable[[str, dict[str, Any]], Any]) -> None:
-    end = {"end_time": datetime.now(UTC).replace(tzinfo=None).isoformat()}
-    step = put(f"steps/{step_id}", {"status": status, **end})
-    if step["body"]["status"] not in FINISHED:
+    runs.update_run(run_id, "stopping" if status == "stopped" else status, reason)
+    for step_id in runs.unfinished_steps(run_id):
         # A step with tries left that fails is `retrying`, and nobody is there to do that.
-        put(f"steps/{step_id}", {"status": "stopped", **end})
+        if runs.update_step(step_id, status) not in FINISHED:
+            runs.update_step(step_id, "stopped")
+    for child_id in runs.children(run_id):
+        end_run(child_id, status=status, reason=reason, runs=runs)
+    if runs.status(run_id) not in FINISHED:
+        runs.update_run(run_id, status, reason)
+
+
+def spared(*, has_begun: bool) -> frozenset[str]:
+    """Statuses of a run that a launch's end is no end for.
+
+    Args:
+        has_begun: whether the run has begun in this launch; else it is this launch that it may be on its way to.
+    """
+    return frozenset({PAUSED, _RESUMING} if has_begun else {PAUSED})
+
+
+class RestRuns:
+    """Runs and steps over REST, see `Runs`.
+
+    Args:
+        get: gets a path below `/api/v1/`; further keywords are the query.
+        put: changes a path below `/api/v1/`.
+    """
+
+    def __init__(self, get: Callable[..., Any], put: Callable[[str, dict[str, Any]], Any]) -> None:
+        self._get = get
+        self._put = put
+
+    def status(self, run_id: str) -> str:
+        """Asks for the status of a run."""
+        return str(self._get(f"runs/{run_id}")["body"]["status"])
+
+    def unfinished_steps(self, run_id: str) -> list[str]:
+        """Asks for the steps of a run that have not ended."""
+        steps = self._pages("steps", pipeline_run_id=run_id, exclude_retried=True)
+        return [step["id"] for step in steps if step["body"]["status"] not in FINISHED]
+
+    def children(self, run_id: str) -> list[str]:
+        """Asks for the runs of the pipelines that a dynamic pipeline has called."""
+        children = self._pages("runs", parent_run_id=run_id)
+        # A server without child pipelines would not know that filter, and name runs of others.
+        return [child["id"] for child in children if child["body"].get("root_run_id")]
+
+    def update_run(self, run_id: str, status: str, reason: str | None) -> None:
+        """Gives a run another status, with the reason for it unless that is None."""
+        self._put(f"runs/{run_id}", {"status": status, **({} if reason is None else {"status_reason": reason})})
+
+    def update_step(self, step_id: str, status: str) -> str:
+        """Ends a step with this status; returns the one that it has then, which may be another."""
+        end = datetime.now(UTC).replace(tzinfo=None).isoformat()
+        return str(self._put(f"steps/{step_id}", {"status": status, "end_time": end})["body"]["status"])
+
+    def _pages(self, path: str, **query: object) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        number = total = 1
+        while number <= total:
+            page = self._get(path, page=number, size=100, **query)
+            items += page["items"]
+            number, total = number + 1, page["total_pages"]
+        return items
 
 
 def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Records runs as failed.
 
     Args:
-        run_ids: runs besides those in the `runs.jsonl` of the launch.
+        run_ids: ids of runs besides those that the launch has recorded.
         environ: the variables of the launch, with ZenML's address and token or key.
 
     Returns:
@@ -106,9 +146,8 @@ def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int
     reason = environ.get(FAILURE) or "The controller on Lightning AI was never started or was killed."
     recorded = _recorded(environ)
     for run_id in dict.fromkeys([*run_ids, *recorded]):
-        fail = partial(end_run, run_id, status="failed", reason=reason, get=server.get, put=server.put)
-        fail = partial(fail, has_begun=run_id in recorded)
-        insist(fail, pause=5, times=24)
+        fail = partial(end_run, run_id, status="failed", reason=reason, runs=RestRuns(server.get, server.put))
+        insist(partial(fail, spared=spared(has_begun=run_id in recorded)), pause=5, times=24)
     return 0
 
 

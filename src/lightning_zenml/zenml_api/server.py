@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from lightning_zenml.zenml_api.models import Project, Run, ServerInfo, Stack, Step, Teamspace
 from lightning_zenml.zenml_api.rest import ZenMLRest, ZenMLServerError
-from lightning_zenml.zenml_api.run_end import end_run
+from lightning_zenml.zenml_api.run_end import RestRuns, end_run, spared
 
 SUPPORTED_VERSIONS = ("0.97", "0.98")
 """Minor versions of ZenML, as in pyproject.toml; `make compat` tries the oldest."""
@@ -174,7 +174,8 @@ class ZenMLServer:
             reason: the words that ZenML shows with the run.
             has_begun: whether the run has begun in the launch; if not, a run that is resumed may be on its way to it.
         """
-        end_run(run_id, status=status, reason=reason, get=self.rest.get, put=self.rest.put, has_begun=has_begun)
+        runs = RestRuns(self.rest.get, self.rest.put)
+        end_run(run_id, status=status, reason=reason, runs=runs, spared=spared(has_begun=has_begun))
 
     def run_url(self, run_id: str, project_id: str) -> str:
         """Builds the address of a run's page on the dashboard.

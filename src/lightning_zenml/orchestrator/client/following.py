@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from zenml.client import Client
 from zenml.constants import METADATA_ORCHESTRATOR_RUN_ID, METADATA_ORCHESTRATOR_URL
 from zenml.enums import ExecutionStatus
 from zenml.logger import get_logger
-from zenml.orchestrators import publish_utils
-from zenml.utils.pagination_utils import depaginate
 
 from lightning_zenml.launch.errors import JobsLeftError, LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launcher import Launch, Launcher
@@ -18,11 +14,11 @@ from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, Execution
 from lightning_zenml.launch.spec import Phase
+from lightning_zenml.orchestrator.client.run_end import fail, stop, unfinished_children, unfinished_steps
 from lightning_zenml.orchestrator.run_id import launch_id_of
-from lightning_zenml.zenml_api.run_end import REASON_LIMIT
 
 if TYPE_CHECKING:
-    from zenml.models import PipelineRunResponse, StepRunResponse
+    from zenml.models import PipelineRunResponse
 
 logger = get_logger(__name__)
 
@@ -37,9 +33,9 @@ def fetch_status(
     """Asks Lightning what became of a run that ZenML takes for unfinished.
 
     Args:
-        run: the run.
-        lightning: where it was launched.
-        include_steps: also tell of its steps.
+        run: the run in ZenML.
+        lightning: teamspace of the credentials at hand.
+        include_steps: whether to find out about its steps, too.
 
     Returns:
         Status of the run, and by name of its unfinished steps; None where ZenML knows better.
@@ -60,67 +56,31 @@ def fetch_status(
         logger.error("Jobs of the run `%s` may still run, and cost: %s Delete them on Lightning AI.", run.name, error)
     # Whoever could have told ZenML of the end is gone.
     if run.status is ExecutionStatus.STOPPING:
-        for child in _children(run):
-            _record_stop(child)
-        steps = {step.name: ExecutionStatus.STOPPED for step in _unfinished(run)} if include_steps else None
+        for child in unfinished_children(run.id):
+            stop(child)
+        steps = {step.name: ExecutionStatus.STOPPED for step in unfinished_steps(run.id)} if include_steps else None
         return ExecutionStatus.STOPPED, steps
     # Recorded here, as ZenML itself would neither keep the reason nor end a step that has tries left.
     fail(run, lost)
     return ExecutionStatus.FAILED, None
 
 
-def fail(run: PipelineRunResponse, reason: str) -> None:
-    """Records a run whose controller is gone as failed, with its child pipelines' runs and all their steps.
-
-    A finished run stays as it is, and so does one that is paused, which has no controller.
-
-    Args:
-        run: the run.
-        reason: shown with the run.
-    """
-    if Client().get_pipeline_run(run.id, hydrate=False).status is not ExecutionStatus.PAUSED:
-        _record_failure(run, reason)
-
-
-def _record_failure(run: PipelineRunResponse, reason: str) -> None:
-    if Client().get_pipeline_run(run.id, hydrate=False).status.is_finished:
-        return
-    publish_utils.publish_pipeline_run_status_update(
-        run.id, ExecutionStatus.FAILED, status_reason=reason[:REASON_LIMIT]
-    )
-    for child in _children(run):
-        _record_failure(child, reason)
-    for step in _unfinished(run):
-        if not publish_utils.publish_failed_step_run(step.id).status.is_finished:
-            # It has tries left, and nobody is there to try.
-            publish_utils.publish_stopped_step_run(step.id)
-
-
 def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
     """Ends a run's launch, releases its studio and records run and steps as stopped.
 
     Args:
-        run: the run.
-        lightning: where it was launched.
+        run: the run in ZenML.
+        lightning: teamspace of the credentials at hand.
 
     Raises:
-        LaunchError: if the run is in another teamspace.
+        LaunchError: if the run is in another teamspace, or Lightning refuses to end it.
     """
     if elsewhere := _elsewhere(run, lightning):
         raise LaunchError(f"{elsewhere} Until then its controller stops it, if that still runs.")
     # Without that id nothing has been launched, or its job was gone before it could tell.
     if run.orchestrator_run_id:
         _end(run, lightning)
-    _record_stop(run)
-
-
-def _record_stop(run: PipelineRunResponse) -> None:
-    for child in _children(run):
-        _record_stop(child)
-    for step in _unfinished(run):
-        publish_utils.publish_stopped_step_run(step.id)
-    if not Client().get_pipeline_run(run.id, hydrate=False).status.is_finished:
-        publish_utils.publish_pipeline_run_status_update(run.id, ExecutionStatus.STOPPED)
+    stop(run)
 
 
 def _end(run: PipelineRunResponse, lightning: Lightning) -> None:
@@ -179,14 +139,3 @@ def _launch_id(run: PipelineRunResponse) -> str:
     """Of the newest launch: the server keeps the first `orchestrator_run_id` of a run that is resumed or retried."""
     newest = run.run_metadata.get(METADATA_ORCHESTRATOR_RUN_ID) or run.orchestrator_run_id or ""
     return launch_id_of(str(newest))
-
-
-def _unfinished(run: PipelineRunResponse) -> Iterator[StepRunResponse]:
-    steps = depaginate(Client().list_run_steps, pipeline_run_id=run.id, exclude_retried=True, hydrate=False)
-    return (step for step in steps if not step.status.is_finished)
-
-
-def _children(run: PipelineRunResponse) -> Iterator[PipelineRunResponse]:
-    """The unfinished runs of the pipelines that a dynamic pipeline has called."""
-    children = depaginate(Client().list_pipeline_runs, parent_run_id=run.id, hydrate=False)
-    return (child for child in children if not child.status.is_finished)

@@ -26,7 +26,7 @@ from lightning_zenml.launch.payload.variables import GITHUB
 from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
-from lightning_zenml.orchestrator.client.following import fail
+from lightning_zenml.orchestrator.client.run_end import fail
 from lightning_zenml.orchestrator.client.watchdog import Watchdog
 from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings

@@ -27,7 +27,7 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, PIPELINE_ID, Execution
 from lightning_zenml.launch.payload.variables import EXECUTION
-from lightning_zenml.orchestrator.client.following import fail
+from lightning_zenml.orchestrator.client.run_end import fail
 from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.controller.controller import control
