@@ -12,7 +12,7 @@ class CredentialsError(LaunchError):
 
 
 class TeamspaceError(LaunchError):
-    """The teamspace can't be told or doesn't exist."""
+    """There is no such teamspace, or it isn't clear which one is meant."""
 
 
 class MachineError(LaunchError):

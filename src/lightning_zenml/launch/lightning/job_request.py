@@ -23,7 +23,7 @@ from lightning_zenml.launch.lightning.records import JobAnswer
 from lightning_zenml.launch.payload import layout
 
 _KILL_AFTER = 30
-"""Seconds that a command has when it is told to end."""
+"""Seconds that a command has to end once it was asked to."""
 TIMED_OUT = 124
 """Exit code of a command that `max_runtime` ended, as of coreutils' `timeout`."""
 _SENDS = 3
@@ -170,11 +170,11 @@ def _wrap(command: str, token: str, max_runtime: int | None) -> str:
         # A job that is started again may find the file of the attempt before.
         f'cd "$HOME" && mkdir -p {layout.HOME}/{layout.JOBS} && rm -f {result}\n'
         # What is started without job control ignores SIGINT, and so does all that it starts.
-        f"set -m\n{limited} &\ncommand=$! told=1 ends=0\nset +m\n"
-        "trap 'told=1 ends=1; kill -TERM $command || true' TERM\n"
+        f"set -m\n{limited} &\ncommand=$! signalled=1 ends=0\nset +m\n"
+        "trap 'signalled=1 ends=1; kill -TERM $command || true' TERM\n"
         # A signal ends the waiting, not the command.
-        "while test $told = 1; do told=0 code=0; wait $command || code=$?; done\n"
-        # Of what was told to end, the shell in between is gone at once.
+        "while test $signalled = 1; do signalled=0 code=0; wait $command || code=$?; done\n"
+        # Of what was asked to end, the shell in between is gone at once.
         f"if test $ends = 1 || test $code = {TIMED_OUT}; then\n"
         f"for _ in $(seq {10 * _KILL_AFTER}); do kill -0 -- -$command 2>/dev/null || break; sleep 0.1; done; fi\n"
         f"echo $code > {result}\nexit $code\n"
