@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from lightning_zenml.launch.caller import CALLER, Caller, Record
+from lightning_zenml.launch.caller import CALLER, Caller, Held, Launched, Left, Record, Submitted, Updated
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.spec import LaunchSpec
+from lightning_zenml.launch.launch import Launch
+from lightning_zenml.launch.lightning.client import Credentials, Lightning
+from lightning_zenml.launch.payload.records import JobRecord, RunRecord
+from lightning_zenml.launch.spec import LaunchSpec, Phase, Status, Update
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.package.archive import Archive
 
@@ -68,7 +71,7 @@ def test_a_hold_waits_until_it_is_noted(tmp_path: Path) -> None:
             events.append(event)
     telling.join(30)
     assert not telling.is_alive()
-    assert events == [{"hold": HOLD.as_dict()}]
+    assert events == [Held(hold=HOLD)]
     assert list(record.news()) == []
 
 
@@ -81,8 +84,31 @@ def test_nothing_is_started_for_a_caller_that_is_gone(tmp_path: Path) -> None:
 def test_half_a_line_is_no_news_yet(tmp_path: Path) -> None:
     record = Record(tmp_path / "record")
     with (tmp_path / "record").open("a") as lines:
-        lines.write('{"left": "a"}\n{"left": ')
+        lines.write('{"kind": "Left", "launch_id": "a"}\n{"kind": "Left", "launch_id": ')
         lines.flush()
-        assert list(record.news()) == [{"left": "a"}]
+        assert list(record.news()) == [Left(launch_id="a")]
         lines.write('"b"}\n')
-    assert list(record.news()) == [{"left": "b"}]
+    assert list(record.news()) == [Left(launch_id="b")]
+
+
+def test_what_is_told_is_heard(tmp_path: Path) -> None:
+    record, caller = Record(tmp_path / "record"), Caller(record=str(tmp_path / "record"), pid=os.getpid())
+    run = RunRecord(run_id="1", run_name="a run", pipeline="a", run_url=None, orchestrator_url="https://x.example")
+    job = JobRecord(token="t", step="train", attempt=1, run_id="1", machine="T4", num_machines=1, price=0.5)
+    launch = Launch(Lightning(Credentials(api_key="key"), "https://x.example"), HOLD)
+    caller.submits("1")
+    caller.launched(launch, "0" * 64)
+    caller.update(launch, Update(status=Status(phase=Phase.RUNNING), runs=(run,), jobs=(job,)))
+    caller.left(launch)
+    assert list(record.news()) == [
+        Submitted(run_id="1"),
+        Launched(
+            launch_id=launch.id,
+            studio_name="x",
+            studio_url=launch.studio_url,
+            machine="",
+            archive_sha256="0" * 64,
+        ),
+        Updated(launch_id=launch.id, cost=None, runs=(run,), jobs=(job,)),
+        Left(launch_id=launch.id),
+    ]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lightning_zenml.launch.caller import Record
+from lightning_zenml.launch.caller import Held, Launched, Left, Record, Submitted, Updated
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
@@ -146,34 +146,34 @@ class RunnerLaunch:
         self._on_archive = on_archive
         self._holds: dict[str, Hold] = {}
         self._runs: list[RunRecord] = []
-        self._jobs: dict[str, list[JobRecord]] = {}
+        self._jobs: dict[str, tuple[JobRecord, ...]] = {}
         self._under_way: set[str] = set()
         self._left: set[str] = set()
         self._deletes: dict[str, bool] = {}
         self._costs: dict[str, float | None] = {}
-        self._shown: dict[str, str] = {}
+        self._newest: Launched | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._exit_code: int | None = None
 
     @property
     def id(self) -> str:
         """Of the newest launch; '' before there is one."""
-        return self._shown.get("launch_id", "")
+        return self._newest.launch_id if self._newest else ""
 
     @property
     def studio_name(self) -> str:
         """Name of the newest launch's studio; '' before there is one."""
-        return self._shown.get("studio_name", "")
+        return self._newest.studio_name if self._newest else ""
 
     @property
     def studio_url(self) -> str:
         """Page of the newest launch's studio; '' before there is one."""
-        return self._shown.get("studio_url", "")
+        return self._newest.studio_url if self._newest else ""
 
     @property
     def machine(self) -> str:
         """Machine of the newest launch's studio; '' before there is one."""
-        return self._shown.get("machine", "")
+        return self._newest.machine if self._newest else ""
 
     @property
     def deletes_studio(self) -> bool:
@@ -273,26 +273,25 @@ class RunnerLaunch:
 
     def _take_news(self) -> None:
         """Takes what the orchestrator tells."""
-        for event in self._record.news():
-            if "hold" in event:
-                hold = Hold(**event["hold"])
-                self._holds[hold.launch_id] = hold
-                if not hold.is_over:
-                    self._deletes[hold.launch_id] = hold.release == "delete"
-                self._on_hold(hold)
-            elif "submits" in event:
-                self._on_run(event["submits"])
-            elif "launch" in event:
-                self._shown = event["launch"]
-                self._under_way.add(self.id)
-                self._on_archive(self._shown["archive_sha256"])
-            elif "update" in event:
-                update = event["update"]
-                self._runs += map(RunRecord.from_json, update["runs"])
-                self._costs[update["launch_id"]] = update["cost"]
-                self._jobs[update["launch_id"]] = list(map(JobRecord.from_json, update["jobs"]))
-            else:
-                self._left.add(event["left"])
+        for news in self._record.news():
+            match news:
+                case Held(hold=hold):
+                    self._holds[hold.launch_id] = hold
+                    if not hold.is_over:
+                        self._deletes[hold.launch_id] = hold.release == "delete"
+                    self._on_hold(hold)
+                case Submitted(run_id=run_id):
+                    self._on_run(run_id)
+                case Launched():
+                    self._newest = news
+                    self._under_way.add(news.launch_id)
+                    self._on_archive(news.archive_sha256)
+                case Updated():
+                    self._runs += news.runs
+                    self._costs[news.launch_id] = news.cost
+                    self._jobs[news.launch_id] = news.jobs
+                case Left(launch_id=launch_id):
+                    self._left.add(launch_id)
 
     def _update(self, status: Status, *, log: str = "", takes_runs: bool = True) -> Update:
         """What is new; the runs only if they are to be told of by now."""

@@ -14,16 +14,89 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lightning_zenml import http_log
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launch import Launch
+from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.payload.variables import CALLER, CODE, SOURCE_ROOT_INSIDE
 from lightning_zenml.launch.spec import LaunchSpec, Update
 from lightning_zenml.launch.studio.hold import Hold
 
 _PAUSE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What must be released from now on.
+
+    Args:
+        hold: what a launch holds of its studio.
+    """
+
+    hold: Hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A ZenML run that is about to be launched; it may come to nothing.
+
+    Args:
+        run_id: id of the run in ZenML.
+    """
+
+    run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launched:
+    """A launch whose payload runs.
+
+    Args:
+        launch_id: id of the launch.
+        studio_name: name of the launch's studio.
+        studio_url: page of the studio.
+        machine: name of the studio's machine.
+        archive_sha256: SHA-256 of the archive that was uploaded.
+    """
+
+    launch_id: str
+    studio_name: str
+    studio_url: str
+    machine: str
+    archive_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Updated:
+    """What one poll of a launch brought.
+
+    Args:
+        launch_id: id of the launch.
+        cost: US dollars that the launch has cost so far; None where a price isn't known.
+        runs: ZenML runs that have begun since the last update.
+        jobs: all Lightning jobs of the launch so far.
+    """
+
+    launch_id: str
+    cost: float | None
+    runs: tuple[RunRecord, ...]
+    jobs: tuple[JobRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """A launch that is left to itself: it releases its studio at its end.
+
+    Args:
+        launch_id: id of the launch.
+    """
+
+    launch_id: str
+
+
+News = Held | Submitted | Launched | Updated | Left
+"""What a client tells its caller, one JSON line each. The Action installs the client, so both are of one version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +150,7 @@ class Caller:
 
     def submits(self, run_id: str) -> None:
         """Tells of a ZenML run before it is launched; it may come to nothing."""
-        self._tell(submits=run_id)
+        self._tell(Submitted(run_id=run_id))
 
     def hold(self, hold: Hold) -> None:
         """Tells what must be released, before it costs; waits until the caller has noted it.
@@ -85,7 +158,7 @@ class Caller:
         Raises:
             LaunchError: there is nobody left who could.
         """
-        end = self._tell(hold=hold.as_dict())
+        end = self._tell(Held(hold=hold))
         while not hold.is_over and self.record and _seen(Path(self.record)) < end:
             if not _is_alive(self.pid):
                 raise LaunchError("The Action that started this command is gone, so nothing is started any more.")
@@ -94,35 +167,33 @@ class Caller:
     def launched(self, launch: Launch, archive_sha256: str) -> None:
         """Tells of a launch whose payload runs."""
         self._tell(
-            launch={
-                "launch_id": launch.id,
-                "studio_name": launch.studio_name,
-                "studio_url": launch.studio_url,
-                "machine": launch.machine,
-                "archive_sha256": archive_sha256,
-            }
+            Launched(
+                launch_id=launch.id,
+                studio_name=launch.studio_name,
+                studio_url=launch.studio_url,
+                machine=launch.machine,
+                archive_sha256=archive_sha256,
+            )
         )
 
     def update(self, launch: Launch, update: Update) -> None:
         """Tells what one poll of the launch brought of runs, jobs and costs."""
-        records = {"runs": [run.to_json() for run in update.runs], "jobs": [job.to_json() for job in update.jobs]}
-        told = {"launch_id": launch.id, "cost": launch.cost, **records}
-        self._tell(update=told)
+        self._tell(Updated(launch_id=launch.id, cost=launch.cost, runs=tuple(update.runs), jobs=tuple(update.jobs)))
 
     def left(self, launch: Launch) -> None:
         """Tells that the launch is left to itself: it releases its studio at its end."""
-        self._tell(left=launch.id)
+        self._tell(Left(launch_id=launch.id))
 
     def released(self, launch: Launch) -> None:
         """Tells that nothing of the launch is left to release."""
         self.hold(launch.hold.released())
 
-    def _tell(self, **event: Any) -> int:
+    def _tell(self, news: News) -> int:
         """Appends a line; returns where the record ends with it."""
         if not self.record:
             return 0
         with Path(self.record).open("ab") as lines:
-            lines.write(json.dumps(event).encode() + b"\n")
+            lines.write(_to_json(news).encode() + b"\n")
             return lines.tell()
 
 
@@ -139,13 +210,13 @@ class Record:
         self._offset = 0
         self._note()
 
-    def news(self) -> Iterator[dict[str, Any]]:
-        """What was told since the last time. An event counts as noted once the next is asked for."""
+    def news(self) -> Iterator[News]:
+        """What was told since the last time. One counts as noted once the next is asked for."""
         with self._path.open("rb") as file:
             file.seek(self._offset)
             whole, end, _ = file.read().rpartition(b"\n")
         for line in (whole + end).splitlines(keepends=True):
-            yield json.loads(line)
+            yield _from_json(line)
             self._offset += len(line)
             self._note()
 
@@ -153,6 +224,26 @@ class Record:
         draft = _note_of(self._path).with_suffix(".draft")
         draft.write_text(str(self._offset))
         draft.replace(_note_of(self._path))
+
+
+def _to_json(news: News) -> str:
+    return json.dumps({"kind": type(news).__name__, **asdict(news)})
+
+
+def _from_json(line: bytes) -> News:
+    fields = json.loads(line)
+    match fields.pop("kind"):
+        case "Held":
+            return Held(hold=Hold(**fields["hold"]))
+        case "Updated":
+            runs, jobs = map(RunRecord.from_json, fields["runs"]), map(JobRecord.from_json, fields["jobs"])
+            return Updated(**{**fields, "runs": tuple(runs), "jobs": tuple(jobs)})
+        case "Submitted":
+            return Submitted(**fields)
+        case "Launched":
+            return Launched(**fields)
+        case _:
+            return Left(**fields)
 
 
 def _note_of(record: Path) -> Path:
