@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +75,48 @@ def test_nothing_is_left_running_and_the_comment_is_final(
     assert [path for path in launches.rglob("*") if path.name in {"bundle.tar", "env"}] == []
     comment = actions.comment()
     assert "was cancelled" in comment or (moment == "releasing" and "completed" in comment), comment
+
+
+LOSES_THE_FIRST = """
+import io, signal
+
+install = signal.signal
+
+def install_lossy(number, handler):
+    if not callable(handler) or handler is signal.default_int_handler:
+        return install(number, handler)
+    came = []
+
+    def handle(number, frame):
+        if came:
+            handler(number, frame)
+            return
+        came.append(number)
+
+        class Response(io.RawIOBase):
+            def close(self):
+                if not self.closed:
+                    super().close()
+                    handler(number, frame)
+
+        Response()
+
+    return install(number, handle)
+
+signal.signal = install_lossy
+"""
+
+
+def test_a_cancel_whose_exception_python_drops_is_one_all_the_same(
+    cloud: LightningCloud, actions: Actions, studio: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(LOSES_THE_FIRST)
+    step = step_of(actions, studio_name=studio)
+    step = replace(step, env={**step.env, "PYTHONPATH": str(tmp_path)})
+    finished = step.run(interrupt=at("commands", signal.SIGINT))
+    assert (finished.exit_code, finished.post_exit_code) == (130, 0), finished.log
+    assert "was cancelled" in actions.comment()
+    wait_for(lambda: not cloud.running())
 
 
 def test_a_second_post_is_harmless(cloud: LightningCloud, actions: Actions, studio: str) -> None:
