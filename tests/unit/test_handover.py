@@ -77,7 +77,7 @@ def test_all_that_is_noted_is_found(step: Step) -> None:
 def test_what_is_released_is_not_left(step: Step) -> None:
     step.handover.note_hold(HOLD)
     assert step.handover.has_holds
-    step.handover.note_hold(HOLD.over())
+    step.handover.note_hold(HOLD.released())
     assert not step.handover.has_holds
     assert step.left.holds == ()
 
