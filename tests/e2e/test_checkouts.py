@@ -78,7 +78,7 @@ def test_a_worktree_whose_repository_is_on_the_runner_alone(cloud: LightningClou
     finished = step.run()
     assert finished.exit_code == 0, finished.log
     (warning,) = [text for level, text in finished.annotations if "git can't read" in text]
-    assert "check it out with actions/checkout, into the workspace" in warning
+    assert "check out with actions/checkout, into the workspace" in warning
     assert "./run.py" in finished.log
     assert "ignored.log" not in finished.log
     assert step.sha[:7] in actions.comment()

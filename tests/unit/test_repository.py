@@ -349,7 +349,7 @@ class TestUnreadable:
         assert re.search(
             r"git can't read the checkout, so its `.gitignore` files alone .*: fatal: not a git rep", warning
         )
-        assert "check it out with actions/checkout, into the workspace" in warning
+        assert "check out with actions/checkout, into the workspace" in warning
 
     def test_it_is_not_taken_for_the_checkout_around_it(self, checkout: Path) -> None:
         put(checkout / "cloned/.git/config")
@@ -357,6 +357,16 @@ class TestUnreadable:
         assert Repository.open(checkout / "cloned").commit is None
         assert names(checkout / "cloned") == ["run.py"]
         assert names(checkout) == [".gitignore", "cloned/run.py", "run.py"]
+
+    def test_dot_git_that_is_no_text(self, checkout: Path) -> None:
+        shutil.rmtree(checkout / ".git")
+        (checkout / ".git").write_bytes(b"gitdir: \xff\0/.git/\xfe")
+        assert names(checkout) == [".gitignore", "run.py"]
+
+    def test_a_worktree_of_a_bare_repository(self, checkout: Path, tmp_path: Path) -> None:
+        git(tmp_path, "clone", "--quiet", "--bare", str(checkout), "bare.git")
+        git(tmp_path / "bare.git", "worktree", "add", "--quiet", str(tmp_path / "worktree"), "-b", "topic")
+        assert Repository.open(tmp_path / "worktree").has_changes() is False
 
     def test_an_index_that_is_cut(self, with_tracked_log: Path) -> None:
         sha = git(with_tracked_log, "rev-parse", "HEAD")
@@ -492,6 +502,13 @@ class TestFolder:
         put(checkout / "a.log")
         put(tmp_path / "b.log")
         assert names(tmp_path) == ["b.log", "checkout/.gitignore", "checkout/run.py"]
+
+    def test_gitpython_is_not_even_imported(self, tmp_path: Path) -> None:
+        """It would cost every start a quarter of a second."""
+        put(tmp_path / "run.py")
+        program = "import sys, pathlib; from lightning_zenml.package.repository import Repository as R; "
+        program += "R.open(pathlib.Path(sys.argv[1])).contents(); sys.exit('git' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False).returncode == 0
 
     def test_no_git_is_needed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "")

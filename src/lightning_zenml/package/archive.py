@@ -107,7 +107,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
             raise PackageError(f"{name!r} changed while it was packed. {_ADVICE}")
 
 
-_ADVICE = "Let nothing write to the repository meanwhile, or name the file in .gitignore."
+_ADVICE = "Let nothing write to it meanwhile; or name it in .gitignore, and take it from git (`git rm --cached`)."
 
 
 def _changed(content: IO[bytes], before: os.stat_result) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,14 +166,14 @@ def _git_dir(root: Path) -> Path:
     In a Docker action the workspace is another folder than on the runner, where a submodule may have noted that.
     """
     dot_git = root / ".git"
-    if not dot_git.is_file():
-        return dot_git
-    _, _, noted = dot_git.read_text(errors="surrogateescape").strip().partition("gitdir: ")
-    _, found, below = noted.partition("/.git/")
-    if not found or (root / noted).exists():
-        return dot_git
-    moved = (folder / ".git" / below for folder in root.parents)
-    return next((path for path in moved if (path / "HEAD").exists()), dot_git)
+    # What is no text and no path is told by git itself.
+    with suppress(OSError, ValueError):
+        noted = dot_git.read_text(errors="surrogateescape").strip().removeprefix("gitdir: ")
+        _, found, below = noted.partition("/.git/")
+        if found and not (root / noted).exists():
+            moved = (folder / ".git" / below for folder in root.parents)
+            return next((path for path in moved if (path / "HEAD").exists()), dot_git)
+    return dot_git
 
 
 def _program(root: Path, folder: Path, git_dir: Path) -> Git:

@@ -24,11 +24,11 @@ def warnings(
         symlinks_out: target by the name of each symlink that leads out of the repository.
     """
     for name, reason in unreadable.items():
+        where = "" if name == "." else f" {name!r}"
         yield (
-            f"git can't read {'the checkout' if name == '.' else f'the checkout {name!r}'}, so its `.gitignore` files "
-            f"alone say what travels, and its commit is not known: {reason} A worktree, a clone with `--reference` or "
-            "a `.git` that names another folder needs that folder too: check it out with actions/checkout, into the "
-            "workspace."
+            f"git can't read the checkout{where}, so its `.gitignore` files alone say what travels: "
+            f"{reason.rstrip('.')}. A worktree, and any other `.git` that names a folder elsewhere, needs that folder "
+            "too: check out with actions/checkout, into the workspace."
         )
     if absent_submodules:
         yield (
