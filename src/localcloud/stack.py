@@ -111,6 +111,8 @@ def services(
             "ZENML_STORE_API_KEY": zenml.api_key,
             "ZENML_CONFIG_PATH": str(root / "client"),
             "ZENML_ANALYTICS_OPT_IN": "false",
+            # Drawing a traceback takes ZenML longer than running a step: 3 s of CPU.
+            "ZENML_ENABLE_RICH_TRACEBACK": "false",
             "ZENML_ACTIVE_STACK_ID": stack,
         }
         if cloud is not None:

@@ -9,8 +9,8 @@ import pytest
 
 from localcloud import docker as docker_
 from localcloud.docker import Docker
-from localcloud.lightning import Knobs, LightningCloud
-from localcloud.stack import ZENML_PACKAGES, Stack, services
+from localcloud.lightning import LightningCloud
+from localcloud.stack import Stack
 from scene import Actions, lightning_of, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -26,9 +26,8 @@ def docker() -> Iterator[Docker]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, docker: Docker) -> Iterator[Stack]:
-    with services(tmp_path_factory.mktemp("services"), knobs=Knobs(packages=ZENML_PACKAGES)) as running:
-        yield running
+def stack(docker: Docker, shared_services: Stack) -> Stack:
+    return shared_services
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def cloud(stack: Stack) -> Iterator[LightningCloud]:
     cloud = lightning_of(stack)
     yield cloud
     wait_for(lambda: not cloud.running(), 60)
-    assert cloud.refused == []
+    assert cloud.take_refused() == []
 
 
 @pytest.fixture

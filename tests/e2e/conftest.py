@@ -1,4 +1,4 @@
-"""All services of the local cloud, one set per test worker, and who uses them."""
+"""All services of the local cloud, as each test finds and leaves them, and who uses them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,15 @@ import pytest
 
 from localcloud.github import GitHub
 from localcloud.lightning import Knobs, LightningCloud
-from localcloud.stack import ZENML_PACKAGES, Stack, services
+from localcloud.stack import Stack
 from scene import Actions, Laptop, github_of, lightning_of, wait_for
 
 
-@pytest.fixture(scope="session")
-def services_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with services(tmp_path_factory.mktemp("services"), knobs=Knobs(packages=ZENML_PACKAGES)) as stack:
-        yield stack
-
-
 @pytest.fixture
-def stack(services_: Stack) -> Iterator[Stack]:
+def stack(shared_services: Stack) -> Iterator[Stack]:
     """The services with knobs at their defaults. Whatever a test does, nothing may be left running or refused."""
-    yield services_
-    cloud = lightning_of(services_)
+    yield shared_services
+    cloud = lightning_of(shared_services)
     defaults = Knobs()
     for name in vars(defaults):
         setattr(cloud.knobs, name, getattr(defaults, name))

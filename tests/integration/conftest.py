@@ -1,8 +1,9 @@
-"""The real services that integration tests stand on, one set per test worker."""
+"""The real services that integration tests stand on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,14 @@ import payload_studio
 from lightning_api import credentials
 from lightning_zenml.launch.lightning.client import Lightning
 from localcloud.lightning import LightningCloud
-from localcloud.stack import Stack, services
+from localcloud.stack import Stack
 
 
 @pytest.fixture(scope="session")
-def zenml_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def zenml_stack(shared_services: Stack) -> Stack:
     """A real ZenML server and a real S3 server with the stack `lightning`; nothing of Lightning or GitHub."""
-    with services(tmp_path_factory.mktemp("services"), lightning=False, github=False) as stack:
-        yield stack
+    environment = {name: value for name, value in shared_services.environment.items() if name != "LIGHTNING_CLOUD_URL"}
+    return replace(shared_services, lightning=None, github=None, environment=environment)
 
 
 @pytest.fixture(scope="module")

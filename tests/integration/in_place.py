@@ -19,7 +19,7 @@ from lightning_zenml.zenml_api.server import Run, ZenMLServer
 from localcloud.stack import Stack, client_environment
 
 STUDIO_URL = "https://lightning.example/acme/teamspaces/vision/studios/main"
-DEADLINE = 150
+DEADLINE = 400
 _PREPARE = """
 import json, sys
 from zenml.orchestrators.utils import get_config_environment_vars

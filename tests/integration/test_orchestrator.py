@@ -6,14 +6,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from localcloud.lightning import Knobs
-from localcloud.stack import ZENML_PACKAGES, Stack, client_environment, services
+from localcloud.stack import Stack, client_environment
 
 PROJECT = """
 import json, os, sys
@@ -42,10 +40,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with services(tmp_path_factory.mktemp("cloud"), github=False, knobs=Knobs(packages=ZENML_PACKAGES)) as stack:
-        yield stack
+@pytest.fixture
+def cloud(shared_services: Stack) -> Stack:
+    return shared_services
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_stack(server: ZenMLServer, zenml_stack: Stack) -> None:
     assert stack.orchestrator == "lightning_orchestrator"
     assert stack.orchestrator_flavor == "lightning"
     assert stack.integrations == ("lightning", "s3")
-    assert stack.teamspace == Teamspace(name="vision", username="ada")
+    assert stack.teamspace == Teamspace(name="vision", organization="acme")
     assert server.stack(stack.id) == server.stack("lightning") == stack
     with pytest.raises(ZenMLServerError, match="no ZenML stack `nope`; there are: default, lightning"):
         server.stack("nope")
