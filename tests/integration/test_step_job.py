@@ -17,7 +17,8 @@ from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.job_request import TIMED_OUT
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
-from lightning_zenml.orchestrator.context import SOURCE_ROOT, LaunchContext
+from lightning_zenml.launch.payload.variables import SOURCE_ROOT
+from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.job import LOST, StepJob
 from lightning_zenml.orchestrator.steps.job_starter import StepJobs
