@@ -17,6 +17,7 @@ from typing import Any
 
 from lightning_api import eventually
 from lightning_zenml.launch import wheel
+from lightning_zenml.launch.payload.records import VERSION
 from lightning_zenml.package.archive import pack
 from lightning_zenml.package.repository import Repository
 
@@ -110,7 +111,6 @@ class Studio:
             (self.root / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, self.root / target)
         instructions: dict[str, Any] = {
-            "owner": "a test",
             "archive": archive.sha256,
             "wheel": f"wheels/0/{wheel_path.name}",
             "packages": [],
@@ -127,12 +127,10 @@ class Studio:
             "studio": {
                 "name": "zenml-x",
                 "url": "https://lightning/x",
-                "machine": "CPU",
-                "price": 0.1,
-                "since": 0.0,
                 "cloud_url": "https://lightning",
                 "teamspace": "acme/vision",
             },
+            "meter": {"machine": "CPU", "price": 0.1, "since": 0.0},
             "credentials": {"LIGHTNING_USER_ID": "u", "LIGHTNING_API_KEY": "k"},
             "platform": {"url": self.platform.url, "authorization": "Basic secret"},
         }
@@ -161,6 +159,7 @@ class Studio:
         )
         assert completed.returncode == 0, completed.stderr
         answer: dict[str, Any] = json.loads(completed.stdout)
+        assert answer.pop("version") == VERSION
         return answer
 
     def replace_uv(self, script: str) -> None:

@@ -36,6 +36,7 @@ from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload.protocol import Release
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec, Phase, Status, Update
 from lightning_zenml.launch.studio.remote import Remote
 from lightning_zenml.package.archive import Archive, pack
@@ -74,7 +75,7 @@ def launch(lightning: Lightning, spec: LaunchSpec, **options: Any) -> Launch:
 
 
 def stop_by_hand(lightning: Lightning, hold: Hold) -> None:
-    Launcher(lightning).resume(replace(hold, release="stop", leased=False)).release()
+    Launcher(lightning).resume(replace(hold, release=Release.STOP, leased=False)).release()
 
 
 # A launch from start to end
@@ -603,18 +604,18 @@ def test_a_switch_whose_client_was_killed_is_taken_back_by_the_hold(
         )
     left = next(hold for hold in holds if hold.switching)
     assert left.leased
-    killed = Launcher(lightning).resume(Hold(**left.as_dict()))
+    killed = Launcher(lightning).resume(Hold.from_json(left.to_json()))
     settled.request_switch(Catalog(lightning, None).machine("T4").compute_name)
 
     # Too late: it is another launch's switch by now.
     another = Remote(settled, left.python, left.wheel, "another-launch")
-    another.call("lease", "--owner", "another")
+    another.lease("another")
     killed.stop(grace=1)
     assert cloud.studio(settled.name).requested is not None
-    another.call("unlease")
+    another.unlease()
 
     # Refused once, it is tried again by whoever still has the lease.
-    Remote(settled, left.python, left.wheel, left.launch_id).call("lease", "--owner", "killed")
+    Remote(settled, left.python, left.wheel, left.launch_id).lease("killed")
     cloud.knobs.fail = [("PUT", "/codeconfig", 403, 1)]
     with pytest.raises(StudioError):
         killed.stop(grace=1)
@@ -853,7 +854,7 @@ def test_stop_ends_the_command_and_releases(cloud: LightningCloud, lightning: Li
 def test_another_process_can_release_by_the_hold(cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec) -> None:
     holds: list[Hold] = []
     started = launch(lightning, replace(spec, command="sleep 300"), on_hold=holds.append)
-    hold = Hold(**holds[-1].as_dict())
+    hold = Hold.from_json(holds[-1].to_json())
     Launcher(lightning).resume(hold).stop(grace=1)
     Launcher(lightning).resume(hold).release()
     assert cloud.studio(started.studio_name).deleted

@@ -13,6 +13,7 @@ import pytest
 
 from lightning_api import eventually
 from lightning_zenml.launch.payload import lease
+from lightning_zenml.launch.payload.protocol import Leased
 from payload_studio import Studio
 
 
@@ -161,32 +162,32 @@ def test_a_failure_is_reported_before_the_record_says_so(
 
 
 def test_one_launch_at_a_time_has_the_lease(tmp_path: Path) -> None:
-    assert lease.acquire(tmp_path, launch_id="a", owner="Ada") == {"acquired": True}
-    assert lease.acquire(tmp_path, launch_id="a", owner="Ada") == {"acquired": True}
-    assert lease.acquire(tmp_path, launch_id="b", owner="Bob") == {"acquired": False, "launch": "a", "owner": "Ada"}
+    assert lease.acquire(tmp_path, launch_id="a", owner="Ada").acquired
+    assert lease.acquire(tmp_path, launch_id="a", owner="Ada").acquired
+    assert lease.acquire(tmp_path, launch_id="b", owner="Bob") == Leased(acquired=False, launch="a", owner="Ada")
     assert not lease.release(tmp_path, launch_id="b")
     assert lease.release(tmp_path, launch_id="a")
-    assert lease.acquire(tmp_path, launch_id="b", owner="Bob")["acquired"]
+    assert lease.acquire(tmp_path, launch_id="b", owner="Bob").acquired
 
 
 def test_a_dead_owners_lease_is_void(tmp_path: Path) -> None:
     lease.acquire(tmp_path, launch_id="a", owner="Ada")
     held = json.loads((tmp_path / "lease.json").read_text())
     (tmp_path / "lease.json").write_text(json.dumps(held | {"heartbeat": time.time() - lease.STALE - 1}))
-    assert lease.acquire(tmp_path, launch_id="b", owner="Bob")["acquired"]
+    assert lease.acquire(tmp_path, launch_id="b", owner="Bob").acquired
 
 
 def test_a_lease_ends_with_the_machine_it_was_taken_on(tmp_path: Path) -> None:
     lease.acquire(tmp_path, launch_id="a", owner="Ada")
     held = json.loads((tmp_path / "lease.json").read_text())
     (tmp_path / "lease.json").write_text(json.dumps(held | {"machine": "an earlier start"}))
-    assert lease.acquire(tmp_path, launch_id="b", owner="Bob")["acquired"]
+    assert lease.acquire(tmp_path, launch_id="b", owner="Bob").acquired
 
 
 def test_the_lease_of_a_closing_studio_holds_a_little_longer(tmp_path: Path) -> None:
     lease.acquire(tmp_path, launch_id="a", owner="Ada")
     lease.release(tmp_path, launch_id="a", closing=True)
-    assert not lease.acquire(tmp_path, launch_id="b", owner="Bob")["acquired"]
+    assert not lease.acquire(tmp_path, launch_id="b", owner="Bob").acquired
 
 
 def test_a_lease_is_not_given_back_on_a_later_start_of_the_machine(tmp_path: Path) -> None:

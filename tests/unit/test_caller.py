@@ -11,12 +11,13 @@ from lightning_zenml.launch.caller import CALLER, Caller, Held, Launched, Left, 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.lightning.client import Credentials, Lightning
+from lightning_zenml.launch.payload.protocol import Release
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import LaunchSpec, Phase, Status, Update
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.package.archive import Archive
 
-HOLD = Hold(launch_id="zenml-x-1", studio_id="s", studio_name="x", cluster="c", release="delete")
+HOLD = Hold(launch_id="zenml-x-1", studio_id="s", studio_name="x", cluster="c", release=Release.DELETE)
 NOBODY = 2**22 + 1
 """More than Linux gives as a process id."""
 

@@ -55,7 +55,7 @@ def test_a_long_log_is_read_to_its_end_wherever_its_parts_are_cut(tmp_path: Path
     told, offset, more = "", 0, True
     while more:
         answer = folder.read(log_offset=offset, runs_offset=0)
-        told, offset, more = told + answer["log"], answer["log_offset"], answer["more"]
+        told, offset, more = told + answer.log, answer.log_offset, answer.more
     assert told == written
 
 
@@ -64,6 +64,6 @@ def test_a_character_that_is_half_written_waits(tmp_path: Path) -> None:
     whole = b"garbage \xff and " + "\u2588".encode()
     folder.log.write_bytes(whole[:-1])
     answer = folder.read(log_offset=0, runs_offset=0)
-    assert (answer["log"], answer["more"]) == ("garbage \ufffd and ", False)
+    assert (answer.log, answer.more) == ("garbage \ufffd and ", False)
     folder.log.write_bytes(whole)
-    assert folder.read(log_offset=answer["log_offset"], runs_offset=0)["log"] == "\u2588"
+    assert folder.read(log_offset=answer.log_offset, runs_offset=0).log == "\u2588"

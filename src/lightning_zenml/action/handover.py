@@ -109,7 +109,7 @@ class Handover:
             self._holds.pop(hold.launch_id, None)
         else:
             self._holds[hold.launch_id] = hold
-        self._save("holds", json.dumps([hold.as_dict() for hold in self._holds.values()]))
+        self._save("holds", json.dumps([hold.to_json() for hold in self._holds.values()]))
         self._workflow.set_output("studio-name", hold.studio_name)
         self._workflow.set_output("launch-id", hold.launch_id)
 
@@ -191,7 +191,7 @@ class Left:
         return cls(
             is_finished=bool(environ.get("STATE_finished")),
             is_reported=bool(environ.get("STATE_reported")),
-            holds=tuple(Hold(**hold) for hold in listed("holds")),
+            holds=tuple(Hold.from_json(hold) for hold in listed("holds")),
             teamspace=environ.get("STATE_teamspace") or None,
             run_ids=tuple(listed("run_ids")),
             runs=tuple(map(RunRecord.from_json, listed("runs"))),

@@ -8,15 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
-from lightning_zenml.launch.launch import Launch, Meter
+from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
+from lightning_zenml.launch.payload.platform import Platform
+from lightning_zenml.launch.payload.protocol import Instructions, Meter, Release, StudioFacts
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import bundle, names
 from lightning_zenml.launch.studio.beat import kept_alive
@@ -37,11 +39,11 @@ class Attempt:
     """One launch in the making; knows at each moment what must be released.
 
     Args:
-        lightning: the teamspace.
+        lightning: teamspace of the studio.
         spec: what to launch.
         scratch: folder for what is uploaded.
-        notify: told in words what goes on.
-        on_hold: called with what must be released at the end, each time that changes, and before it costs.
+        notify: function that takes in words what goes on.
+        on_hold: function that takes what must be released at the end, each time that changes, before it costs.
         limits: how long to wait.
     """
 
@@ -65,14 +67,14 @@ class Attempt:
         digest = hashlib.sha256(self._wheel.read_bytes()).hexdigest()[:16]
         self._wheel_target = layout.wheel(digest, self._wheel.name)
         self._hold: Hold | None = None
-        self._policy = "none"
+        self._policy = Release.NONE
         self._late_packages: Future[Sequence[str]] | None = None
 
     def carry_out(self) -> Launch:
         """Provisions, leases, uploads and starts.
 
         Raises:
-            LaunchError: it can't; `release` is still to be called.
+            LaunchError: if it can't; `release` is still to be called.
         """
         with kept_alive(self._lightning, lambda: self._hold, self._limits.beat):
             return self._carry_out()
@@ -82,7 +84,7 @@ class Attempt:
         self._take(replace(self._held, python=ready.python, wheel=self._wheel_target))
         unpack = self._upload(ready)
         self._notify("Starting the launch")
-        self._remote(ready.studio, ready.python).call("start", before=unpack, timeout=180)
+        self._remote(ready.studio, ready.python).start(before=unpack)
         return Launch(self._lightning, self._held, _meter(ready))
 
     def release(self) -> None:
@@ -90,7 +92,7 @@ class Attempt:
         if self._hold is not None:
             self._notify(f"Releasing {self._hold.studio_name}")
             launch = Launch(self._lightning, self._hold)
-            if self._hold.release == "delete" and not self._hold.leased:
+            if self._hold.release is Release.DELETE and not self._hold.leased:
                 # With the studio goes all that was started in it.
                 launch.release()
             else:
@@ -133,7 +135,7 @@ class Attempt:
                 cluster=studio.cluster,
                 named=self._spec.studio_name is not None,
                 # Another launch may have a running studio: nothing of it is ours before the lease is.
-                release="none" if was_running else self._policy,
+                release=Release.NONE if was_running else self._policy,
             )
         )
         if self._late_packages is None:
@@ -158,13 +160,13 @@ class Attempt:
         remote = self._remote(studio, probe.python)
         pause, holder = _LEASE_POLL[0], ""
         progress = WaitProgress(f"the studio {studio.name}", self._notify)
-        while not (answer := remote.call("lease", "--owner", self._spec.owner, before=unpack))["acquired"]:
+        while not (answer := remote.lease(self._spec.owner, before=unpack)).acquired:
             # Unpacked it is; and what tells so may be cleared away meanwhile.
             unpack = ""
-            if answer["launch"] != holder:
-                holder = answer["launch"]
-                self._take(replace(wanted, release="none", leased=False))
-                self._notify(f"Waiting: {studio.name} is in use by {answer['owner']} (launch {holder})")
+            if answer.launch != holder:
+                holder = answer.launch
+                self._take(replace(wanted, release=Release.NONE, leased=False))
+                self._notify(f"Waiting: {studio.name} is in use by {answer.owner} (launch {holder})")
             progress.go_on()
             time.sleep(pause)
             pause = min(pause * 1.5, _LEASE_POLL[1])
@@ -184,7 +186,7 @@ class Attempt:
         archive, studio, launch_id = self._spec.archive, ready.studio, self._held.launch_id
         instructions = self._scratch / layout.INSTRUCTIONS
         instructions.touch(mode=0o600)
-        instructions.write_text(json.dumps(self._instructions(ready, self._spec)))
+        instructions.write_text(json.dumps(self._instructions(ready).to_json()))
         files = {layout.launch(launch_id, layout.INSTRUCTIONS): instructions}
         if self._wheel_target not in ready.files and not self._held.leased:
             files[self._wheel_target] = self._wheel
@@ -202,40 +204,38 @@ class Attempt:
         self._notify(f"Uploaded {size / 1e6:.1f} MB in {time.monotonic() - began:.0f} s")
         return bundle.unpack_command(layout.HOME, name, sha256)
 
-    def _instructions(self, ready: Ready, spec: LaunchSpec) -> dict[str, object]:
-        """What the payload reads; see `lightning_zenml.launch.payload.supervisor`."""
-        lightning, studio = self._lightning, ready.studio
-        return {
-            "owner": spec.owner,
-            "archive": spec.archive.sha256,
-            "wheel": self._wheel_target,
-            "packages": [*spec.packages, *self._found_packages()],
-            "requirements": spec.requirements,
-            "commands": spec.commands,
-            "command": spec.command,
-            "working_directory": spec.working_directory,
-            "environment": dict(spec.environment),
-            "timeout": spec.timeout,
-            "restarts": spec.restarts,
-            "release": self._held.release,
-            "leased": self._held.leased,
-            "on_failure": spec.on_failure,
-            "studio": {
-                "name": studio.name,
-                "url": studio.url,
-                **asdict(_meter(ready)),
-                "cloud_url": lightning.url,
-                "teamspace": f"{lightning.owner}/{lightning.teamspace}",
-            },
-            "credentials": {
-                "LIGHTNING_USER_ID": lightning.credentials.user_id,
+    def _instructions(self, ready: Ready) -> Instructions:
+        spec, lightning, studio = self._spec, self._lightning, ready.studio
+        return Instructions(
+            archive=spec.archive.sha256,
+            wheel=self._wheel_target,
+            packages=(*spec.packages, *self._found_packages()),
+            requirements=spec.requirements,
+            commands=spec.commands,
+            command=spec.command,
+            working_directory=spec.working_directory,
+            environment=dict(spec.environment),
+            timeout=spec.timeout,
+            restarts=spec.restarts,
+            on_failure=spec.on_failure,
+            release=self._held.release,
+            leased=self._held.leased,
+            studio=StudioFacts(
+                name=studio.name,
+                url=studio.url,
+                cloud_url=lightning.url,
+                teamspace=f"{lightning.owner}/{lightning.teamspace}",
+            ),
+            meter=_meter(ready),
+            credentials={
+                "LIGHTNING_USER_ID": lightning.credentials.user_id or "",
                 "LIGHTNING_API_KEY": lightning.credentials.api_key,
             },
-            "platform": {
-                "url": f"{lightning.url}/v1/projects/{lightning.teamspace_id}/cloudspaces/{studio.id}",
-                "authorization": lightning.credentials.authorization,
-            },
-        }
+            platform=Platform(
+                url=f"{lightning.url}/v1/projects/{lightning.teamspace_id}/cloudspaces/{studio.id}",
+                authorization=lightning.credentials.authorization,
+            ),
+        )
 
     def _found_packages(self) -> Sequence[str]:
         future, patience = self._late_packages, self._limits.packages
@@ -270,10 +270,10 @@ def _in_background(call: Callable[[], Sequence[str]]) -> Future[Sequence[str]]:
     return future
 
 
-def _release_policy(spec: LaunchSpec, *, was_running: bool) -> str:
-    """`delete`, `stop` or `none`: fresh studios are deleted, named ones put back as they were found."""
+def _release_policy(spec: LaunchSpec, *, was_running: bool) -> Release:
+    """What becomes of the studio: fresh studios are deleted, named ones put back as they were found."""
     if spec.keep_studio is not KeepStudio.AUTO:
-        return "none" if spec.keep_studio is KeepStudio.KEEP else spec.keep_studio.value
+        return Release.NONE if spec.keep_studio is KeepStudio.KEEP else Release(spec.keep_studio)
     if spec.studio_name is None:
-        return "delete"
-    return "none" if was_running else "stop"
+        return Release.DELETE
+    return Release.NONE if was_running else Release.STOP

@@ -234,7 +234,7 @@ def _from_json(line: bytes) -> News:
     fields = json.loads(line)
     match fields.pop("kind"):
         case "Held":
-            return Held(hold=Hold(**fields["hold"]))
+            return Held(hold=Hold.from_json(fields["hold"]))
         case "Updated":
             runs, jobs = map(RunRecord.from_json, fields["runs"]), map(JobRecord.from_json, fields["jobs"])
             return Updated(**{**fields, "runs": tuple(runs), "jobs": tuple(jobs)})

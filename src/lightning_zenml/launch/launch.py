@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 from lightning_zenml.launch.errors import (
     CredentialsError,
@@ -20,8 +18,9 @@ from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
-from lightning_zenml.launch.payload.records import JobRecord, RecordError, RunRecord
-from lightning_zenml.launch.spec import Failure, Phase, Status, Update
+from lightning_zenml.launch.payload.protocol import STOP_GRACE, Meter, News, Release
+from lightning_zenml.launch.payload.records import JobRecord
+from lightning_zenml.launch.spec import Phase, Status, Update
 from lightning_zenml.launch.studio.hold import Hold, give_back
 from lightning_zenml.launch.studio.remote import Remote
 
@@ -35,31 +34,17 @@ _DEAD_AFTER = 60.0
 """Seconds without a supervisor and without a final record after which the launch is given up."""
 _PATIENCE = 600.0
 """Seconds for which the platform may fail while a launch is followed: the payload needs neither it nor us."""
-
-_Record = TypeVar("_Record", RunRecord, JobRecord)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Meter:
-    """What a launch's studio costs.
-
-    Args:
-        machine: name of the studio's machine.
-        price: US dollars per hour; None when the catalog doesn't say.
-        since: when the machine began to cost the launch, `time.time()`.
-    """
-
-    machine: str
-    price: float | None
-    since: float
+_DONE = {Release.DELETE: "deleted", Release.STOP: "stopped", Release.NONE: "left running"}
+_NOT_RECORDED = Status(phase=Phase.INSTALLING)
+"""Status of a launch that has only just begun."""
 
 
 class Launch:
     """A launch whose payload runs on the studio.
 
     Args:
-        lightning: the teamspace.
-        hold: what to release.
+        lightning: teamspace of the studio.
+        hold: what to release at the end.
         meter: what the studio costs; None where a hold was picked up that does not tell.
     """
 
@@ -92,7 +77,7 @@ class Launch:
     @property
     def deletes_studio(self) -> bool:
         """Whether the studio is deleted when it is released."""
-        return self.hold.release == "delete"
+        return self.hold.release is Release.DELETE
 
     @property
     def since(self) -> float:
@@ -112,7 +97,7 @@ class Launch:
     @property
     def release_notice(self) -> str:
         """What became of the studio, in words."""
-        done = {"delete": "deleted", "stop": "stopped", "none": "left running"}[self.hold.release]
+        done = _DONE[self.hold.release]
         cost = "" if self.cost is None else f", cost ${self.cost:.4f}"
         return f"Studio {self.studio_name} {done}{cost}"
 
@@ -120,8 +105,8 @@ class Launch:
         """Yields what is new until the launch is finished; the last update's phase is FINISHED.
 
         Raises:
-            StudioLostError: the studio stopped, slept, was preempted or deleted meanwhile.
-            LaunchError: the key is refused, or the platform fails for ten minutes.
+            StudioLostError: if the studio stopped, slept, was preempted or deleted meanwhile.
+            LaunchError: if the key is refused, or the platform fails for ten minutes.
         """
         log_offset = runs_offset = 0
         pause, last_alive = _POLL[0], time.monotonic()
@@ -129,8 +114,7 @@ class Launch:
         time.sleep(_FIRST_POLL)
         while True:
             try:
-                answer, status = self._read("--log-offset", str(log_offset), "--runs-offset", str(runs_offset))
-                runs = _records(RunRecord, answer["runs"])
+                news, status = self._read(log_offset=log_offset, runs_offset=runs_offset)
             except (StudioLostError, CredentialsError):
                 raise
             except LaunchError as error:
@@ -143,19 +127,18 @@ class Launch:
                 time.sleep(_POLL[1])
                 continue
             unheard_since = None
-            if answer["alive"] or status.phase is Phase.FINISHED:
+            if news.alive or status.phase is Phase.FINISHED:
                 last_alive = time.monotonic()
             elif time.monotonic() - last_alive > _DEAD_AFTER:
                 raise StudioLostError(f"The launch's program on the studio '{self.studio_name}' died without a record.")
-            more = answer["more"]
             # A finished status is told once its whole log has been.
-            current = Status(phase=Phase.RUNNING) if more and status.phase is Phase.FINISHED else status
-            yield Update(status=current, log=answer["log"], runs=runs, jobs=self._jobs)
+            current = Status(phase=Phase.RUNNING) if news.more and status.phase is Phase.FINISHED else status
+            yield Update(status=current, log=news.log, runs=news.runs, jobs=self._jobs)
             if current.phase is Phase.FINISHED:
                 return
-            quiet = answer["log_offset"] == log_offset and not runs
-            log_offset, runs_offset = answer["log_offset"], answer["runs_offset"]
-            if not more:
+            quiet = news.log_offset == log_offset and not news.runs
+            log_offset, runs_offset = news.log_offset, news.runs_offset
+            if not news.more:
                 pause = min(pause * 1.3, _POLL[1]) if quiet else _POLL[0]
                 time.sleep(pause)
 
@@ -163,12 +146,12 @@ class Launch:
         """The payload's record as it stands, without following.
 
         Raises:
-            StudioLostError: the studio is gone or stopped.
+            StudioLostError: if the studio is gone or stopped.
         """
         for last in (False, True):
-            answer = self._remote.call("peek")
-            status = _status(answer["status"])
-            if answer["alive"] or status.phase is Phase.FINISHED:
+            glance = self._remote.peek()
+            status = glance.status or _NOT_RECORDED
+            if glance.alive or status.phase is Phase.FINISHED:
                 return status
             if not last:
                 # Just starting or just ending: the record comes a moment later.
@@ -186,9 +169,9 @@ class Launch:
         """Nobody follows any more: the payload releases the studio itself as soon as it is done."""
         # Taken at our word at once, the payload may be gone with the studio before it has answered.
         with contextlib.suppress(StudioLostError):
-            self._remote.call("leave")
+            self._remote.leave()
 
-    def stop(self, *, grace: float = 20) -> None:
+    def stop(self, *, grace: float = STOP_GRACE) -> None:
         """Ends the command: SIGTERM, SIGKILL after `grace` seconds; waits for the record, then releases.
 
         Args:
@@ -205,26 +188,26 @@ class Launch:
         # What was uploaded holds keys, and may not be unpacked yet: then there is no program that could remove it.
         bundle = shlex.quote(f"{layout.HOME}/{layout.launch(self.id, layout.BUNDLE)}")
         discard = f'(cd "$HOME" && rm -rf {bundle} {bundle}{layout.PARTS})'
-        if self.hold.python and self._remote.call("stop", "--grace", str(grace), before=discard)["stopping"]:
+        if self.hold.python and self._remote.stop(grace, before=discard).stopping:
             deadline = time.monotonic() + grace + 10
             while time.monotonic() < deadline:
                 if self._read()[1].phase is Phase.FINISHED:
                     break
                 time.sleep(_STOP_POLL)
 
-    def _read(self, *options: str) -> tuple[dict[str, Any], Status]:
-        answer = self._remote.call("read", *options)
-        status = _status(answer["status"])
+    def _read(self, *, log_offset: int = 0, runs_offset: int = 0) -> tuple[News, Status]:
+        news = self._remote.read(log_offset=log_offset, runs_offset=runs_offset)
+        status = news.status or _NOT_RECORDED
         self._has_finished = status.phase is Phase.FINISHED
-        self._jobs = _records(JobRecord, answer["jobs"])
-        return answer, status
+        self._jobs = news.jobs
+        return news, status
 
     def release(self) -> None:
         """Ends the launch's jobs, gives back lease and studio. Harmless when done before.
 
         Raises:
-            JobsLeftError: Lightning refuses to end the jobs.
-            LaunchError: it refuses more, or there is no payload that could go on.
+            JobsLeftError: if Lightning refuses to end the jobs.
+            LaunchError: if it refuses more, or there is no payload that could go on.
         """
         left = False
         try:
@@ -245,7 +228,7 @@ class Launch:
     def _leave_to_payload(self) -> bool:
         """Whether a payload is there that ends the jobs, for which it tries far longer than we can, and the rest."""
         try:
-            return bool(self._remote.call("leave", timeout=20)["releases"])
+            return self._remote.leave(timeout=20).releases
         except LaunchError:
             return False
 
@@ -260,27 +243,3 @@ class Launch:
 
 def _cost(price: float, start: float, end: float | None) -> float:
     return price * ((end or time.time()) - start) / 3600
-
-
-def _records(kind: type[_Record], raw: Sequence[Mapping[str, Any]]) -> tuple[_Record, ...]:
-    """Reads what our orchestrator has recorded.
-
-    Raises:
-        LaunchError: if another version has written it in another way.
-    """
-    try:
-        return tuple(map(kind.from_json, raw))
-    except RecordError as error:
-        raise LaunchError(str(error)) from None
-
-
-def _status(raw: dict[str, Any] | None) -> Status:
-    if raw is None:
-        return Status(phase=Phase.INSTALLING)
-    failure = raw["failure"]
-    return Status(
-        phase=Phase(raw["phase"]),
-        exit_code=raw["exit_code"],
-        stopped=raw["stopped"],
-        failure=Failure(**{**failure, "phase": Phase(failure["phase"])}) if failure else None,
-    )

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from lightning_zenml.launch.attempt import Attempt
 from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
-from lightning_zenml.launch.launch import Launch, Meter
+from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
+from lightning_zenml.launch.payload.protocol import Description
+from lightning_zenml.launch.payload.records import RecordError
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.launch.studio.names import studio_name_of
@@ -89,6 +91,7 @@ class Launcher:
         Raises:
             StudioLostError: when its studio is gone or stopped: the launch has ended.
             UnknownLaunchError: when the studio knows no such launch (any more).
+            LaunchError: when another version has written what must be known of it.
         """
         name = studio_name_of(launch_id)
         studio = Studio.find(self._lightning, name)
@@ -97,14 +100,21 @@ class Launcher:
         folder = shlex.quote(f"{layout.HOME}/{layout.launch(launch_id)}")
         takes_over = f"touch {layout.FOLLOWER} && rm -f {layout.LEFT} && " if follow else ""
         answer = studio.run(f"cd {folder} && {takes_over}cat {layout.DESCRIPTION}")
-        described = last_object(answer.output)
-        if answer.exit_code != 0 or described is None:
+        told = last_object(answer.output)
+        if answer.exit_code != 0 or told is None:
             raise UnknownLaunchError(f"The studio '{name}' knows no launch {launch_id}.")
+        try:
+            described = Description.from_json(told)
+        except RecordError as error:
+            raise LaunchError(f"The launch {launch_id} can't be taken over: {error}") from None
         hold = Hold(
             launch_id=launch_id,
             studio_id=studio.id,
             studio_name=studio.name,
             cluster=studio.cluster,
-            **described["hold"],
+            release=described.release,
+            leased=described.leased,
+            python=described.python,
+            wheel=described.wheel,
         )
-        return Launch(self._lightning, hold, Meter(**described["meter"]))
+        return Launch(self._lightning, hold, described.meter)

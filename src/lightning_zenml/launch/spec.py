@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from lightning_zenml.launch.payload.protocol import Failure, Phase, Status
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.package.archive import Archive
+
+__all__ = ["Failure", "KeepStudio", "LaunchSpec", "Phase", "Status", "Update"]
 
 
 class KeepStudio(StrEnum):
@@ -17,17 +20,6 @@ class KeepStudio(StrEnum):
     KEEP = "keep"
     STOP = "stop"
     DELETE = "delete"
-
-
-class Phase(StrEnum):
-    """Where a launch stands, in order. The last is final."""
-
-    STARTING = "starting"
-    UPLOADING = "uploading"
-    INSTALLING = "installing"
-    COMMANDS = "commands"
-    RUNNING = "running"
-    FINISHED = "finished"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,47 +68,6 @@ class LaunchSpec:
     cloud: str | None = None
     restarts: int = 0
     on_failure: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Why a launch failed.
-
-    Args:
-        phase: in which it failed.
-        message: in one sentence.
-        command: the command that failed.
-        exit_code: of that command.
-        output: its last output, at most 4,000 characters.
-    """
-
-    phase: Phase
-    message: str
-    command: str | None = None
-    exit_code: int | None = None
-    output: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """The payload's own record (`status.json`).
-
-    Args:
-        phase: where the launch stands.
-        exit_code: of the command, once FINISHED; None when it never ran.
-        failure: set when the launch FINISHED without success.
-        stopped: the launch was stopped on request.
-    """
-
-    phase: Phase
-    exit_code: int | None = None
-    failure: Failure | None = None
-    stopped: bool = False
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the launch is finished and its command exited with 0."""
-        return self.phase is Phase.FINISHED and self.exit_code == 0 and not self.stopped
 
 
 @dataclass(frozen=True, kw_only=True)

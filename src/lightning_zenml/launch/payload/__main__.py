@@ -11,6 +11,8 @@ import sys
 
 from lightning_zenml.launch.payload import guardian, lease
 from lightning_zenml.launch.payload.folder import LaunchFolder, prune
+from lightning_zenml.launch.payload.protocol import STOP_GRACE, Glance, Left, Renewed, Started, Stopping, Unleased
+from lightning_zenml.launch.payload.records import Record
 
 
 def main(argv: list[str]) -> int:
@@ -22,47 +24,48 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--log-offset", type=int, default=0)
     parser.add_argument("--runs-offset", type=int, default=0)
     parser.add_argument("--closing", action="store_true")
-    parser.add_argument("--grace", type=float, default=20)
+    parser.add_argument("--grace", type=float, default=STOP_GRACE)
     arguments = parser.parse_args(argv)
     folder = LaunchFolder.of(arguments.launch_id)
+    answer: Record
     if arguments.verb == "start":
         answer = _start(folder)
     elif arguments.verb == "read":
         answer = folder.read(log_offset=arguments.log_offset, runs_offset=arguments.runs_offset)
     elif arguments.verb == "peek":
-        answer = {"status": folder.read_status(), "alive": folder.supervisor_pid() is not None}
+        answer = Glance(status=folder.read_status(), alive=folder.supervisor_pid() is not None)
     elif arguments.verb == "stop":
         answer = _stop(folder, arguments.grace)
     elif arguments.verb == "leave":
         folder.left.touch()
-        answer = {"left": True, "releases": folder.guardian_pid() is not None}
+        answer = Left(left=True, releases=folder.guardian_pid() is not None)
     elif arguments.verb == "lease":
         answer = lease.acquire(folder.root, launch_id=arguments.launch_id, owner=arguments.owner)
     elif arguments.verb == "renew":
-        answer = {"renewed": lease.renew(folder.root, launch_id=arguments.launch_id)}
+        answer = Renewed(renewed=lease.renew(folder.root, launch_id=arguments.launch_id))
     else:
         released = lease.release(folder.root, launch_id=arguments.launch_id, closing=arguments.closing)
-        answer = {"released": released}
-    print(json.dumps(answer))
+        answer = Unleased(released=released)
+    print(json.dumps(answer.to_json()))
     return 0
 
 
-def _start(folder: LaunchFolder) -> dict[str, object]:
+def _start(folder: LaunchFolder) -> Started:
     """Starts the supervisor detached, once: the launch's own folder `lock` is the lock."""
     if not folder.take_lock():
         stopped = folder.grace.exists()
         if stopped:
             # Unpacked after the stop; a supervisor that runs has read it.
             folder.discard_secrets()
-        return {"started": not stopped, "again": True}
+        return Started(started=not stopped, again=True)
     # Whoever starts it follows it, until it says that it leaves or is not heard of for a while.
     folder.follower.touch()
     prune(folder.root, keep=folder.path.name)
     guardian.detach(folder)
-    return {"started": True, "again": False}
+    return Started(started=True, again=False)
 
 
-def _stop(folder: LaunchFolder, grace: float) -> dict[str, object]:
+def _stop(folder: LaunchFolder, grace: float) -> Stopping:
     """Asks the supervisor to end the command: SIGTERM, after `grace` seconds SIGKILL. Does not wait.
 
     A launch that has not begun never will, though its `start` is on the way.
@@ -75,9 +78,9 @@ def _stop(folder: LaunchFolder, grace: float) -> dict[str, object]:
     pid = folder.supervisor_pid()
     if pid is None:
         folder.discard_secrets()
-        return {"stopping": False}
+        return Stopping(stopping=False)
     os.kill(pid, signal.SIGTERM)
-    return {"stopping": True}
+    return Stopping(stopping=True)
 
 
 if __name__ == "__main__":

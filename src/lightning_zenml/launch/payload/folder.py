@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.process import identity
-from lightning_zenml.launch.payload.records import JobRecord, read
+from lightning_zenml.launch.payload.protocol import News, Status
+from lightning_zenml.launch.payload.records import JobRecord, RunRecord, parse, read
 
 TITLE = "==> "
 """Begins a line of the log that opens a new part of it."""
@@ -43,8 +43,8 @@ class LaunchFolder:
     What each entry holds, who writes and who reads it is told in `layout`, under the name that it is made with.
 
     Args:
-        root: `.lightning_zenml` in the studio's home.
-        path: the launch's own folder.
+        root: folder `.lightning_zenml` in the studio's home.
+        path: folder of the launch in it.
     """
 
     root: Path
@@ -93,17 +93,17 @@ class LaunchFolder:
         shutil.rmtree(self.bundle.with_name(f"{self.bundle.name}{layout.PARTS}"), ignore_errors=True)
         self.instructions.unlink(missing_ok=True)
 
-    def write_status(self, status: dict[str, Any]) -> None:
+    def write_status(self, status: Status) -> None:
         """Replaces `status.json` at once, never half."""
         draft = self.path / f"{layout.STATUS}.new"
-        draft.write_text(json.dumps(status))
+        draft.write_text(json.dumps(status.to_json()))
         draft.replace(self.status)
 
-    def read_status(self) -> dict[str, Any] | None:
+    def read_status(self) -> Status | None:
         """The record; None before there is one."""
-        return json.loads(self.status.read_text()) if self.status.exists() else None
+        return Status.from_json(json.loads(self.status.read_text())) if self.status.exists() else None
 
-    def read(self, *, log_offset: int, runs_offset: int) -> dict[str, Any]:
+    def read(self, *, log_offset: int, runs_offset: int) -> News:
         """What is new since the offsets (bytes)."""
         self.follower.touch()
         alive = self.supervisor_pid() is not None
@@ -112,21 +112,16 @@ class LaunchFolder:
         log, log_end, log_goes_on = _tail(self.log, log_offset)
         runs, runs_end, _ = _tail(self.runs, runs_offset)
         complete = runs[: runs.rfind("\n") + 1]
-        return {
-            "status": status,
-            "alive": alive,
-            "log": log,
-            "log_offset": log_end,
-            "more": log_goes_on,
-            "runs": [json.loads(line) for line in complete.splitlines()],
-            "runs_offset": runs_end - len(runs[len(complete) :].encode()),
-            "jobs": self.read_jobs(),
-        }
-
-    def read_jobs(self) -> list[dict[str, Any]]:
-        """The last word of each job, in the order of their first."""
-        last = {record.token: record for record in read(JobRecord, self.jobs)}
-        return [record.to_json() for record in last.values()]
+        return News(
+            status=status,
+            alive=alive,
+            log=log,
+            log_offset=log_end,
+            more=log_goes_on,
+            runs=tuple(parse(RunRecord, complete)),
+            runs_offset=runs_end - len(runs[len(complete) :].encode()),
+            jobs=tuple({record.token: record for record in read(JobRecord, self.jobs)}.values()),
+        )
 
     def last_output(self, limit: int) -> str:
         """The last `limit` characters at most of what the log's last part holds."""
@@ -165,8 +160,8 @@ class LaunchFolder:
         """Waits while a client follows: one that reads, however long, releases the studio itself when it has read all.
 
         Args:
-            clock: seconds since the epoch.
-            sleep: takes seconds.
+            clock: function that tells seconds since 1970.
+            sleep: function that waits for so many seconds.
         """
         deadline = clock() + _READ_OUT
         while self._followed_at(now := clock()) and now < deadline:

@@ -9,6 +9,7 @@ import signal
 import traceback
 
 from lightning_zenml.launch.payload.folder import LaunchFolder
+from lightning_zenml.launch.payload.protocol import Failure, Instructions, Phase
 from lightning_zenml.launch.payload.session import kill
 from lightning_zenml.launch.payload.supervisor import Supervisor
 
@@ -27,7 +28,7 @@ def detach(folder: LaunchFolder) -> None:
 
 def _guard(folder: LaunchFolder) -> None:
     try:
-        instructions = json.loads(folder.instructions.read_text())
+        instructions = Instructions.from_json(json.loads(folder.instructions.read_text()))
     except FileNotFoundError:
         # Whoever stops a launch that has not begun takes them away.
         return
@@ -35,7 +36,7 @@ def _guard(folder: LaunchFolder) -> None:
     try:
         folder.write_guardian()
         folder.instructions.unlink(missing_ok=True)
-        folder.description.write_text(json.dumps(supervisor.description()))
+        folder.description.write_text(json.dumps(supervisor.description().to_json()))
         if not _outlive(supervisor):
             _finish_in_its_place(folder, supervisor)
     finally:
@@ -70,9 +71,9 @@ def _finish_in_its_place(folder: LaunchFolder, supervisor: Supervisor) -> None:
     with contextlib.suppress(OSError):
         folder.write_supervisor()
     supervisor.finish(
-        failure={
-            "phase": "running",
-            "message": "The supervisor of the launch died; the machine may have run out of memory.",
-        },
+        failure=Failure(
+            phase=Phase.RUNNING,
+            message="The supervisor of the launch died; the machine may have run out of memory.",
+        ),
         report=True,
     )

@@ -7,11 +7,14 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.process import machine
+from lightning_zenml.launch.payload.protocol import Leased
+from lightning_zenml.launch.payload.records import Record
 
 STALE = 300.0
 """Seconds without a heartbeat after which a lease is void: its owner died."""
@@ -19,26 +22,42 @@ _CLOSING = 20.0
 """Seconds for which the lease of a studio that is being stopped still holds."""
 
 
-def acquire(root: Path, *, launch_id: str, owner: str) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Lease(Record):
+    """Which launch has the studio (`lease.json`).
+
+    Args:
+        launch: id of the launch.
+        owner: who started the launch, in a few words.
+        heartbeat: when the launch was last heard of, seconds since 1970.
+        machine: start of the machine on which the lease was taken, see `process.machine`.
+        closing: whether the studio is being stopped or deleted.
+    """
+
+    launch: str
+    owner: str
+    heartbeat: float
+    machine: str
+    closing: bool = False
+
+
+def acquire(root: Path, *, launch_id: str, owner: str) -> Leased:
     """Takes the lease; when another launch holds it, tells of that one and its owner."""
     with _locked(root):
         holder = _read(root)
-        if holder and holder["launch"] != launch_id and in_force(holder, now=time.time(), machine=machine()):
-            return {"acquired": False, "launch": holder["launch"], "owner": holder["owner"]}
-        _write(
-            root,
-            {"launch": launch_id, "owner": owner, "heartbeat": time.time(), "machine": machine(), "closing": False},
-        )
-        return {"acquired": True}
+        if holder and holder.launch != launch_id and in_force(holder, now=time.time(), machine=machine()):
+            return Leased(acquired=False, launch=holder.launch, owner=holder.owner)
+        _write(root, Lease(launch=launch_id, owner=owner, heartbeat=time.time(), machine=machine()))
+        return Leased(acquired=True)
 
 
 def renew(root: Path, *, launch_id: str) -> bool:
     """A heartbeat; False when the launch does not hold the lease, or is giving it back."""
     with _locked(root):
         holder = _read(root)
-        if not _is_of(holder, launch_id) or holder["closing"]:
+        if not _is_of(holder, launch_id) or holder.closing:
             return False
-        _write(root, holder | {"heartbeat": time.time()})
+        _write(root, replace(holder, heartbeat=time.time()))
         return True
 
 
@@ -46,44 +65,43 @@ def release(root: Path, *, launch_id: str, closing: bool = False) -> bool:
     """Gives the lease back; False when the launch did not hold it, so that the studio is not the launch's to end.
 
     Args:
-        root: `.lightning_zenml`.
-        launch_id: who gives it back.
-        closing: the studio is about to be stopped or deleted. The lease then ends a little later, lest the next launch
-            takes a studio that stops under it.
+        root: folder `.lightning_zenml` in the studio's home.
+        launch_id: id of the launch that gives it back.
+        closing: whether the studio is about to be stopped or deleted. The lease then ends a little later, lest the next
+            launch takes a studio that stops under it.
     """
     with _locked(root):
         holder = _read(root)
         if not _is_of(holder, launch_id):
             return False
         if closing:
-            _write(root, holder | {"heartbeat": time.time() - STALE + _CLOSING, "closing": True})
+            _write(root, replace(holder, heartbeat=time.time() - STALE + _CLOSING, closing=True))
         else:
             _path(root).unlink()
         return True
 
 
-def in_force(holder: dict[str, Any], *, now: float, machine: str) -> bool:
+def in_force(holder: Lease, *, now: float, machine: str) -> bool:
     """Whether a lease is: its owner was heard of lately, and on this very start of the machine."""
-    return bool(now - holder["heartbeat"] < STALE and holder["machine"] == machine)
+    return now - holder.heartbeat < STALE and holder.machine == machine
 
 
-def _is_of(holder: dict[str, Any] | None, launch_id: str) -> TypeGuard[dict[str, Any]]:
+def _is_of(holder: Lease | None, launch_id: str) -> TypeGuard[Lease]:
     """Whether the lease is a launch's, on this very start of the machine: a stopped studio keeps its last lease."""
-    return holder is not None and holder["launch"] == launch_id and holder["machine"] == machine()
+    return holder is not None and holder.launch == launch_id and holder.machine == machine()
 
 
-def _read(root: Path) -> dict[str, Any] | None:
+def _read(root: Path) -> Lease | None:
     try:
-        holder: dict[str, Any] = json.loads(_path(root).read_text())
+        return Lease.from_json(json.loads(_path(root).read_text()))
     except (OSError, ValueError):
         return None
-    return holder
 
 
-def _write(root: Path, holder: dict[str, Any]) -> None:
+def _write(root: Path, holder: Lease) -> None:
     # At once, never half: a full disk must not take the lease from whoever holds it.
     draft = root / f"{layout.LEASE}.new"
-    draft.write_text(json.dumps(holder))
+    draft.write_text(json.dumps(holder.to_json()))
     draft.replace(_path(root))
 
 

@@ -11,10 +11,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lightning_zenml.launch.payload import layout
+from lightning_zenml.launch.payload.records import Record
 
 _TRIES = 5
 _LAST_BEAT = 5.0
@@ -25,16 +26,16 @@ _ENDED = frozenset({"completed", "failed", "stopped", "deleted"})
 
 
 @dataclass(frozen=True)
-class Platform:
+class Platform(Record):
     """Lightning's API as the studio sees it.
 
     Args:
-        url: of the studio's resource: `<platform>/v1/projects/<teamspace id>/cloudspaces/<studio id>`.
-        authorization: header; secret.
+        url: address of the studio's resource: `<platform>/v1/projects/<teamspace id>/cloudspaces/<studio id>`.
+        authorization: value of the header `Authorization`; secret.
     """
 
     url: str
-    authorization: str
+    authorization: str = field(repr=False)
 
     def keep_alive(self) -> None:
         """Counts as activity: a studio sleeps after ten idle minutes."""
@@ -52,16 +53,16 @@ class Platform:
         """Deletes the Lightning jobs of a launch that have not ended; see `launch.lightning.job.Job.end_all`.
 
         Raises:
-            Exception: of what failed, once all has been tried; one that may pass rather than a refusal.
+            Exception: if one could not be deleted, after all were tried; an error that may pass rather than a refusal.
         """
         project = self.url.rpartition("/cloudspaces/")[0]
         failed: list[Exception] = []
-        for kind, query, field in (
+        for kind, query, listing in (
             ("jobs", "?standalone=true", "jobs"),
             ("multi-machine-jobs", "", "multiMachineJobs"),
         ):
             try:
-                found = self._all(f"{project}/{kind}{query}", field)
+                found = self._all(f"{project}/{kind}{query}", listing)
             except Exception as error:
                 failed.append(error)
                 continue
@@ -103,17 +104,17 @@ def send(method: str, url: str, *, headers: Mapping[str, str], body: Mapping[str
     """Sends a request, again when it fails for a passing reason.
 
     Args:
-        method: of HTTP.
-        url: of the resource.
-        headers: besides `Content-Type`, which is JSON unless given.
-        body: JSON, or bytes that are sent as they are.
+        method: method of HTTP.
+        url: address of the resource.
+        headers: headers besides `Content-Type`, which is JSON unless given.
+        body: object to send as JSON, or bytes that are sent as they are.
 
     Returns:
         The body of the answer.
 
     Raises:
-        OSError: no success within the tries (an `urllib.error.HTTPError` is one).
-        http.client.HTTPException: what came was no whole answer, each time.
+        OSError: if there was no success within the tries (an `urllib.error.HTTPError` is one).
+        http.client.HTTPException: if what came was no whole answer, each time.
     """
     request = urllib.request.Request(  # noqa: S310 - the client gave the URL
         url,
@@ -137,12 +138,12 @@ def insist(call: Callable[[], None], *, pause: float = 60, times: int = 30) -> N
     """Makes a call that must not fail for good, through outages far longer than `send` sits out.
 
     Args:
-        call: raises when it failed; whatever it is but a refusal may pass, answers that make no sense too.
+        call: call that raises when it failed; whatever it is but a refusal may pass, answers that make no sense too.
         pause: seconds between two tries.
-        times: tries.
+        times: number of tries.
 
     Raises:
-        Exception: refused, or failed each time.
+        Exception: if it was refused, or failed each time.
     """
     for left in reversed(range(times)):
         try:
@@ -162,9 +163,9 @@ class Heartbeat:
     """Calls functions every so often from a thread; an error of one never ends it.
 
     Args:
-        period: seconds.
-        calls: what to call.
-        warn: told about errors, once per kind.
+        period: seconds between two beats.
+        calls: functions to call at each beat.
+        warn: function that takes a warning in words, once per kind of error.
     """
 
     def __init__(self, period: float, calls: list[Callable[[], object]], warn: Callable[[str], None]) -> None:

@@ -1,7 +1,7 @@
-"""What our orchestrator records of a launch while it works: its ZenML runs and its Lightning jobs, one JSON line each.
+"""What crosses a process as JSON, and what our orchestrator records of a launch: its ZenML runs and Lightning jobs.
 
-Whoever follows the launch reads them; so does whoever ends it, who must know what is left to end. The two may be of
-different age (`attach`): unknown fields are ignored, a missing one is an error.
+Whoever follows the launch reads these, one JSON line each; so does whoever ends it, who must know what is left to end.
+The two may be of different age (`attach`): unknown fields are ignored, a missing one is an error.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
+from enum import Enum
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 VERSION = 1
 """Rises when a field gets another meaning; a new field is no reason."""
@@ -22,39 +24,63 @@ class RecordError(ValueError):
     """A record that this version can't read. The message names the record and the field."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Record:
+@dataclass(frozen=True)
+class Record:
+    """What one process writes as a JSON object and another one reads."""
+
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object."""
         return {"version": VERSION, **asdict(self)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Reads a record.
+    def from_json(cls, data: object) -> Self:
+        """Reads a record. Unknown fields are ignored, missing ones that have a default have that.
 
         Args:
             data: JSON object that `to_json` has made, in this version or in another.
 
         Raises:
-            RecordError: if a field is missing, or a newer version has given fields another meaning.
+            RecordError: if it is no JSON object, a field is missing or has a word that this version doesn't know, or
+                a newer version has given fields another meaning.
         """
+        if not isinstance(data, Mapping):
+            raise RecordError(f"A {cls.__name__} is no JSON object: {str(data)[:200]}")
         version = data.get("version", VERSION)
         if version > VERSION:
             raise RecordError(
                 f"A {cls.__name__} is of version {version}, and this lightning-zenml reads version {VERSION}. "
                 "Use the version that the launch was made with, or a newer one."
             )
-        names = [field.name for field in fields(cls)]
-        if missing := [f"`{name}`" for name in names if name not in data]:
+        needed = [field.name for field in fields(cls) if field.default is MISSING]
+        if missing := [f"`{name}`" for name in needed if name not in data]:
             raise RecordError(
                 f"A {cls.__name__} of the launch has no {', '.join(missing)}: another version of lightning-zenml has "
                 "written it. Use the version that the launch was made with."
             )
-        return cls(**{name: data[name] for name in names})
+        kinds = get_type_hints(cls)
+        given = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        return cls(**{name: _read(value, kinds[name], f"{cls.__name__}.{name}") for name, value in given.items()})
+
+
+def _read(value: Any, kind: Any, name: str) -> Any:
+    """What JSON has of a field, as its type: a record, words of an enumeration, a tuple of them, or just as it is."""
+    if isinstance(kind, UnionType):
+        kind = next(one for one in get_args(kind) if one is not NoneType)
+        return None if value is None else _read(value, kind, name)
+    if get_origin(kind) is tuple:
+        return tuple(_read(one, get_args(kind)[0], name) for one in value)
+    if isinstance(kind, type) and issubclass(kind, Record):
+        return kind.from_json(value)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        try:
+            return kind(value)
+        except ValueError:
+            raise RecordError(f"`{name}` is '{value}', which this version of lightning-zenml doesn't know.") from None
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRecord(_Record):
+class RunRecord(Record):
     """A ZenML run that our orchestrator has begun.
 
     Args:
@@ -73,7 +99,7 @@ class RunRecord(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobRecord(_Record):
+class JobRecord(Record):
     """A Lightning job that a step runs as; recorded anew whenever something has changed.
 
     Args:
@@ -112,10 +138,10 @@ class JobRecord(_Record):
         return self.price * self.num_machines * ((self.ended or time.time()) - self.started) / 3600
 
 
-R = TypeVar("R", bound=_Record)
+R = TypeVar("R", bound=Record)
 
 
-def append(path: Path, record: _Record) -> None:
+def append(path: Path, record: Record) -> None:
     """Adds a record to a file.
 
     Args:
@@ -136,8 +162,21 @@ def read(kind: type[R], path: Path) -> list[R]:
     Raises:
         RecordError: if a record can't be read.
     """
+    return parse(kind, path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def parse(kind: type[R], lines: str) -> list[R]:
+    """Reads records in lines of JSON, oldest first.
+
+    Args:
+        kind: `RunRecord` or `JobRecord`.
+        lines: text of such a file, or of a part of it that ends with a line.
+
+    Raises:
+        RecordError: if a record can't be read.
+    """
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    for line in lines.splitlines():
         # Whoever wrote it may have been killed over half a line.
         with contextlib.suppress(json.JSONDecodeError):
             records.append(json.loads(line))

@@ -10,13 +10,22 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning_zenml.launch.payload import install, lease
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
-from lightning_zenml.launch.payload.platform import Heartbeat, Platform, insist
+from lightning_zenml.launch.payload.platform import Heartbeat, insist
+from lightning_zenml.launch.payload.protocol import (
+    STOP_GRACE,
+    Description,
+    Failure,
+    Instructions,
+    Phase,
+    Release,
+    Status,
+)
 from lightning_zenml.launch.payload.session import Ended, Session
 from lightning_zenml.launch.payload.variables import (
     CODE,
@@ -75,15 +84,15 @@ class Supervisor:
     """Supervises one launch.
 
     Args:
-        folder: of the launch.
-        instructions: what `lightning_zenml.launch.attempt` wrote, environment included.
+        folder: folder of the launch.
+        instructions: what the supervisor is to do, as the client wrote it.
     """
 
-    def __init__(self, folder: LaunchFolder, instructions: dict[str, Any]) -> None:
+    def __init__(self, folder: LaunchFolder, instructions: Instructions) -> None:
         self._folder = folder
-        self._do = instructions
-        self._platform = Platform(**instructions["platform"])
-        self._wheel = folder.root / instructions["wheel"]
+        self._instructions = instructions
+        self._platform = instructions.platform
+        self._wheel = folder.root / instructions.wheel
         self._session: Session | None = None
         self._stop = _StopSignal()
 
@@ -105,39 +114,39 @@ class Supervisor:
             except Exception as error:
                 self._end_session()
                 self.finish(
-                    failure={"phase": "installing", "message": f"{type(error).__name__}: {error}"},
+                    failure=Failure(phase=Phase.INSTALLING, message=f"{type(error).__name__}: {error}"),
                     report=True,
                 )
             finally:
                 heartbeat.end()
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> Description:
         """What another client must know to take over the launch."""
-        return {
-            "hold": {"python": sys.executable, **{key: self._do[key] for key in ("wheel", "release", "leased")}},
-            "meter": {key: self._do["studio"][key] for key in ("machine", "price", "since")},
-        }
+        told = self._instructions
+        return Description(
+            python=sys.executable, wheel=told.wheel, release=told.release, leased=told.leased, meter=told.meter
+        )
 
     def finish(
         self,
         *,
         exit_code: int | None = None,
-        failure: dict[str, Any] | None = None,
+        failure: Failure | None = None,
         stopped: bool = False,
         report: bool = False,
     ) -> None:
         """Writes the final record.
 
         Args:
-            exit_code: of the command; None when it never ran.
-            failure: what went wrong.
-            stopped: ended on request.
+            exit_code: exit code of the command; None when it never ran.
+            failure: what went wrong; None if nothing did.
+            stopped: whether the launch was ended on request.
             report: whether to run the launch's `on_failure`: the command may not have told of its end itself.
         """
-        if report and failure and self._do["on_failure"]:
+        if report and failure and self._instructions.on_failure:
             # Before the record: a client that reads it may delete the studio at once.
-            self._report(failure["message"])
-        self._folder.write_status({"phase": "finished", "exit_code": exit_code, "failure": failure, "stopped": stopped})
+            self._report(failure.message)
+        self._folder.write_status(Status(phase=Phase.FINISHED, exit_code=exit_code, failure=failure, stopped=stopped))
 
     def release(self) -> None:
         """Ends the launch's jobs, gives back lease and studio, unless a client that follows does all that."""
@@ -152,33 +161,35 @@ class Supervisor:
             self._release_studio()
 
     def _release_studio(self) -> None:
-        policy = self._do["release"]
+        policy = self._instructions.release
         try:
-            released = lease.release(self._folder.root, launch_id=self._folder.path.name, closing=policy != "none")
-            if self._do["leased"] and not released:
+            released = lease.release(
+                self._folder.root, launch_id=self._folder.path.name, closing=policy is not Release.NONE
+            )
+            if self._instructions.leased and not released:
                 # The client gave it back, or somebody took it when it was not renewed: not ours any more.
-                policy = "none"
+                policy = Release.NONE
         finally:
-            if policy == "delete":
+            if policy is Release.DELETE:
                 insist(self._platform.delete)
-            elif policy == "stop":
+            elif policy is Release.STOP:
                 insist(self._platform.stop)
 
     def _supervise(self, log: Any) -> None:
-        if self._do["leased"] and not lease.renew(self._folder.root, launch_id=self._folder.path.name):
+        if self._instructions.leased and not lease.renew(self._folder.root, launch_id=self._folder.path.name):
             message = "Another launch has taken the studio, as this one was not heard of for too long. Run it again."
-            return self.finish(failure={"phase": "installing", "message": message}, report=True)
-        self._record("installing")
+            return self.finish(failure=Failure(phase=Phase.INSTALLING, message=message), report=True)
+        self._record(Phase.INSTALLING)
         self._folder.code.mkdir()
-        with tarfile.open(self._folder.archive(self._do["archive"])) as archive:
+        with tarfile.open(self._folder.archive(self._instructions.archive)) as archive:
             archive.extractall(self._folder.code, filter="data")
         environment = self._environment()
-        deadline = time.monotonic() + (self._do["timeout"] or float("inf"))
+        deadline = time.monotonic() + (self._instructions.timeout or float("inf"))
         failure = self._install(log, environment, deadline)
         if failure is not None:
             return self.finish(failure=failure, report=True)
-        ended = self._run_session(self._do["commands"], environment, log, deadline)
-        for restart in range(self._do["restarts"]):
+        ended = self._run_session(self._instructions.commands, environment, log, deadline)
+        for restart in range(self._instructions.restarts):
             if ended is None or ended.at is not None or ended.exit_code not in _CRASHES:
                 break
             _say(log, f"The command was killed (exit code {ended.exit_code}); it is started again ({restart + 1})")
@@ -187,28 +198,30 @@ class Supervisor:
             ended = self._run_session([], {**exported, RESTARTED: "1"}, log, deadline)
         if ended is None:
             self._end_session()
-            return self.finish(failure={"phase": "running", "message": self._timed_out()}, report=True)
+            return self.finish(failure=Failure(phase=Phase.RUNNING, message=self._timed_out()), report=True)
         return self._conclude(ended)
 
-    def _run_session(self, commands: list[str], environment: dict[str, str], log: Any, deadline: float) -> Ended | None:
+    def _run_session(
+        self, commands: Sequence[str], environment: dict[str, str], log: Any, deadline: float
+    ) -> Ended | None:
         """Runs commands and command; returns how that ended, None when the deadline came first."""
         # Stopped in the middle, nobody would know the process that is just starting.
         with self._stop.held():
             self._session = Session(
                 commands,
-                self._do["command"],
+                self._instructions.command,
                 code=self._folder.code,
-                working_directory=self._folder.code / self._do["working_directory"],
+                working_directory=self._folder.code / self._instructions.working_directory,
                 environment=environment,
                 log=log,
-                on_command=lambda index: self._record("running" if index is None else "commands"),
+                on_command=lambda index: self._record(Phase.RUNNING if index is None else Phase.COMMANDS),
             )
         self._folder.session.write_text(str(self._session.id))
         left = deadline - time.monotonic()
         return self._session.wait(left if left < threading.TIMEOUT_MAX else None)
 
-    def _install(self, log: Any, environment: dict[str, str], deadline: float) -> dict[str, Any] | None:
-        specifiers = [*self._do["packages"], *self._do["requirements"]]
+    def _install(self, log: Any, environment: dict[str, str], deadline: float) -> Failure | None:
+        specifiers = [*self._instructions.packages, *self._instructions.requirements]
         if not specifiers:
             return None
         wanted = install.digest(self._wheel, specifiers, self._folder.code)
@@ -234,41 +247,43 @@ class Supervisor:
             message = self._timed_out()
         else:
             message = f"The requirements were not installed within {_INSTALL / 60:g} minutes."
-        return {
-            "phase": "installing",
-            "message": message,
-            "command": " ".join(arguments),
-            "exit_code": exit_code,
-            "output": self._folder.last_output(_OUTPUT),
-        }
+        return Failure(
+            phase=Phase.INSTALLING,
+            message=message,
+            command=" ".join(arguments),
+            exit_code=exit_code,
+            output=self._folder.last_output(_OUTPUT),
+        )
 
     def _timed_out(self) -> str:
-        return f"Stopped: it ran longer than its timeout of {self._do['timeout'] / 60:g} minutes."
+        return f"Stopped: it ran longer than its timeout of {(self._instructions.timeout or 0) / 60:g} minutes."
 
     def _conclude(self, ended: Ended) -> None:
         if ended.exit_code == 0 and (ended.whole or ended.at is None):
             return self.finish(exit_code=0)
-        failure = {"exit_code": ended.exit_code, "output": self._folder.last_output(_OUTPUT)}
         if ended.at is None:
-            command = self._do["command"]
+            command = self._instructions.command
             message = f"The run failed with exit code {ended.exit_code}: {command}"
-            failure |= {"phase": "running", "message": message, "command": command}
+            failure = self._failure(Phase.RUNNING, message, command, ended)
             return self.finish(exit_code=ended.exit_code, failure=failure, report=True)
-        command = self._do["commands"][ended.at]
+        command = self._instructions.commands[ended.at]
         what = (
             f"failed with exit code {ended.exit_code}"
             if ended.exit_code
             else "ended the session with `exit`, so nothing ran after it"
         )
-        message = f"Command {ended.at + 1} of {len(self._do['commands'])} {what}: {command}"
-        failure |= {"phase": "commands", "message": message, "command": command}
-        return self.finish(failure=failure, report=True)
+        message = f"Command {ended.at + 1} of {len(self._instructions.commands)} {what}: {command}"
+        return self.finish(failure=self._failure(Phase.COMMANDS, message, command, ended), report=True)
+
+    def _failure(self, phase: Phase, message: str, command: str, ended: Ended) -> Failure:
+        output = self._folder.last_output(_OUTPUT)
+        return Failure(phase=phase, message=message, command=command, exit_code=ended.exit_code, output=output)
 
     def _report(self, reason: str) -> None:
         own = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), FAILURE: reason}
         try:
             subprocess.run(
-                [sys.executable, *self._do["on_failure"]],
+                [sys.executable, *self._instructions.on_failure],
                 env=self._environment() | own,
                 stdin=subprocess.DEVNULL,
                 timeout=_ON_FAILURE,
@@ -278,37 +293,37 @@ class Supervisor:
             print(f"The failure could not be reported: {error}", file=sys.stderr)
 
     def _environment(self) -> dict[str, str]:
-        studio = self._do["studio"]
+        studio = self._instructions.studio
         own = install.environment_without_traps(os.environ)
         # The platform gives a studio its owner's credentials, unless somebody has turned that off.
-        lent = {name: value for name, value in self._do["credentials"].items() if value and not own.get(name)}
+        lent = {name: value for name, value in self._instructions.credentials.items() if value and not own.get(name)}
         return {
             **own,
             **lent,
             "PYTHONUNBUFFERED": "1",
             # ZenML keeps its tokens there; in the home they would be part of every snapshot.
             ZENML_CONFIG_PATH: f"/tmp/zenml-{self._folder.path.name}",  # noqa: S108 - the name is not to be guessed
-            **self._do["environment"],
-            "LIGHTNING_CLOUD_URL": studio["cloud_url"],
-            TEAMSPACE: studio["teamspace"],
+            **self._instructions.environment,
+            "LIGHTNING_CLOUD_URL": studio.cloud_url,
+            TEAMSPACE: studio.teamspace,
             LENT: ",".join(lent),
             LAUNCH_ID: self._folder.path.name,
             LAUNCH_DIR: str(self._folder.path),
             CODE: str(self._folder.code),
-            STUDIO_NAME: studio["name"],
-            STUDIO_URL: studio["url"],
-            MACHINE: studio["machine"],
+            STUDIO_NAME: studio.name,
+            STUDIO_URL: studio.url,
+            MACHINE: self._instructions.meter.machine,
         }
 
     def _beats(self) -> list[Any]:
         beats: list[Any] = [self._platform.keep_alive]
-        if self._do["leased"]:
+        if self._instructions.leased:
             # First, as it is quick: over when the beats end, though the platform does not answer.
             beats.insert(0, lambda: lease.renew(self._folder.root, launch_id=self._folder.path.name))
         return beats
 
-    def _record(self, phase: str) -> None:
-        self._folder.write_status({"phase": phase, "exit_code": None, "failure": None, "stopped": False})
+    def _record(self, phase: Phase) -> None:
+        self._folder.write_status(Status(phase=phase))
 
     def _end_session(self) -> None:
         if self._session is not None:
@@ -319,7 +334,7 @@ def _grace(path: Path) -> float:
     try:
         return float(path.read_text())
     except (OSError, ValueError):
-        return 20.0
+        return STOP_GRACE
 
 
 def _say(log: Any, text: str) -> None:

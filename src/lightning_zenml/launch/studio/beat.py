@@ -29,7 +29,7 @@ def kept_alive(lightning: Lightning, hold: Callable[[], Hold | None], period: fl
     def renew_lease() -> None:
         if (held := hold()) and held.leased:
             remote = Remote(_studio(lightning, held), held.python, held.wheel, held.launch_id)
-            remote.call("renew", timeout=30)
+            remote.renew(timeout=30)
 
     # The next beat makes up for one that fails, and the launch itself meets what is wrong.
     heartbeat = Heartbeat(period, [keep_awake, renew_lease], warn=lambda text: None)

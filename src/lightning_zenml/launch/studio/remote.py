@@ -5,12 +5,28 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from lightning_zenml.launch.errors import StudioError
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
+from lightning_zenml.launch.payload.protocol import (
+    Glance,
+    Leased,
+    Left,
+    News,
+    Renewed,
+    Started,
+    Stopping,
+    Unleased,
+)
+from lightning_zenml.launch.payload.records import Record, RecordError
 from lightning_zenml.launch.studio import bundle
+
+_TIMEOUT = 120.0
+"""Seconds for one call."""
+
+Answer = TypeVar("Answer", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -18,10 +34,10 @@ class Remote:
     """The payload of one launch on one studio.
 
     Args:
-        studio: where it runs.
+        studio: studio that the payload runs on.
         python: absolute path of the studio's Python (`python` itself is an alias there).
-        wheel: our wheel, relative to `.lightning_zenml`; the payload runs straight from it.
-        launch_id: of the launch.
+        wheel: path of our wheel below `.lightning_zenml`; the payload runs straight from it.
+        launch_id: id of the launch.
     """
 
     studio: Studio
@@ -29,18 +45,64 @@ class Remote:
     wheel: str
     launch_id: str
 
-    def call(self, verb: str, *options: str, before: str = "", timeout: float = 120) -> dict[str, Any]:
-        """Calls a verb of `lightning_zenml.launch.payload`, each of which is safe to repeat.
+    def start(self, *, before: str) -> Started:
+        """Starts the payload, once.
 
         Args:
-            verb: of the payload.
-            options: of the verb.
             before: bash that runs first, and is safe to repeat too.
-            timeout: seconds for all of it.
+        """
+        return self._call(Started, "start", before=before, timeout=180)
+
+    def read(self, *, log_offset: int = 0, runs_offset: int = 0) -> News:
+        """Gets what is new since the offsets (bytes); counts as following."""
+        return self._call(News, "read", "--log-offset", str(log_offset), "--runs-offset", str(runs_offset))
+
+    def peek(self) -> Glance:
+        """Gets how far the launch is, without following."""
+        return self._call(Glance, "peek")
+
+    def stop(self, grace: float, *, before: str) -> Stopping:
+        """Asks the payload to end the command; does not wait.
+
+        Args:
+            grace: seconds that the command has for an orderly end.
+            before: bash that runs first, and is safe to repeat too.
+        """
+        return self._call(Stopping, "stop", "--grace", str(grace), before=before)
+
+    def leave(self, *, timeout: float = _TIMEOUT) -> Left:
+        """Tells the payload that nobody follows any more; the timeout is in seconds."""
+        return self._call(Left, "leave", timeout=timeout)
+
+    def lease(self, owner: str, *, before: str = "") -> Leased:
+        """Takes the studio's lease if no other launch has it.
+
+        Args:
+            owner: who launches, in a few words.
+            before: bash that runs first, and is safe to repeat too.
+        """
+        return self._call(Leased, "lease", "--owner", owner, before=before)
+
+    def renew(self, *, timeout: float = _TIMEOUT) -> Renewed:
+        """Renews the lease; the timeout is in seconds."""
+        return self._call(Renewed, "renew", timeout=timeout)
+
+    def unlease(self, *, closing: bool = False) -> Unleased:
+        """Gives the lease back.
+
+        Args:
+            closing: whether the studio is about to be stopped or deleted.
+        """
+        return self._call(Unleased, "unlease", *(["--closing"] if closing else []), timeout=20)
+
+    def _call(
+        self, answer: type[Answer], verb: str, *options: str, before: str = "", timeout: float = _TIMEOUT
+    ) -> Answer:
+        """Calls a verb of `lightning_zenml.launch.payload`, each of which is safe to repeat.
 
         Raises:
-            StudioLostError: the studio does not run.
-            StudioError: the verb failed.
+            StudioLostError: if the studio does not run.
+            StudioError: if the verb failed, or its answer can't be read.
         """
         arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, self.launch_id, *options]
         command = f'{before}\ncd "$HOME" && PYTHONPATH="$HOME/{layout.HOME}/{self.wheel}" {shlex.join(arguments)}'
@@ -52,17 +114,24 @@ class Remote:
                 f"What was uploaded can't be unpacked on the studio '{self.studio.name}'; its disk may be full. "
                 f"Make room there and run again. It says: {completed.output[-1000:].strip()}"
             )
-        answer = last_object(completed.output)
-        if completed.exit_code != 0 or answer is None:
+        told = last_object(completed.output)
+        if completed.exit_code != 0 or told is None:
             raise StudioError(
                 f"The launch's own program failed on the studio '{self.studio.name}' ({verb}, "
                 f"exit code {completed.exit_code}): {completed.output[-1000:].strip()}"
             )
-        return answer
+        try:
+            return answer.from_json(told)
+        except RecordError as error:
+            raise StudioError(
+                f"The launch's program on the studio '{self.studio.name}' answers oddly: {error}"
+            ) from None
 
 
-def last_object(output: str) -> dict[str, Any] | None:
-    """The JSON object on a line of its own; whatever the studio's shell prints of its own comes before."""
+def last_object(output: str) -> object:
+    """The JSON object on a line of its own, the last one; None when there is none.
+
+    Whatever the studio's shell prints of its own comes before it.
+    """
     lines = [line for line in output.splitlines() if line.startswith("{")]
-    answer: dict[str, Any] | None = json.loads(lines[-1]) if lines else None
-    return answer
+    return json.loads(lines[-1]) if lines else None

@@ -107,7 +107,7 @@ class Watchdog:
         if self._caller.record:
             self._caller.hold(hold)
         else:
-            self._send(hold=hold.as_dict())
+            self._send(hold=hold.to_json())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -118,7 +118,7 @@ class Watchdog:
             if left is None:
                 self._send(done=True)
             else:
-                self._send(client_failed=True, hold=left.as_dict())
+                self._send(client_failed=True, hold=left.to_json())
         finally:
             if self._pipe is not None:
                 self._pipe.close()
@@ -176,7 +176,7 @@ def _release(task: Task, held: dict[str, Any]) -> bool:
     from lightning_zenml.launch.lightning.client import Credentials, Lightning
     from lightning_zenml.launch.payload.platform import insist
 
-    hold = Hold(**held)
+    hold = Hold.from_json(held)
     goes_on = False
 
     def release() -> None:

@@ -31,6 +31,7 @@ from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.pipeline import LightningPipeline
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
+from lightning_zenml.launch.payload.protocol import Release
 from lightning_zenml.launch.payload.variables import (
     CODE,
     EXECUTION,
@@ -182,7 +183,7 @@ class _Creation:
 
     def _take(self, watchdog: Watchdog, hold: Hold) -> None:
         """Tells what to release should we be killed: all of a studio that has no schedule yet."""
-        self._hold = hold if self._main_studio else replace(hold, release="delete")
+        self._hold = hold if self._main_studio else replace(hold, release=Release.DELETE)
         watchdog.hold(self._hold)
 
     def _let_go(self, watchdog: Watchdog) -> None:

@@ -1,0 +1,282 @@
+"""What client and payload tell each other: the instructions of a launch, its status, and the answers of the verbs.
+
+A client may be of another age than the payload: `attach` meets launches that an earlier Action has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from lightning_zenml.launch.payload.platform import Platform
+from lightning_zenml.launch.payload.records import JobRecord, Record, RunRecord
+
+STOP_GRACE = 20.0
+"""Seconds that a command which is stopped has for an orderly end, unless somebody says otherwise."""
+
+
+class Release(StrEnum):
+    """What becomes of the studio when a launch is over."""
+
+    DELETE = "delete"
+    STOP = "stop"
+    NONE = "none"
+    """It stays as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meter(Record):
+    """What a launch's studio costs.
+
+    Args:
+        machine: name of the studio's machine.
+        price: US dollars per hour; None when the catalog doesn't say.
+        since: when the machine began to cost the launch, seconds since 1970.
+    """
+
+    machine: str
+    price: float | None
+    since: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudioFacts(Record):
+    """What a launch's commands are told of the studio that they run on.
+
+    Args:
+        name: name of the studio.
+        url: page of the studio on Lightning AI.
+        cloud_url: address of Lightning AI.
+        teamspace: teamspace of the studio, `owner/name`.
+    """
+
+    name: str
+    url: str
+    cloud_url: str
+    teamspace: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instructions(Record):
+    """What the supervisor of a launch is to do. Holds secrets.
+
+    Args:
+        archive: sha256 of the packed repository, hex.
+        wheel: path of our wheel below `.lightning_zenml`.
+        packages: requirement specifiers that every launch needs.
+        requirements: requirement specifiers of the user, or `-r <file>` relative to the repository.
+        commands: bash lines that run before the command.
+        command: bash line that the launch is for.
+        working_directory: folder in which the command runs, relative to the repository.
+        environment: variables of commands and command.
+        timeout: seconds until the launch is stopped, installing included; None: no limit.
+        restarts: how often a command that was killed is started again.
+        on_failure: arguments of the studio's Python for the program that reports a failure; empty: none.
+        release: what becomes of the studio at the end.
+        leased: whether the launch holds the studio's lease.
+        studio: what commands are told of the studio.
+        meter: what the studio costs.
+        credentials: Lightning's credentials as variables, lent to a studio that has none of its own.
+        platform: the studio's address at Lightning's API, with the key to it.
+    """
+
+    archive: str
+    wheel: str
+    packages: tuple[str, ...]
+    requirements: tuple[str, ...]
+    commands: tuple[str, ...]
+    command: str
+    working_directory: str
+    environment: Mapping[str, str] = field(repr=False)
+    timeout: float | None
+    restarts: int
+    on_failure: tuple[str, ...]
+    release: Release
+    leased: bool
+    studio: StudioFacts
+    meter: Meter
+    credentials: Mapping[str, str] = field(repr=False)
+    platform: Platform = field(repr=False)
+
+
+class Phase(StrEnum):
+    """Where a launch stands, in order. The first is the client's alone, the last is final."""
+
+    STARTING = "starting"
+    INSTALLING = "installing"
+    COMMANDS = "commands"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure(Record):
+    """Why a launch failed.
+
+    Args:
+        phase: phase in which the launch failed.
+        message: what went wrong, in one sentence.
+        command: command that failed; None where it was none.
+        exit_code: exit code of that command.
+        output: last output of that command, at most 4,000 characters.
+    """
+
+    phase: Phase
+    message: str
+    command: str | None = None
+    exit_code: int | None = None
+    output: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status(Record):
+    """How far a launch is (`status.json`).
+
+    Args:
+        phase: where the launch stands.
+        exit_code: exit code of the command, once FINISHED; None when it never ran.
+        failure: what went wrong, when the launch FINISHED without success.
+        stopped: whether the launch was stopped on request.
+    """
+
+    phase: Phase
+    exit_code: int | None = None
+    failure: Failure | None = None
+    stopped: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the launch is finished and its command exited with 0."""
+        return self.phase is Phase.FINISHED and self.exit_code == 0 and not self.stopped
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description(Record):
+    """What another client must know to take over a launch (`launch.json`); no secret.
+
+    Args:
+        python: absolute path of the studio's Python.
+        wheel: path of our wheel below `.lightning_zenml`.
+        release: what becomes of the studio at the end.
+        leased: whether the launch holds the studio's lease.
+        meter: what the studio costs.
+    """
+
+    python: str
+    wheel: str
+    release: Release
+    leased: bool
+    meter: Meter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(Record):
+    """Answer of `start`.
+
+    Args:
+        started: whether the launch has begun; False when it was stopped before.
+        again: whether an earlier `start` or `stop` came first.
+    """
+
+    started: bool
+    again: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class News(Record):
+    """Answer of `read`: what is new since the offsets.
+
+    Args:
+        status: how far the launch is; None before that is recorded.
+        alive: whether the supervisor runs.
+        log: new text of the log.
+        log_offset: bytes of the log up to the end of that text.
+        more: whether the log has more already.
+        runs: ZenML runs that were recorded since.
+        runs_offset: bytes of the record of runs up to the last of them.
+        jobs: last word of each Lightning job of the launch, in the order of their first.
+    """
+
+    status: Status | None
+    alive: bool
+    log: str
+    log_offset: int
+    more: bool
+    runs: tuple[RunRecord, ...]
+    runs_offset: int
+    jobs: tuple[JobRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance(Record):
+    """Answer of `peek`, which does not count as following.
+
+    Args:
+        status: how far the launch is; None before that is recorded.
+        alive: whether the supervisor runs.
+    """
+
+    status: Status | None
+    alive: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopping(Record):
+    """Answer of `stop`.
+
+    Args:
+        stopping: whether there is a supervisor that ends the command now.
+    """
+
+    stopping: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left(Record):
+    """Answer of `leave`.
+
+    Args:
+        left: whether the payload knows that nobody follows.
+        releases: whether there is a guardian that releases the studio.
+    """
+
+    left: bool
+    releases: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leased(Record):
+    """Answer of `lease`.
+
+    Args:
+        acquired: whether the launch has the studio's lease now.
+        launch: id of the launch that has it instead; '' when acquired.
+        owner: who started that launch, in a few words; '' when acquired.
+    """
+
+    acquired: bool
+    launch: str = ""
+    owner: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewed(Record):
+    """Answer of `renew`.
+
+    Args:
+        renewed: whether the launch has the lease, and is not giving it back.
+    """
+
+    renewed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unleased(Record):
+    """Answer of `unlease`.
+
+    Args:
+        released: whether the launch had the lease, so that the studio is its own to end.
+    """
+
+    released: bool
