@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from localcloud.lightning import LightningCloud
+from localcloud.lightning.computer.environment import uv_cache
 from scene import TINY, Actions, Laptop, check_out
 
 
@@ -29,6 +30,14 @@ def test_a_submodule_that_is_not_checked_out_is_warned_of(cloud: LightningCloud,
     assert "'vendor/lib'" in warning
     assert "`submodules: true` of actions/checkout" in warning
     assert f"Commit {step.sha[:7]} of better by octocat and what is not committed: A commit" in finished.log
+
+
+def test_so_it_is_where_the_runner_submits(cloud: LightningCloud, actions: Actions) -> None:
+    cache = {"UV_CACHE_DIR": str(uv_cache(cloud.knobs.cache_dir))}
+    step = actions.step(submit_from="runner", run="true", variables=cache)
+    add_absent_submodule(step.workspace, "vendor/lib")
+    finished = step.run()
+    assert [level for level, text in finished.annotations if "don't travel: 'vendor/lib'" in text] == ["warning"]
 
 
 def test_a_submodule_that_is_not_checked_out_is_warned_of_on_a_laptop(laptop: Laptop) -> None:
