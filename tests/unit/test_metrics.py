@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.inputs import Inputs, InputsError
-from lightning_zenml.action.report import Verdict
-from lightning_zenml.action.report.metrics import Direction, Metric, ReportSettings, collect, compare, direction_by_name
+from lightning_zenml.action.report import BaseReport, Report, RunReport, State, Verdict, render
+from lightning_zenml.action.report.directions import Direction, direction_by_name
+from lightning_zenml.action.report.metrics import Metric, ReportSettings, collect, compare
 from lightning_zenml.zenml_api.models import Artifact, Run, Step
 
 
@@ -39,6 +40,7 @@ def test_numbers_are_found_wherever_they_were_logged() -> None:
         ("run", "", "epochs"): 3,
         ("run", "", "nested.a.b"): 2.5,
         ("model", "digits", "auc"): 0.9,
+        ("model", "digits", "infinite"): float("inf"),
         ("step", "train", "loss"): 0.5,
         ("artifact", "data", "storage_size"): 12,
         ("artifact", "data", "rows"): 40,
@@ -89,6 +91,12 @@ def test_a_step_that_was_renamed_is_still_compared() -> None:
         ("valLoss", Direction.LOWER),
         ("test/f1-macro", Direction.HIGHER),
         ("train.rmse", Direction.LOWER),
+        *((name, Direction.HIGHER) for name in ("mAP", "mAP50-95", "AP50", "nDCG@10", "PSNR", "val/SSIM", "BLEU-4")),
+        *((name, Direction.HIGHER) for name in ("rougeL", "rouge1", "pass@1", "pass_at_10", "hit_rate", "R2", "top1")),
+        *((name, Direction.HIGHER) for name in ("testRecall@5", "roc_auc", "log_likelihood", "tokens_per_second")),
+        *((name, Direction.LOWER) for name in ("perplexity", "p95_latency_ms", "WER", "FID", "NLL", "error_rate")),
+        *((name, Direction.LOWER) for name in ("negative_log_likelihood", "false_positive_rate", "valRMSE", "HD95")),
+        *((name, Direction.NEUTRAL) for name in ("learning_rate", "epoch", "rows", "passed", "fidelity", "lossless")),
         ("accuracy_loss", Direction.NEUTRAL),
         ("mapping", Direction.NEUTRAL),
         ("glossary", Direction.NEUTRAL),
@@ -97,6 +105,63 @@ def test_a_step_that_was_renamed_is_still_compared() -> None:
 )
 def test_direction_by_name(name: str, direction: Direction) -> None:
     assert direction_by_name(name) is direction
+
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "base", "verdict", "shown"),
+    [
+        ("loss", NAN, 0.5, Verdict.WORSE, "no finite number any more 🔴 worse"),
+        ("loss", -INFINITE, 0.5, Verdict.WORSE, "no finite number any more 🔴 worse"),
+        ("accuracy", INFINITE, 0.5, Verdict.WORSE, "no finite number any more 🔴 worse"),
+        ("loss", 0.5, NAN, Verdict.BETTER, "a finite number again 🟢 better"),
+        ("loss", NAN, INFINITE, Verdict.SAME, "= no finite number"),
+        ("rows", NAN, 3, None, "no finite number any more"),
+    ],
+)
+def test_a_training_that_diverged_is_judged_as_such(
+    name: str, value: float, base: float, verdict: Verdict | None, shown: str
+) -> None:
+    (row,) = compare([metric(name, value)], [metric(name, base)], ReportSettings())
+    assert row.verdict is verdict
+    report = RunReport(
+        run_name="r", pipeline="p", status="completed", metrics=(row,), base=BaseReport(branch="main", run_name="b")
+    )
+    comment = render.summary(Report(state=State.COMPLETED, pipeline="p", runs=(report,)))
+    assert f"| {'NaN' if value != value else ''}" in comment
+    assert shown in comment
+
+
+def test_what_zenml_keeps_as_text_or_null_is_shown_where_it_can_be_a_metric() -> None:
+    metadata = {
+        "accuracy": "0.93",
+        "loss": "nan",
+        "version": "3.11",
+        "at": "end",
+        "nested": {"mae": None, "note": None},
+    }
+    step = Step(name="train", status="completed", metadata=metadata)
+    rows = compare(collect(run(), [step], [], {}), None, ReportSettings())
+    assert {row.name: str(row.value) for row in rows} == {"accuracy": "0.93", "loss": "nan", "nested.mae": "nan"}
+    settings = ReportSettings(directions={"version": Direction.NEUTRAL})
+    assert compare(collect(run(), [step], [], {}), None, settings)[0].value == 3.11
+
+
+def test_what_the_report_names_comes_first_of_however_many() -> None:
+    many = {f"metric_{number}": number for number in range(600)} | {"chosen": 1}
+    found = collect(run(), [Step(name="train", status="completed", metadata=many)], [], {})
+    rows = compare(found, None, ReportSettings(directions={"chosen": Direction.HIGHER}))
+    assert (rows[0].name, len(rows)) == ("chosen", 500)
+
+
+def test_metadata_may_be_nested_deeply() -> None:
+    deep: dict[str, Any] = {"loss": 1.0}
+    for _ in range(2_000):
+        deep = {"a": deep}
+    (found,) = collect(run(**deep), [], [], {})
+    assert found.name.endswith(".a.loss")
 
 
 def test_settings() -> None:

@@ -151,7 +151,7 @@ class ZenMLRest:
             )
         try:
             return answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ZenMLServerError(f"{self._url} isn't a ZenML server.", answer.status_code) from None
 
 

@@ -7,27 +7,20 @@ better when it is higher, and what is left out.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
 from lightning_zenml.action.report import MetricReport, Verdict
+from lightning_zenml.action.report.directions import Direction, direction_by_name
 from lightning_zenml.zenml_api.models import Artifact, Run, Step
 
 _MOST_METRICS = 500
-
-
-class Direction(StrEnum):
-    """Which value of a metric is the better one; `neutral`: neither."""
-
-    HIGHER = "higher"
-    LOWER = "lower"
-    NEUTRAL = "neutral"
+_LONGEST_NUMBER = 40
+"""Characters of a text that may be a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +78,10 @@ class Metric:
         name: name as logged; of nested metadata the path, with dots.
         kind: what the metric was logged for: `run`, `step`, `artifact` or `model`.
         place: name of the step, artifact or model; empty for a run.
-        value: finite number.
+        value: the number; NaN and the infinities are results, too: a training that diverged.
         is_automatic: whether the artifact's materializer found it out, and nobody logged it.
+        is_certain: whether it was stored as a number. ZenML has text where a client sent that, e.g. for a number of
+            another library, and null where it sent NaN or an infinity within a mapping.
     """
 
     name: str
@@ -94,6 +89,7 @@ class Metric:
     place: str
     value: float
     is_automatic: bool = False
+    is_certain: bool = True
 
     def matches(self, pattern: str) -> bool:
         """Whether a pattern of the input `report` stands for it."""
@@ -112,7 +108,10 @@ def collect(
         models: metadata of model versions by name of the model.
     """
     logged = {key: value for key, value in run.metadata.items() if key != _PROVENANCE}
-    found = [Metric(name=name, kind="run", place="", value=value) for name, value in _numbers(logged)]
+    found = [
+        Metric(name=name, kind="run", place="", value=value, is_certain=certain)
+        for name, value, certain in _numbers(logged)
+    ]
     for kind, places in (
         ("model", models.items()),
         ("step", ((step.name, step.metadata) for step in steps)),
@@ -126,11 +125,12 @@ def collect(
                     place=place,
                     value=value,
                     is_automatic=kind == "artifact" and name.split(".")[0] in _OF_MATERIALIZERS,
+                    is_certain=certain,
                 )
-                for name, value in _numbers(metadata)
+                for name, value, certain in _numbers(metadata)
             ]
     # A step that runs twice may make the same artifact twice: the last value counts.
-    return tuple({(metric.kind, metric.place, metric.name): metric for metric in found}.values())[:_MOST_METRICS]
+    return tuple({(metric.kind, metric.place, metric.name): metric for metric in found}.values())
 
 
 def compare(
@@ -154,6 +154,9 @@ def compare(
         if named is None and (metric.is_automatic or any(map(metric.matches, settings.exclude))):
             continue
         direction = settings.directions[named] if named is not None else direction_by_name(metric.name)
+        if named is None and direction is Direction.NEUTRAL and not metric.is_certain:
+            # A version or an id, say.
+            continue
         before = counterparts.of(metric)
         rank = order.index(named) if named is not None else len(order) + (direction is Direction.NEUTRAL)
         row = MetricReport(
@@ -164,30 +167,10 @@ def compare(
             verdict=_verdict(metric.value, before, direction),
         )
         rows.append((rank, row))
-    return tuple(row for _, row in sorted(rows, key=lambda ranked: ranked[0]))
-
-
-def direction_by_name(name: str) -> Direction:
-    """Which value is the better one of a metric that the settings don't name; `neutral` where it is not plain.
-
-    Args:
-        name: name of the metric, e.g. `val_loss`.
-    """
-    words = set(re.findall(r"[a-z]+\d*", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()))
-    higher, lower = bool(words & _HIGHER), bool(words & _LOWER)
-    if higher == lower:
-        return Direction.NEUTRAL
-    return Direction.HIGHER if higher else Direction.LOWER
+    return tuple(row for _, row in sorted(rows, key=lambda ranked: ranked[0]))[:_MOST_METRICS]
 
 
 _DIRECTIONS = "`higher`, `lower` or `neutral`"
-_HIGHER = frozenset(
-    {"accuracy", "acc", "auc", "auroc", "auprc", "f1", "precision", "recall", "sensitivity", "specificity"}
-    | {"r2", "iou", "dice", "bleu"}
-)
-_LOWER = frozenset(
-    {"loss", "logloss", "error", "err", "mse", "rmse", "mae", "mape", "perplexity", "ppl", "wer", "cer", "fid"}
-)
 # What ZenML 0.98's own materializers say of an artifact (`extract_metadata` in zenml/materializers and
 # zenml/integrations): properties of data, not results.
 _OF_MATERIALIZERS = frozenset(
@@ -198,20 +181,41 @@ _PROVENANCE = "github"
 """What our orchestrator notes on a run, the number of a pull request among it."""
 
 
-def _numbers(metadata: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for key, value in metadata.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _numbers(value, f"{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
-            yield name, value
+def _numbers(metadata: Mapping[str, Any]) -> Iterator[tuple[str, float, bool]]:
+    """Names, numbers, and whether they were stored as such; however deep they lie, as nobody bounds that."""
+    left = [("", iter(metadata.items()))]
+    while left:
+        prefix, items = left[-1]
+        for key, value in items:
+            if isinstance(value, dict):
+                left.append((f"{prefix}{key}.", iter(value.items())))
+                break
+            number = _number(value, nested=bool(prefix))
+            if number is not None:
+                yield f"{prefix}{key}", number, isinstance(value, int | float)
+        else:
+            left.pop()
 
 
-def _is_finite(value: float) -> bool:
+def _number(value: object, *, nested: bool) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if value is None:
+        return math.nan if nested else None
+    if isinstance(value, str):
+        try:
+            return float(value) if len(value) <= _LONGEST_NUMBER else None
+        except ValueError:
+            return None
+    return value if isinstance(value, int | float) and _is_float(value) else None
+
+
+def _is_float(value: float) -> bool:
     try:
-        return math.isfinite(value)
+        float(value)
     except OverflowError:
         return False
+    return True
 
 
 class _Counterparts:
@@ -233,7 +237,10 @@ class _Counterparts:
 def _verdict(value: float, base: float | None, direction: Direction) -> Verdict | None:
     if base is None or direction is Direction.NEUTRAL:
         return None
-    if value == base:
+    if math.isfinite(value) != math.isfinite(base):
+        # A training that diverged, or does no longer.
+        return Verdict.BETTER if math.isfinite(value) else Verdict.WORSE
+    if value == base or not math.isfinite(value):
         return Verdict.SAME
     return Verdict.BETTER if (value > base) == (direction is Direction.HIGHER) else Verdict.WORSE
 

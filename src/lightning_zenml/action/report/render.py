@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -130,6 +131,8 @@ def _moment(moment: datetime) -> Markup:
 def _number(value: float, digits: int = 5) -> Markup:
     """A number, as short as it can be read; whole ones in full."""
     size = abs(value)
+    if not math.isfinite(value):
+        return Markup("NaN" if math.isnan(value) else "∞" if value > 0 else "-∞")  # noqa: S704
     if isinstance(value, int) and size < 1e15:
         shown = f"{value:,}"
     elif 10_000 <= size < 1e7:
@@ -143,12 +146,17 @@ def _difference(metric: MetricReport) -> Markup:
     """How far a metric is from the base branch's, e.g. `↑ 0.0124 (1.3 %) 🟢 better`."""
     if metric.base is None:
         return Markup("new")
+    verdict = {"better": " 🟢 better", "worse": " 🔴 worse"}.get(metric.verdict or "", "")
+    if math.isfinite(metric.value) != math.isfinite(metric.base):
+        change = "a finite number again" if math.isfinite(metric.value) else "no finite number any more"
+        return Markup(change + verdict)  # noqa: S704
+    if not math.isfinite(metric.value):
+        return Markup("= no finite number")
     difference = metric.value - metric.base
     if difference == 0:
         return Markup("= no change")
     share = f" ({abs(difference / metric.base):.1%})" if metric.base else ""
     shown = f"{'↑' if difference > 0 else '↓'} {_number(abs(difference), digits=3)}{share.replace('%', ' %')}"
-    verdict = {"better": " 🟢 better", "worse": " 🔴 worse"}.get(metric.verdict or "", "")
     return Markup(shown + verdict)  # noqa: S704
 
 
