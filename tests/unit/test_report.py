@@ -225,6 +225,17 @@ def test_summary_golden(name: str) -> None:
     check_golden(f"summary_{name}.md", summary(REPORTS[name]))
 
 
+def test_what_four_runs_share_stands_once() -> None:
+    runs = tuple(
+        replace(SECOND_RUN, run_name=f"r-{n}", pipeline=f"p{n}", orchestrator_url="https://l.example/ci")
+        for n in range(4)
+    )
+    text = comment(replace(COMPLETED, runs=runs), MARKER)
+    assert text.count("**Orchestrator URL**") == 1
+    assert "<code>p0</code>, <code>p1</code>, <code>p2</code> and 1 more completed" in text
+    assert [text.count(f"| r-{n} | <code>p{n}</code> |") for n in range(4)] == [1] * 4
+
+
 class Page(HTMLParser):
     """What a browser would make of the rendered Markdown."""
 

@@ -11,6 +11,9 @@ from typing import cast
 from lightning_zenml.launch.spec import Failure
 
 
+_PIPELINES_IN_TITLE = 3
+
+
 class State(StrEnum):
     """Where a run stands, as far as a reader cares."""
 
@@ -184,6 +187,22 @@ class Report:
     def orchestrator_url(self) -> str | None:
         """Page of the first run that has one."""
         return next((run.orchestrator_url for run in self.runs if run.orchestrator_url), None)
+
+    @property
+    def orchestrator_urls(self) -> tuple[str, ...]:
+        """Pages of all runs at Lightning AI, each once: runs of one command share a studio."""
+        return tuple(dict.fromkeys(run.orchestrator_url for run in self.runs if run.orchestrator_url))
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Names of the pipelines that the command has run, each once; the command as long as no run has begun."""
+        return tuple(dict.fromkeys(run.pipeline or run.run_name for run in self.runs)) or (self.pipeline,)
+
+    @property
+    def title(self) -> str:
+        """What has run, in one line of plain text."""
+        first, more = self.pipelines[:_PIPELINES_IN_TITLE], self.pipelines[_PIPELINES_IN_TITLE:]
+        return ", ".join(first) + (f" and {len(more)} more" if more else "")
 
     @property
     def page(self) -> str | None:

@@ -233,7 +233,7 @@ class Reporter:
         state, words = _STATUSES[shown.state]
         if (state, target_url) == self._status:
             return True
-        description = shown.failure.message if shown.failure else f"{shown.pipeline} {words} on Lightning AI"
+        description = shown.failure.message if shown.failure else f"{shown.title} {words} on Lightning AI"
         try:
             github.set_status(
                 self._event.repository,
