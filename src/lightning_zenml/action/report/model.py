@@ -10,7 +10,6 @@ from typing import cast
 
 from lightning_zenml.launch.spec import Failure
 
-
 _PIPELINES_IN_TITLE = 3
 
 
