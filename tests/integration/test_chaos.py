@@ -15,7 +15,8 @@ from botocore.config import Config
 
 from lightning_api import QUICK, credentials, eventually, lent
 from lightning_zenml.launch.errors import CredentialsError
-from lightning_zenml.launch.lightning.client import ApiError, Lightning
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.failures import ApiError
 from localcloud.chaos import Fault, Position, Proxy, chaos, route_of
 from localcloud.github import GitHub
 from localcloud.lightning import LightningCloud

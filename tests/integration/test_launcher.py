@@ -31,7 +31,8 @@ from lightning_zenml.launch.errors import (
 )
 from lightning_zenml.launch.interruption import Interruption
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher, Limits
-from lightning_zenml.launch.lightning.client import ApiError, Credentials, Lightning
+from lightning_zenml.launch.lightning.client import Credentials, Lightning
+from lightning_zenml.launch.lightning.failures import ApiError
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog
@@ -532,7 +533,7 @@ def test_a_switch_that_is_not_waited_for_any_more_is_taken_back(
     def end_it() -> None:
         eventually(lambda: cloud.studio(settled.name).requested)
         if end == "refused":
-            cloud.knobs.fail = [("GET", r"/codestatus$", 403, 1)]
+            cloud.knobs.fail = [("GET", r"/codestatus$", 403, 3)]
         else:
             os.kill(os.getpid(), signal.SIGINT)
 

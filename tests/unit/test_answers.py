@@ -6,7 +6,8 @@ import pytest
 from lightning_sdk.lightning_cloud.openapi import V1CloudSpace
 
 from lightning_zenml.launch.lightning import answers
-from lightning_zenml.launch.lightning.client import Credentials, Lightning, OddAnswerError, UnreachableError
+from lightning_zenml.launch.lightning.client import Credentials, Lightning
+from lightning_zenml.launch.lightning.failures import OddAnswerError, UnreachableError
 from lightning_zenml.launch.lightning.records import StudioAnswer
 
 _STUDIO = V1CloudSpace(id="1", name="studio", cluster_id="aws")

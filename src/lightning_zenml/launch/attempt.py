@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lightning_zenml.launch import wheel
-from lightning_zenml.launch.errors import LaunchError, StudioLostError
+from lightning_zenml.launch.errors import LaunchError, StudioAwayError, StudioLostError
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.studio import Studio
@@ -116,7 +116,7 @@ class Attempt:
                     lease=self._lease,
                     on_switch=self._on_switch,
                 )
-            except StudioLostError:
+            except (StudioAwayError, StudioLostError):
                 # The launch before us put the studio back as it had found it: stopped.
                 if restart == _RESTARTS - 1:
                     raise

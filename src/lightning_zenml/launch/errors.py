@@ -27,8 +27,25 @@ class UnknownLaunchError(StudioError):
     """The studio is there, but knows no such launch (any more)."""
 
 
+class StudioAwayError(StudioError):
+    """A studio was found gone or not running: by one look, which decides nothing."""
+
+
 class StudioLostError(StudioError):
-    """The studio stopped, slept, was preempted or deleted while the launch needed it."""
+    """The studio stopped, slept, was preempted or deleted while the launch needed it, as several looks have found.
+
+    Of the run it tells nothing: its payload may have come to its end before, and given the studio back. How the run
+    ended is asked of ZenML.
+    """
+
+
+class UnfollowableError(LaunchError):
+    """A launch can't be looked at any more: for minutes the key was refused, or Lightning did not answer.
+
+    Nothing is known to be wrong with the run, which needs neither us nor our key. So whoever follows stops and releases
+    nothing and fails no run: they tell the user why the run is left to itself, and where it is. Its payload finds out
+    by itself that nobody follows, and gives the studio back at the end. How the run ends is asked of ZenML.
+    """
 
 
 class JobsLeftError(LaunchError):

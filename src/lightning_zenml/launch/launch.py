@@ -11,8 +11,10 @@ from lightning_zenml.launch.errors import (
     CredentialsError,
     JobsLeftError,
     LaunchError,
+    StudioAwayError,
     StudioError,
     StudioLostError,
+    UnfollowableError,
 )
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import Job
@@ -34,6 +36,8 @@ _DEAD_AFTER = 60.0
 """Seconds without a supervisor and without a final record after which the launch is given up."""
 _PATIENCE = 600.0
 """Seconds for which the platform may fail while a launch is followed: the payload needs neither it nor us."""
+_PATIENCE_WITH_REFUSALS = 300.0
+"""Seconds for which it may refuse the key."""
 _DONE = {Release.DELETE: "deleted", Release.STOP: "stopped", Release.NONE: "left running"}
 _NOT_RECORDED = Status(phase=Phase.INSTALLING)
 """Status of a launch that has only just begun."""
@@ -106,7 +110,7 @@ class Launch:
 
         Raises:
             StudioLostError: if the studio stopped, slept, was preempted or deleted meanwhile.
-            LaunchError: if the key is refused, or the platform fails for ten minutes.
+            UnfollowableError: if the key is refused for five minutes, or the platform fails for ten: the run goes on.
         """
         log_offset = runs_offset = 0
         pause, last_alive = _POLL[0], time.monotonic()
@@ -115,14 +119,14 @@ class Launch:
         while True:
             try:
                 news, status = self._read(log_offset=log_offset, runs_offset=runs_offset)
-            except (StudioLostError, CredentialsError):
+            except StudioLostError:
                 raise
             except LaunchError as error:
                 told = "" if unheard_since else f"The run goes on, but can't be followed for now: {error}\n"
                 last_alive = time.monotonic()
                 unheard_since = unheard_since or last_alive
-                if last_alive - unheard_since > _PATIENCE:
-                    raise
+                if last_alive - unheard_since > _patience(error):
+                    raise self._unfollowable(error) from error
                 yield Update(status=Status(phase=Phase.RUNNING), log=told, jobs=self._jobs)
                 time.sleep(_POLL[1])
                 continue
@@ -147,9 +151,15 @@ class Launch:
 
         Raises:
             StudioLostError: if the studio is gone or stopped.
+            LaunchError: if it can't be told for now.
         """
         for last in (False, True):
-            glance = self._remote.peek()
+            try:
+                glance = self._remote.peek()
+            except StudioAwayError:
+                if why := self._studio.why_lost():
+                    raise StudioLostError(why) from None
+                raise
             status = glance.status or _NOT_RECORDED
             if glance.alive or status.phase is Phase.FINISHED:
                 return status
@@ -168,7 +178,7 @@ class Launch:
     def leave(self) -> None:
         """Nobody follows any more: the payload releases the studio itself as soon as it is done."""
         # Taken at our word at once, the payload may be gone with the studio before it has answered.
-        with contextlib.suppress(StudioLostError):
+        with contextlib.suppress(StudioAwayError):
             self._remote.leave()
 
     def stop(self, *, grace: float = STOP_GRACE) -> None:
@@ -195,8 +205,24 @@ class Launch:
                     break
                 time.sleep(_STOP_POLL)
 
+    def _unfollowable(self, error: LaunchError) -> UnfollowableError:
+        fate = {
+            Release.NONE: "leaves the studio running",
+            Release.STOP: "stops the studio",
+            Release.DELETE: "deletes the studio",
+        }[self.hold.release]
+        return UnfollowableError(
+            f"The launch {self.id} can't be followed any more: {error} Its run is left to itself; it {fate} at its "
+            f"end. Look at {self.studio_url} and at the run in ZenML."
+        )
+
     def _read(self, *, log_offset: int = 0, runs_offset: int = 0) -> tuple[News, Status]:
-        news = self._remote.read(log_offset=log_offset, runs_offset=runs_offset)
+        try:
+            news = self._remote.read(log_offset=log_offset, runs_offset=runs_offset)
+        except StudioAwayError:
+            if why := self._studio.why_lost():
+                raise StudioLostError(why) from None
+            raise
         status = news.status or _NOT_RECORDED
         self._has_finished = status.phase is Phase.FINISHED
         self._jobs = news.jobs
@@ -239,6 +265,10 @@ class Launch:
     def _release_studio(self) -> None:
         give_back(self._lightning, self._studio, self.hold)
         self._ended = self._ended or time.time()
+
+
+def _patience(error: LaunchError) -> float:
+    return _PATIENCE_WITH_REFUSALS if isinstance(error, CredentialsError) else _PATIENCE
 
 
 def _cost(price: float, start: float, end: float | None) -> float:

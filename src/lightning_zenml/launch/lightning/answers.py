@@ -123,7 +123,12 @@ def _accelerator(one: Any) -> Accelerator:
 
 def studio(answer: Any) -> StudioAnswer:
     """A studio (`V1CloudSpace`)."""
-    return StudioAnswer(id=_needed(answer, "id"), name=_needed(answer, "name"), cluster=answer.cluster_id or "")
+    return StudioAnswer(
+        id=_needed(answer, "id"),
+        name=_needed(answer, "name"),
+        cluster=answer.cluster_id or "",
+        state=studio_state(answer.code_status) if answer.code_status else None,
+    )
 
 
 def studios(answer: Any) -> list[StudioAnswer]:

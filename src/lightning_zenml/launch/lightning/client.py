@@ -1,6 +1,6 @@
 """The way to Lightning AI: credentials, teamspace, calls with retries.
 
-The only module that knows the errors of lightning-sdk. It uses the SDK's generated REST client rather than its
+It uses the SDK's generated REST client rather than its
 `Studio` and `Job` classes, because those send POSTs again when an answer is lost, drop status codes, wait without
 a bound, keep studios alive from daemon threads, and report every failed call with its arguments as telemetry.
 """
@@ -8,7 +8,6 @@ a bound, keep studios alive from daemon threads, and report every failed call wi
 from __future__ import annotations
 
 import base64
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,15 +18,15 @@ from typing import Any, TypeVar
 # The SDK asks a package index for a newer version of itself when it is imported.
 os.environ.setdefault("LIGHTNING_DISABLE_VERSION_CHECK", "1")
 
-import tenacity
 import urllib3
 from lightning_sdk.lightning_cloud import env as sdk_env
 from lightning_sdk.lightning_cloud.openapi.rest import ApiException
 from lightning_sdk.lightning_cloud.rest_client import LightningClient
 
 from lightning_zenml import http_log
-from lightning_zenml.launch.errors import CredentialsError, LaunchError, TeamspaceError
+from lightning_zenml.launch.errors import CredentialsError, TeamspaceError
 from lightning_zenml.launch.lightning import answers
+from lightning_zenml.launch.lightning.failures import ApiError, OddAnswerError, UnreachableError, retrying
 from lightning_zenml.launch.lightning.records import Named
 
 # Any program's variable `DEBUG` would make the SDK print every request of this process, keys and bodies included.
@@ -141,6 +140,10 @@ class Lightning:
         self.client.api_client.configuration.host = url
         self.client.api_client.default_headers["Authorization"] = credentials.authorization
         sender = self.client.api_client.rest_client
+        # urllib3's own would sleep for as long as a `Retry-After` says, for hours too; `ask` does what is to be done.
+        sender.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(
+            total=None, connect=0, read=0, status=0, other=0, redirect=3, respect_retry_after_header=False
+        )
         sender.request = http_log.logged("Lightning", sender.request)
         self.teamspace_id = ""
         self.teamspace = ""
@@ -184,8 +187,8 @@ class Lightning:
             read: function of answers.py that fits the operation.
             operation: bound method of `self.client`.
             args: positional arguments of the operation.
-            idempotent: whether the call may be sent again when its answer is lost, makes no sense, or is an error that
-                says to try later.
+            idempotent: whether the call may be sent again: up to six times when its answer is lost, makes no sense, or
+                is an error that says to try later; three times when it is 401, 403 or 404. Not after a minute.
             kwargs: keyword arguments of the operation.
 
         Raises:
@@ -194,13 +197,7 @@ class Lightning:
             UnreachableError: when no answer comes.
             OddAnswerError: when the answer makes no sense.
         """
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_passing),
-            stop=tenacity.stop_after_attempt(6 if idempotent else 1),
-            wait=tenacity.wait_random_exponential(multiplier=0.3, max=10),
-            reraise=True,
-        )
-        result: T = retrying(self._ask_once, read, operation, *args, **kwargs)
+        result: T = retrying(idempotent=idempotent)(self._ask_once, read, operation, *args, **kwargs)
         return result
 
     def call(self, operation: Callable[..., Any], *args: Any, idempotent: bool = True, **kwargs: Any) -> None:
@@ -216,7 +213,7 @@ class Lightning:
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise OddAnswerError(f"Lightning's answer makes no sense ({error}). Try again later.") from None
         except ApiException as error:
-            raise ApiError(error.status or 0, _message_of(error)) from None
+            raise ApiError.of(error) from None
         except ConnectionError as error:
             # The generated client turns a 401 into this builtin error.
             if "Authentication failed" in str(error):
@@ -280,49 +277,6 @@ class Lightning:
 
     def _organization(self, **wanted: Any) -> Named:
         return self.ask(answers.named, self.client.organizations_service_get_organization, **wanted)
-
-
-class ApiError(LaunchError):
-    """Lightning answered with an error.
-
-    Args:
-        status: HTTP status of the answer.
-        message: the platform's own words.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"Lightning answered {status}: {message}")
-        self.status = status
-        self.message = message
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether it says no, rather than later: then the request surely wasn't carried out."""
-        return self.status < 500 and self.status not in (408, 429)
-
-
-class UnreachableError(LaunchError):
-    """No answer from Lightning, or it was lost; whether the request was carried out is unknown."""
-
-
-class OddAnswerError(UnreachableError):
-    """Lightning's answer makes no sense, so it is as good as lost."""
-
-
-def _is_passing(error: BaseException) -> bool:
-    """Whether a later try may succeed: no answer, too many requests, or a fault of the server."""
-    if isinstance(error, ApiError):
-        return not error.is_refusal and error.status != 501
-    return isinstance(error, UnreachableError)
-
-
-def _message_of(error: ApiException) -> str:
-    """The `message` of a gRPC gateway's error body, or the reason of the status line."""
-    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body or ""
-    try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return str(error.reason or body[:200])
 
 
 def _set_environ(values: Mapping[str, str | None]) -> None:

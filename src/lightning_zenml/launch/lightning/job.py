@@ -27,7 +27,8 @@ from lightning_sdk.lightning_cloud.openapi import (
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning import answers, job_request
-from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.failures import ApiError, UnreachableError
 from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.records import JobAnswer, JobState, LogLine
 from lightning_zenml.launch.lightning.studio import Studio

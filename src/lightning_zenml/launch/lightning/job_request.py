@@ -17,7 +17,8 @@ from lightning_sdk.lightning_cloud.openapi import (
 )
 
 from lightning_zenml.launch.lightning import answers
-from lightning_zenml.launch.lightning.client import ApiError, Lightning, UnreachableError
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.failures import ApiError, UnreachableError
 from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.records import JobAnswer
 from lightning_zenml.launch.payload import layout

@@ -105,15 +105,6 @@ class Accelerator:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudioAnswer:
-    """A studio: its id (of a cloud space, in the API's words), its name, and the id of its cloud account."""
-
-    id: str
-    name: str
-    cluster: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Instance:
     """A machine under a studio, or one on its way.
 
@@ -165,6 +156,23 @@ class StudioState:
     def instances(self) -> tuple[Instance, ...]:
         """Those of the two that there are."""
         return tuple(instance for instance in (self.requested, self.in_use) if instance is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudioAnswer:
+    """A studio.
+
+    Args:
+        id: id of the studio (a cloud space, in the API's words).
+        name: name of the studio.
+        cluster: id of its cloud account.
+        state: how it stands; None where the platform does not tell.
+    """
+
+    id: str
+    name: str
+    cluster: str
+    state: StudioState | None
 
 
 @dataclass(frozen=True, kw_only=True)

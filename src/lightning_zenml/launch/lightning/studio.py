@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +20,11 @@ from lightning_sdk.lightning_cloud.openapi import (
     V1UserRequestedComputeConfig,
 )
 
-from lightning_zenml.launch.errors import MachineError, StudioError, StudioLostError
+from lightning_zenml.launch.agreement import Agreement
+from lightning_zenml.launch.errors import MachineError, StudioAwayError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning import answers
-from lightning_zenml.launch.lightning.client import ApiError, Lightning, OddAnswerError, UnreachableError
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.failures import ApiError, OddAnswerError, UnreachableError
 from lightning_zenml.launch.lightning.machines import Machine
 from lightning_zenml.launch.lightning.records import Completed, StudioAnswer, StudioState
 
@@ -110,10 +113,39 @@ class Studio:
         """Asks the platform.
 
         Raises:
-            StudioLostError: when the studio is gone.
+            StudioLostError: when the studio is gone, as several looks have found.
         """
-        status = self._lightning.client.cloud_space_service_get_cloud_space_instance_status
-        return self._ask(answers.studio_state, status)
+        gone = Agreement()
+        for look in itertools.cycle((self._state, self._listed_state)):
+            try:
+                return look()
+            except StudioAwayError as error:
+                if gone.settles(True):
+                    raise StudioLostError(str(error)) from None
+            time.sleep(gone.pause)
+        raise AssertionError("unreachable")
+
+    def why_lost(self) -> str:
+        """Looks for half a minute, at the studio and at the teamspace's list of studios in turn.
+
+        Returns:
+            Why the studio is lost, in words, once all looks agree that it does not run; '' as soon as one finds it
+            running.
+
+        Raises:
+            LaunchError: when the platform does not tell.
+        """
+        lost = Agreement()
+        for look in itertools.cycle((self._state, self._listed_state)):
+            try:
+                state = look()
+                why = "" if state.running else self._not_running(state)
+            except StudioAwayError as error:
+                why = str(error)
+            if not why or lost.settles(True):
+                return why
+            time.sleep(lost.pause)
+        raise AssertionError("unreachable")
 
     def start(self, machine: Machine, *, interruptible: bool = False) -> bool:
         """Asks for a machine; `state` tells when it is there.
@@ -176,7 +208,7 @@ class Studio:
             timeout: seconds for the whole call.
 
         Raises:
-            StudioLostError: when the studio does not run (any more).
+            StudioAwayError: when the studio does not run (any more).
             StudioError: when the command does not end within the timeout, or the platform refuses it.
         """
         client = self._lightning.client
@@ -194,11 +226,11 @@ class Studio:
                     raise StudioError(f"A command on the studio '{self.name}' did not end within {timeout:.0f} s.")
                 time.sleep(pause)
                 pause = min(pause * 1.5, 2)
-        except (ApiError, StudioLostError) as error:
+        except (ApiError, StudioAwayError) as error:
             # A 404 may be about the session alone; a studio that is gone has no state either.
-            state = self.state()
+            state = self._state()
             if not state.running:
-                raise StudioLostError(self._lost(state)) from None
+                raise StudioAwayError(self._not_running(state)) from None
             raise StudioError(f"The studio '{self.name}' refuses a command: {error}") from None
         return completed
 
@@ -237,7 +269,7 @@ class Studio:
 
     def stop(self) -> None:
         """Asks the platform to stop the machine. Harmless when it is stopped or gone."""
-        with contextlib.suppress(StudioLostError):
+        with contextlib.suppress(StudioAwayError):
             try:
                 self._call(self._lightning.client.cloud_space_service_stop_cloud_space_instance)
             except ApiError as error:
@@ -247,7 +279,7 @@ class Studio:
 
     def delete(self) -> None:
         """Deletes the studio, running or not. Harmless when it is gone."""
-        with contextlib.suppress(StudioLostError):
+        with contextlib.suppress(StudioAwayError):
             self._call(self._lightning.client.cloud_space_service_delete_cloud_space)
 
     @classmethod
@@ -262,7 +294,7 @@ class Studio:
             return self._lightning.ask(read, operation, project_id=self._lightning.teamspace_id, id=self.id, **kwargs)
         except ApiError as error:
             if error.status == 404:
-                raise StudioLostError(f"The studio '{self.name}' is gone (404): it was deleted.") from None
+                raise StudioAwayError(self._gone()) from None
             raise
 
     def _poll(self, session: str) -> Completed | None:
@@ -278,7 +310,25 @@ class Studio:
             raise StudioError(f"The studio '{self.name}' lost a command: {state.lost}")
         return state.completed
 
-    def _lost(self, state: StudioState) -> str:
+    def _state(self) -> StudioState:
+        """One look; a `StudioAwayError` when it finds no such studio."""
+        return self._ask(
+            answers.studio_state, self._lightning.client.cloud_space_service_get_cloud_space_instance_status
+        )
+
+    def _listed_state(self) -> StudioState:
+        """The same by another question."""
+        listing = self._lightning.client.cloud_space_service_list_cloud_spaces
+        listed = self._lightning.ask(answers.studios, listing, project_id=self._lightning.teamspace_id, name=self.name)
+        found = next((one for one in listed if one.id == self.id), None)
+        if found is None:
+            raise StudioAwayError(self._gone())
+        return found.state or self._state()
+
+    def _gone(self) -> str:
+        return f"The studio '{self.name}' is gone (404): it was deleted."
+
+    def _not_running(self, state: StudioState) -> str:
         phase = state.in_use.phase.lower() if state.in_use else "stopped"
         message = state.in_use.message if state.in_use else ""
         return (

@@ -101,7 +101,7 @@ class Remote:
         """Calls a verb of `lightning_zenml.launch.payload`, each of which is safe to repeat.
 
         Raises:
-            StudioLostError: if the studio does not run.
+            StudioAwayError: if the studio does not run.
             StudioError: if the verb failed, or its answer can't be read.
         """
         arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, self.launch_id, *options]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError, StudioLostError
-from lightning_zenml.launch.lightning.client import ApiError
+from lightning_zenml.launch.lightning.failures import ApiError
 from lightning_zenml.launch.lightning.machines import Machine
 from lightning_zenml.launch.lightning.records import StudioState
 from lightning_zenml.launch.lightning.studio import Studio

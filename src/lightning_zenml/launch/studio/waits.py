@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError, StudioLostError
+from lightning_zenml.launch.errors import LaunchError, MachineError, StudioAwayError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning.machines import Machine
 from lightning_zenml.launch.lightning.records import Completed, StudioState
 from lightning_zenml.launch.lightning.studio import Studio
@@ -174,8 +174,10 @@ class BoundedWaits:
         """None where the studio refuses the command, as it may just after its machine is up, or does not end it."""
         try:
             answer = studio.run(_PROBE, timeout=_PROBE_PATIENCE)
-        except StudioLostError:
-            raise
+        except StudioAwayError:
+            if why := studio.why_lost():
+                raise StudioLostError(why) from None
+            return None
         except StudioError:
             return None
         python = facts(answer, "python")
