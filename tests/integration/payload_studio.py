@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 
 from lightning_api import eventually
 from lightning_zenml.launch import wheel
+from lightning_zenml.launch.payload.folder import LaunchFolder
 from lightning_zenml.launch.payload.records import VERSION
 from lightning_zenml.package.archive import pack
 from lightning_zenml.package.repository import Repository
@@ -34,24 +36,59 @@ def make_environment(venv: Path) -> Path:
 
 @dataclass
 class Platform:
-    """Records what a studio sends about itself.
+    """Records what a studio sends about itself, and is as Lightning in what has ended by that.
 
     Args:
         url: of the studio's resource.
         requests: method, path with query, `Authorization` header and body of each.
-        answers: status and JSON of the next ones by method and path in the teamspace; without any: 200.
+        answers: status and JSON (or a page, as text) of the next ones by method and path in the teamspace. Such an
+            answer is all that happens.
+        refused: keys that are, values of `Authorization`.
+        jobs: on one machine.
+        multi_machine_jobs: on several.
+        is_running: whether the studio has a machine.
+        is_there: whether the studio exists.
     """
 
     url: str
     requests: list[tuple[str, str, str | None, bytes]] = field(default_factory=list)
     answers: dict[str, list[tuple[int, object]]] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+    multi_machine_jobs: list[dict[str, Any]] = field(default_factory=list)
+    is_running: bool = True
+    is_there: bool = True
 
     def sent(self, method: str, end: str) -> list[tuple[str, str, str | None, bytes]]:
         return [request for request in self.requests if request[0] == method and request[1].endswith(end)]
 
-    def answer(self, method: str, path: str) -> tuple[int, object]:
-        answers = self.answers.get(f"{method} {path.removeprefix('/v1/projects/p')}")
-        return answers.pop(0) if answers else (200, {})
+    def answer(self, method: str, path: str, key: str | None) -> tuple[int, object]:
+        path = path.removeprefix("/v1/projects/p")
+        if answers := self.answers.get(f"{method} {path}"):
+            return answers.pop(0)
+        if key in self.refused:
+            return 401, {}
+        if path.startswith("/cloudspaces/s"):
+            return self._of_studio(f"{method} {path.removeprefix('/cloudspaces/s')}")
+        kind, _, job_id = path.removeprefix("/").partition("?")[0].partition("/")
+        jobs = self.jobs if kind == "jobs" else self.multi_machine_jobs
+        if method == "DELETE":
+            there = [job for job in jobs if job["id"] == job_id]
+            jobs[:] = [job for job in jobs if job["id"] != job_id]
+            return (200, {}) if there else (404, {})
+        return 200, {"jobs" if kind == "jobs" else "multiMachineJobs": jobs}
+
+    def _of_studio(self, request: str) -> tuple[int, object]:
+        if not self.is_there:
+            return 404, {}
+        if request == "DELETE ":
+            self.is_there = False
+        elif request == "POST /stop":
+            was_running, self.is_running = self.is_running, False
+            return 200 if was_running else 400, {}
+        elif request == "GET /codestatus":
+            return 200, {"inUse": {"phase": "CLOUD_SPACE_INSTANCE_STATE_RUNNING"}} if self.is_running else {}
+        return 200, {"id": "s"}
 
 
 @contextmanager
@@ -60,10 +97,10 @@ def recorded_platform() -> Iterator[Platform]:
         def answer(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             record.requests.append((self.command, self.path, self.headers.get("Authorization"), sent))
-            status, told = record.answer(self.command, self.path)
+            status, told = record.answer(self.command, self.path, self.headers.get("Authorization"))
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(json.dumps(told).encode())
+            self.wfile.write((told if isinstance(told, str) else json.dumps(told)).encode())
 
         do_GET = do_POST = do_DELETE = do_PUT = answer  # noqa: N815
 
@@ -79,15 +116,53 @@ def recorded_platform() -> Iterator[Platform]:
         thread.join()
 
 
+PAGE = "<html>Sign in</html>"
+
+
+def job(name: str, launch: str = "l-1", state: str = "running") -> dict[str, Any]:
+    """A job of a launch, as Lightning lists it."""
+    return {"id": name, "state": state, "spec": {"command": f"echo > .lightning_zenml/jobs/{launch}-{name}"}}
+
+
+def instructions(platform: Platform, **changes: Any) -> dict[str, Any]:
+    """Those of a launch of `cat hello.txt`, but for the changes."""
+    return {
+        "archive": "0",
+        "wheel": "wheels/0/x.whl",
+        "packages": [],
+        "requirements": [],
+        "commands": [],
+        "command": "cat hello.txt",
+        "working_directory": ".",
+        "environment": {},
+        "timeout": None,
+        "release": "none",
+        "leased": False,
+        "on_failure": [],
+        "restarts": 0,
+        "studio": {
+            "name": "zenml-x",
+            "url": "https://lightning/x",
+            "cloud_url": "https://lightning",
+            "teamspace": "acme/vision",
+        },
+        "meter": {"machine": "CPU", "price": 0.1, "since": 0.0},
+        "credentials": {"LIGHTNING_USER_ID": "u", "LIGHTNING_API_KEY": "k"},
+        "platform": {"url": platform.url, "authorization": "Basic secret"},
+        **changes,
+    }
+
+
 @dataclass
 class Studio:
-    """A home folder with what the client uploads; calls verbs as the client does."""
+    """A home folder with what the client uploads; calls verbs as the client does, in an environment of the studio."""
 
     home: Path
     python: Path
     platform: Platform
     scratch: Path
     log: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -110,33 +185,11 @@ class Studio:
         ):
             (self.root / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, self.root / target)
-        instructions: dict[str, Any] = {
-            "archive": archive.sha256,
-            "wheel": f"wheels/0/{wheel_path.name}",
-            "packages": [],
-            "requirements": [],
-            "commands": [],
-            "command": "cat hello.txt",
-            "working_directory": ".",
-            "environment": {},
-            "timeout": None,
-            "release": "none",
-            "leased": False,
-            "on_failure": [],
-            "restarts": 0,
-            "studio": {
-                "name": "zenml-x",
-                "url": "https://lightning/x",
-                "cloud_url": "https://lightning",
-                "teamspace": "acme/vision",
-            },
-            "meter": {"machine": "CPU", "price": 0.1, "since": 0.0},
-            "credentials": {"LIGHTNING_USER_ID": "u", "LIGHTNING_API_KEY": "k"},
-            "platform": {"url": self.platform.url, "authorization": "Basic secret"},
-        }
         folder = self.root / "launches" / launch_id
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "env").write_text(json.dumps(instructions | changes))
+        wheel_name = f"wheels/0/{wheel_path.name}"
+        told = instructions(self.platform, **{"archive": archive.sha256, "wheel": wheel_name, **changes})
+        (folder / "env").write_text(json.dumps(told))
 
     def call(self, verb: str, *options: str, launch_id: str = "l-1", under: Sequence[str] = ()) -> dict[str, Any]:
         arguments = [*under, str(self.python), "-m", "lightning_zenml.launch.payload", verb, launch_id, *options]
@@ -152,6 +205,7 @@ class Studio:
                 "PYTHONPATH": str(Path(wheel.__file__).parents[2] if measured else wheel_path),
                 "UV_LIGHTNING_VIRTUALENV_ROOT": "/nowhere",
                 "UV_OFFLINE": "1",
+                **self.environment,
             },
             capture_output=True,
             text=True,
@@ -191,10 +245,14 @@ class Studio:
         return status_now
 
     def end(self) -> None:
-        """Nobody follows any more; waits until nothing of the payload is left."""
+        """Nobody follows any more; waits for the supervisors, and ends what a studio's end would have ended."""
         for folder in (self.root / "launches").glob("*"):
             (folder / "left").touch()
             eventually(lambda folder=folder: not is_alive(folder / "pid"))
+            guardian = LaunchFolder(self.root, folder).guardian_pid()
+            if guardian is not None:
+                os.kill(guardian, signal.SIGKILL)
+                eventually(lambda pid=guardian: not is_running(pid))
 
 
 def is_alive(pid_file: Path) -> bool:

@@ -4,44 +4,67 @@ from __future__ import annotations
 
 import resource
 import subprocess
-from typing import Any
 
 import pytest
 
 from lightning_api import eventually
-from payload_studio import Studio, is_running, parent
+from payload_studio import PAGE, Studio, is_running, job, parent
 
 
-def test_whichever_job_is_refused_the_others_are_ended_and_the_studio_released(studio: Studio) -> None:
-    def job(name: str, launch: str = "l-1", state: str = "running") -> dict[str, Any]:
-        return {"id": name, "state": state, "spec": {"command": f"echo > .lightning_zenml/jobs/{launch}-{name}"}}
-
-    jobs = [job("gone"), job("refused"), job("busy"), job("other", "l-2"), job("done", state="completed")]
-    multi = [job("multi", state="MultiMachineJob_STATE_RUNNING")]
-    studio.platform.answers = {
-        "GET /jobs?standalone=true": [(503, {}), (200, {"jobs": jobs})],
-        "GET /multi-machine-jobs": [(200, {"multiMachineJobs": multi})],
+def test_jobs_are_ended_whatever_single_answers_say(studio: Studio) -> None:
+    platform = studio.platform
+    platform.jobs = [
+        job("gone"),
+        job("refused"),
+        job("busy"),
+        job("page"),
+        job("other", "l-2"),
+        job("done", state="completed"),
+    ]
+    platform.multi_machine_jobs = [job("multi", state="MultiMachineJob_STATE_RUNNING")]
+    platform.answers = {
+        "GET /jobs?standalone=true": [(503, {}), (200, PAGE)],
+        "GET /multi-machine-jobs": [(401, {}), (401, {})],
         "DELETE /jobs/gone": [(404, {})],
-        "DELETE /jobs/refused": [(403, {})],
-        "DELETE /jobs/busy": [(503, {}), (429, {})],
+        "DELETE /jobs/refused": [(403, {}), (403, {})],
+        "DELETE /jobs/busy": [(503, {})],
+        "DELETE /jobs/page": [(200, PAGE)],
     }
     studio.start(command="touch ../jobs.jsonl", release="delete")
     studio.call("leave")
-    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
-    deleted = [path.rpartition("/")[2] for method, path, *_ in studio.platform.requests if method == "DELETE"]
-    assert deleted == ["gone", "refused", "busy", "busy", "busy", "multi", "s"]
+    eventually(lambda: platform.sent("DELETE", "/cloudspaces/s"))
+    assert [one["id"] for one in platform.jobs] == ["other", "done"]
+    assert platform.multi_machine_jobs == []
 
 
 @pytest.mark.parametrize(
-    ("policy", "method", "end"), [("delete", "DELETE", "/cloudspaces/s"), ("stop", "POST", "/stop")]
+    ("policy", "request_", "look"),
+    [
+        ("delete", "DELETE /cloudspaces/s", "GET /cloudspaces/s"),
+        ("stop", "POST /cloudspaces/s/stop", "GET /cloudspaces/s/codestatus"),
+    ],
 )
-def test_the_studio_is_released_though_its_jobs_cannot_be_ended(
-    studio: Studio, policy: str, method: str, end: str
+@pytest.mark.parametrize("answer", [(200, PAGE), (404, {})])
+def test_the_studio_is_released_whatever_the_first_answer_says(
+    studio: Studio, policy: str, request_: str, look: str, answer: tuple[int, object]
 ) -> None:
-    studio.platform.answers = {"GET /jobs?standalone=true": [(403, {})], "GET /multi-machine-jobs": [(401, {})]}
-    studio.start(command="touch ../jobs.jsonl", release=policy)
+    platform = studio.platform
+    platform.answers = {request_: [answer], look: [(200, PAGE)]}
+    studio.start(release=policy)
     studio.call("leave")
-    eventually(lambda: studio.platform.sent(method, end))
+    eventually(lambda: not (platform.is_running and platform.is_there))
+
+
+def test_a_key_that_is_refused_gives_way_to_the_studios_own(studio: Studio) -> None:
+    platform = studio.platform
+    platform.refused = {"Basic secret"}
+    platform.jobs = [job("one")]
+    studio.environment = {"LIGHTNING_USER_ID": "own", "LIGHTNING_API_KEY": "key"}
+    studio.start(command="touch ../jobs.jsonl", release="delete")
+    studio.call("leave")
+    eventually(lambda: not platform.is_there)
+    assert platform.jobs == []
+    assert platform.sent("DELETE", "/cloudspaces/s")[-1][2] == "Basic b3duOmtleQ=="
 
 
 def test_another_process_with_the_supervisors_id_is_not_taken_for_it(studio: Studio) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lightning_zenml.launch.payload.lease import Lease
-from lightning_zenml.launch.payload.platform import Platform
+from lightning_zenml.launch.payload.lightning.platform import Platform
 from lightning_zenml.launch.payload.protocol import (
     Description,
     Failure,

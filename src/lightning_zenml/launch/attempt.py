@@ -17,7 +17,7 @@ from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
-from lightning_zenml.launch.payload.platform import Platform
+from lightning_zenml.launch.payload.lightning.platform import Platform
 from lightning_zenml.launch.payload.protocol import Instructions, Meter, Release, StudioFacts
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import bundle, names

@@ -6,7 +6,6 @@ that the launch has recorded. It may run before anything is installed there, so 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import urllib.parse
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lightning_zenml.launch.payload import layout
-from lightning_zenml.launch.payload.platform import insist, send
+from lightning_zenml.launch.payload.lightning.insist import insist
+from lightning_zenml.launch.payload.lightning.requests import OddAnswerError, ask
 from lightning_zenml.launch.payload.records import RunRecord, read
 from lightning_zenml.launch.payload.variables import FAILURE, LAUNCH_DIR
 
@@ -27,6 +27,8 @@ REASON_LIMIT = 250
 """Characters of a reason that every ZenML server can store."""
 PAUSED = "paused"
 """Status of a run that waits for something outside, without a controller."""
+_REFUSALS = 3
+"""Refusals in a row after which there is nobody to record a run for."""
 _RESUMING = "resuming"
 """Status of a run that is on its way to its next launch."""
 
@@ -147,7 +149,14 @@ def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int
     recorded = _recorded(environ)
     for run_id in dict.fromkeys([*run_ids, *recorded]):
         fail = partial(end_run, run_id, status="failed", reason=reason, runs=RestRuns(server.get, server.put))
-        insist(partial(fail, spared=spared(has_begun=run_id in recorded)), pause=5, times=24)
+        # A run's token dies with the run, so a refusal says soon enough that there is nothing left to record.
+        insist(
+            partial(fail, spared=spared(has_begun=run_id in recorded)),
+            pause=1,
+            longest=10,
+            times=20,
+            refusals=_REFUSALS,
+        )
     return 0
 
 
@@ -167,9 +176,12 @@ class _Server:
         if not self._token:
             form = urllib.parse.urlencode({"grant_type": "zenml-api-key", "password": self._key}).encode()
             kind = {"Content-Type": "application/x-www-form-urlencoded"}
-            self._token = json.loads(send("POST", f"{self._url}/login", headers=kind, body=form))["access_token"]
+            token = ask("POST", f"{self._url}/login", headers=kind, body=form).get("access_token")
+            if not isinstance(token, str):
+                raise OddAnswerError("ZenML's answer to a login has no token.")
+            self._token = token
         headers = {"Authorization": f"Bearer {self._token}"}
-        return json.loads(send(method, f"{self._url}/{path}", headers=headers, body=body))
+        return ask(method, f"{self._url}/{path}", headers=headers, body=body)
 
 
 def _recorded(environ: Mapping[str, str]) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lightning_zenml.launch.payload.platform import Platform
+from lightning_zenml.launch.payload.lightning.platform import Platform
 from lightning_zenml.launch.payload.records import JobRecord, Record, RunRecord
 
 STOP_GRACE = 20.0

@@ -8,22 +8,20 @@ import signal
 import subprocess
 import sys
 import tarfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_zenml.launch.payload import install, lease
+from lightning_zenml.launch.payload import install, lease, release
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
-from lightning_zenml.launch.payload.platform import Heartbeat, insist
+from lightning_zenml.launch.payload.lightning.heartbeat import Heartbeat
 from lightning_zenml.launch.payload.protocol import (
     STOP_GRACE,
     Description,
     Failure,
     Instructions,
     Phase,
-    Release,
     Status,
 )
 from lightning_zenml.launch.payload.session import Ended, Session
@@ -42,6 +40,8 @@ from lightning_zenml.launch.payload.variables import (
 )
 
 _HEARTBEAT = 30.0
+_LOOK = 2.0
+"""Seconds between two looks whether the launch is to be stopped."""
 _CRASHES = frozenset({128 + signal.SIGABRT, 128 + signal.SIGBUS, 128 + signal.SIGKILL, 128 + signal.SIGSEGV})
 _INSTALL = 2 * 3600.0
 """Seconds that installing may take, with or without a timeout of the launch."""
@@ -56,7 +56,11 @@ class _Stop(Exception):  # noqa: N818 - a signal, not an error
 
 
 class _StopSignal:
-    """What SIGTERM does: raises `_Stop`, once; within `held`, at the end of that."""
+    """What SIGTERM does: raises `_Stop`, once; within `held`, at the end of that.
+
+    Python drops what a signal's handler raises in a finalizer or the callback of a weak reference. So the fact is kept,
+    and whoever waits looks at it.
+    """
 
     def __init__(self) -> None:
         self._is_held = False
@@ -65,6 +69,12 @@ class _StopSignal:
     def __call__(self, *_: object) -> None:
         self._came = True
         if not self._is_held:
+            self.look()
+
+    def look(self) -> None:
+        """Raises `_Stop` if the signal came."""
+        if self._came:
+            # A second one would interrupt the cleaning up after the first.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             raise _Stop
 
@@ -76,8 +86,7 @@ class _StopSignal:
             yield
         finally:
             self._is_held = False
-        if self._came:
-            self()
+        self.look()
 
 
 class Supervisor:
@@ -155,25 +164,10 @@ class Supervisor:
         try:
             self._folder.wait_until_unfollowed()
             if self._folder.jobs.exists():
-                insist(lambda: self._platform.end_jobs(self._folder.path.name))
+                release.end_jobs(self._folder, self._platform)
         finally:
             heartbeat.end()
-            self._release_studio()
-
-    def _release_studio(self) -> None:
-        policy = self._instructions.release
-        try:
-            released = lease.release(
-                self._folder.root, launch_id=self._folder.path.name, closing=policy is not Release.NONE
-            )
-            if self._instructions.leased and not released:
-                # The client gave it back, or somebody took it when it was not renewed: not ours any more.
-                policy = Release.NONE
-        finally:
-            if policy is Release.DELETE:
-                insist(self._platform.delete)
-            elif policy is Release.STOP:
-                insist(self._platform.stop)
+            release.give_studio_back(self._folder, self._instructions)
 
     def _supervise(self, log: Any) -> None:
         if self._instructions.leased and not lease.renew(self._folder.root, launch_id=self._folder.path.name):
@@ -186,6 +180,7 @@ class Supervisor:
         environment = self._environment()
         deadline = time.monotonic() + (self._instructions.timeout or float("inf"))
         failure = self._install(log, environment, deadline)
+        self._stop.look()
         if failure is not None:
             return self.finish(failure=failure, report=True)
         ended = self._run_session(self._instructions.commands, environment, log, deadline)
@@ -217,8 +212,11 @@ class Supervisor:
                 on_command=lambda index: self._record(Phase.RUNNING if index is None else Phase.COMMANDS),
             )
         self._folder.session.write_text(str(self._session.id))
-        left = deadline - time.monotonic()
-        return self._session.wait(left if left < threading.TIMEOUT_MAX else None)
+        while (left := deadline - time.monotonic()) > 0:
+            if ended := self._session.wait(min(left, _LOOK)):
+                return ended
+            self._stop.look()
+        return None
 
     def _install(self, log: Any, environment: dict[str, str], deadline: float) -> Failure | None:
         specifiers = [*self._instructions.packages, *self._instructions.requirements]
@@ -315,11 +313,10 @@ class Supervisor:
             MACHINE: self._instructions.meter.machine,
         }
 
-    def _beats(self) -> list[Any]:
-        beats: list[Any] = [self._platform.keep_alive]
+    def _beats(self) -> list[Callable[[], object]]:
+        beats: list[Callable[[], object]] = [self._platform.keep_alive]
         if self._instructions.leased:
-            # First, as it is quick: over when the beats end, though the platform does not answer.
-            beats.insert(0, lambda: lease.renew(self._folder.root, launch_id=self._folder.path.name))
+            beats.append(lambda: lease.renew(self._folder.root, launch_id=self._folder.path.name))
         return beats
 
     def _record(self, phase: Phase) -> None:

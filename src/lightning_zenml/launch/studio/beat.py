@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.studio import Studio
-from lightning_zenml.launch.payload.platform import Heartbeat
+from lightning_zenml.launch.payload.lightning.heartbeat import Heartbeat
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.launch.studio.remote import Remote
 

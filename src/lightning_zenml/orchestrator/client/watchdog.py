@@ -174,7 +174,7 @@ def _release(task: Task, held: dict[str, Any]) -> bool:
     """Releases the studio, unless the run's launch has come so far that it goes on by itself; whether it has."""
     from lightning_zenml.launch.launcher import Hold, Launcher
     from lightning_zenml.launch.lightning.client import Credentials, Lightning
-    from lightning_zenml.launch.payload.platform import insist
+    from lightning_zenml.launch.payload.lightning.insist import insist
 
     hold = Hold.from_json(held)
     goes_on = False
@@ -199,7 +199,7 @@ def _fail(run_id: str, reason: str) -> None:
     from zenml.client import Client
     from zenml.enums import ExecutionStatus
 
-    from lightning_zenml.launch.payload.platform import insist
+    from lightning_zenml.launch.payload.lightning.insist import insist
     from lightning_zenml.orchestrator.client.run_end import fail
 
     def fail_unless_begun() -> None:

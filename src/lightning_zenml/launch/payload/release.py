@@ -1,0 +1,116 @@
+"""What is given back at the end of a launch when no client does it: its jobs, its lease, its studio."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from lightning_zenml.launch.payload import lease
+from lightning_zenml.launch.payload.folder import LaunchFolder
+from lightning_zenml.launch.payload.lightning.insist import insist
+from lightning_zenml.launch.payload.lightning.platform import Platform, UnlistedError
+from lightning_zenml.launch.payload.protocol import Instructions, Release
+from lightning_zenml.launch.payload.records import JobRecord, RecordError, read
+
+_AGREEING = (0.0, 15.0, 15.0)
+"""Seconds before each of the looks that have to agree that something is gone."""
+_FIRST_PAUSE = 2.0
+_JOBS_PAUSE, _JOBS_TRIES = 60.0, 36
+"""Seconds between two tries to end jobs at most, and their number: half an hour, in which the studio is paid for."""
+_STUDIO_PAUSE, _STUDIO_TRIES = 300.0, 150
+"""The same of the studio: half a day, in which trying costs nothing that the studio doesn't."""
+
+
+class StillThereError(Exception):
+    """What was to be ended is still there, as far as one can tell."""
+
+
+def end_jobs(folder: LaunchFolder, platform: Platform, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Ends the Lightning jobs of a launch, each by itself, until they are seen to be gone.
+
+    Args:
+        folder: folder of the launch.
+        platform: Lightning's API.
+        sleep: function that waits for so many seconds.
+
+    Raises:
+        Exception: if jobs are left after half an hour.
+    """
+    # One look does where every job has told of its end; else an empty list may be an odd answer.
+    looks = _AGREEING[:1] if _all_have_ended(folder) else _AGREEING
+
+    def once() -> None:
+        try:
+            left = platform.unended_jobs(folder.path.name)
+        except UnlistedError as error:
+            left = error.found
+        for job in left:
+            # What counts is what is listed afterwards.
+            with contextlib.suppress(Exception):
+                platform.delete_job(job)
+        _see_gone(lambda: not platform.unended_jobs(folder.path.name), looks, sleep)
+
+    insist(once, pause=_FIRST_PAUSE, longest=_JOBS_PAUSE, times=_JOBS_TRIES, sleep=sleep)
+
+
+def give_studio_back(
+    folder: LaunchFolder, instructions: Instructions, *, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Gives back the lease, stops or deletes the studio as instructed; that ends this program, too.
+
+    Args:
+        folder: folder of the launch.
+        instructions: what becomes of the studio.
+        sleep: function that waits for so many seconds.
+
+    Raises:
+        Exception: if the studio is still there after half a day.
+    """
+    policy, platform = instructions.release, instructions.platform
+    if policy is Release.NONE:
+        lease.release(folder.root, launch_id=folder.path.name)
+        return
+    is_deleted = policy is Release.DELETE
+    ask, is_gone = (platform.delete, platform.is_deleted) if is_deleted else (platform.stop, platform.is_stopped)
+
+    def once() -> None:
+        if instructions.leased and not _is_ours(folder):
+            # The client gave it back, or somebody took it when it was not renewed: not ours to end any more.
+            return
+        failure: Exception | None = None
+        try:
+            ask()
+        except Exception as error:
+            # What counts is how the studio stands: a stop is refused where there is nothing to stop.
+            failure = error
+        try:
+            _see_gone(is_gone, _AGREEING, sleep)
+        except StillThereError as error:
+            raise failure or error from None
+
+    insist(once, pause=_FIRST_PAUSE, longest=_STUDIO_PAUSE, times=_STUDIO_TRIES, sleep=sleep)
+
+
+def _see_gone(is_gone: Callable[[], bool], looks: tuple[float, ...], sleep: Callable[[float], None]) -> None:
+    for pause in looks:
+        sleep(pause)
+        if not is_gone():
+            raise StillThereError("It was to be ended, and is still there.")
+
+
+def _is_ours(folder: LaunchFolder) -> bool:
+    """Whether the studio is still the launch's; it is closed to others for as long as that is about to end."""
+    try:
+        return lease.release(folder.root, launch_id=folder.path.name, closing=True)
+    except OSError:
+        # A full disk takes no lease back, and a studio costs money all the same.
+        return True
+
+
+def _all_have_ended(folder: LaunchFolder) -> bool:
+    try:
+        last = {record.token: record for record in read(JobRecord, folder.jobs)}
+    except (OSError, RecordError):
+        return False
+    return all(record.ended is not None for record in last.values())
