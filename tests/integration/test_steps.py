@@ -43,7 +43,7 @@ def living(directory: Path) -> set[str]:
     alive = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            is_step = b"orchestrator.step_process" in (process / "cmdline").read_bytes()
+            is_step = b"orchestrator.steps.process_program" in (process / "cmdline").read_bytes()
             if is_step and (process / "cwd").readlink() == directory:
                 alive.add(process.name)
         except OSError:
