@@ -186,7 +186,8 @@ def test_debugging_shows_every_call_and_no_secret(
 
 def comment_event(step: Step, number: int) -> Step:
     """`/train`, somebody writes on the pull request; the workflow runs on the default branch."""
-    event = {"action": "created", "issue": {"number": number, "pull_request": {}}, "comment": {"body": "/train"}}
+    comment = {"body": "/train", "author_association": "MEMBER"}
+    event = {"action": "created", "issue": {"number": number, "pull_request": {}}, "comment": comment}
     return replace(step, event_name="issue_comment", event=event, sha="e" * 40, ref="refs/heads/main")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +75,14 @@ def test_a_run_after_another_workflow_is_of_that_ones_commit(
     wait_for(lambda: not cloud.running())
 
 
+def commit(step: Step) -> str:
+    """Checks out one more commit, which is not the one that the event tells of."""
+    git = ("git", "-c", "user.name=mallory", "-c", "user.email=m@example.com")
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "Theirs"], cwd=step.workspace, check=True)
+    told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=step.workspace, check=True, capture_output=True, text=True)
+    return told.stdout.strip()
+
+
 def of_a_fork(step: Step) -> dict[str, Any]:
     return {"number": 1, "head": {"sha": step.sha, "ref": "x", "repo": {"full_name": FORK}}}
 
@@ -86,14 +96,20 @@ def of_a_fork(step: Step) -> dict[str, Any]:
         ("push", "The branch or tag is deleted"),
         ("delete", "The branch or tag is deleted"),
         ("dependabot", "gives it no secrets but Dependabot's own"),
+        ("check_suite", "`check_suite` hands your secrets"),
+        ("deployment_status", "`deployment_status` hands your secrets"),
+        ("workflow_dispatch", "`workflow_dispatch` hands your secrets"),
+        ("discussion_comment", "only as owner, member or collaborator"),
     ],
 )
 def test_what_must_not_run_says_why_and_costs_nothing(
     cloud: LightningCloud, github: GitHub, actions: Actions, name: str, words: str
 ) -> None:
-    requests = len(cloud.requests)
+    lightning_requests = len(cloud.requests)
     keys = {"lightning_api_key": "", "zenml_store_api_key": ""} if name in ("pull_request", "dependabot") else {}
     step = actions.step(**keys)
+    theirs = commit(step) if name == "workflow_dispatch" else "d" * 40
+    github.add_pull_request(REPOSITORY, actions.number + 1, head_sha=theirs, head_repo=FORK)
     finished = {
         "pull_request": on(step, name, {"pull_request": of_a_fork(step)}),
         "pull_request_target": on(step, name, {"pull_request": of_a_fork(step)}),
@@ -103,10 +119,28 @@ def test_what_must_not_run_says_why_and_costs_nothing(
         "push": on(step, name, {"deleted": True, "after": ZEROS}),
         "delete": on(step, name, {"ref": BRANCH, "ref_type": "branch"}),
         "dependabot": on(step, "push", {}, GITHUB_ACTOR="dependabot[bot]"),
+        "check_suite": on(step, name, {"check_suite": {"head_sha": step.sha, "head_branch": None}}),
+        # Whose these are, only GitHub knows: of what is deployed, and of what a workflow's `ref:` has checked out.
+        "deployment_status": on(step, name, {"deployment": {"sha": theirs}}),
+        "workflow_dispatch": on(step, name, {"inputs": {"pr": "5"}}),
+        "discussion_comment": on(step, name, {"comment": {"author_association": "NONE"}}),
     }[name].run()
     assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
     ((level, told),) = finished.annotations
     assert level == "notice"
     assert words in told
-    assert len(cloud.requests) == requests
+    assert len(cloud.requests) == lightning_requests
     assert github.comments(REPOSITORY, actions.number) == []
+
+
+@pytest.mark.parametrize("path", ["nowhere.json", "cut.json"])
+def test_an_event_that_cant_be_read_leaves_nothing_running(
+    cloud: LightningCloud, actions: Actions, tmp_path: Path, path: str
+) -> None:
+    requests = len(cloud.requests)
+    (tmp_path / "cut.json").write_text('{"pull_request": {"head": ')
+    finished = on(actions.step(), "pull_request_target", {}, GITHUB_EVENT_PATH=str(tmp_path / path)).run()
+    assert (finished.exit_code, finished.post_exit_code) == (1, 0), finished.log
+    ((level, told),) = finished.annotations
+    assert (level, "whose code this is can't be found out" in told) == ("error", True)
+    assert len(cloud.requests) == requests

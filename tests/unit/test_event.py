@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,10 @@ def test_fork(head_repo: dict[str, str] | None) -> None:
 
 def test_dependabot() -> None:
     assert event("push", {}, GITHUB_ACTOR="dependabot[bot]").is_dependabot
+    # Started again by a person, it still gets no secrets but Dependabot's own.
+    again = event("push", {"sender": {"login": "dependabot[bot]"}}, GITHUB_TRIGGERING_ACTOR="alice")
+    assert again.is_dependabot
+    assert not event("push", {"sender": {"login": "alice"}}).is_dependabot
 
 
 def test_workflow_run_is_of_the_run_before() -> None:
@@ -113,27 +118,33 @@ def test_unreadable_payload_leaves_the_variables() -> None:
         raise FileNotFoundError(path)
 
     found = Event.from_environ({"GITHUB_EVENT_NAME": "push", "GITHUB_SHA": MERGE, "GITHUB_REF": "refs/heads/x"}, read)
+    assert "FileNotFoundError" in found.problem
     assert (found.head_sha, found.branch) == (MERGE, "x")
     assert found.server_url == "https://github.com"
     assert found.api_url == "https://api.github.com"
 
 
+MEMBERS = (
+    *("pull_request", "head", "base", "repo", "sha", "number", "issue", "workflow_run", "pull_requests", "check_run"),
+    *("check_suite", "branches", "client_payload", "deployment", "merge_group"),
+)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                ["pull_request", "head", "repo", "sha", "number", "issue", "workflow_run", "pull_requests"]
-            ),
+            st.sampled_from(MEMBERS),
             inner,
         )
     ),
 )
 
 
+NAMES = "push pull_request workflow_run check_run check_suite status deployment_status repository_dispatch merge_group"
+
+
 @settings(deadline=None)
-@given(st.sampled_from(["push", "pull_request", "workflow_run", "schedule", ""]), json_values)
+@given(st.sampled_from([*NAMES.split(), "schedule", ""]), json_values)
 def test_no_payload_crashes(name: str, payload: Any) -> None:
     found = event(name, payload)
     assert isinstance(found.head_sha, str)
@@ -164,7 +175,19 @@ def test_published_payloads(number: int) -> None:
     elif name == "workflow_run":
         assert found.head_sha == payload["workflow_run"]["head_sha"]
     elif name == "merge_group":
-        assert (found.head_sha, found.pull_requests, found.base_branch) == (MERGE, (104,), "main")
+        head = payload["merge_group"]["head_sha"]
+        assert (found.head_sha, found.pull_requests, found.base_branch) == (head, (104,), "main")
+    elif name in ("check_run", "check_suite"):
+        check = payload[name]
+        listed = check["pull_requests"] or check.get("check_suite", {}).get("pull_requests", [])
+        assert found.head_sha == check["head_sha"]
+        assert found.pull_requests == tuple(item["number"] for item in listed)
+        assert found.is_settled is bool(listed)
+        assert not found.is_fork
+    elif name == "status":
+        assert (found.head_sha, found.is_fork) == (payload["sha"], not payload["branches"])
+    elif name in ("deployment", "deployment_status"):
+        assert (found.head_sha, found.is_settled) == (payload["deployment"]["sha"], False)
     for has_secrets in (True, False):
         reason = found.reason_to_leave(has_secrets=has_secrets)
         assert reason is None or reason.endswith(("nothing to run.", "It cost nothing."))
@@ -204,6 +227,85 @@ def test_dependabot_runs_with_secrets_of_its_own_only() -> None:
     found = event("pull_request", pull_request({"full_name": "octo/repo"}), GITHUB_ACTOR="dependabot[bot]")
     assert "Dependabot's secrets" in (found.reason_to_leave(has_secrets=False) or "")
     assert found.reason_to_leave(has_secrets=True) is None
+
+
+HERE = {"id": 1, "full_name": "octo/repo"}
+OURS = {"number": 4, "head": {"ref": "x", "repo": {"id": 1}}, "base": {"ref": "main", "repo": {"id": 1}}}
+THEIRS = {**OURS, "head": {"ref": "x", "repo": {"id": 9}}}
+DISPATCHED = {**pull_request(FORK)["pull_request"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "runs", "asks"),
+    [
+        ("check_suite", {"check_suite": {"head_sha": HEAD, "head_branch": "x", "pull_requests": [OURS]}}, True, False),
+        (
+            "check_suite",
+            {"check_suite": {"head_sha": HEAD, "head_branch": "x", "pull_requests": [THEIRS]}},
+            False,
+            False,
+        ),
+        ("check_suite", {"check_suite": {"head_sha": HEAD, "head_branch": "x", "pull_requests": []}}, True, True),
+        # GitHub says nothing of the branch and the pull requests of forks.
+        ("check_suite", {"check_suite": {"head_sha": HEAD, "head_branch": None, "pull_requests": []}}, False, False),
+        ("check_run", {"check_run": {"head_sha": HEAD, "check_suite": {"head_branch": None}}}, False, False),
+        ("check_run", {"check_run": {"head_sha": HEAD, "pull_requests": [OURS]}}, True, False),
+        ("check_run", {"check_run": {"head_sha": HEAD, "pull_requests": [THEIRS]}}, False, False),
+        ("status", {"sha": HEAD, "branches": []}, False, False),
+        ("status", {"sha": HEAD, "branches": [{"name": "x", "commit": {"sha": HEAD}}]}, True, False),
+        ("status", {"sha": HEAD}, True, True),
+        ("deployment_status", {"deployment": {"sha": HEAD, "ref": "x"}}, True, True),
+        ("pull_request_review", {"review": {"author_association": "MEMBER"}, **pull_request(FORK)}, False, False),
+        ("repository_dispatch", {"client_payload": {"pull_request": DISPATCHED}}, False, False),
+        ("repository_dispatch", {"client_payload": {"pull_request": {"number": 5}}}, True, True),
+        ("repository_dispatch", {"client_payload": {"pull_request": "5"}}, True, True),
+        ("repository_dispatch", {"client_payload": {"epochs": 3}}, True, False),
+    ],
+)
+def test_a_forks_commit_is_refused_whatever_event_brings_it(name: str, payload: Any, runs: bool, asks: bool) -> None:
+    found = event(name, {"repository": HERE, **payload})
+    assert (found.reason_to_leave(has_secrets=True) is None, not found.is_settled) == (runs, asks)
+    assert "a stranger's code" in (replace(found, is_fork=True).reason_to_leave(has_secrets=True) or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("issue_comment", "comment"),
+        ("commit_comment", "comment"),
+        ("pull_request_review", "review"),
+        ("pull_request_review_comment", "comment"),
+        ("discussion", "discussion"),
+        ("discussion_comment", "comment"),
+    ],
+)
+def test_what_strangers_write_starts_nothing(name: str, where: str) -> None:
+    def reason(association: str | None) -> str | None:
+        return event(name, {where: {"author_association": association}}).reason_to_leave(has_secrets=True)
+
+    assert {reason(association) for association in ("OWNER", "MEMBER", "COLLABORATOR")} == {None}
+    for association in ("NONE", "CONTRIBUTOR", "FIRST_TIME_CONTRIBUTOR", "FIRST_TIMER", "MANNEQUIN", None):
+        assert "owner, member or collaborator" in (reason(association) or "")
+
+
+@pytest.mark.parametrize(
+    ("payload", "found"),
+    [
+        ({"check_run": {"head_sha": HEAD, "pull_requests": [OURS]}}, (HEAD, "x", (4,), "main")),
+        ({"check_suite": {"head_sha": HEAD, "head_branch": "x", "pull_requests": [OURS]}}, (HEAD, "x", (4,), "main")),
+        (
+            {"merge_group": {"head_sha": HEAD, "head_ref": f"refs/heads/gh-readonly-queue/main/pr-8-{MERGE}"}},
+            (HEAD, f"gh-readonly-queue/main/pr-8-{MERGE}", (8,), ""),
+        ),
+        ({"client_payload": {"pull_request": DISPATCHED}}, (HEAD, "feature/x", (5,), "")),
+    ],
+)
+def test_commit_branch_and_pull_request_of_other_events(payload: Any, found: tuple[Any, ...]) -> None:
+    (name,) = payload
+    one = event("repository_dispatch" if name == "client_payload" else name, {"repository": HERE, **payload})
+    assert (one.head_sha, one.branch, one.pull_requests, one.base_branch) == found
+    # The default branch was checked out, as actions/checkout does unless told.
+    assert (one.of_checkout(MERGE).head_sha, one.of_checkout(MERGE).pull_requests) == (MERGE, one.pull_requests)
 
 
 @pytest.mark.parametrize(

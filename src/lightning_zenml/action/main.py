@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lightning_zenml.action.earlier_launch import EarlierLaunch
 from lightning_zenml.action.ending import Ending, goes_on
-from lightning_zenml.action.github.admission import github_of, mask_secrets, with_checkout, with_head
-from lightning_zenml.action.github.client import GitHub, GitHubError
+from lightning_zenml.action.github.admission import event_of, github_of, mask_secrets, settled
+from lightning_zenml.action.github.client import GitHub
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.github.workflow import Workflow
@@ -60,7 +60,9 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
     Raises:
         Cancelled: if the workflow is cancelled, after everything was stopped, or left as asked.
     """
-    event = Event.from_environ(environ)
+    event = event_of(environ, workflow)
+    if event is None:
+        return 1
     has_secrets = any(environ.get(name) for name in ("INPUT_LIGHTNING-API-KEY", "LIGHTNING_API_KEY"))
     if reason := event.reason_to_leave(has_secrets=has_secrets):
         return _do_nothing(reason, workflow)
@@ -74,16 +76,11 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
     for name, message in inputs.warnings:
         workflow.warning(f"`{name}` {message}", title=f"Input {name}")
     github = github_of(inputs, event)
-    try:
-        event = with_head(event, github)
-    except GitHubError as error:
-        workflow.error(f"Whose code this pull request brings can't be found out, so nothing runs. {error}")
+    event = settled(event, inputs, workspace_of(environ), github, workflow)
+    if event is None:
         return 1
     if reason := event.reason_to_leave(has_secrets=has_secrets):
         return _do_nothing(reason, workflow)
-    if not inputs.attach:
-        root = workspace_of(environ)
-        event = with_checkout(event, root, root / inputs.working_directory, workflow)
     return _Main(environ, inputs, event, github, workflow).run()
 
 

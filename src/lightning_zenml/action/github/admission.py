@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,47 @@ from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.repository import commit_of
+
+_NO_TOKEN = GitHubError("There is no `github-token` to ask GitHub with.")
+
+
+def event_of(environ: Mapping[str, str], workflow: Workflow) -> Event | None:
+    """The event that started the workflow run; None, with the reason told, where nobody knows whose code it brings.
+
+    Args:
+        environ: variables of the step.
+        workflow: the runner, for the reason.
+    """
+    event = Event.from_environ(environ)
+    if not event.problem:
+        return event
+    workflow.error(
+        f"The event's payload at GITHUB_EVENT_PATH can't be read ({event.problem}), so whose code this is can't be "
+        "found out, and nothing runs. Start the job again.",
+        title="Event unknown",
+    )
+    return None
+
+
+def settled(event: Event, inputs: Inputs, root: Path, github: GitHub | None, workflow: Workflow) -> Event | None:
+    """The event with the commit that really runs, and whether it is a fork's; None where that can't be found out.
+
+    Args:
+        event: what started the workflow run.
+        inputs: the step's inputs.
+        root: folder of the workspace.
+        github: the server to ask; None: there is no token for it.
+        workflow: the runner, for warnings, and for the reason why it can't be found out.
+    """
+    try:
+        event = with_head(event, github)
+        # With `attach`, what is checked out doesn't run; and to ask about a fork's is for nothing.
+        if inputs.attach or event.is_fork:
+            return event
+        return with_checkout(event, root, root / inputs.working_directory, github, workflow)
+    except GitHubError as error:
+        workflow.error(f"Whose code this is can't be found out, so nothing runs. {error}", title="Commit unknown")
+        return None
 
 
 def github_of(inputs: Inputs, event: Event) -> GitHub | None:
@@ -29,31 +71,45 @@ def mask_secrets(inputs: Inputs, event: Event, workflow: Workflow) -> None:
 
 
 def with_head(event: Event, github: GitHub | None) -> Event:
-    """The event with the commit of its pull request: a comment on one doesn't say whose code that brings.
+    """The event with whose commit it brings, asked of GitHub where the payload doesn't say.
 
     Args:
         event: what started the workflow run.
         github: the server to ask; None: there is no token for it.
 
     Raises:
-        GitHubError: if the commit can't be found out.
+        GitHubError: if that can't be found out.
     """
-    if event.name != "issue_comment" or not event.pull_requests:
+    if event.is_settled:
         return event
     if github is None:
-        raise GitHubError("There is no `github-token` to ask GitHub with.")
-    head = github.pull_request(event.repository, event.pull_requests[0])
-    return replace(event, head_sha=head.head_sha, branch=head.head_ref, is_fork=head.is_fork)
+        raise _NO_TOKEN
+    if not event.pull_requests:
+        is_fork = github.is_of_fork(event.repository, event.head_sha)
+        return replace(event, is_fork=is_fork, is_settled=True)
+    found = github.pull_request(event.repository, event.pull_requests[0])
+    return replace(
+        event,
+        head_sha=found.head_sha,
+        branch=found.head_ref,
+        base_branch=found.base_ref,
+        is_fork=found.is_fork,
+        is_settled=True,
+    )
 
 
-def with_checkout(event: Event, root: Path, folder: Path, workflow: Workflow) -> Event:
+def with_checkout(event: Event, root: Path, folder: Path, github: GitHub | None, workflow: Workflow) -> Event:
     """The event with the commit that really runs; warns where that is not the one that the event tells of.
 
     Args:
         event: what started the workflow run.
         root: folder of the workspace.
         folder: folder of the workspace in which the command runs.
-        workflow: the runner, for the warning.
+        github: the server to ask whose a commit is that the event doesn't tell of; None: there is no token for it.
+        workflow: the runner, for warnings.
+
+    Raises:
+        GitHubError: if whose it is can't be found out, and somebody from outside may have caused the event.
     """
     commit = None
     # What can't be read is told of when it is packed.
@@ -67,4 +123,16 @@ def with_checkout(event: Event, root: Path, folder: Path, workflow: Workflow) ->
             "says so.",
             title="Another commit is checked out",
         )
-    return really
+    if commit is None or commit.sha in (event.sha, event.head_sha):
+        return really
+    # The workflow's `ref:` chose it: `refs/pull/5/head`, say, for an event that tells of the default branch.
+    try:
+        if github is None:
+            raise _NO_TOKEN
+        is_fork = github.is_of_fork(event.repository, commit.sha)
+    except GitHubError as error:
+        if not event.is_of_writers:
+            raise
+        workflow.warning(f"Whether the commit {commit.sha[:7]} comes from a fork can't be found out. {error}")
+        return really
+    return replace(really, is_fork=really.is_fork or is_fork)

@@ -127,6 +127,25 @@ class GitHub:
             and item["base"]["repo"]["full_name"].lower() == repository.lower()
         )
 
+    def is_of_fork(self, repository: str, sha: str) -> bool:
+        """Whether a commit is part of a fork's pull request that is not merged, and of none of this repository's own.
+
+        Args:
+            repository: name of the repository, `owner/name`.
+            sha: hash of the commit.
+
+        Raises:
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
+        """
+        try:
+            found = list(self.rest.pages(f"/repos/{repository}/commits/{sha}/pulls"))
+        except InvalidError:
+            # "No commit found": the workflow has made it.
+            return False
+        here = [item for item in found if item["base"]["repo"]["full_name"].lower() == repository.lower()]
+        forks = [_pull_request(item, repository).is_fork for item in here if not item.get("merged_at")]
+        return bool(forks) and all(forks)
+
     def pull_request(self, repository: str, number: int) -> PullRequest:
         """Gets a pull request.
 

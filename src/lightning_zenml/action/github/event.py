@@ -7,17 +7,29 @@ https://docs.github.com/webhooks/webhook-events-and-payloads.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lightning_zenml.action.github.head import Head, branch_of, text
+
 DEPENDABOT = "dependabot[bot]"
-_WITH_SECRETS_FOR_FORKS = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
-"""Events that run with the secrets of this repository though the commit that they tell of is a fork's."""
-_QUEUED = re.compile(r"refs/heads/gh-readonly-queue/.+/pr-(\d+)-[0-9a-f]+")
-"""A merge queue's branch for a pull request."""
+_SECRETS_AS_SET = "pull_request"
+"""Its runs for forks get secrets only where a private repository is set to send them."""
+_WITHOUT_SECRETS_FOR_FORKS = frozenset({_SECRETS_AS_SET, "pull_request_review", "pull_request_review_comment"})
+_OF_WRITERS = frozenset({"push", "schedule", "workflow_dispatch", "merge_group"})
+"""Events that only people who may push to the repository can cause, and nobody from outside."""
+_WORDS_OF_PEOPLE: Mapping[str, tuple[str, str]] = {
+    "issue_comment": ("comment", "comments"),
+    "commit_comment": ("comment", "comments"),
+    "pull_request_review": ("review", "reviews"),
+    "pull_request_review_comment": ("comment", "comments"),
+    "discussion": ("discussion", "starts discussions"),
+    "discussion_comment": ("comment", "comments"),
+}
+"""Events that anybody can cause by writing something: where the payload has that, and what its author does."""
+_ASSOCIATED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 
 
 def _read(path: str) -> str:
@@ -46,9 +58,14 @@ class Event:
         pull_requests: numbers of the pull requests that the event itself names.
         base_branch: the branch into which the pull request or merge group that the event names is to be merged.
         default_branch: default branch of the repository.
-        is_fork: whether the commit comes from another repository; such runs get no secrets.
-        is_dependabot: whether Dependabot started the workflow; such runs get no secrets either.
+        is_fork: whether the commit comes from another repository.
+        is_settled: whether that is known; else GitHub must be asked whose the commit is.
+        is_dependabot: whether Dependabot started the workflow, though a person may have started it again; such runs get
+            no secrets either.
+        association: what the author of the comment, review or discussion is to the repository, e.g. `MEMBER`; '' for
+            other events.
         deleted: whether the event tells of a deleted branch or tag, so that there is nothing to run.
+        problem: why the payload can't be read, so that nobody knows whose code this is; '' where it could be.
     """
 
     name: str
@@ -68,8 +85,11 @@ class Event:
     base_branch: str = ""
     default_branch: str = ""
     is_fork: bool
+    is_settled: bool = True
     is_dependabot: bool
+    association: str = ""
     deleted: bool
+    problem: str = ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], read: Callable[[str], str] = _read) -> Event:
@@ -78,12 +98,13 @@ class Event:
         Args:
             environ: environment variables of the step.
             read: function that returns the content of the file at `GITHUB_EVENT_PATH`. A payload that can't be read
-                or isn't JSON counts as empty: the variables alone are enough for a push.
+                or isn't JSON counts as empty, and `problem` says so.
         """
-        payload = _payload(environ, read)
+        payload, problem = _payload(environ, read)
         name = environ.get("GITHUB_EVENT_NAME", "")
         repository = environ.get("GITHUB_REPOSITORY", "")
-        head = _head(name, payload)
+        head = Head.of(name, payload, repository)
+        actors = {environ.get("GITHUB_ACTOR"), text(payload, "sender", "login")}
         return cls(
             name=name,
             repository=repository,
@@ -95,16 +116,18 @@ class Event:
             job=environ.get("GITHUB_JOB", ""),
             actor=environ.get("GITHUB_ACTOR", ""),
             ref=environ.get("GITHUB_REF", ""),
-            branch=head.branch or environ.get("GITHUB_HEAD_REF", "") or _branch(environ.get("GITHUB_REF", "")),
+            branch=head.branch or environ.get("GITHUB_HEAD_REF", "") or branch_of(environ.get("GITHUB_REF", "")),
             head_sha=head.sha or environ.get("GITHUB_SHA", ""),
             sha=environ.get("GITHUB_SHA", ""),
-            pull_requests=_pull_requests(name, payload),
-            base_branch=_text(payload, "pull_request", "base", "ref")
-            or _branch(_text(payload, "merge_group", "base_ref")),
-            default_branch=_text(payload, "repository", "default_branch"),
-            is_fork=head.known and head.repository.lower() != repository.lower(),
-            is_dependabot=environ.get("GITHUB_ACTOR") == DEPENDABOT,
+            pull_requests=head.pull_requests,
+            base_branch=head.base,
+            default_branch=text(payload, "repository", "default_branch"),
+            is_fork=head.is_fork is True,
+            is_settled=head.is_fork is not None,
+            is_dependabot=DEPENDABOT in actors,
+            association=text(payload, _WORDS_OF_PEOPLE.get(name, ("",))[0], "author_association"),
             deleted=name == "delete" or (name == "push" and payload.get("deleted") is True),
+            problem=problem,
         )
 
     @property
@@ -116,16 +139,22 @@ class Event:
     def of_checkout(self, commit: str | None) -> Event:
         """The event as one of the commit that is checked out, where that is not the one that it tells of.
 
-        On `issue_comment`, `workflow_run` and `pull_request_target`, actions/checkout takes the default or base branch
-        where it is not told a `ref`. A pull request's test merge stands for its head; and a commit that is neither was
-        chosen, or made, by the workflow itself.
+        On `issue_comment`, `workflow_run`, `pull_request_target` and others, actions/checkout takes the default or base
+        branch where it is not told a `ref`. A pull request's test merge stands for its head; and a commit that is
+        neither was chosen, or made, by the workflow itself.
 
         Args:
             commit: hex object name of the commit that is checked out; None where it is not known.
         """
-        if commit != self.sha or commit == self.head_sha or self.name == "pull_request":
+        is_test_merge = self.name == "pull_request" or self.ref.startswith("refs/pull/")
+        if commit != self.sha or commit == self.head_sha or is_test_merge:
             return self
-        return replace(self, head_sha=self.sha, branch=_branch(self.ref))
+        return replace(self, head_sha=self.sha, branch=branch_of(self.ref))
+
+    @property
+    def is_of_writers(self) -> bool:
+        """Whether only people who may push to the repository can cause such an event."""
+        return self.name in _OF_WRITERS
 
     def reason_to_leave(self, *, has_secrets: bool) -> str | None:
         """Why nothing may or can be run for this event; None: it may.
@@ -136,16 +165,23 @@ class Event:
         """
         if self.deleted:
             return "The branch or tag is deleted, so there is nothing to run."
-        if self.is_fork and self.name in _WITH_SECRETS_FOR_FORKS:
+        if self.name in _WORDS_OF_PEOPLE and self.association not in _ASSOCIATED:
+            _, does = _WORDS_OF_PEOPLE[self.name]
+            return (
+                f"Whoever {does} here starts a paid machine only as owner, member or collaborator of the repository; "
+                f"GitHub calls this author {self.association or 'none of these'}. A member may write the same. It cost "
+                "nothing."
+            )
+        if self.is_fork and not has_secrets and self.name in _WITHOUT_SECRETS_FOR_FORKS:
+            return (
+                "The commit comes from a fork, and GitHub gives no secrets to its pull requests, so nothing runs. To "
+                "train on it, push it to a branch of this repository. It cost nothing."
+            )
+        if self.is_fork and self.name != _SECRETS_AS_SET:
             return (
                 f"The commit comes from a fork, and `{self.name}` hands your secrets to whatever it runs, so a "
                 "stranger's code would get your keys and a paid machine. To train on it, push it to a branch of this "
                 "repository. It cost nothing."
-            )
-        if self.is_fork and not has_secrets:
-            return (
-                "The commit comes from a fork, and GitHub gives no secrets to its pull requests, so nothing runs. To "
-                "train on it, push it to a branch of this repository. It cost nothing."
             )
         if self.is_dependabot and not has_secrets:
             return (
@@ -155,74 +191,14 @@ class Event:
         return None
 
 
-@dataclass(frozen=True)
-class _Head:
-    """Where the commit comes from, as far as the payload says; `known` is whether it does."""
-
-    known: bool = False
-    sha: str = ""
-    branch: str = ""
-    repository: str = ""
-
-
-def _head(name: str, payload: Mapping[str, Any]) -> _Head:
-    if isinstance(payload.get("pull_request"), dict):
-        # A deleted fork leaves `head.repo` null: still not this repository.
-        return _Head(
-            known=True,
-            sha=_text(payload, "pull_request", "head", "sha"),
-            branch=_text(payload, "pull_request", "head", "ref"),
-            repository=_text(payload, "pull_request", "head", "repo", "full_name"),
-        )
-    if name == "workflow_run" and isinstance(payload.get("workflow_run"), dict):
-        return _Head(
-            known=True,
-            sha=_text(payload, "workflow_run", "head_sha"),
-            branch=_text(payload, "workflow_run", "head_branch"),
-            repository=_text(payload, "workflow_run", "head_repository", "full_name"),
-        )
-    return _Head()
-
-
-def _pull_requests(name: str, payload: Mapping[str, Any]) -> tuple[int, ...]:
-    numbers = [_get(payload, "pull_request", "number")]
-    if _get(payload, "issue", "pull_request") is not None:
-        numbers.append(_get(payload, "issue", "number"))
-    if name == "workflow_run":
-        listed = _get(payload, "workflow_run", "pull_requests")
-        # A push to a repository that is forked is part of pull requests elsewhere, too.
-        here = _get(payload, "repository", "id")
-        own = (
-            item for item in (listed if isinstance(listed, list) else []) if _get(item, "base", "repo", "id") == here
-        )
-        numbers += [_get(item, "number") for item in own]
-    if queued := _QUEUED.fullmatch(_text(payload, "merge_group", "head_ref")):
-        numbers.append(int(queued[1]))
-    return tuple(dict.fromkeys(n for n in numbers if isinstance(n, int) and not isinstance(n, bool)))
-
-
-def _payload(environ: Mapping[str, str], read: Callable[[str], str]) -> Mapping[str, Any]:
+def _payload(environ: Mapping[str, str], read: Callable[[str], str]) -> tuple[Mapping[str, Any], str]:
+    """The payload, and why it can't be read."""
     try:
         payload = json.loads(read(environ.get("GITHUB_EVENT_PATH", "")))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return payload if isinstance(payload, dict) else {}
+    except (OSError, ValueError, RecursionError) as error:
+        return {}, f"{type(error).__name__}: {error}"
+    return (payload, "") if isinstance(payload, dict) else ({}, "no JSON object")
 
 
-def _get(value: Any, *path: str) -> Any:
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _text(value: Any, *path: str) -> str:
-    found = _get(value, *path)
-    return found if isinstance(found, str) else ""
-
-
-def _branch(ref: str) -> str:
-    return ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 1
+def _number(digits: str) -> int:
+    return int(digits) if digits.isdecimal() else 1
