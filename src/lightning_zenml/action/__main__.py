@@ -35,7 +35,7 @@ def run() -> NoReturn:
 def _exit_code() -> int:
     workflow = Workflow(os.environ, sys.stdout)
     if os.environ.get("RUNNER_DEBUG") == "1":
-        http_log.log_to(lambda line: workflow.debug(workflow.redact(line)))
+        http_log.log_to(workflow.debug)
     if sys.argv[1:] == ["post"]:
         return post(os.environ, workflow)
     try:

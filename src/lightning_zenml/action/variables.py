@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 
 from dotenv.parser import Binding, parse_stream
 
+from lightning_zenml.action.github.redactor import has_secret
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SYSTEM_FOLDERS = ("/usr/bin", "/bin")
 _ELSEWHERE = "use `export` in a line of `commands` instead, which changes it for the run and its steps only"
@@ -29,6 +31,8 @@ _HARMLESS_NAME = re.compile(r"(MAX|MIN|NUM|N)_(\w+_)?TOKENS|(SORT|GROUP|PARTITIO
 """Named like a secret, and none: masked, its value would be missing in the log wherever it is a word."""
 _SECRET_VALUE = re.compile(r"\w+://[^\s/@]*:[^\s/@]+@|(?<![A-Za-z0-9])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{20,}")
 """A URL that holds a password, or what looks as if it was made by chance: keys, tokens, addresses of webhooks."""
+_DIGEST = re.compile(r"(?<![A-Za-z0-9])([0-9a-f]{40}|[0-9a-f]{64})(?![A-Za-z0-9])")
+"""Of a commit, an image, a file: made by chance as well, and no secret."""
 _SHORTEST_SECRET = 6
 _NO_VARIABLE = (
     "not `NAME=value` (names are letters, digits and `_`; a value with several lines, or with quotes in it, needs "
@@ -105,7 +109,8 @@ def is_secret(name: str, value: str) -> bool:
         value: what it is set to.
     """
     is_named_so = _SECRET_NAME.search(name) and not _HARMLESS_NAME.fullmatch(name)
-    return len(value) >= _SHORTEST_SECRET and bool(is_named_so or _SECRET_VALUE.search(value))
+    looks_so = _SECRET_VALUE.search(_DIGEST.sub("", value)) or has_secret(value)
+    return len(value) >= _SHORTEST_SECRET and bool(is_named_so or looks_so)
 
 
 def _blank_lines_before(binding: Binding) -> int:

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+from lightning_zenml.action.github.redactor import Redactor
+
 MESSAGE_LIMIT = 4_096
 """Characters of an annotation that the runner keeps."""
 
 SUMMARY_LIMIT = 1024 * 1024
 """Bytes of a job summary; the runner refuses a larger one as a whole."""
-
-_SHORTEST_SECRET_LINE = 4
 
 
 class Workflow:
@@ -34,25 +34,17 @@ class Workflow:
     def __init__(self, environ: Mapping[str, str], stream: TextIO) -> None:
         self._environ = environ
         self._stream = stream
-        self._masked: set[str] = set()
+        self._redactor = Redactor()
         self._unfinished_line = ""
 
     def mask(self, value: str) -> None:
-        """Hides a value, and each line of it, in the log and in `redact`. An empty value is skipped.
-
-        So are lines too short to be secret: hiding every `}` helps nobody.
-        """
-        lines = [line for line in value.splitlines() if len(line.strip()) >= _SHORTEST_SECRET_LINE]
-        for secret in dict.fromkeys((value, *lines)):
-            if secret.strip() and secret not in self._masked:
-                self._masked.add(secret)
-                self._command("add-mask", secret)
+        """Hides a value from now on, in all that this class writes, in `redact`, and in what others log in this job."""
+        for secret in self._redactor.add(value):
+            self._send("add-mask", secret)
 
     def redact(self, text: str) -> str:
-        """Replaces masked values, for texts that don't pass the runner, such as a comment."""
-        for secret in sorted(self._masked, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+        """Hides masked values and what looks like a secret, for texts that don't pass the runner, such as a comment."""
+        return self._redactor(text)
 
     def start_group(self, title: str) -> None:
         """Folds what is logged from now on under a title. Groups don't nest: the runner knows one level."""
@@ -94,13 +86,13 @@ class Workflow:
         cut = text.rfind("\n") + 1
         self._unfinished_line = text[cut:]
         if cut:
-            self._write(_disarm(text[:cut]))
+            self._write(_disarm(self._redactor.next_lines(text[:cut])))
 
     def flush(self) -> None:
         """Logs what `log` keeps of an unfinished line."""
         if self._unfinished_line:
             line, self._unfinished_line = self._unfinished_line, ""
-            self._write(_disarm(line) + "\n")
+            self._write(_disarm(self._redactor.next_lines(line + "\n")))
 
     def set_output(self, name: str, value: str) -> None:
         """Sets an output of the action; the runner reads it also when the step fails or is cancelled."""
@@ -114,15 +106,20 @@ class Workflow:
         """Makes this the step's job summary, in place of an earlier one; what is over the limit is cut."""
         path = self._environ.get("GITHUB_STEP_SUMMARY")
         if path:
-            Path(path).write_bytes(_cut_bytes(markdown, SUMMARY_LIMIT))
+            Path(path).write_bytes(_cut_bytes(self.redact(markdown), SUMMARY_LIMIT))
 
     def _annotate(self, level: str, message: str, title: str | None, file: str | None, line: int | None) -> None:
+        message = self.redact(message)
         if len(message) > MESSAGE_LIMIT:
             message = message[: MESSAGE_LIMIT - 1] + "…"
         self._command(level, message, title=title, file=file, line=None if line is None else str(line))
 
     def _command(self, command: str, data: str, **properties: str | None) -> None:
-        given = ",".join(f"{name}={_escape_property(value)}" for name, value in properties.items() if value)
+        hidden = {name: self.redact(value) for name, value in properties.items() if value}
+        self._send(command, self.redact(data), **hidden)
+
+    def _send(self, command: str, data: str, **properties: str) -> None:
+        given = ",".join(f"{name}={_escape_property(value)}" for name, value in properties.items())
         self.flush()
         self._write(f"::{command}{' ' if given else ''}{given}::{_escape_data(data)}\n")
 
