@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lightning_zenml.launch.payload.folder import LaunchFolder
+from lightning_zenml.launch.payload.protocol import Phase, Status
 
 
 class Time:
@@ -24,7 +25,7 @@ class Time:
         self._each_time(self.now)
 
 
-@pytest.mark.parametrize(("reads_for", "waited"), [(0, 90), (3600, 3690), (float("inf"), 4 * 3600)])
+@pytest.mark.parametrize(("reads_for", "waited"), [(0, 120), (300, 420), (float("inf"), 600)])
 def test_a_client_that_reads_is_waited_for(tmp_path: Path, reads_for: float, waited: float) -> None:
     folder = LaunchFolder(root=tmp_path, path=tmp_path)
 
@@ -57,6 +58,39 @@ def test_a_long_log_is_read_to_its_end_wherever_its_parts_are_cut(tmp_path: Path
         answer = folder.read(log_offset=offset, runs_offset=0)
         told, offset, more = told + answer.log, answer.log_offset, answer.more
     assert told == written
+
+
+def read_out(folder: LaunchFolder, offset: int = 0) -> list[str]:
+    told, more = [], True
+    while more:
+        answer = folder.read(log_offset=offset, runs_offset=0)
+        assert folder.read(log_offset=offset, runs_offset=0).log == answer.log, "asked again, it tells the same"
+        told.append(answer.log)
+        offset, more = answer.log_offset, answer.more
+    return told
+
+
+@pytest.mark.parametrize("megabytes", [3, 40])
+def test_of_a_long_log_only_the_end_is_read_once_the_launch_has_finished(tmp_path: Path, megabytes: int) -> None:
+    folder = LaunchFolder(root=tmp_path, path=tmp_path)
+    with folder.log.open("w") as log:
+        log.writelines(f"{number:9}: \u2588\n" for number in range(megabytes * 1_000_000 // 15))
+    assert "".join(read_out(folder)) == folder.log.read_text()
+    folder.write_status(Status(phase=Phase.FINISHED, exit_code=0))
+    told = read_out(folder, offset=35)
+    assert len(told) <= 3
+    first, *lines = "".join(told).strip().splitlines()
+    assert first.startswith(f"==> {megabytes - 2.1:.1f} MB of output are left out, so")
+    assert str(folder.log) in first
+    assert lines == folder.log.read_text().splitlines()[-len(lines) :]
+    assert len(lines) > 130_000
+
+
+def test_of_a_short_log_nothing_is_left_out(tmp_path: Path) -> None:
+    folder = LaunchFolder(root=tmp_path, path=tmp_path)
+    folder.log.write_text("a line\n" * 250_000)
+    folder.write_status(Status(phase=Phase.FINISHED, exit_code=0))
+    assert "".join(read_out(folder)) == folder.log.read_text()
 
 
 def test_a_character_that_is_half_written_waits(tmp_path: Path) -> None:

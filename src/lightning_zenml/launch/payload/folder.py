@@ -13,17 +13,18 @@ from pathlib import Path
 
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.process import identity
-from lightning_zenml.launch.payload.protocol import News, Status
+from lightning_zenml.launch.payload.protocol import FOLLOWED_WITHIN, News, Phase, Status
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord, parse, read
 
 TITLE = "==> "
 """Begins a line of the log that opens a new part of it."""
 _KEPT = 20
-_CHUNK = 256 * 1024
-_FOLLOWED_WITHIN = 90.0
-"""Seconds since the last read in which a client still counts as following."""
-_READ_OUT = 4 * 3600.0
-"""Seconds that a client may go on reading after the end: some 4 GB of log."""
+_CHUNK = 1024 * 1024
+"""Bytes of the log that one read tells at most."""
+_LAST_OUTPUT = 2 * 1024 * 1024
+"""Bytes of the log, at most, that are still to be read once the launch has finished: the machine waits for that."""
+_READ_OUT = 600.0
+"""Seconds that a client may go on reading after the end."""
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,16 @@ class LaunchFolder:
         """What is new since the offsets (bytes)."""
         self.follower.touch()
         alive = self.supervisor_pid() is not None
-        # Status before log: a finished status must come with the whole log.
+        # Status before log: a finished status must come with the end of the log.
         status = self.read_status()
-        log, log_end, log_goes_on = _tail(self.log, log_offset)
+        skipped, notice = _skipped(self.log, log_offset) if status and status.phase is Phase.FINISHED else (0, "")
+        log, log_end, log_goes_on = _tail(self.log, log_offset + skipped)
         runs, runs_end, _ = _tail(self.runs, runs_offset)
         complete = runs[: runs.rfind("\n") + 1]
         return News(
             status=status,
             alive=alive,
-            log=log,
+            log=notice + log,
             log_offset=log_end,
             more=log_goes_on,
             runs=tuple(parse(RunRecord, complete)),
@@ -157,7 +159,7 @@ class LaunchFolder:
     def wait_until_unfollowed(
         self, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        """Waits while a client follows: one that reads, however long, releases the studio itself when it has read all.
+        """Waits while a client follows: one that reads releases the studio itself when it has read all.
 
         Args:
             clock: function that tells seconds since 1970.
@@ -170,7 +172,7 @@ class LaunchFolder:
     def _followed_at(self, now: float) -> bool:
         if self.left.exists() or not self.follower.exists():
             return False
-        return now - self.follower.stat().st_mtime < _FOLLOWED_WITHIN
+        return now - self.follower.stat().st_mtime < FOLLOWED_WITHIN
 
 
 def prune(root: Path, *, keep: str) -> None:
@@ -209,3 +211,23 @@ def _tail(path: Path, offset: int) -> tuple[str, int, bool]:
     text = decoder.decode(data)
     cut, _ = decoder.getstate()
     return text, offset + len(data) - len(cut), offset + len(data) < size
+
+
+def _skipped(path: Path, offset: int) -> tuple[int, str]:
+    """Bytes from `offset` on, up to a line's beginning, that a late reader is spared; and words that say so."""
+    try:
+        with path.open("rb") as file:
+            start = file.seek(0, os.SEEK_END) - _LAST_OUTPUT
+            if start <= offset:
+                return 0, ""
+            file.seek(start)
+            start += file.read(_CHUNK).find(b"\n") + 1
+            file.seek(max(0, offset - 1))
+            breaks = "" if offset == 0 or file.read(1) == b"\n" else "\n"
+    except FileNotFoundError:
+        return 0, ""
+    notice = (
+        f"{breaks}{TITLE}{(start - offset) / 1e6:.1f} MB of output are left out, so that the machine need not wait: "
+        f"ZenML has the logs of the steps, and the studio, if it is kept, the whole in {path}\n"
+    )
+    return start - offset, notice

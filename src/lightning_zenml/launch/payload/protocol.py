@@ -15,6 +15,10 @@ from lightning_zenml.launch.payload.records import JobRecord, Record, RunRecord
 STOP_GRACE = 20.0
 """Seconds that a command which is stopped has for an orderly end, unless somebody says otherwise."""
 
+FOLLOWED_WITHIN = 120.0
+"""Seconds since the last `read` in which somebody counts as following a launch, at both ends: after that the payload
+releases the studio of a launch that has finished, and a client that comes back must expect that it has."""
+
 
 class Release(StrEnum):
     """What becomes of the studio when a launch is over."""
@@ -190,7 +194,7 @@ class News(Record):
     Args:
         status: how far the launch is; None before that is recorded.
         alive: whether the supervisor runs.
-        log: new text of the log.
+        log: new text of the log; of a launch that has finished its last 2 MiB, with a line that says what is left out.
         log_offset: bytes of the log up to the end of that text.
         more: whether the log has more already.
         runs: ZenML runs that were recorded since.

@@ -11,6 +11,7 @@ from lightning_zenml.launch.errors import StudioError
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.protocol import (
+    FOLLOWED_WITHIN,
     Glance,
     Leased,
     Left,
@@ -25,6 +26,8 @@ from lightning_zenml.launch.studio import bundle
 
 _TIMEOUT = 120.0
 """Seconds for one call."""
+_READ_TIMEOUT = FOLLOWED_WITHIN / 4
+"""The same for a read: one that hangs must not make who follows look like gone."""
 
 Answer = TypeVar("Answer", bound=Record)
 
@@ -55,7 +58,8 @@ class Remote:
 
     def read(self, *, log_offset: int = 0, runs_offset: int = 0) -> News:
         """Gets what is new since the offsets (bytes); counts as following."""
-        return self._call(News, "read", "--log-offset", str(log_offset), "--runs-offset", str(runs_offset))
+        offsets = ("--log-offset", str(log_offset), "--runs-offset", str(runs_offset))
+        return self._call(News, "read", *offsets, timeout=_READ_TIMEOUT)
 
     def peek(self) -> Glance:
         """Gets how far the launch is, without following."""
