@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Without its bytecode, each of the hundreds of processes that the tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow coverage compat lint format bench bench-image lock clean
+.PHONY: demo test test-slow test-matrix coverage compat lint format bench bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
@@ -19,6 +19,9 @@ test: $(VENV)/installed ## the tests, all but the slow ones
 
 test-slow: $(VENV)/installed ## what `make test` leaves out: long tests of what others prove in part
 	$(BIN)/python -m pytest -m slow --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+
+test-matrix: $(VENV)/installed ## every call of a run x every fault that it may meet: some 800 runs, hours
+	$(BIN)/python -m pytest -m matrix --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
 coverage: $(VENV)/installed ## the tests, with coverage over all processes, which takes half as long again
 	@# Coverage's data files come and go; a docker build of this tree must not meet them.
