@@ -21,12 +21,14 @@ LINES_OF_A_MODULE = 350
 ARROWS = {
     "package": set(),
     "http_log": set(),
+    "http_session": set(),
+    "deadline": set(),
     "launch": {"package", "http_log"},
     # Its one module for the studio asks ZenML as the payload asks Lightning.
-    "zenml_api": {"http_log", "launch.payload"},
+    "zenml_api": {"http_log", "http_session", "deadline", "launch.payload"},
     "settings": {"launch"},
     "orchestrator": {"launch", "package", "zenml_api", "settings", "http_log"},
-    "action": {"launch", "package", "zenml_api", "settings", "http_log"},
+    "action": {"launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline"},
 }
 """What each room of the product may import besides itself, its parent's version aside."""
 

@@ -11,6 +11,11 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from lightning_zenml import http_log
+from lightning_zenml.deadline import within
+from lightning_zenml.http_session import Bearer, Session
+
+_PATIENCE = 90.0
+"""Seconds that one request may take in all: tries, pauses, and an answer that drips in."""
 
 
 class ZenMLServerError(Exception):
@@ -43,7 +48,7 @@ class ZenMLRest:
         self._api_key = api_key
         self._timeout = timeout
         self._token = ""
-        session = requests.Session()
+        session = Session()
         retry = Retry(
             total=retries,
             backoff_factor=0.5,
@@ -131,13 +136,18 @@ class ZenMLRest:
         self._token = str(self._json(answer)["access_token"])
 
     def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        try:
+        auth = Bearer(self._token)
+
+        def request() -> requests.Response:
             answer: requests.Response = self._request(
-                method, f"{self._url}/api/v1/{path}", headers=headers, timeout=self._timeout, **arguments
+                method, f"{self._url}/api/v1/{path}", auth=auth, timeout=self._timeout, **arguments
             )
+            return answer
+
+        try:
+            answer = within(_PATIENCE, request)
         # An address without meaning comes as an error of urllib3's.
-        except (requests.RequestException, HTTPError) as error:
+        except (requests.RequestException, HTTPError, TimeoutError) as error:
             raise ZenMLServerError(
                 f"The ZenML server {self._url} can't be reached ({type(error).__name__}). Check ZENML_STORE_URL, "
                 "and that the server can be reached from here."

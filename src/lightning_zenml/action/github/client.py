@@ -23,6 +23,7 @@ from lightning_zenml.action.github.rest import (
     TryLaterError,
     UnauthorizedError,
     UnreachableError,
+    expected,
 )
 
 __all__ = [
@@ -100,7 +101,8 @@ class GitHub:
             viewer = self.rest.graphql("query { viewer { login } }").get("viewer") or {}
         except (ForbiddenError, NotFoundError, InvalidError):
             return None
-        return viewer.get("login")
+        with expected():
+            return viewer.get("login")
 
     def pull_requests_of_commit(self, repository: str, sha: str) -> tuple[PullRequest, ...]:
         """Lists the open pull requests of this repository whose head, or merge, is the commit.
@@ -119,13 +121,14 @@ class GitHub:
         except InvalidError:
             # "No commit found": GitHub doesn't know it (any more), so no pull request has it.
             return ()
-        return tuple(
-            _pull_request(item, repository)
-            for item in found
-            if item["state"] == "open"
-            and sha in {item["head"]["sha"], item.get("merge_commit_sha")}
-            and item["base"]["repo"]["full_name"].lower() == repository.lower()
-        )
+        with expected():
+            return tuple(
+                _pull_request(item, repository)
+                for item in found
+                if item["state"] == "open"
+                and sha in {item["head"]["sha"], item.get("merge_commit_sha")}
+                and item["base"]["repo"]["full_name"].lower() == repository.lower()
+            )
 
     def is_of_fork(self, repository: str, sha: str) -> bool:
         """Whether a commit is part of a fork's pull request that is not merged, and of none of this repository's own.
@@ -156,7 +159,9 @@ class GitHub:
         Raises:
             GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
         """
-        return _pull_request(self.rest.get(f"/repos/{repository}/pulls/{number}"), repository)
+        found = self.rest.get(f"/repos/{repository}/pulls/{number}")
+        with expected():
+            return _pull_request(found, repository)
 
     def set_status(
         self, repository: str, sha: str, *, context: str, state: str, target_url: str | None, description: str

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning_zenml.action.github.client import ForbiddenError, GitHub, NotFoundError, UnreachableError
-from lightning_zenml.action.github.rest import ATTEMPTS
+from lightning_zenml.action.github.rest import ATTEMPTS, expected
 
 # Who may have written our comment where GitHub doesn't tell who we are: a bot, or a person who can write to the
 # repository.
@@ -123,11 +123,11 @@ class Comments:
 
     def _find(self, number: int) -> list[Comment]:
         """The comments that are ours, oldest first as GitHub lists them: all who look find the same."""
-        return [
-            _comment(item)
-            for item in self._rest.pages(f"{self._path}/{number}/comments")
-            if self._marker.is_on(item.get("body") or "") and self._is_ours(item)
-        ]
+        items = list(self._rest.pages(f"{self._path}/{number}/comments"))
+        with expected():
+            return [
+                _comment(item) for item in items if self._marker.is_on(item.get("body") or "") and self._is_ours(item)
+            ]
 
     def _is_ours(self, item: dict[str, Any]) -> bool:
         author = item["user"] or {}
@@ -163,7 +163,8 @@ class Comments:
 
 
 def _comment(answer: dict[str, Any]) -> Comment:
-    return Comment(id=answer["id"], url=answer["html_url"], body=answer.get("body") or "")
+    with expected():
+        return Comment(id=int(answer["id"]), url=str(answer["html_url"]), body=str(answer.get("body") or ""))
 
 
 def _plain(key: str) -> str:

@@ -5,6 +5,7 @@ Source: https://docs.github.com/rest/using-the-rest-api/best-practices-for-using
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,12 +14,14 @@ import requests
 import tenacity
 
 from lightning_zenml import http_log
+from lightning_zenml.deadline import within
+from lightning_zenml.http_session import Bearer, Session
 
 API_VERSION = "2022-11-28"
 TIMEOUT = (10.0, 30.0)
 """Seconds to connect, and to wait for data."""
 PATIENCE = 120.0
-"""Seconds that one request may wait in all, for a rate limit or for a server that is down."""
+"""Seconds that one request may take in all: tries, answers that drip in, and waits for a rate limit."""
 ATTEMPTS = 4
 
 _SECONDARY_LIMIT = 60.0
@@ -80,7 +83,7 @@ class GitHubRest:
         clock: function that tells seconds since 1970, as a rate limit ends at such a time.
 
     Attributes:
-        patience: seconds that one request may wait in all; less where somebody waits for more than GitHub.
+        patience: seconds that one request may take in all; less where somebody waits for more than GitHub.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class GitHubRest:
         self.patience = PATIENCE
         self._api_url = api_url.rstrip("/")
         self._token = token
-        self._request = http_log.logged("GitHub", (session or requests.Session()).request)
+        self._request = http_log.logged("GitHub", (session or Session()).request)
         self._sleep = sleep
         self._clock = clock
 
@@ -112,7 +115,8 @@ class GitHubRest:
         url: str | None = f"{self._api_url}{path}?per_page=100"
         while url:
             response = self._send("GET", url)
-            yield from response.json()
+            with expected():
+                yield from [dict(item) for item in response.json()]
             url = response.links.get("next", {}).get("url")
 
     def send(self, method: str, path: str, body: dict[str, Any] | None = None, *, repeatable: bool = True) -> Any:
@@ -138,7 +142,8 @@ class GitHubRest:
         """
         # `https://<host>/api/v3` on an Enterprise Server, where this is `https://<host>/api/graphql`.
         answer = self._send("POST", self._api_url.removesuffix("/v3") + "/graphql", {"query": query}).json()
-        return answer.get("data") or {}
+        with expected():
+            return answer.get("data") or {}
 
     def pause(self, seconds: float) -> None:
         """Waits."""
@@ -147,11 +152,18 @@ class GitHubRest:
     def _send(
         self, method: str, url: str, body: dict[str, Any] | None = None, *, repeatable: bool = True
     ) -> requests.Response:
+        began = time.monotonic()
+
         def is_worth_another(error: BaseException) -> bool:
             return isinstance(error, RateLimitedError) or (repeatable and isinstance(error, UnreachableError))
 
         def is_enough(state: tenacity.RetryCallState) -> bool:
-            return state.attempt_number >= ATTEMPTS or state.idle_for + state.upcoming_sleep > self.patience
+            # What waits by another clock than this machine's counts, too.
+            waited = max(state.idle_for, time.monotonic() - began)
+            return state.attempt_number >= ATTEMPTS or waited + state.upcoming_sleep > self.patience
+
+        def send_in_time() -> requests.Response:
+            return self._send_once(method, url, body, began + self.patience - time.monotonic())
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_worth_another),
@@ -160,17 +172,20 @@ class GitHubRest:
             sleep=self._sleep,
             reraise=True,
         )
-        response: requests.Response = retrying(self._send_once, method, url, body)
+        response: requests.Response = retrying(send_in_time)
         return response
 
-    def _send_once(self, method: str, url: str, body: dict[str, Any] | None) -> requests.Response:
-        headers = {
-            "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {self._token}",
-            "X-GitHub-Api-Version": API_VERSION,
-        }
+    def _send_once(self, method: str, url: str, body: dict[str, Any] | None, seconds: float) -> requests.Response:
+        headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION}
+
+        def request() -> requests.Response:
+            response: requests.Response = self._request(
+                method, url, json=body, headers=headers, auth=Bearer(self._token), timeout=TIMEOUT
+            )
+            return response
+
         try:
-            response: requests.Response = self._request(method, url, json=body, headers=headers, timeout=TIMEOUT)
+            response = within(seconds, request)
             if response.ok:
                 if response.content:
                     response.json()
@@ -180,9 +195,24 @@ class GitHubRest:
                 f"GitHub's certificate at {self._api_url} is not trusted here. If it comes from an authority of your "
                 f"own, name its file in the step's `env` as REQUESTS_CA_BUNDLE or SSL_CERT_FILE. ({error})"
             ) from error
+        except TimeoutError as error:
+            raise UnreachableError(f"GitHub doesn't answer at {self._api_url} within {self.patience:g} s.") from error
         except requests.RequestException as error:
             raise UnreachableError(f"GitHub doesn't answer at {self._api_url}: {error}") from error
         raise _error(response, self._clock())
+
+
+@contextlib.contextmanager
+def expected() -> Iterator[None]:
+    """A block that reads an answer. One of another shape, as of something in between, may be right the next time.
+
+    Raises:
+        UnreachableError: if the answer lacks what is read.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise UnreachableError(f"GitHub's answer makes no sense ({type(error).__name__}: {error}).") from error
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
