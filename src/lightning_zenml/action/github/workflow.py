@@ -7,9 +7,11 @@ and for what the runner takes for a command, `ActionCommand.cs`, `ActionCommandM
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -23,7 +25,7 @@ SUMMARY_LIMIT = 1024 * 1024
 
 
 class Workflow:
-    """The runner's side of this step.
+    """The runner's side of this step. Threads may share it; a full disk is told of once, and ends nothing.
 
     Args:
         environ: variables of the step; `GITHUB_OUTPUT`, `GITHUB_STATE` and `GITHUB_STEP_SUMMARY` name the files
@@ -36,15 +38,19 @@ class Workflow:
         self._stream = stream
         self._redactor = Redactor()
         self._unfinished_line = ""
+        self._unwritable: set[str] = set()
+        self._lock = threading.RLock()
 
     def mask(self, value: str) -> None:
         """Hides a value from now on, in all that this class writes, in `redact`, and in what others log in this job."""
-        for secret in self._redactor.add(value):
-            self._send("add-mask", secret)
+        with self._lock:
+            for secret in self._redactor.add(value):
+                self._send("add-mask", secret)
 
     def redact(self, text: str) -> str:
         """Hides masked values and what looks like a secret, for texts that don't pass the runner, such as a comment."""
-        return self._redactor(text)
+        with self._lock:
+            return self._redactor(text)
 
     def start_group(self, title: str) -> None:
         """Folds what is logged from now on under a title. Groups don't nest: the runner knows one level."""
@@ -82,17 +88,19 @@ class Workflow:
         It can't issue workflow commands. A last line without its end is kept until the rest, or anything else,
         comes: a command could otherwise be smuggled in two halves.
         """
-        text = self._unfinished_line + text
-        cut = text.rfind("\n") + 1
-        self._unfinished_line = text[cut:]
-        if cut:
-            self._write(_disarm(self._redactor.next_lines(text[:cut])))
+        with self._lock:
+            text = self._unfinished_line + text
+            cut = text.rfind("\n") + 1
+            self._unfinished_line = text[cut:]
+            if cut:
+                self._write(_disarm(self._redactor.next_lines(text[:cut])))
 
     def flush(self) -> None:
         """Logs what `log` keeps of an unfinished line."""
-        if self._unfinished_line:
-            line, self._unfinished_line = self._unfinished_line, ""
-            self._write(_disarm(self._redactor.next_lines(line + "\n")))
+        with self._lock:
+            if self._unfinished_line:
+                line, self._unfinished_line = self._unfinished_line, ""
+                self._write(_disarm(self._redactor.next_lines(line + "\n")))
 
     def set_output(self, name: str, value: str) -> None:
         """Sets an output of the action; the runner reads it also when the step fails or is cancelled."""
@@ -104,9 +112,8 @@ class Workflow:
 
     def summary(self, markdown: str) -> None:
         """Makes this the step's job summary, in place of an earlier one; what is over the limit is cut."""
-        path = self._environ.get("GITHUB_STEP_SUMMARY")
-        if path:
-            Path(path).write_bytes(_cut_bytes(self.redact(markdown), SUMMARY_LIMIT))
+        content = _cut_bytes(self.redact(markdown), SUMMARY_LIMIT)
+        self._to_file("GITHUB_STEP_SUMMARY", lambda path: path.write_bytes(content))
 
     def _annotate(self, level: str, message: str, title: str | None, file: str | None, line: int | None) -> None:
         message = self.redact(message)
@@ -120,22 +127,40 @@ class Workflow:
 
     def _send(self, command: str, data: str, **properties: str) -> None:
         given = ",".join(f"{name}={_escape_property(value)}" for name, value in properties.items())
-        self.flush()
-        self._write(f"::{command}{' ' if given else ''}{given}::{_escape_data(data)}\n")
+        with self._lock:
+            self.flush()
+            self._write(f"::{command}{' ' if given else ''}{given}::{_escape_data(data)}\n")
 
     def _write(self, text: str) -> None:
         encoding = self._stream.encoding or "utf-8"
-        self._stream.write(text.encode(encoding, "replace").decode(encoding))
-        self._stream.flush()
+        # Nobody reads on, or the disk is full: there is no other place to say so.
+        with contextlib.suppress(OSError):
+            self._stream.write(text.encode(encoding, "replace").decode(encoding))
+            self._stream.flush()
 
     def _file_command(self, variable: str, name: str, value: str) -> None:
-        path = self._environ.get(variable)
-        if path:
-            # Random, or a value could end itself early and set other names.
-            delimiter = f"ghadelimiter_{secrets.token_hex(16)}"
-            entry = f"{name}<<{delimiter}\n{value}\n{delimiter}\n"
-            with Path(path).open("a", encoding="utf-8", errors="replace", newline="") as file:
+        # Random, or a value could end itself early and set other names.
+        delimiter = f"ghadelimiter_{secrets.token_hex(16)}"
+        entry = f"{name}<<{delimiter}\n{value}\n{delimiter}\n".encode(errors="replace")
+
+        def append(path: Path) -> None:
+            # At once: half an entry would make the runner refuse the whole file.
+            with path.open("ab", buffering=0) as file:
                 file.write(entry)
+
+        self._to_file(variable, append)
+
+    def _to_file(self, variable: str, write: Callable[[Path], object]) -> None:
+        path = self._environ.get(variable)
+        if not path:
+            return
+        try:
+            with self._lock:
+                write(Path(path))
+        except OSError as error:
+            if variable not in self._unwritable:
+                self._unwritable.add(variable)
+                self.warning(f"{variable} can't be written: {error}. The run goes on; what belongs there is missing.")
 
 
 def _escape_data(value: str) -> str:
