@@ -5,10 +5,11 @@ Main may be killed at any time, so each thing is noted before it costs anything.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.github.workflow import Workflow
@@ -17,10 +18,15 @@ from lightning_zenml.launch.launcher import Hold
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Failure, Phase
 
-_LONGEST = 100_000
-"""Characters: post gets each value in a variable, and Linux starts no program with one of more than 128 KiB."""
+_SHARES = {"holds": 25_000, "run_ids": 25_000, "report": 15_000, "runs": 25_000, "jobs": 10_000}
+"""Characters at most of what may grow, some 100,000 in all: post gets each value in a variable, and Linux starts no
+program with one of more than 128 KiB, or with too many of them (`execve(2)`)."""
+_CUTS = (8_000, 1_000, 200)
+"""Characters of one text in a report that is too long."""
 _FACTS = ("pipeline", "studio_name", "studio_url", "studio_deleted", "machine", "launch_id", "is_async", "cost")
 """Fields of a report that nobody but main knows."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +115,7 @@ class Handover:
             self._holds.pop(hold.launch_id, None)
         else:
             self._holds[hold.launch_id] = hold
-        self._save("holds", json.dumps([hold.to_json() for hold in self._holds.values()]))
+        self._save_newest("holds", [hold.to_json() for hold in self._holds.values()])
         self._workflow.set_output("studio-name", hold.studio_name)
         self._workflow.set_output("launch-id", hold.launch_id)
 
@@ -117,18 +123,18 @@ class Handover:
         """Notes a ZenML run that is about to be launched; it may come to nothing."""
         if run_id not in self._run_ids:
             self._run_ids.append(run_id)
-            self._save("run_ids", json.dumps(self._run_ids))
+            self._save_newest("run_ids", self._run_ids)
 
     def note_run(self, record: RunRecord) -> None:
         """Notes a ZenML run that has begun."""
         self.note_run_id(record.run_id)
         self._runs.append(record)
-        self._save("runs", json.dumps([record.to_json() for record in self._runs]))
+        self._save_newest("runs", [record.to_json() for record in self._runs])
 
     def note_jobs(self, records: Sequence[JobRecord]) -> None:
         """Notes all Lightning jobs so far, or none: what a part of them has cost is not what they have cost."""
         text = json.dumps([record.to_json() for record in records])
-        self._save("jobs", text if records and len(text) <= _LONGEST else "")
+        self._save("jobs", text if records and len(text) <= _SHARES["jobs"] else "")
 
     def note_teamspace(self, name: str) -> None:
         """Notes the teamspace, `owner/name`: post then needs no ZenML server to release what is in it."""
@@ -136,7 +142,12 @@ class Handover:
 
     def note_report(self, report: SavedReport) -> None:
         """Notes the report so far."""
-        self._save("report", report.to_json())
+        text = report.to_json()
+        for most in _CUTS:
+            if len(text) <= _SHARES["report"]:
+                break
+            text = json.dumps(_cut(json.loads(text), most))
+        self._save("report", text)
 
     def note_reported(self) -> None:
         """Notes that the report is up to date and nobody has to tell more."""
@@ -145,6 +156,17 @@ class Handover:
     def note_finished(self) -> None:
         """Notes that nothing is left to release."""
         self._save("finished", "true")
+
+    def _save_newest(self, name: str, items: Sequence[Any]) -> None:
+        """Notes what fits of a list: what came last has most likely not ended."""
+        kept: list[Any] = []
+        room = _SHARES[name] - len("[]")
+        for item in reversed(items):
+            room -= len(json.dumps(item)) + len(", ")
+            if room < 0:
+                break
+            kept.insert(0, item)
+        self._save(name, json.dumps(kept))
 
     def _save(self, name: str, value: str) -> None:
         if self._saved.get(name, "") != value:
@@ -183,23 +205,40 @@ class Left:
         Args:
             environ: variables of the step, `STATE_*` among them.
         """
-
-        def listed(name: str) -> list[Any]:
-            return list(json.loads(environ.get(f"STATE_{name}") or "[]"))
-
-        report = environ.get("STATE_report")
+        report: SavedReport | None = None
+        with contextlib.suppress(Exception):
+            report = SavedReport.from_json(environ["STATE_report"])
         return cls(
             is_finished=bool(environ.get("STATE_finished")),
             is_reported=bool(environ.get("STATE_reported")),
-            holds=tuple(Hold.from_json(hold) for hold in listed("holds")),
+            holds=_readable("holds", Hold.from_json, environ),
             teamspace=environ.get("STATE_teamspace") or None,
-            run_ids=tuple(listed("run_ids")),
-            runs=tuple(map(RunRecord.from_json, listed("runs"))),
-            jobs=tuple(map(JobRecord.from_json, listed("jobs"))),
-            report=SavedReport.from_json(report) if report else None,
+            run_ids=_readable("run_ids", str, environ),
+            runs=_readable("runs", RunRecord.from_json, environ),
+            jobs=_readable("jobs", JobRecord.from_json, environ),
+            report=report,
         )
 
     @property
     def is_nothing(self) -> bool:
         """Whether nothing is left to do."""
         return (self.is_finished and self.is_reported) or not (self.holds or self.run_ids or self.report)
+
+
+def _readable(name: str, read: Callable[[Any], T], environ: Mapping[str, str]) -> tuple[T, ...]:
+    """What can be read of a list: one thing that can't must not keep the others from being released."""
+    found: list[T] = []
+    with contextlib.suppress(ValueError):
+        for item in json.loads(environ.get(f"STATE_{name}") or "[]"):
+            with contextlib.suppress(Exception):
+                found.append(read(item))
+    return tuple(found)
+
+
+def _cut(value: Any, most: int) -> Any:
+    """JSON with texts of so many characters at most; of a failure's output the end counts."""
+    if isinstance(value, dict):
+        return {name: _cut(one, most) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_cut(one, most) for one in value]
+    return value[-most:] if isinstance(value, str) else value
