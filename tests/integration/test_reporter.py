@@ -64,6 +64,12 @@ def reporter(server: LocalGitHub, clock: Clock, tmp_path: Path) -> Iterator[Repo
         yield Reporter(workflow, Handover(workflow), github, event, origin, clock=clock)
 
 
+def tell(reporter: Reporter, **changes: object) -> None:
+    """An update, and what comes of it in the other thread."""
+    reporter.update(**changes)  # type: ignore[arg-type]
+    assert reporter.settle(30)
+
+
 def asked(server: LocalGitHub) -> int:
     return sum(request.path.endswith("/pulls") for request in server.requests)
 
@@ -71,24 +77,24 @@ def asked(server: LocalGitHub) -> int:
 def test_a_pull_request_that_is_opened_after_the_push_gets_its_comment(
     server: LocalGitHub, reporter: Reporter, clock: Clock
 ) -> None:
-    reporter.update(state=State.STARTING)
+    tell(reporter, state=State.STARTING)
     server.add_pull_request(REPOSITORY, 5, HEAD)
     clock.seconds += 20
-    reporter.update(state=State.RUNNING)
+    tell(reporter, state=State.RUNNING)
     # A workflow's token has 1,000 requests an hour for the whole repository.
     assert (asked(server), server.comments(REPOSITORY, 5)) == (1, [])
     clock.seconds += 60
-    reporter.update()
+    tell(reporter)
     assert "running" in server.comments(REPOSITORY, 5)[0].body
     clock.seconds += 60
-    reporter.update()
+    tell(reporter)
     assert asked(server) == 2
 
 
 def test_the_end_is_told_to_a_pull_request_that_was_opened_just_before(server: LocalGitHub, reporter: Reporter) -> None:
-    reporter.update(state=State.RUNNING)
+    tell(reporter, state=State.RUNNING)
     server.add_pull_request(REPOSITORY, 5, HEAD)
-    reporter.update(state=State.COMPLETED)
+    tell(reporter, state=State.COMPLETED)
     assert "completed" in server.comments(REPOSITORY, 5)[0].body
 
 
@@ -96,8 +102,8 @@ def test_a_commit_of_several_pull_requests_is_told_of_on_each(server: LocalGitHu
     for number in (5, 6):
         server.add_pull_request(REPOSITORY, number, HEAD)
     server.fail("POST", "/issues/5/comments", 403, message="Unable to create comment because issue is locked.")
-    reporter.update(state=State.RUNNING)
-    reporter.update(state=State.COMPLETED)
+    tell(reporter, state=State.RUNNING)
+    tell(reporter, state=State.COMPLETED)
     assert server.comments(REPOSITORY, 5) == []
     assert [comment.body for comment in server.comments(REPOSITORY, 4)] == []
     assert "completed" in server.comments(REPOSITORY, 6)[0].body
@@ -110,15 +116,15 @@ def test_a_comment_is_edited_every_fifteen_seconds_at_most_and_more_seldom_when_
         before = len(server.comments(REPOSITORY, 5)[0].history)
         for _ in range(seconds):
             clock.seconds += 1
-            reporter.update()
+            tell(reporter)
         return len(server.comments(REPOSITORY, 5)[0].history) - before
 
     server.add_pull_request(REPOSITORY, 5, HEAD)
-    reporter.update(state=State.RUNNING)
+    tell(reporter, state=State.RUNNING)
     assert edits_within(60) == 4
     clock.seconds += 7200
-    reporter.update()
+    tell(reporter)
     assert edits_within(120) == 2
     # A change of state is told at once.
-    reporter.update(state=State.COMPLETED)
+    tell(reporter, state=State.COMPLETED)
     assert "completed" in server.comments(REPOSITORY, 5)[0].body

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from lightning_zenml.zenml_api.run_end import FINISHED
+from lightning_zenml.zenml_api.run_end import FINISHED, PAUSED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,12 +158,22 @@ class Run:
         return self.status in FINISHED
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing runs of it any more: it has ended, or waits for something outside."""
+        return self.finished or self.status == PAUSED
+
+    @property
+    def went_well(self) -> bool:
+        """Whether it has ended as it should."""
+        return self.status in ("completed", "cached")
+
+    @property
     def goes_on_in(self) -> str:
         """Id of the launch in which it goes on; '' when it has ended or waits.
 
         The server keeps the first orchestrator run id of a run that is resumed or retried; the metadata has the newest.
         """
-        if self.finished or self.status == "paused":
+        if self.is_over:
             return ""
         return str(self.metadata.get("orchestrator_run_id") or "").rpartition("-")[0]
 

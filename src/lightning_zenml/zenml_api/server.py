@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from lightning_zenml.zenml_api.models import Project, Run, ServerInfo, Stack, Step, Teamspace
 from lightning_zenml.zenml_api.rest import ZenMLRest, ZenMLServerError
-from lightning_zenml.zenml_api.run_end import RestRuns, end_run, spared
+from lightning_zenml.zenml_api.run_end import FINISHED, PAUSED, RestRuns, end_run, spared
 
 SUPPORTED_VERSIONS = ("0.97", "0.98")
 """Minor versions of ZenML, as in pyproject.toml; `make compat` tries the oldest."""
@@ -176,6 +176,16 @@ class ZenMLServer:
         """
         runs = RestRuns(self.rest.get, self.rest.put)
         end_run(run_id, status=status, reason=reason, runs=runs, spared=spared(has_begun=has_begun))
+
+    def ask_to_stop(self, run_id: str) -> None:
+        """Asks a run to stop, wherever it is: its controller looks for that. One that is over stays as it is.
+
+        Args:
+            run_id: UUID of the run.
+        """
+        runs = RestRuns(self.rest.get, self.rest.put)
+        if runs.status(run_id) not in FINISHED | {PAUSED}:
+            runs.update_run(run_id, "stopping", "The workflow on GitHub was cancelled.")
 
     def run_url(self, run_id: str, project_id: str) -> str:
         """Builds the address of a run's page on the dashboard.

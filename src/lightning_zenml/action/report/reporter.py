@@ -1,38 +1,54 @@
-"""Keeps comment, commit status and job summary up to date. A report that can't be posted never fails a run."""
+"""Keeps comment, commit status and job summary up to date, beside the run: whoever follows it never waits for that.
+
+A report that can't be told never fails a run.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from lightning_zenml.action import report as reports
-from lightning_zenml.action.github.client import GitHub, GitHubError, RateLimitedError, TryLaterError
-from lightning_zenml.action.github.comments import Comment, Comments
+from lightning_zenml.action.github.client import GitHub
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
-from lightning_zenml.action.github.rest import PATIENCE
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover, SavedReport
 from lightning_zenml.action.report import Report, State
+from lightning_zenml.action.report.channels import Channels
+from lightning_zenml.action.report.messenger import Messenger
+from lightning_zenml.deadline import within
 
+LAST_PATIENCE = 75.0
+"""Seconds that the last report may take in all: a rate limit that tells no time lasts 60. `post` tells the rest."""
 _INTERVAL = 15.0
 """Seconds between two edits of a comment while a run is young."""
 _LONGEST_INTERVAL = 60.0
 """Ditto when it is old: a workflow's token has 1,000 requests an hour for all jobs of a repository."""
 _PATIENCE_MEANWHILE = 5.0
-"""Seconds that GitHub may keep us waiting while there is a run to follow."""
-_STATUSES = {
-    State.STARTING: ("pending", "is starting"),
-    State.RUNNING: ("pending", "is running"),
-    State.COMPLETED: ("success", "completed"),
-    State.FAILED: ("failure", "failed"),
-    State.STOPPED: ("error", "was stopped"),
-    State.PAUSED: ("pending", "is paused"),
-    State.CANCELLED: ("error", "was cancelled"),
-}
+"""Seconds that one request to GitHub may take while there is a run to follow, and a newer report to come."""
+_LOOK_PATIENCE = 20.0
+"""Seconds for ZenML to tell how the runs stand; a report without that is better than none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Message:
+    """A report to be told.
+
+    Args:
+        report: as it stood when it was sent.
+        is_last: whether nobody will tell more.
+        deadline: time, by `time.monotonic()`, until which somebody waits for it.
+    """
+
+    report: Report
+    is_last: bool
+    deadline: float = 0.0
 
 
 class Reporter:
@@ -45,7 +61,13 @@ class Reporter:
         event: what started the workflow run; names the repository.
         origin: where the launch comes from; None: not known yet, so there is only a summary until `set_origin`.
         comments: whether comments are wanted.
+        look: asks ZenML for what is to be told besides; called in another thread, before a report is told, but not
+            before the last.
+        with_runs: adds to a report what is known of the runs by then.
         clock: seconds since 1970; goes on in `post`.
+
+    Attributes:
+        report: what there is to tell, but for what `with_runs` adds; whoever follows the run may replace it.
     """
 
     def __init__(
@@ -57,34 +79,31 @@ class Reporter:
         origin: Origin | None,
         *,
         comments: bool = True,
+        look: Callable[[], None] = lambda: None,
+        with_runs: Callable[[Report], Report] = lambda report: report,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._workflow = workflow
         self._handover = handover
-        self._github = github
         self._event = event
-        self._wants_comments = comments
-        self._wants_status = True
+        self._origin = origin
+        self._look = look
+        self._with_runs = with_runs
         self._clock = clock
         self._started = clock()
         self._ended: float | None = None
-        self._comments: dict[int, int] = {}
-        self._overtaken: set[int] = set()
-        self._refused: set[int] = set()
-        self._pull_requests: tuple[int, ...] = ()
-        self._asked_at = float("-inf")
+        self._sent_state: State | None = None
         self._shown_state: State | None = None
         self._shown_at = float("-inf")
-        self._pause = 0.0
-        self._status: tuple[str, str | None] | None = None
-        self._origin: Origin | None = None
+        self._saving = threading.Lock()
+        self._faults: set[str] = set()
+        self._channels = Channels(workflow, github, event, comments=comments, clock=clock)
+        self._messenger = Messenger(self._deliver, self._note_fault)
         self.report = Report(
             state=State.STARTING,
             pipeline="",
             workflow_run_url=event.run_url if event.run_id else None,
         )
-        if origin:
-            self.set_origin(origin)
 
     @classmethod
     def resumed(
@@ -96,6 +115,7 @@ class Reporter:
         saved: SavedReport,
         *,
         comments: bool = True,
+        with_runs: Callable[[Report], Report] = lambda report: report,
     ) -> Reporter:
         """The reporter of an earlier process, which was killed or could not reach GitHub.
 
@@ -106,23 +126,17 @@ class Reporter:
             event: what started the workflow run.
             saved: report of the earlier process.
             comments: whether comments are wanted.
+            with_runs: adds to a report what is known of the runs by then.
         """
-        reporter = cls(workflow, handover, github, event, saved.origin, comments=comments)
+        reporter = cls(workflow, handover, github, event, saved.origin, comments=comments, with_runs=with_runs)
         reporter.set_period(saved.started, saved.ended)
-        reporter._comments = dict(saved.comments)
+        reporter._channels.comments = dict(saved.comments)
         reporter.report = saved.added_to(reporter.report)
         return reporter
 
     def set_origin(self, origin: Origin) -> None:
         """Reports on the commit and the comment of that launch."""
         self._origin = origin
-        self.report = replace(
-            self.report,
-            commit_sha=origin.sha or None,
-            commit_url=f"{self._event.server_url}/{self._event.repository}/commit/{origin.sha}" if origin.sha else None,
-            branch=origin.branch or None,
-            leg=origin.leg or None,
-        )
 
     @property
     def has_origin(self) -> bool:
@@ -133,18 +147,14 @@ class Reporter:
         """Tells when a launch of an earlier process began, and ended where it has; seconds since 1970."""
         self._started, self._ended = start, end
 
-    @property
-    def is_due(self) -> bool:
-        """Whether the next update will edit the comment though the state is the same."""
-        now = self._clock()
-        interval = min(max(_INTERVAL, (now - self._started) / 20), _LONGEST_INTERVAL)
-        return now - self._shown_at >= max(interval, self._pause)
+    def update(self, *, at_once: bool = False, patience: float = LAST_PATIENCE, **changes: Any) -> None:
+        """Takes what is new, and returns at once; what is told of it, and when, is decided beside it.
 
-    def update(self, *, at_once: bool = False, **changes: Any) -> None:
-        """Takes what is new; tells it when the state changed, else now and then. The last one sets the output `status`.
+        The last one sets the output `status`, and is waited for.
 
         Args:
-            at_once: whether it is told in any case, as nobody will later.
+            at_once: whether it is told in any case and waited for, as nobody will later.
+            patience: seconds to wait for the last one; what can't be told until then is left to post.
             changes: fields of `Report` with their new values.
         """
         elapsed = (self._ended or self._clock()) - self._started
@@ -152,110 +162,85 @@ class Reporter:
         is_last = at_once or self.report.is_final
         if is_last:
             self._workflow.set_output("status", self.report.status)
-        if self.report.state is self._shown_state and not self.is_due and not at_once:
+        if is_last or self.report.state is not self._sent_state:
+            # Here, as the other thread may be waiting for somebody.
+            self._sent_state = self.report.state
+            try:
+                self._save()
+            except Exception as error:
+                self._note_fault(error)
+        deadline = time.monotonic() + patience
+        self._messenger.send(_Message(report=self.report, is_last=is_last, deadline=deadline))
+        if is_last and not self._messenger.settle(patience):
+            self._workflow.log("The last report takes too long to be told here; what is missing is told by post.\n")
+
+    def settle(self, seconds: float) -> bool:
+        """Waits until what is new is told where it is due.
+
+        Args:
+            seconds: how long to wait.
+
+        Returns:
+            Whether it is.
+        """
+        return self._messenger.settle(seconds)
+
+    def _deliver(self, message: _Message) -> None:
+        is_new = message.is_last or message.report.state is not self._shown_state
+        if not (is_new or self._is_due):
             return
-        self._shown_state, self._shown_at, self._pause = self.report.state, self._clock(), 0.0
-        # Before it is rendered: what is escaped is no longer recognised as a secret.
-        shown = reports.redacted(self.report, self._workflow.redact)
-        self._workflow.summary(reports.summary(shown))
-        self._save(shown)
-        is_up_to_date = self._tell(shown, is_last=is_last)
-        self._save(shown)
-        if is_last and is_up_to_date:
+        self._shown_state, self._shown_at = message.report.state, self._clock()
+        if not message.is_last:
+            try:
+                within(_LOOK_PATIENCE, self._look)
+            except TimeoutError:
+                self._note_fault(TimeoutError(f"ZenML did not tell how the run stands within {_LOOK_PATIENCE:g} s."))
+            except Exception as error:
+                self._note_fault(error)
+        shown = self._shown(self._with_runs(message.report))
+        patience = message.deadline - time.monotonic() if message.is_last else _PATIENCE_MEANWHILE
+        told = self._channels.tell(shown, self._origin, is_last=message.is_last, patience=max(patience, 1.0))
+        self._save()
+        if message.is_last and told:
             self._handover.note_reported()
 
-    def _tell(self, shown: Report, *, is_last: bool) -> bool:
-        """Tells GitHub; False where only a later try can do so."""
-        if self._github is None or self._origin is None:
-            return True
-        self._github.rest.patience = PATIENCE if is_last else _PATIENCE_MEANWHILE
-        is_up_to_date = True
-        if self._wants_comments:
-            is_up_to_date = self._comment(self._github, self._origin, shown, is_last=is_last)
-        if self._wants_status and self._origin.sha:
-            has_status = self._set_status(self._github, self._origin, shown, is_last=is_last)
-            is_up_to_date = is_up_to_date and has_status
-        return is_up_to_date
+    @property
+    def _is_due(self) -> bool:
+        """Whether a report is told though its state is the same."""
+        now = self._clock()
+        interval = min(max(_INTERVAL, (now - self._started) / 20), _LONGEST_INTERVAL)
+        return now - self._shown_at >= max(interval, self._channels.pause)
 
-    def _comment(self, github: GitHub, origin: Origin, shown: Report, *, is_last: bool) -> bool:
-        comments = Comments(github, self._event.repository, origin.marker)
-        body = reports.comment(shown, str(origin.marker))
-        try:
-            for number in self._numbers(github, origin, at_once=is_last):
-                if number not in self._overtaken | self._refused:
-                    self._put(number, comments, body)
-        except TryLaterError as error:
-            if is_last:
-                self._workflow.warning(str(error), title="The comment on the pull request is not up to date")
-            else:
-                self._pause = error.retry_after if isinstance(error, RateLimitedError) else 0.0
-                self._workflow.log(f"The comment on the pull request has to wait: {error}\n")
-            return False
-        except GitHubError as error:
-            self._workflow.warning(str(error), title="No comment on the pull request")
-            self._wants_comments = False
-        return True
-
-    def _put(self, number: int, comments: Comments, body: str) -> None:
-        try:
-            self._keep(number, comments.put(number, body, self._comments.get(number)))
-        except TryLaterError:
-            raise
-        except GitHubError as error:
-            # Of several pull requests one may be locked.
-            self._refused.add(number)
-            self._workflow.warning(str(error), title=f"No comment on pull request #{number}")
-
-    def _numbers(self, github: GitHub, origin: Origin, *, at_once: bool) -> tuple[int, ...]:
-        """The pull requests to comment on; a push event does not name them, and they may be opened later."""
-        if origin.pull_requests:
-            return origin.pull_requests
-        if not self._pull_requests and (at_once or self._clock() - self._asked_at >= _LONGEST_INTERVAL):
-            found = github.pull_requests_of_commit(self._event.repository, origin.sha)
-            self._pull_requests = tuple(pull_request.number for pull_request in found)
-            self._asked_at = self._clock()
-        return self._pull_requests
-
-    def _keep(self, number: int, comment: Comment | None) -> None:
-        if comment is None:
-            self._overtaken.add(number)
-            self._workflow.log(
-                f"The comment on pull request #{number} tells of a newer workflow run by now and stays so; "
-                "the report of this one is in the job summary.\n"
+    def _shown(self, report: Report) -> Report:
+        """With where the launch comes from, and without secrets: once it is rendered, they are not recognised."""
+        if origin := self._origin:
+            commits = f"{self._event.server_url}/{self._event.repository}/commit"
+            report = replace(
+                report,
+                commit_sha=origin.sha or None,
+                commit_url=f"{commits}/{origin.sha}" if origin.sha else None,
+                branch=origin.branch or None,
+                leg=origin.leg or None,
             )
-            return
-        if self._comments.get(number) != comment.id and number == next(iter(self._comments), number):
-            self._workflow.set_output("comment-url", comment.url)
-        self._comments[number] = comment.id
+        return reports.redacted(report, self._workflow.redact)
 
-    def _set_status(self, github: GitHub, origin: Origin, shown: Report, *, is_last: bool) -> bool:
-        target_url = shown.page or shown.workflow_run_url
-        state, words = _STATUSES[shown.state]
-        if (state, target_url) == self._status:
-            return True
-        description = shown.failure.message if shown.failure else f"{shown.title} {words} on Lightning AI"
-        try:
-            github.set_status(
-                self._event.repository,
-                origin.sha,
-                context=origin.comment_key,
-                state=state,
-                target_url=target_url,
-                description=" ".join(description.split()),
-            )
-            self._status = (state, target_url)
-        except TryLaterError as error:
-            if is_last and self._status:
-                self._workflow.warning(str(error), title="The commit status is not up to date")
-            return False
-        except GitHubError as error:
-            self._workflow.debug(f"No commit status: {error}")
-            self._wants_status = False
-        return True
-
-    def _save(self, shown: Report) -> None:
+    def _save(self) -> None:
         """What `post` needs to go on, should this process be killed or GitHub not be there."""
-        saved = SavedReport(
-            origin=self._origin, started=self._started, ended=self._ended, comments=self._comments, report=shown
-        )
-        self._handover.note_report(saved)
+        with self._saving:
+            saved = SavedReport(
+                origin=self._origin,
+                started=self._started,
+                ended=self._ended,
+                comments=self._channels.comments,
+                report=self._shown(self.report),
+            )
+            self._handover.note_report(saved)
+
+    def _note_fault(self, error: Exception) -> None:
+        """Logs what keeps a report from being told, once of each kind."""
+        kind = f"{type(error).__name__}: {error}"
+        if kind not in self._faults:
+            self._faults.add(kind)
+            if not isinstance(error, TimeoutError):
+                self._workflow.log("".join(traceback.format_exception(error)))
+            self._workflow.log(f"The report lacks something for now, the run goes on: {kind}\n")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
+import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from lightning_zenml.action.github.workflow import Workflow
-from lightning_zenml.action.report import ArtifactReport, JobReport, RunReport, StepReport
+from lightning_zenml.action.report import ArtifactReport, JobReport, Report, RunReport, StepReport
 from lightning_zenml.action.report.baseline import Baseline
 from lightning_zenml.action.report.failure import in_repository
 from lightning_zenml.action.report.metrics import Metric, ReportSettings, collect, compare
+from lightning_zenml.deadline import within
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.zenml_api.models import Artifact, Graph, Run, Step
 from lightning_zenml.zenml_api.rest import ZenMLServerError
@@ -19,6 +23,13 @@ from lightning_zenml.zenml_api.results import ZenMLResults
 from lightning_zenml.zenml_api.server import ZenMLServer
 
 _LOG_LINES = 200
+_PATIENCE = 90.0
+"""Seconds for ZenML to tell how the runs stand, and all that is shown of them."""
+_WITNESS_PATIENCE = 120.0
+"""Seconds for ZenML to tell how runs ended that nobody saw the end of."""
+_LOOKS = 3
+"""Looks that must find a run still under way before it is believed that nobody has ended it."""
+_LOOK_PAUSE = 3.0
 
 T = TypeVar("T")
 
@@ -41,6 +52,9 @@ class Runs:
         self._settings = settings
         self._reports: dict[str, RunReport] = {}
         self._jobs: tuple[JobRecord, ...] = ()
+        self._noted: set[str] = set()
+        self._lock = threading.Lock()
+        self._turn = 0
         self.steps: list[Step] = []
         self.is_up_to_date = True
 
@@ -86,25 +100,96 @@ class Runs:
         ):
             self._workflow.set_output(output, value or "")
 
-    def refresh(self, machine: str | None, *, ended: bool = False) -> None:
+    def added_to(self, report: Report) -> Report:
+        """A report with the runs and jobs, as far as they are known by now."""
+        return replace(report, runs=self.reports, jobs=self.jobs)
+
+    def refresh(self, machine: str | None, *, ended: bool = False, patience: float = _PATIENCE) -> None:
         """Asks ZenML how runs and steps stand. What it can't tell now stays as it was.
+
+        Two threads may ask at once: what was asked later counts.
 
         Args:
             machine: name of the studio's machine, on which all steps run that are not jobs.
             ended: whether to ask for all that the runs have made, too.
+            patience: seconds that it may take in all.
         """
-        steps: list[Step] = []
-        self.is_up_to_date = True
-        for run_id, known in self._reports.items():
+        with self._lock:
+            self._turn += 1
+            turn = self._turn
+            self.is_up_to_date = not self._reports
+        try:
+            within(patience, lambda: self._refresh(turn, machine, ended=ended))
+        except Exception as error:
+            # How a run ended is known by then, or nobody can tell.
+            self._note(error)
+
+    def _refresh(self, turn: int, machine: str | None, *, ended: bool) -> None:
+        seen: dict[str, tuple[Run, list[Step]]] = {}
+        for run_id, known in tuple(self._reports.items()):
             try:
-                run, of_run = self._zenml.run(run_id), self._zenml.steps(run_id)
+                run, steps = self._zenml.run(run_id), self._zenml.steps(run_id)
             except ZenMLServerError as error:
-                self._workflow.log(f"{error}\n")
-                self.is_up_to_date = False
+                self._note(error)
+                if error.status is None:
+                    # Nor would it answer for the others.
+                    break
                 continue
-            steps += of_run
-            self._reports[run_id] = self._read(known, run, of_run, machine, ended=ended)
-        self.steps = steps
+            seen[run_id] = run, steps
+            self._keep(turn, replace(known, status=run.status), run_id)
+        with self._lock:
+            if turn != self._turn:
+                return
+            self.steps = [step for _, steps in seen.values() for step in steps]
+            self.is_up_to_date = len(seen) == len(self._reports)
+        # Only then what is merely shown.
+        for run_id, (run, steps) in seen.items():
+            try:
+                report = self._read(self._reports[run_id], run, steps, machine, ended=ended)
+            except Exception as error:
+                self._note(error)
+            else:
+                self._keep(turn, report, run_id)
+
+    def ended(self, launch_ids: Collection[str], *, patience: float = _WITNESS_PATIENCE) -> list[Run]:
+        """Asks ZenML, the witness that outlives the studio, for the runs of a launch that has ended unseen.
+
+        Args:
+            launch_ids: ids of the launch, and of the one in which its run has begun.
+            patience: seconds for ZenML to answer, where it doesn't at once.
+
+        Returns:
+            All of them, once none is under way any more; none where one stays so, or ZenML tells nothing.
+        """
+        deadline, looks = time.monotonic() + patience, _LOOKS
+        while True:
+            try:
+                runs = [run for launch_id in sorted(launch_ids) for run in self._zenml.runs_of_launch(launch_id)]
+                known = {run.id for run in runs}
+                runs += [self._zenml.run(run_id) for run_id in self.ids if run_id not in known]
+                if all(run.is_over for run in runs):
+                    return runs
+                # Its controller told ZenML before it gave the studio back: one more look is enough.
+                looks -= 1
+            except Exception as error:
+                self._note(error)
+            if not looks or time.monotonic() + _LOOK_PAUSE > deadline:
+                return []
+            time.sleep(_LOOK_PAUSE)
+
+    def _keep(self, turn: int, report: RunReport, run_id: str) -> None:
+        with self._lock:
+            if turn == self._turn:
+                self._reports[run_id] = report
+
+    def _note(self, error: Exception) -> None:
+        """Logs what keeps the report from being whole, once of each kind."""
+        kind = f"{type(error).__name__}: {error}"
+        if kind not in self._noted:
+            self._noted.add(kind)
+            if not isinstance(error, ZenMLServerError | TimeoutError):
+                self._workflow.log("".join(traceback.format_exception(error)))
+            self._workflow.log(f"{error or 'ZenML takes too long to answer.'}\n")
 
     @property
     def bad_status(self) -> str | None:
@@ -153,8 +238,8 @@ class Runs:
         """The answer; a report with a part missing is better than none."""
         try:
             return ask()
-        except ZenMLServerError as error:
-            self._workflow.log(f"{error}\n")
+        except Exception as error:
+            self._note(error)
             return otherwise
 
 
@@ -181,8 +266,19 @@ def end_runs(
                 zenml.end_run(run_id, has_begun=run_id in begun)
             else:
                 zenml.end_run(run_id, status="failed", reason=lost, has_begun=run_id in begun)
-        except ZenMLServerError as error:
+        except Exception as error:
             workflow.warning(f"ZenML could not be told that the run has ended: {error}")
+
+
+def record_of(run: Run) -> RunRecord:
+    """A run as its controller would have recorded it."""
+    return RunRecord(
+        run_id=run.id,
+        run_name=run.name,
+        pipeline=run.pipeline,
+        run_url=run.url,
+        orchestrator_url=run.orchestrator_url or "",
+    )
 
 
 def _step(step: Step, machine: str | None, job: JobRecord | None) -> StepReport:

@@ -66,9 +66,10 @@ class Ending:
                     "The command ended well, but no pipeline ran on the stack's Lightning orchestrator.",
                     title="No pipeline run",
                 )
-            self._reporter.update(state=State.COMPLETED, runs=runs, cost=cost)
+            # Before the report: whoever has to be told, nothing is left to release.
             if released:
                 self.leave_nothing()
+            self._reporter.update(state=State.COMPLETED, cost=cost)
             return 0
         if bad == "paused" and status.failure is None:
             name = next(run.run_name for run in runs if run.status == bad)
@@ -119,9 +120,9 @@ class Ending:
         """
         self._log.end()
         self._annotate(failure, place, title=f"The run {_BEFORE.get(state, '')}{state.value}")
-        self._reporter.update(state=state, failure=failure, runs=self._runs.reports, cost=cost)
         if released:
             self.leave_nothing()
+        self._reporter.update(state=state, failure=failure, cost=cost)
         return 1
 
     def _annotate(self, failure: Failure, place: failures.Place | None, *, title: str) -> None:
