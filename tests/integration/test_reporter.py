@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,11 @@ from lightning_zenml.action.github.client import GitHub
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.github.workflow import Workflow
-from lightning_zenml.action.handover import Handover
+from lightning_zenml.action.handover import Handover, Left
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.report import State
 from lightning_zenml.action.report.reporter import Reporter
+from localcloud.chaos import Fault, Proxy
 from localcloud.github import GitHub as LocalGitHub
 
 REPOSITORY, HEAD = "octo/repo", "a" * 40
@@ -128,3 +131,123 @@ def test_a_comment_is_edited_every_fifteen_seconds_at_most_and_more_seldom_when_
     # A change of state is told at once.
     tell(reporter, state=State.COMPLETED)
     assert "completed" in server.comments(REPOSITORY, 5)[0].body
+
+
+@dataclass
+class Step:
+    """A step's files, on which a reporter of main and one of post work."""
+
+    server: LocalGitHub
+    proxy: Proxy
+    folder: Path
+    log: io.StringIO = field(default_factory=io.StringIO)
+
+    def workflow(self, **files: str) -> Workflow:
+        return Workflow({"GITHUB_STATE": str(self.folder / "state"), **files}, self.log)
+
+    def main(self, workflow: Workflow | None = None, look: Callable[[], None] = lambda: None) -> Reporter:
+        event = Event.from_environ(ENVIRON)
+        workflow = workflow or self.workflow()
+        origin = Origin.of(event, Inputs.from_environ(ENVIRON))
+        github = GitHub(self.proxy.url, self.server.token)
+        return Reporter(workflow, Handover(workflow), github, event, origin, look=look)
+
+    @property
+    def left(self) -> Left:
+        found = re.findall(r"^(\w+)<<(\S+)\n(.*?)\n\2$", (self.folder / "state").read_text(), re.M | re.S)
+        return Left.from_environ({f"STATE_{name}": value for name, _, value in found})
+
+    def post(self) -> None:
+        saved, workflow = self.left.report, self.workflow()
+        assert saved is not None
+        github = GitHub(self.proxy.url, self.server.token)
+        reporter = Reporter.resumed(workflow, Handover(workflow), github, Event.from_environ(ENVIRON), saved)
+        reporter.update(at_once=True)
+
+
+@pytest.fixture
+def step(server: LocalGitHub, tmp_path: Path) -> Iterator[Step]:
+    server.add_pull_request(REPOSITORY, 5, HEAD)
+    with Proxy("github", server.url, addresses={}) as proxy:
+        yield Step(server, proxy, tmp_path)
+
+
+FAULTS = {
+    "mute": Fault.hang(60),
+    "a page for people": Fault.html(),
+    "without id": Fault.without("id"),
+    "other types": Fault.wrong_types(),
+    "nothing": Fault.body("null"),
+    "cut": Fault.cut_short(),
+    "secondary limit": Fault.status(403, message="You have exceeded a secondary rate limit.", retry_after="3600"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_whatever_github_answers_the_end_is_kept_for_post(step: Step, fault: Fault) -> None:
+    rule = step.proxy.fault(fault)
+    reporter = step.main()
+    reporter.update(state=State.RUNNING)
+    reporter.update(state=State.COMPLETED, patience=3)
+    assert rule.seen
+    left = step.left
+    assert left.report is not None
+    assert (left.report.report.state, left.is_reported) == (State.COMPLETED, False)
+    assert "fault of this action" not in step.log.getvalue()
+    step.proxy.clear()
+    step.post()
+    (comment,) = step.server.comments(REPOSITORY, 5)
+    assert "completed" in comment.body
+
+
+def test_whoever_follows_waits_for_nobody_and_the_newest_report_is_told(step: Step) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def look() -> None:
+        asked.set()
+        assert go_on.wait(60)
+
+    reporter = step.main(look=look)
+    reporter.update(state=State.STARTING, pipeline="a")
+    assert asked.wait(60)
+    # ZenML is silent, and these return.
+    reporter.update(state=State.RUNNING, pipeline="b")
+    reporter.update(state=State.RUNNING, pipeline="c")
+    go_on.set()
+    assert reporter.settle(60)
+    (comment,) = step.server.comments(REPOSITORY, 5)
+    # That of `b` was overtaken.
+    assert "running" in comment.body
+    assert [body for body in (*comment.history, comment.body) if "<code>b</code>" in body] == []
+
+
+def test_a_fault_of_ours_is_logged_once_and_the_rest_is_told(step: Step) -> None:
+    def look() -> None:
+        raise KeyError("never thought of")
+
+    reporter = step.main(look=look)
+    for state in (State.STARTING, State.RUNNING, State.COMPLETED):
+        tell(reporter, state=state)
+    (comment,) = step.server.comments(REPOSITORY, 5)
+    assert "completed" in comment.body
+    assert step.log.getvalue().count("Traceback") == 1
+    assert step.left.is_reported
+
+
+@pytest.mark.parametrize("file", ["GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_STEP_SUMMARY"])
+def test_a_full_disk_is_told_of_once(step: Step, file: str) -> None:
+    reporter = step.main(step.workflow(**{file: "/dev/full"}))
+    for state in (State.STARTING, State.RUNNING, State.COMPLETED):
+        tell(reporter, state=state)
+    (comment,) = step.server.comments(REPOSITORY, 5)
+    assert "completed" in comment.body
+    assert step.log.getvalue().count(f"{file} can't be written") == 1
+
+
+def test_no_netrc_replaces_the_token(step: Step, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login octocat password hunter2\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    tell(step.main(), state=State.COMPLETED)
+    (comment,) = step.server.comments(REPOSITORY, 5)
+    assert "completed" in comment.body

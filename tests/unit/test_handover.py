@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,9 +48,13 @@ class Step:
         return self._state.read_text() if self._state.exists() else ""
 
     @property
+    def values(self) -> dict[str, str]:
+        found = re.findall(r"^(\w+)<<(\S+)\n(.*?)\n\2$", self.text, re.MULTILINE | re.DOTALL)
+        return {name: value for name, _, value in found}
+
+    @property
     def left(self) -> Left:
-        values = re.findall(r"^(\w+)<<(\S+)\n(.*?)\n\2$", self.text, re.MULTILINE | re.DOTALL)
-        return Left.from_environ({f"STATE_{name}": value for name, _, value in values})
+        return Left.from_environ({f"STATE_{name}": value for name, value in self.values.items()})
 
 
 @pytest.fixture
@@ -94,6 +100,34 @@ def test_more_jobs_than_a_variable_holds_are_none(step: Step) -> None:
     step.handover.note_jobs([JOB])
     step.handover.note_jobs([JOB] * 1000)
     assert step.left.jobs == ()
+
+
+def test_post_can_be_started_whatever_one_command_did(step: Step) -> None:
+    runs = [replace(RUN, run_id=f"{number:08}-0000-4000-8000-000000000000", run_url="u" * 120) for number in range(413)]
+    for number, run in enumerate(runs):
+        step.handover.note_hold(replace(HOLD, launch_id=f"zenml-x-{number}"))
+        step.handover.note_run(run)
+    step.handover.note_jobs([JOB] * 413)
+    long = Failure(phase=Phase.RUNNING, message="m" * 10_000, output="\u2028" * 10_000)
+    step.handover.note_report(replace(REPORT, report=replace(REPORT.report, pipeline="p" * 50_000, failure=long)))
+    values = step.values
+    # Linux starts no program with a variable of more than 128 KiB.
+    assert sum(map(len, values.values())) < 100_000
+    left = step.left
+    assert left.run_ids == tuple(run.run_id for run in runs)
+    # Of the others, what came last.
+    assert left.holds[-1].launch_id == "zenml-x-412"
+    assert left.runs[-1] == runs[-1]
+    assert left.report is not None
+    assert left.report.report.state is State.FAILED
+
+
+def test_what_cannot_be_read_keeps_nothing_else_from_being_released(step: Step) -> None:
+    step.handover.note_hold(HOLD)
+    values = {**step.values, "report": "{", "runs": "[1, {}]", "jobs": "7"}
+    holds = json.loads(values["holds"])
+    left = Left.from_environ({f"STATE_{n}": v for n, v in {**values, "holds": json.dumps([{}, *holds])}.items()})
+    assert (left.holds, left.runs, left.jobs, left.report) == ((HOLD,), (), (), None)
 
 
 def test_what_is_known_already_is_not_noted_again(step: Step) -> None:

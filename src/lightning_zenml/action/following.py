@@ -92,7 +92,11 @@ class Following:
             return self._leave_unfollowed(launch, str(error))
         except Exception as error:
             self._workflow.log(traceback.format_exc())
-            return self._leave_unfollowed(launch, f"{of_ours(error)} keeps it from being followed.")
+            message = (
+                f"{of_ours(error)} keeps the launch from being followed. Its run goes on in {launch.studio_url} and "
+                "gives the studio back at its end."
+            )
+            return self._leave_unfollowed(launch, message)
         return end(launch)
 
     def _watch(self, launch: FollowedLaunch) -> Callable[[FollowedLaunch], int]:
@@ -164,11 +168,7 @@ class Following:
             return self._ending.conclude(Status(phase=Phase.FINISHED), cost=launch.cost)
         attach = f" To follow it again, run this action with `attach: {launch.id}`." if launch.id else ""
         self._log.end()
-        self._workflow.error(
-            f"{message} Nothing was stopped: the run goes on in {launch.studio_url or 'its studio'}, which it releases "
-            f"when it ends.{attach}",
-            title="The run can't be followed",
-        )
+        self._workflow.error(f"{message} Nothing was stopped.{attach}", title="The run can't be followed")
         self._reporter.update(at_once=True, state=State.RUNNING, is_async=True, cost=launch.cost)
         return 1
 

@@ -228,7 +228,7 @@ class Left:
 def _readable(name: str, read: Callable[[Any], T], environ: Mapping[str, str]) -> tuple[T, ...]:
     """What can be read of a list: one thing that can't must not keep the others from being released."""
     found: list[T] = []
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, TypeError):
         for item in json.loads(environ.get(f"STATE_{name}") or "[]"):
             with contextlib.suppress(Exception):
                 found.append(read(item))
