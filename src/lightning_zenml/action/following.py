@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 
 from lightning_zenml.action.earlier_launch import EarlierLaunch
@@ -18,6 +18,7 @@ from lightning_zenml.action.report.ending import Ending, goes_on
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_runs, record_of
 from lightning_zenml.action.runner_launch import FollowedLaunch
+from lightning_zenml.deadline import within
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.payload.records import RunRecord
 from lightning_zenml.launch.spec import Failure, Phase, Status
@@ -28,6 +29,9 @@ _CANCEL_GRACE = 3.0
 """Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""
 _CANCEL_PATIENCE = 4.0
 """Seconds for the last report of a cancelled run; `post` tells what is missing."""
+
+_LEAVE_PATIENCE = 30.0
+"""Seconds for a payload to hear that nobody follows: it finds out by itself, too."""
 
 
 class Following:
@@ -117,6 +121,7 @@ class Following:
             with self._whatever_happens():
                 self._handover.note_jobs(update.jobs)
                 self._runs.set_jobs(update.jobs)
+            with self._whatever_happens():
                 if not has_finished and self._cost_limit.is_reached(launch.cost, launch.machine):
                     return self._stop_for_cost
                 self._reporter.update(cost=launch.cost)
@@ -158,13 +163,12 @@ class Following:
 
     def _leave_unfollowed(self, launch: FollowedLaunch, message: str) -> int:
         """Nothing is known to be wrong with the run, and its payload needs nobody: it is left to itself."""
-        with self._whatever_happens():
-            launch.leave()
         self._ending.leave_nothing()
-        runs = self._runs.ended(self._ids(launch), patience=0)
-        if runs and all(run.went_well for run in runs):
+        with self._whatever_happens():
+            within(_LEAVE_PATIENCE, launch.leave)
+        if runs := self._runs.ended(self._ids(launch), patience=0):
             self.add_all(runs)
-            self._workflow.notice(f"{message} All its pipeline runs are completed.", title="The end was not seen")
+            self._workflow.notice(f"{message} All its pipeline runs have ended.", title="The end was not seen")
             return self._ending.conclude(Status(phase=Phase.FINISHED), cost=launch.cost)
         attach = f" To follow it again, run this action with `attach: {launch.id}`." if launch.id else ""
         self._log.end()
@@ -226,11 +230,12 @@ class Following:
         self._reporter.report = replace(self._reporter.report, pipeline=record.pipeline or record.run_name)
         self._runs.add(record)
 
-    def add_all(self, runs: Iterable[Run]) -> None:
+    def add_all(self, runs: Collection[Run]) -> None:
         """Takes the runs that ZenML knows of a launch, which nobody may have heard of here."""
         for run in runs:
             if run.id not in self._runs.ids:
                 self._add_run(record_of(run))
+        self._runs.settle(runs)
 
     def _leave(self, launch: FollowedLaunch) -> int:
         # Unheard, the payload finds out by itself.

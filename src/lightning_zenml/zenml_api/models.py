@@ -163,11 +163,6 @@ class Run:
         return self.finished or self.status == PAUSED
 
     @property
-    def went_well(self) -> bool:
-        """Whether it has ended as it should."""
-        return self.status in ("completed", "cached")
-
-    @property
     def goes_on_in(self) -> str:
         """Id of the launch in which it goes on; '' when it has ended or waits.
 

@@ -177,6 +177,12 @@ class Runs:
                 return []
             time.sleep(_LOOK_PAUSE)
 
+    def settle(self, runs: Iterable[Run]) -> None:
+        """Takes how runs ended, which ZenML may not tell once more."""
+        for run in runs:
+            if known := self._reports.get(run.id):
+                self._reports[run.id] = replace(known, status=run.status)
+
     def _keep(self, turn: int, report: RunReport, run_id: str) -> None:
         with self._lock:
             if turn == self._turn:
