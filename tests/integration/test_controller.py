@@ -260,6 +260,19 @@ def test_launched_controller_has_the_token_of_its_run_only(
     assert studio.last_run().status == status
 
 
+def test_a_run_that_is_stopped_before_its_controller_begins_starts_no_step(studio: Studio) -> None:
+    snapshot, run, variables = studio.prepare("hanging")
+    studio.ask_to_stop(run)
+
+    done, log = studio.run(
+        *("-m", "lightning_zenml.orchestrator.controller", "--snapshot-id", snapshot, "--run-id", run), **variables
+    )
+
+    assert done == 1, log
+    assert not list(studio.facts.glob("hang-*"))
+    assert studio.server.run(run).status == "stopped"
+
+
 def test_a_run_whose_controller_never_started_is_failed_with_its_own_token(studio: Studio) -> None:
     _, run, variables = studio.prepare("one")
     studio.environment.pop("ZENML_STORE_API_KEY")

@@ -180,6 +180,20 @@ def hanging_here():
     hangs_here()
 
 
+class LosesTheStop:
+    def __del__(self):
+        (FOLDER / "here").touch()
+        # Python drops what the signal's handler raises here.
+        time.sleep(600)
+
+
+@pipeline(dynamic=True)
+def deaf():
+    LosesTheStop()
+    (FOLDER / "lost").touch()
+    threading.Event().wait(600)
+
+
 @pipeline(dynamic=True)
 def inner():
     hangs_here()
@@ -331,3 +345,27 @@ def test_a_stop_is_no_failure_to_be_tried_again(studio: Studio) -> None:
 
     assert process.returncode == 128 + signal.SIGTERM, log
     assert studio.last_run().status == "stopped"
+
+
+def test_a_stop_that_python_drops_is_raised_again(studio: Studio) -> None:
+    with studio.started("run.py", "deaf") as process:
+        wait_for(lambda: (studio.facts / "here").exists(), "the pipeline")
+        process.send_signal(signal.SIGTERM)
+        log, _ = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 128 + signal.SIGTERM, log
+    assert (studio.facts / "lost").exists()
+    assert studio.last_run().status == "stopped"
+
+
+def test_a_run_that_is_stopped_before_its_controller_begins_starts_no_step(studio: Studio) -> None:
+    snapshot, run, variables = studio.prepare("hanging_here")
+    studio.ask_to_stop(run)
+
+    done, log = studio.run(
+        *("-m", "lightning_zenml.orchestrator.controller", "--snapshot-id", snapshot, "--run-id", run), **variables
+    )
+
+    assert done == 128 + signal.SIGTERM, log
+    assert not (studio.facts / "hangs").exists()
+    assert studio.server.run(run).status == "stopped"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from lightning_api import eventually
+from lightning_zenml.launch.payload.supervisor import Stop, StopSignal
 from payload_studio import Studio
 
 
@@ -62,6 +65,21 @@ def test_stopping_twice_is_stopping_once(studio: Studio) -> None:
     status = studio.finish()
     assert status["stopped"]
     assert status["failure"] is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stop_whose_exception_python_drops_is_kept() -> None:
+    class Thing:
+        def __del__(self) -> None:
+            stop()
+
+    stop, before = StopSignal(), signal.getsignal(signal.SIGTERM)
+    try:
+        Thing()
+        with pytest.raises(Stop):
+            stop.look()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def secrets_in(studio: Studio) -> list[str]:

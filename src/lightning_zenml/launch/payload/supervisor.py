@@ -51,12 +51,12 @@ _OUTPUT = 4000
 """Characters of output that a failure carries."""
 
 
-class _Stop(Exception):  # noqa: N818 - a signal, not an error
+class Stop(Exception):  # noqa: N818 - a signal, not an error
     """The launch is to be stopped."""
 
 
-class _StopSignal:
-    """What SIGTERM does: raises `_Stop`, once; within `held`, at the end of that.
+class StopSignal:
+    """What SIGTERM does: raises `Stop`, once; within `held`, at the end of that.
 
     Python drops what a signal's handler raises in a finalizer or the callback of a weak reference. So the fact is kept,
     and whoever waits looks at it.
@@ -67,16 +67,17 @@ class _StopSignal:
         self._came = False
 
     def __call__(self, *_: object) -> None:
+        """Handles the signal."""
         self._came = True
         if not self._is_held:
             self.look()
 
     def look(self) -> None:
-        """Raises `_Stop` if the signal came."""
+        """Raises `Stop` if the signal came."""
         if self._came:
             # A second one would interrupt the cleaning up after the first.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            raise _Stop
+            raise Stop
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -103,7 +104,7 @@ class Supervisor:
         self._platform = instructions.platform
         self._wheel = folder.root / instructions.wheel
         self._session: Session | None = None
-        self._stop = _StopSignal()
+        self._stop = StopSignal()
 
     def run(self) -> None:
         """From the unpacked archive to the finished record."""
@@ -117,7 +118,7 @@ class Supervisor:
                 if self._folder.grace.exists():
                     self._stop()
                 self._supervise(log)
-            except _Stop:
+            except Stop:
                 self._end_session()
                 self.finish(stopped=True)
             except Exception as error:

@@ -10,7 +10,8 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -41,6 +42,9 @@ logger = get_logger(__name__)
 
 _MONITORING_SECONDS = "1"
 _RETRY_SECONDS = 1.0
+_LOSS_POLL = 1.0
+"""Seconds between two looks whether what was raised got lost."""
+_STOPPING = frozenset({ExecutionStatus.STOPPING, ExecutionStatus.STOPPED})
 
 
 def run_dynamic(
@@ -63,6 +67,10 @@ def run_dynamic(
         BaseException: if the pipeline fails: its own error, which ZenML knows of.
         SystemExit: after SIGTERM or a stop through ZenML, once the steps are stopped.
     """
+    if run.status in _STOPPING:
+        # Somebody was faster than the studio.
+        _publish(run.id, ExecutionStatus.STOPPED)
+        raise SystemExit(STOPPED_EXIT_CODE)
     # Ten seconds are ZenML's default, for platforms where a question costs more.
     os.environ.setdefault(ENV_ZENML_DYNAMIC_PIPELINE_MONITORING_INTERVAL, _MONITORING_SECONDS)
     integration_registry.activate_integrations()
@@ -209,8 +217,15 @@ def _stoppable(run_id: UUID, steps: IsolatedSteps) -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
+class _Stopped(SystemExit):
+    """Ends the pipeline's function."""
+
+
 class _Stop:
-    """Notices that the run is to be stopped.
+    """Notices that the run is to be stopped, and does not forget it.
+
+    Python drops what a signal's handler raises in a finalizer or the callback of a weak reference; then it is raised
+    again, see `launch.interruption`.
 
     Args:
         run_id: id of the run in ZenML.
@@ -221,41 +236,53 @@ class _Stop:
         self.asked = False
         self._run_id = run_id
         self._steps = steps
+        self._raised: Callable[[], _Stopped | None] | None = None
         self._over = threading.Event()
         self._ending = threading.Lock()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Stops the run. ZenML installs this handler anew behind each step, so a second signal may come here."""
-        if self.asked:
+        if not self.asked:
+            self.asked = True
+            for run_id in (self._run_id, *self._steps.child_runs()):
+                # Told before the steps end, so that they and the server see a stop rather than a failure.
+                _publish(run_id, ExecutionStatus.STOPPING)
+            self._steps.stop_all()
+        elif not self._is_lost:
             return
-        self.asked = True
-        for run_id in (self._run_id, *self._steps.child_runs()):
-            # Told before the steps end, so that they and the server see a stop rather than a failure.
-            _publish(run_id, ExecutionStatus.STOPPING)
-        self._steps.stop_all()
-        raise SystemExit(STOPPED_EXIT_CODE)
+        raise self._exception()
 
     def watch(self) -> None:
         """Asks ZenML now and then: only heartbeats would tell, which by far not all steps send."""
-        while not self._over.wait(SERVER_POLL):
-            try:
-                status = Client().get_pipeline_run(self._run_id, hydrate=False).status
-            except AuthorizationException:
-                logger.debug("The run is over, and its token with it.")
-                return
-            except Exception as error:
-                logger.warning("Can't ask the ZenML server whether to stop: %s", error)
-                continue
-            if status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}:
+        while not self._over.wait(_LOSS_POLL if self.asked else SERVER_POLL):
+            if self._is_lost if self.asked else self._is_stopped_in_zenml():
                 with self._ending:
                     if not self._over.is_set():
                         os.kill(os.getpid(), signal.SIGTERM)
-                return
 
     def end(self) -> None:
         """From now on the signal means others."""
         with self._ending:
             self._over.set()
+
+    @property
+    def _is_lost(self) -> bool:
+        return self._raised is not None and self._raised() is None
+
+    def _exception(self) -> _Stopped:
+        """What is to be raised. No frame that raises it may have a name for it: then it would keep itself alive."""
+        error = _Stopped(STOPPED_EXIT_CODE)
+        self._raised = weakref.ref(error)
+        return error
+
+    def _is_stopped_in_zenml(self) -> bool:
+        try:
+            return Client().get_pipeline_run(self._run_id, hydrate=False).status in _STOPPING
+        except AuthorizationException:
+            logger.debug("The run is over, and its token with it; or the server errs, and is asked again.")
+        except Exception as error:
+            logger.warning("Can't ask the ZenML server whether to stop: %s", error)
+        return False
 
 
 def _publish(run_id: UUID, status: ExecutionStatus) -> None:

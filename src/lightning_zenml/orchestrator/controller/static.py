@@ -94,7 +94,8 @@ class StaticController:
         self._terminated = threading.Event()
         self._interrupt: InterruptMode | None = None
         self._asked_server = time.monotonic()
-        self._run_status: ExecutionStatus | None = None
+        # It may have been stopped before the studio was ready.
+        self._run_status: ExecutionStatus | None = pipeline_run.status
 
     def run(self) -> None:
         """Runs the steps, see `lightning_zenml.orchestrator.controller.controller.control`."""
