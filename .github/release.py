@@ -1,7 +1,8 @@
-"""What a release needs: `python .github/release.py pin|check|notes`, see CONTRIBUTING.md.
+"""What a release needs: `release.py check`, `version`, `notes`, `pin DIGEST`, `agree TAG DIGEST`; see CONTRIBUTING.md.
 
-`pin` makes action.yml use the published image of this version instead of building one; `check TAG` tells whether the
-tag, the version, CHANGELOG.md and action.yml agree; `notes` prints the changelog of this version.
+`check` tells whether CHANGELOG.md has this version, and prints its `tag` and the `base` of the image; `pin` makes
+action.yml run the published image with this digest instead of building one; `agree` tells whether tag, version,
+CHANGELOG.md and action.yml agree; `notes` prints the changelog of this version.
 """
 
 from __future__ import annotations
@@ -14,15 +15,21 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 IMAGE = "docker://ghcr.io/org/lightning-zenml-action"
 _IMAGE_LINE = re.compile(r"^  image: (.+)$", re.MULTILINE)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def main(arguments: list[str]) -> int:
     """Runs the command line; returns its exit code."""
     match arguments:
-        case ["pin"]:
-            pin(ROOT)
-        case ["check", tag]:
-            problems = disagreements(ROOT, tag)
+        case ["check"]:
+            notes(ROOT)
+            print(f"tag=v{version(ROOT)}\nbase={base(ROOT)}")
+        case ["version"]:
+            print(version(ROOT))
+        case ["pin", digest]:
+            pin(ROOT, digest)
+        case ["agree", tag, digest]:
+            problems = disagreements(ROOT, tag, digest)
             print("\n".join(problems) or f"Everything agrees on {tag}", file=sys.stderr if problems else sys.stdout)
             return int(bool(problems))
         case ["notes"]:
@@ -39,16 +46,38 @@ def version(root: Path) -> str:
     return found
 
 
+def base(root: Path) -> str:
+    """The base of a release's image, by digest.
+
+    Raises:
+        ValueError: if none is named, or not by digest.
+    """
+    (found,) = re.findall(r"^FROM (\S+)$", (root / ".github/base/Dockerfile").read_text(), re.MULTILINE)
+    if not _DIGEST.fullmatch(found.partition("@")[2]):
+        raise ValueError(f"The base {found} is not named by its digest")
+    return str(found)
+
+
 def image(root: Path) -> str:
-    """What action.yml runs: `Dockerfile` or `docker://` and a tag."""
+    """What action.yml runs: `Dockerfile` or `docker://` and a digest."""
     (found,) = _IMAGE_LINE.findall((root / "action.yml").read_text())
     return str(found)
 
 
-def pin(root: Path) -> None:
-    """Makes action.yml run the published image of this version."""
+def pin(root: Path, digest: str) -> None:
+    """Makes action.yml run the published image.
+
+    Args:
+        root: folder of the repository.
+        digest: digest of the image, `sha256:` and 64 digits.
+
+    Raises:
+        ValueError: if the digest is none.
+    """
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(f"{digest!r} is no digest")
     path = root / "action.yml"
-    path.write_text(_IMAGE_LINE.sub(f"  image: {IMAGE}:v{version(root)}", path.read_text()))
+    path.write_text(_IMAGE_LINE.sub(f"  image: {IMAGE}@{digest}", path.read_text()))
 
 
 def notes(root: Path) -> str:
@@ -64,13 +93,13 @@ def notes(root: Path) -> str:
     return rest.partition("\n## ")[0].strip()
 
 
-def disagreements(root: Path, tag: str) -> list[str]:
-    """Tells what of a tagged commit does not fit the tag; empty when all does."""
+def disagreements(root: Path, tag: str, digest: str) -> list[str]:
+    """Tells what of a commit does not fit its tag and the digest of its image; empty when all does."""
     problems = []
     if tag != f"v{version(root)}":
         problems.append(f"The tag is {tag}, the version in pyproject.toml {version(root)}")
-    if image(root) != f"{IMAGE}:{tag}":
-        problems.append(f"action.yml runs {image(root)}, not {IMAGE}:{tag}")
+    if image(root) != f"{IMAGE}@{digest}":
+        problems.append(f"action.yml runs {image(root)}, not {IMAGE}@{digest}")
     try:
         if not notes(root):
             problems.append(f"CHANGELOG.md says nothing of {tag}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 RELEASE: dict[str, Callable[..., Any]] = runpy.run_path(str(ROOT / ".github/release.py"))
 FILES = ["action.yml", "pyproject.toml", "CHANGELOG.md"]
+DIGEST = f"sha256:{'4f' * 32}"
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def released(tmp_path: Path) -> Path:
     """This tree as a release has it."""
     for name in FILES:
         shutil.copy(ROOT / name, tmp_path / name)
-    RELEASE["pin"](tmp_path)
+    RELEASE["pin"](tmp_path, DIGEST)
     return tmp_path
 
 
@@ -34,7 +36,7 @@ def test_the_changelog_tells_of_this_version() -> None:
 
 
 def test_the_image_is_built_here_and_published_in_a_release(released: Path) -> None:
-    published = f"docker://ghcr.io/org/lightning-zenml-action:{tag()}"
+    published = f"docker://ghcr.io/org/lightning-zenml-action@{DIGEST}"
     assert RELEASE["image"](ROOT) in ("Dockerfile", published)
     before, after = (yaml.safe_load((root / "action.yml").read_text()) for root in (ROOT, released))
     assert after["runs"].pop("image") == published
@@ -43,23 +45,55 @@ def test_the_image_is_built_here_and_published_in_a_release(released: Path) -> N
 
 
 def test_a_release_agrees(released: Path) -> None:
-    assert RELEASE["disagreements"](released, tag()) == []
+    assert RELEASE["disagreements"](released, tag(), DIGEST) == []
 
 
 def test_another_tag(released: Path) -> None:
-    assert len(RELEASE["disagreements"](released, "v0.0.0")) == 2
+    (problem,) = RELEASE["disagreements"](released, "v0.0.0", DIGEST)
+    assert "v0.0.0" in problem
+
+
+def test_another_image(released: Path) -> None:
+    (problem,) = RELEASE["disagreements"](released, tag(), DIGEST.replace("4f", "5e"))
+    assert DIGEST in problem
+
+
+@pytest.mark.parametrize("digest", ["v1.0.0", "sha256:4f", "latest", ""])
+def test_what_is_no_digest_is_not_pinned(released: Path, digest: str) -> None:
+    with pytest.raises(ValueError, match="no digest"):
+        RELEASE["pin"](released, digest)
+
+
+def test_the_base_is_that_of_the_dockerfile_by_digest() -> None:
+    base = RELEASE["base"](ROOT)
+    names = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert {base.partition("@")[0]} == set(names)
+    assert "/.github/base" in (ROOT / ".github/dependabot.yml").read_text()
+
+
+def test_nothing_is_published_before_the_tests_have_passed_on_the_very_image() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    (test,) = (step for step in jobs["test"]["steps"] if step.get("run") == "make test")
+    assert test["env"]["LOCALCLOUD_IMAGE"].endswith("@${{ needs.image.outputs.digest }}")
+    assert jobs["test"]["needs"] == "image"
+    (build,) = (step for step in jobs["image"]["steps"] if step.get("id") == "build")
+    assert "push-by-digest=true" in build["with"]["outputs"]
+    assert "tags" not in build["with"]
+    for name, job in jobs.items():
+        publishes = [one for one in job["steps"] if re.search(r"uv publish|git push|imagetools|gh release", str(one))]
+        assert not publishes or "test" in job["needs"], name
 
 
 def test_an_image_that_was_not_pinned(released: Path) -> None:
     shutil.copy(ROOT / "action.yml", released)
-    (problem,) = RELEASE["disagreements"](released, tag())
+    (problem,) = RELEASE["disagreements"](released, tag(), DIGEST)
     assert "Dockerfile" in problem
 
 
 @pytest.mark.parametrize("changelog", ["# Changelog\n\n## 0.0.0\n\n- Old.\n", "# Changelog\n"])
 def test_a_changelog_without_this_version(released: Path, changelog: str) -> None:
     (released / "CHANGELOG.md").write_text(changelog)
-    (problem,) = RELEASE["disagreements"](released, tag())
+    (problem,) = RELEASE["disagreements"](released, tag(), DIGEST)
     assert "CHANGELOG" in problem
 
 
