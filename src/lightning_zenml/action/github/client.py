@@ -145,8 +145,13 @@ class GitHub:
         except InvalidError:
             # "No commit found": the workflow has made it.
             return False
-        here = [item for item in found if item["base"]["repo"]["full_name"].lower() == repository.lower()]
-        forks = [_pull_request(item, repository).is_fork for item in here if not item.get("merged_at")]
+        forks = [
+            _pull_request(item, repository).is_fork
+            for item in found
+            if item["base"]["repo"]["full_name"].lower() == repository.lower()
+            # What is merged is this repository's.
+            and (item["state"] == "open" or not item.get("merged_at"))
+        ]
         return bool(forks) and all(forks)
 
     def pull_request(self, repository: str, number: int) -> PullRequest:
