@@ -14,6 +14,7 @@ if os.environ.get("SSL_CERT_FILE") and not os.environ.get("REQUESTS_CA_BUNDLE"):
     os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"]
 
 from lightning_zenml import http_log
+from lightning_zenml.action.github.seclusion import seclude
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.main import Cancelled, main
 from lightning_zenml.action.post import post
@@ -33,14 +34,15 @@ def run() -> NoReturn:
 
 
 def _exit_code() -> int:
-    workflow = Workflow(os.environ, sys.stdout)
-    if os.environ.get("RUNNER_DEBUG") == "1":
+    environ = seclude()
+    workflow = Workflow(environ, sys.stdout)
+    if environ.get("RUNNER_DEBUG") == "1":
         http_log.log_to(workflow.debug)
     if sys.argv[1:] == ["post"]:
-        return post(os.environ, workflow)
+        return post(environ, workflow)
     try:
         with Interruption(lambda number: Cancelled(128 + number), signal.SIGINT, signal.SIGTERM):
-            return main(os.environ, workflow)
+            return main(environ, workflow)
     except Cancelled as cancelled:
         return cancelled.exit_code
 
