@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from localcloud.chaos import Fault, chaos
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
-from scene import Actions, Laptop
+from scene import TINY, Actions, Laptop
 
 RUN = """
 import json, os
@@ -89,6 +93,50 @@ def test_a_run_of_the_action(stack: Stack, cloud: LightningCloud, actions: Actio
     assert finished.exit_code == 0, finished.log
     log = "\n".join(line for line in finished.log.splitlines() if not line.startswith("::add-mask::"))
     assert found(stack, cloud, log + actions.comment() + json.dumps(finished.outputs)) == []
+
+
+SHOWING = TINY.replace("ARGUMENT", "None").replace(
+    'print("loading")',
+    "import os, pathlib; token = os.environ['ZENML_STORE_API_TOKEN']; print('of the step', token); "
+    "(pathlib.Path.home() / 'of_step').write_text(token)",
+)
+
+
+def test_tokens_that_another_job_or_zenml_made_stand_in_no_log(cloud: LightningCloud, actions: Actions) -> None:
+    go = (
+        "echo -n $ZENML_STORE_API_TOKEN > ~/minted; python run.py; while ! test -e ~/go; do sleep 0.1; done; "
+        "echo 'minted' $ZENML_STORE_API_TOKEN; echo 'of the step' $(cat ~/of_step)"
+    )
+    step = actions.step({"run.py": SHOWING}, studio_name="shown", run=go, timeout_minutes="30", **{"async": "true"})
+    left = step.run()
+    assert left.outputs["status"] == "running", left.log
+    (cloud.studio("shown").home / "go").touch()
+    inputs = {key: value for key, value in step.inputs.items() if key not in ("run", "async", "studio-name")}
+    inputs.pop("timeout-minutes")
+    inputs["attach"] = left.outputs["launch-id"]
+    attached = replace(step, root=step.root.with_name("attached"), inputs=inputs, _masks=set(), _lines=[]).run()
+    assert attached.exit_code == 0, attached.log
+    told = left.log + attached.log + attached.summary + actions.comment()
+    assert {"minted ***", "of the step ***"} <= set(attached.log.splitlines())
+    minted, of_step = ((cloud.studio("shown").home / name).read_text() for name in ("minted", "of_step"))
+    assert minted.count(".") == of_step.count(".") == 2
+    assert [name for name, one in {"minted": minted, "of the step": of_step}.items() if one in told] == []
+    claims = json.loads(base64.urlsafe_b64decode(minted.split(".")[1] + "=="))
+    # `timeout-minutes`, and an hour.
+    assert claims["exp"] - time.time() <= 90 * 60
+
+
+def test_a_passing_error_keeps_the_long_lived_key_at_home(
+    stack: Stack, cloud: LightningCloud, actions: Actions
+) -> None:
+    studios = len(cloud.studios)
+    with chaos(stack) as proxied:
+        proxied.zenml.fault(Fault.status(503), "GET", "/api/v1/api_token")
+        finished = actions.step(studio_name="unborn", zenml_store_url=proxied.zenml.url).run()
+    assert (finished.exit_code, finished.post_exit_code) == (1, 0), finished.log
+    assert "gives no short-lived token for the studio now" in finished.log
+    assert len(cloud.studios) == studios
+    assert not [request for request in cloud.requests if stack.zenml_api_key in f"{request.query} {request.body}"]
 
 
 @pytest.mark.parametrize(

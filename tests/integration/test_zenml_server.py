@@ -5,7 +5,8 @@ import requests
 
 from lightning_zenml.zenml_api.models import Teamspace
 from lightning_zenml.zenml_api.rest import ZenMLServerError
-from lightning_zenml.zenml_api.server import ZenMLServer
+from lightning_zenml.zenml_api.server import NoTokensError, ZenMLServer
+from localcloud.chaos import Fault, chaos
 from localcloud.service import free_port
 from localcloud.stack import Stack
 
@@ -42,6 +43,39 @@ def test_minted_token_opens_the_server(server: ZenMLServer, zenml_stack: Stack) 
 
 def test_token_is_minted_for_as_long_as_the_server_allows(server: ZenMLServer) -> None:
     assert server.mint_token(10**9).count(".") == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "makes_none"),
+    [
+        (Fault.status(404, message="Not Found"), True),
+        (Fault.status(501, message="Not Implemented"), True),
+        (Fault.status(400, message="Generic API tokens are not supported by this server."), True),
+        (Fault.status(429), False),
+        (Fault.status(500), False),
+        (Fault.status(403), False),
+        (Fault.html(404), False),
+        (Fault.html(), False),
+        (Fault.body("{}"), False),
+        (Fault.body('""'), False),
+        (Fault.reset(), False),
+    ],
+    ids=lambda value: value.name if isinstance(value, Fault) else "",
+)
+def test_only_the_servers_own_word_means_that_it_makes_no_tokens(
+    zenml_stack: Stack, monkeypatch: pytest.MonkeyPatch, fault: Fault, makes_none: bool
+) -> None:
+    monkeypatch.setattr("lightning_zenml.zenml_api.server._PAUSES_OF_MINTING", (0.0, 0.0))
+    with chaos(zenml_stack) as proxied:
+        server = ZenMLServer(proxied.zenml.url, zenml_stack.zenml_api_key, retries=0)
+        proxied.zenml.fault(fault, "GET", "/api/v1/api_token")
+        with pytest.raises(ZenMLServerError) as refused:
+            server.mint_token(3600)
+        assert isinstance(refused.value, NoTokensError) is makes_none
+        proxied.zenml.clear()
+        # Once is never enough.
+        proxied.zenml.fault(fault, "GET", "/api/v1/api_token", times=1)
+        assert server.mint_token(3600).count(".") == 2
 
 
 def test_access_token_that_ran_out_is_renewed(server: ZenMLServer) -> None:

@@ -28,10 +28,12 @@ from lightning_zenml.package.repository import Repository, commit_of
 from lightning_zenml.zenml_api.integrations import of_integrations
 from lightning_zenml.zenml_api.models import Teamspace
 from lightning_zenml.zenml_api.rest import ZenMLServerError
-from lightning_zenml.zenml_api.server import ZenMLServer
+from lightning_zenml.zenml_api.server import NoTokensError, ZenMLServer
 
-_TOKEN_SECONDS = 7 * 24 * 3600
-"""How long the studio's token for the ZenML server lives, where the server allows it; runs have their own."""
+_TOKEN_SECONDS = 3 * 24 * 3600
+"""How long the studio's token for the ZenML server lives without `timeout-minutes`; runs have their own."""
+_TOKEN_MARGIN = 3600
+"""Seconds beyond `timeout-minutes`, for the wait for a studio and for the end."""
 _SIZE_WARNING = 100_000_000
 _READABLE = {"ZENML_ENABLE_RICH_TRACEBACK": "false"}
 """Tracebacks as Python prints them: frames drawn around them break up paths, and hide where a step failed."""
@@ -230,15 +232,22 @@ class Preparation:
     def _zenml_environment(self, services: _Services) -> dict[str, str]:
         """ZenML's own variables, and what started the run. The API key stays here where the server gives a token."""
         try:
-            token = self._zenml.mint_token(_TOKEN_SECONDS)
+            minutes = self._inputs.timeout_minutes
+            token = self._zenml.mint_token(int(minutes * 60) + _TOKEN_MARGIN if minutes else _TOKEN_SECONDS)
             self._workflow.mask(token)
             access = {"ZENML_STORE_API_TOKEN": token}
-        except ZenMLServerError as error:
+        except NoTokensError as error:
             self._workflow.warning(
-                f"The ZenML server gives no short-lived token ({error}), so the studio gets the API key itself.",
+                f"The ZenML server makes no short-lived tokens ({error}), so the studio gets the API key itself.",
                 title="Long-lived key in the studio",
             )
             access = {"ZENML_STORE_API_KEY": self._inputs.zenml_store_api_key}
+        except ZenMLServerError as error:
+            raise ZenMLServerError(
+                f"The ZenML server gives no short-lived token for the studio now, and the API key itself doesn't leave "
+                f"the runner for that. {error} Nothing was started; run again.",
+                error.status,
+            ) from error
         return {
             "ZENML_STORE_URL": self._inputs.zenml_store_url,
             "ZENML_ACTIVE_STACK_ID": services.stack_id,

@@ -24,11 +24,13 @@ class ZenMLServerError(Exception):
     Args:
         message: what happened and what to do next.
         status: HTTP status of the answer; None when there was no answer.
+        said: the server's own words; '' when it had none, as a proxy's page hasn't.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, said: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.said = said
 
 
 class ZenMLRest:
@@ -156,8 +158,10 @@ class ZenMLRest:
 
     def _json(self, answer: requests.Response) -> Any:
         if not answer.ok:
+            said = _detail(answer)
+            words = said or answer.reason or "no reason given"
             raise ZenMLServerError(
-                f"The ZenML server {self._url} answers {answer.status_code}: {_detail(answer)}", answer.status_code
+                f"The ZenML server {self._url} answers {answer.status_code}: {words}", answer.status_code, said
             )
         try:
             return answer.json()
@@ -169,7 +173,7 @@ def _detail(answer: requests.Response) -> str:
     try:
         detail = answer.json()["detail"]
     except (ValueError, KeyError, TypeError):
-        return answer.reason or "no reason given"
+        return ""
     # ZenML's is a list: ["KeyError", "\"Unable to get ...\""]
     text = detail[-1] if isinstance(detail, list) and detail else detail
     return str(text).strip("\"'")[:500]

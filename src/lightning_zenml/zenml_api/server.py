@@ -7,6 +7,7 @@ For the Action, which runs where importing ZenML would cost seconds. Endpoints a
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,6 +17,16 @@ from lightning_zenml.zenml_api.run_end import FINISHED, PAUSED, RestRuns, end_ru
 
 SUPPORTED_VERSIONS = ("0.97", "0.98")
 """Minor versions of ZenML, as in pyproject.toml; `make compat` tries the oldest."""
+
+_PAUSES_OF_MINTING = (1.0, 3.0)
+"""Seconds between the tries for a token."""
+_TOKEN = re.compile(r"[\w.~+/=-]{16,}")
+_STATUSES_OF_NO_TOKENS = frozenset({404, 405, 410, 501})
+_WORDS_OF_NO_TOKENS = re.compile(r"not (supported|implemented|allowed|enabled)|unsupported|disabled", re.IGNORECASE)
+
+
+class NoTokensError(ZenMLServerError):
+    """The server makes no short-lived tokens."""
 
 
 class ZenMLServer:
@@ -69,15 +80,35 @@ class ZenMLServer:
 
         Returns:
             The token.
+
+        Raises:
+            NoTokensError: if the server says in every try that it makes none; whatever else goes wrong may pass.
         """
+        refusals = 0
+        for pause in (*_PAUSES_OF_MINTING, None):
+            try:
+                return self._minted(expires_in)
+            except ZenMLServerError as error:
+                refusals += _makes_none(error)
+                if pause is None and refusals > len(_PAUSES_OF_MINTING):
+                    raise NoTokensError(str(error), error.status) from error
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        raise AssertionError
+
+    def _minted(self, expires_in: int) -> str:
         query = {"token_type": "generic", "expires_in": expires_in}
         try:
-            return str(self.rest.get("api_token", **query))
+            token = self.rest.get("api_token", **query)
         except ZenMLServerError as error:
             limit = re.search(r"is (\d+) seconds", str(error))
             if error.status != 400 or limit is None:
                 raise
-        return str(self.rest.get("api_token", **query | {"expires_in": int(limit[1])}))
+            token = self.rest.get("api_token", **query | {"expires_in": int(limit[1])})
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise ZenMLServerError(f"The ZenML server {self.url} answers with something that is no token.")
+        return token
 
     def project(self, name_or_id: str | None = None) -> Project:
         """Finds a project.
@@ -204,3 +235,11 @@ class ZenMLServer:
     def _teamspace(self, orchestrator: str) -> Teamspace:
         found = self.rest.pages("components", type="orchestrator", name=orchestrator, hydrate=True)
         return Teamspace.from_json(next(iter(found))["metadata"]["configuration"])
+
+
+def _makes_none(error: ZenMLServerError) -> bool:
+    """Whether these are the server's own words, not a proxy's, on that it makes no tokens."""
+    if not error.said:
+        return False
+    refuses = error.status in (400, 403, 422) and _WORDS_OF_NO_TOKENS.search(error.said)
+    return error.status in _STATUSES_OF_NO_TOKENS or bool(refuses)
