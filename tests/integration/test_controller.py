@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from in_place import DEADLINE, STUDIO_URL, Studio, is_running, wait_for
+from lightning_zenml.launch.payload.protocol import Failure, Phase, Status
+from lightning_zenml.launch.payload.records import RunRecord, append
+from lightning_zenml.zenml_api.run_end import LAUNCH_END
 from localcloud.stack import Stack
 
 PROJECT = """
@@ -281,6 +284,20 @@ def test_a_run_whose_controller_never_started_is_failed_with_its_own_token(studi
 
     assert done == 0, log
     assert studio.server.run(run).status == "failed"
+
+
+def test_how_a_launch_ended_that_nobody_saw_is_kept_with_its_runs(studio: Studio) -> None:
+    _, run, _ = studio.prepare("one")
+    record = RunRecord(run_id=run, run_name="one", pipeline="one", run_url=None, orchestrator_url="")
+    append(studio.launch / "runs.jsonl", record)
+    failure = Failure(phase=Phase.RUNNING, message="The run failed with exit code 3: python run.py")
+    end = Status(phase=Phase.FINISHED, exit_code=3, failure=failure)
+
+    done, log = studio.run("-m", "lightning_zenml.zenml_api.run_end", LIGHTNING_ZENML_END=json.dumps(end.to_json()))
+
+    assert done == 0, log
+    told = studio.server.run(run).metadata[LAUNCH_END]
+    assert told == {"exit_code": 3, "stopped": False, "failure": failure.message}
 
 
 def test_controller_outside_of_a_studio(studio: Studio) -> None:

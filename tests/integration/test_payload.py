@@ -127,6 +127,20 @@ import os
 with open(os.environ['LIGHTNING_ZENML_LAUNCH_DIR'] + '/told', 'w') as file:
     file.write(os.environ['LIGHTNING_ZENML_FAILURE'])
 """
+TELL_END = """
+import os
+with open(os.environ['LIGHTNING_ZENML_LAUNCH_DIR'] + '/told', 'w') as file:
+    file.write(os.environ['LIGHTNING_ZENML_END'])
+"""
+
+
+def test_the_end_that_nobody_sees_is_kept_before_the_studio_goes(studio: Studio) -> None:
+    studio.start(command="touch ../runs.jsonl; echo hidden; exit 3", release="delete", on_failure=["-c", TELL_END])
+    studio.call("leave")
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+    told = (studio.launch / "told").read_text()
+    assert json.loads(told)["exit_code"] == 3
+    assert "hidden" not in json.loads(told)["failure"]["output"]
 
 
 def test_a_killed_supervisor_is_noticed_reported_and_the_studio_released(studio: Studio) -> None:

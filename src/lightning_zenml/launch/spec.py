@@ -47,7 +47,8 @@ class LaunchSpec:
             are not run again.
         on_failure: arguments of the studio's Python, which also finds our own package, run in the command's environment
             with the reason in `LIGHTNING_ZENML_FAILURE` when the command failed, was killed or never started: whoever
-            waits for it elsewhere (a ZenML run) learns of an end that it can't report itself.
+            waits for it elsewhere (a ZenML run) learns of an end that it can't report itself. Where nobody follows
+            a launch that has made runs, it runs at its end, with the `Status` in `LIGHTNING_ZENML_END` instead.
     """
 
     name: str

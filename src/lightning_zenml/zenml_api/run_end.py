@@ -1,11 +1,13 @@
 """Records a run's end in ZenML in place of a controller that can't: it was never started, or was killed.
 
 `python -m lightning_zenml.zenml_api.run_end [RUN_ID ...]` does so from within the studio, for these runs and those
-that the launch has recorded. It may run before anything is installed there, so it needs the standard library only.
+that the launch has recorded. Where nobody follows the launch, it keeps its end as metadata of these runs, as the record
+may go with the studio. It may run before anything is installed there, so it needs the standard library only.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import urllib.parse
@@ -17,9 +19,10 @@ from typing import Any, Protocol
 
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.lightning.insist import insist
-from lightning_zenml.launch.payload.lightning.requests import OddAnswerError, ask
+from lightning_zenml.launch.payload.lightning.requests import OddAnswerError, ask, send
+from lightning_zenml.launch.payload.protocol import Status
 from lightning_zenml.launch.payload.records import RunRecord, read
-from lightning_zenml.launch.payload.variables import FAILURE, LAUNCH_DIR
+from lightning_zenml.launch.payload.variables import END, FAILURE, LAUNCH_DIR
 
 FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
 """ZenML's final statuses."""
@@ -27,6 +30,9 @@ REASON_LIMIT = 250
 """Characters of a reason that every ZenML server can store."""
 PAUSED = "paused"
 """Status of a run that waits for something outside, without a controller."""
+LAUNCH_END = "lightning_launch_end"
+"""Name of a run's metadata with the end of its launch, where nobody followed that: `exit_code` of the command,
+`stopped`, and the `failure` in words."""
 _REFUSALS = 3
 """Refusals in a row after which there is nobody to record a run for."""
 _RESUMING = "resuming"
@@ -135,7 +141,7 @@ class RestRuns:
 
 
 def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
-    """Records runs as failed.
+    """Records runs as failed, or what became of their launch.
 
     Args:
         run_ids: ids of runs besides those that the launch has recorded.
@@ -147,6 +153,10 @@ def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int
     server = _Server(environ)
     reason = environ.get(FAILURE) or "The controller on Lightning AI was never started or was killed."
     recorded = _recorded(environ)
+    if end := environ.get(END):
+        for run_id in recorded:
+            insist(partial(_keep_end, server, run_id, end), pause=1, times=5, refusals=_REFUSALS)
+        return 0
     for run_id in dict.fromkeys([*run_ids, *recorded]):
         fail = partial(end_run, run_id, status="failed", reason=reason, runs=RestRuns(server.get, server.put))
         # A run's token dies with the run, so a refusal says soon enough that there is nothing left to record.
@@ -158,6 +168,22 @@ def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int
             refusals=_REFUSALS,
         )
     return 0
+
+
+def _keep_end(server: _Server, run_id: str, end: str) -> None:
+    status = Status.from_json(json.loads(end))
+    told = {
+        "exit_code": status.exit_code,
+        "stopped": status.stopped,
+        "failure": status.failure and status.failure.message[:REASON_LIMIT],
+    }
+    body = {
+        "project": server.get(f"runs/{run_id}")["body"]["project_id"],
+        "resources": [{"id": run_id, "type": "pipeline_run"}],
+        "values": {LAUNCH_END: {name: value for name, value in told.items() if value is not None}},
+        "types": {LAUNCH_END: "dict"},
+    }
+    server.post("run-metadata", body)
 
 
 class _Server:
@@ -172,7 +198,13 @@ class _Server:
     def put(self, path: str, body: dict[str, Any]) -> Any:
         return self._call("PUT", path, body)
 
+    def post(self, path: str, body: dict[str, Any]) -> None:
+        send("POST", f"{self._url}/{path}", headers=self._headers(), body=body)
+
     def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        return ask(method, f"{self._url}/{path}", headers=self._headers(), body=body)
+
+    def _headers(self) -> dict[str, str]:
         if not self._token:
             form = urllib.parse.urlencode({"grant_type": "zenml-api-key", "password": self._key}).encode()
             kind = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -180,8 +212,7 @@ class _Server:
             if not isinstance(token, str):
                 raise OddAnswerError("ZenML's answer to a login has no token.")
             self._token = token
-        headers = {"Authorization": f"Bearer {self._token}"}
-        return ask(method, f"{self._url}/{path}", headers=headers, body=body)
+        return {"Authorization": f"Bearer {self._token}"}
 
 
 def _recorded(environ: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.process import identity
-from lightning_zenml.launch.payload.protocol import FOLLOWED_WITHIN, News, Phase, Status
+from lightning_zenml.launch.payload.protocol import FOLLOWED_WITHIN, STOP_GRACE, News, Phase, Status
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord, parse, read
 
 TITLE = "==> "
@@ -132,6 +132,13 @@ class LaunchFolder:
             text = log.read().decode(errors="replace")
         last_title = f"\n{text}".rfind(f"\n{TITLE}")
         return (text if last_title < 0 else text[last_title:].partition("\n")[2])[-limit:]
+
+    def stop_grace(self) -> float:
+        """Seconds that the command has for an orderly end, as whoever stops the launch wants it."""
+        try:
+            return float(self.grace.read_text())
+        except (OSError, ValueError):
+            return STOP_GRACE
 
     def supervisor_pid(self) -> int | None:
         """The process id of the supervisor while it lives."""

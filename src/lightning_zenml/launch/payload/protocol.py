@@ -76,7 +76,8 @@ class Instructions(Record):
         environment: variables of commands and command.
         timeout: seconds until the launch is stopped, installing included; None: no limit.
         restarts: how often a command that was killed is started again.
-        on_failure: arguments of the studio's Python for the program that reports a failure; empty: none.
+        on_failure: arguments of the studio's Python for the program that reports a failure, or an end that nobody
+            follows; empty: none.
         release: what becomes of the studio at the end.
         leased: whether the launch holds the studio's lease.
         studio: what commands are told of the studio.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -10,23 +11,24 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from lightning_zenml.launch.payload import install, lease, release
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
 from lightning_zenml.launch.payload.lightning.heartbeat import Heartbeat
 from lightning_zenml.launch.payload.protocol import (
-    STOP_GRACE,
     Description,
     Failure,
     Instructions,
     Phase,
     Status,
 )
+from lightning_zenml.launch.payload.records import RecordError
 from lightning_zenml.launch.payload.session import Ended, Session
 from lightning_zenml.launch.payload.variables import (
     CODE,
+    END,
     FAILURE,
     LAUNCH_DIR,
     LAUNCH_ID,
@@ -47,6 +49,8 @@ _INSTALL = 2 * 3600.0
 """Seconds that installing may take, with or without a timeout of the launch."""
 _ON_FAILURE = 600.0
 """Seconds that the launch's `on_failure` may take."""
+_KEEPING = 30.0
+"""Seconds that it may take to keep the end of a launch that nobody follows; the machine is paid for."""
 _OUTPUT = 4000
 """Characters of output that a failure carries."""
 
@@ -155,7 +159,7 @@ class Supervisor:
         """
         if report and failure and self._instructions.on_failure:
             # Before the record: a client that reads it may delete the studio at once.
-            self._report(failure.message)
+            self._report({FAILURE: failure.message}, _ON_FAILURE)
         self._folder.write_status(Status(phase=Phase.FINISHED, exit_code=exit_code, failure=failure, stopped=stopped))
 
     def release(self) -> None:
@@ -164,6 +168,7 @@ class Supervisor:
         heartbeat.start()
         try:
             self._folder.wait_until_unfollowed()
+            self._keep_end()
             if self._folder.jobs.exists():
                 release.end_jobs(self._folder, self._platform)
         finally:
@@ -278,18 +283,27 @@ class Supervisor:
         output = self._folder.last_output(_OUTPUT)
         return Failure(phase=phase, message=message, command=command, exit_code=ended.exit_code, output=output)
 
-    def _report(self, reason: str) -> None:
-        own = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), FAILURE: reason}
+    def _keep_end(self) -> None:
+        """Whoever asks later may have ZenML only: the record goes with the studio."""
+        with contextlib.suppress(OSError, RecordError):
+            status = self._folder.read_status()
+            if status and self._instructions.on_failure and self._folder.runs.exists():
+                # Output may hold what only the log of a workflow masks.
+                failure = status.failure and replace(status.failure, output="", command=None)
+                self._report({END: json.dumps(replace(status, failure=failure).to_json())}, _KEEPING)
+
+    def _report(self, told: dict[str, str], timeout: float) -> None:
+        own = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         try:
             subprocess.run(
                 [sys.executable, *self._instructions.on_failure],
-                env=self._environment() | own,
+                env=self._environment() | own | told,
                 stdin=subprocess.DEVNULL,
-                timeout=_ON_FAILURE,
+                timeout=timeout,
                 check=True,
             )
         except (OSError, subprocess.SubprocessError) as error:
-            print(f"The failure could not be reported: {error}", file=sys.stderr)
+            print(f"The end could not be reported: {error}", file=sys.stderr)
 
     def _environment(self) -> dict[str, str]:
         studio = self._instructions.studio
@@ -325,14 +339,7 @@ class Supervisor:
 
     def _end_session(self) -> None:
         if self._session is not None:
-            self._session.end(_grace(self._folder.grace))
-
-
-def _grace(path: Path) -> float:
-    try:
-        return float(path.read_text())
-    except (OSError, ValueError):
-        return STOP_GRACE
+            self._session.end(self._folder.stop_grace())
 
 
 def _say(log: Any, text: str) -> None:

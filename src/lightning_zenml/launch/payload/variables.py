@@ -25,6 +25,9 @@ RESTARTED = "LIGHTNING_ZENML_RESTARTED"
 """Set once the launch's command was killed and started again. The supervisor sets it; the controller reads it."""
 FAILURE = "LIGHTNING_ZENML_FAILURE"
 """Why a launch failed, in words. The supervisor sets it for `on_failure`; `zenml_api.run_end` reads it."""
+END = "LIGHTNING_ZENML_END"
+"""How a launch ended that nobody follows, JSON of `protocol.Status`. The guardian sets it for `on_failure`;
+`zenml_api.run_end` reads it."""
 SOURCE_ROOT_INSIDE = "LIGHTNING_ZENML_SOURCE_ROOT"
 """Where the source root lies in the repository that was packed. `Caller.adapt` sets it and reads it, in bash."""
 
