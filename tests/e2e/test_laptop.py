@@ -18,7 +18,8 @@ from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import L
 
 @step
 def train() -> int:
-    with open("commanded.txt") as file:
+    # Commands run in the source root, steps in the folder where the script was started.
+    with open("../commanded.txt") as file:
         assert file.read() == "custom command\\n"
     return 42
 
@@ -55,9 +56,11 @@ def test_the_documented_use(stack: Stack, cloud: LightningCloud, laptop: Laptop)
         f"--organization={cloud.organization}",
         f"--teamspace={cloud.teamspace}",
     )
-    (laptop.folder / "run.py").write_text(RUN)
+    (laptop.folder / "training").mkdir()
+    (laptop.folder / "training/run.py").write_text(RUN)
     laptop.run("zenml", "init")
-    submitted = laptop.run(sys.executable, "run.py", ZENML_ACTIVE_STACK_ID=stack_id(laptop, "documented"))
+    script = f"cd training && {sys.executable} run.py"
+    submitted = laptop.run("bash", "-c", script, ZENML_ACTIVE_STACK_ID=stack_id(laptop, "documented"))
     run = laptop.last_run()
     assert run["metadata"]["orchestrator_url"] == f"{cloud.url}/acme/vision/studios/my_studio/code"
     wait_for(lambda: laptop.last_run()["status"] == "completed")
@@ -71,7 +74,7 @@ def test_the_documented_use(stack: Stack, cloud: LightningCloud, laptop: Laptop)
 @pytest.mark.slow
 def test_credentials_from_the_environment_alone(cloud: LightningCloud, laptop: Laptop) -> None:
     register(laptop, "bare")
-    (laptop.folder / "run.py").write_text(RUN.replace("async_mode=True", "async_mode=False"))
+    (laptop.folder / "run.py").write_text(RUN.replace("async_mode=True", "async_mode=False").replace("../", ""))
     environment = {
         "LIGHTNING_USER_ID": cloud.user_id,
         "LIGHTNING_API_KEY": cloud.api_key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -31,8 +32,8 @@ from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import L
 
 @step
 def train() -> str:
-    print("training on", os.environ["LIGHTNING_RESOURCE_TYPE"])
-    assert open("commanded.txt").read() == "prepared"
+    print("training on", os.environ["LIGHTNING_RESOURCE_TYPE"], "in", os.path.basename(os.getcwd()))
+    assert open(os.path.join(os.environ["LIGHTNING_ZENML_CODE"], "commanded.txt")).read() == "prepared"
     assert "ZENML_STORE_API_KEY" not in os.environ
     if os.environ.get("LINGER"):
         time.sleep(300)
@@ -114,10 +115,15 @@ def _no_schedule_outlives_its_test(cloud: LightningCloud) -> Iterator[None]:
             requests.delete(url, auth=(cloud.user_id, cloud.api_key), timeout=20).raise_for_status()
 
 
-def schedule(laptop: Laptop, name: str, when: str = HOURLY, *, check: bool = True, **settings: Any) -> str:
-    """Runs the script, which schedules its pipeline; returns what it printed, on one line."""
-    (laptop.folder / "run.py").write_text(RUN)
-    done = laptop.run(sys.executable, "run.py", name, json.dumps(settings), when, check=check)
+def schedule(
+    laptop: Laptop, name: str, when: str = HOURLY, *, check: bool = True, folder: str = ".", **settings: Any
+) -> str:
+    """Runs the script in a folder, which schedules its pipeline; returns what it printed, on one line."""
+    (laptop.folder / folder).mkdir(exist_ok=True)
+    (laptop.folder / folder / "run.py").write_text(RUN)
+    script = f'cd {folder} && exec "$@"'
+    python = (sys.executable, "run.py", name, json.dumps(settings), when)
+    done = laptop.run("bash", "-c", script, "bash", *python, check=check)
     assert check or done.returncode != 0
     return " ".join((done.stdout + done.stderr).split())
 
@@ -154,7 +160,9 @@ def let_an_hour_pass(cloud: LightningCloud) -> None:
 
 def test_a_schedule_from_its_making_to_its_deletion(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
     sent = len(cloud.requests)
-    told = schedule(laptop, "whole", machine_type="cpu", schedule_timezone="Europe/Berlin")
+    # As `zenml init` leaves it.
+    (laptop.folder / ".zen").mkdir()
+    told = schedule(laptop, "whole", folder="nightly", machine_type="cpu", schedule_timezone="Europe/Berlin")
     made = find(stack, "whole")
     assert made is not None
     pipeline = pipeline_of(cloud, made["id"])
@@ -192,7 +200,7 @@ def test_a_schedule_from_its_making_to_its_deletion(stack: Stack, cloud: Lightni
     wait_for(lambda: cloud.pipelines[-1].ended)
     log = cloud.pipelines[-1].jobs["run"].log
     assert cloud.pipelines[-1].state == "COMPLETED", log
-    assert "training on job" in log
+    assert re.search(r"training on job\S* in nightly$", log, re.MULTILINE)
     assert "evaluating hello on T4" in log
     check_secrets(stack, cloud, (studio.home, cloud.root / "drive"), sent)
 

@@ -27,7 +27,8 @@ FILES = {
     "requirements.txt": "iniconfig\n",
     "training/run.py": PIPELINE.replace(
         'print("loading")',
-        "print('loading on the', here, 'with', os.environ['WORD'], pathlib.Path('/tmp/word').exists())",
+        "print('loading on the', here, 'in', pathlib.Path.cwd().name, "
+        "'with', os.environ['WORD'], pathlib.Path('/tmp/word').exists())",
     )
     + '    seen = [name for name in os.environ if name.startswith(("INPUT", "GITHUB", "PIP", "UV"))]\n'
     # And in what any process of the user may read of those above it.
@@ -62,7 +63,7 @@ def test_a_run_is_compiled_on_the_runner_and_runs_in_the_studio(
     assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
     assert "compiled on the runner []" in finished.log
     assert re.search(r"^Lightning POST /v1/\S+/start: 200 in \d+ ms$", finished.log, re.MULTILINE)
-    assert "loading on the studio with well True" in finished.log
+    assert "loading on the studio in training with well True" in finished.log
     outputs = finished.outputs
     assert outputs["status"] == "completed"
     assert len(outputs["archive-sha256"]) == 64

@@ -140,14 +140,14 @@ from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import L
 def in_the_studio() -> str:
     from beside import WORD
 
-    return WORD + Path("data.txt").read_text()
+    return WORD + Path("data/raw.txt").read_text() + Path.cwd().name
 
 
 @step(settings={"orchestrator.lightning": LightningOrchestratorSettings(machine_type="T4")})
 def in_a_job(read: str) -> None:
     from beside import WORD
 
-    assert read == WORD + Path("data.txt").read_text()
+    assert read == WORD + Path("data/raw.txt").read_text() + Path.cwd().name
 
 
 @pipeline(enable_cache=False)
@@ -161,14 +161,19 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(
-    "inputs",
+    ("data", "inputs"),
     [
-        {"run": "python training/run.py"},
-        pytest.param({"run": "python run.py", "working_directory": "training"}, marks=pytest.mark.slow),
+        pytest.param("data/raw.txt", {"run": "python training/run.py"}, marks=pytest.mark.slow),
+        (
+            "training/data/raw.txt",
+            {"run": "python run.py", "working_directory": "training", "commands": "test -d training"},
+        ),
     ],
     ids=["script", "working-directory"],
 )
-def test_a_script_in_a_folder_with_a_step_on_a_machine_of_its_own(actions: Actions, inputs: dict[str, str]) -> None:
-    files = {"training/run.py": IN_A_FOLDER, "training/beside.py": "WORD = 'word'\n", "data.txt": "data\n"}
+def test_steps_start_where_the_script_was_started_on_machines_of_their_own_too(
+    actions: Actions, data: str, inputs: dict[str, str]
+) -> None:
+    files = {"training/run.py": IN_A_FOLDER, "training/beside.py": "WORD = 'word'\n", data: "data\n"}
     finished = actions.step(files, **inputs).run()
     assert (finished.exit_code, finished.outputs["status"]) == (0, "completed"), finished.log

@@ -54,6 +54,7 @@ class Studio:
     def __init__(self, stack: Stack, root: Path, project: str) -> None:
         self.server = ZenMLServer(stack.zenml_url, stack.zenml_api_key)
         self.code = root / "code"
+        self.folder = self.code
         self.launch = root / "launch"
         self.facts = root / "facts"
         for folder in (self.code, self.launch, self.facts):
@@ -76,7 +77,7 @@ class Studio:
     def started(self, *command: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
         with subprocess.Popen(
             [sys.executable, *command],
-            cwd=self.code,
+            cwd=self.folder,
             env=self.environment | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -98,7 +99,7 @@ class Studio:
         Returns:
             Id of the snapshot, id of the run, and the variables with that run's own token.
         """
-        (self.code / "prepare.py").write_text(_PREPARE)
+        (self.folder / "prepare.py").write_text(_PREPARE)
         code, log = self.run("prepare.py", pipeline)
         assert code == 0, log
         snapshot, run, variables = json.loads(log.splitlines()[-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_zenml.launch.payload import layout
@@ -22,6 +22,7 @@ from lightning_zenml.launch.payload.variables import (
     TEAMSPACE,
     ZENML_CONFIG_PATH,
 )
+from lightning_zenml.orchestrator.start import Start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class LaunchContext:
         machine: name of the studio's machine.
         teamspace: `owner/name` of the studio's teamspace.
         restarted: whether a controller of this launch was killed before.
+        start: where the pipeline was started, and its steps start.
     """
 
     id: str
@@ -47,6 +49,7 @@ class LaunchContext:
     machine: str = ""
     teamspace: str = ""
     restarted: bool = False
+    start: Start = field(default_factory=Start)
 
     @classmethod
     def find(cls, environ: Mapping[str, str] = os.environ) -> LaunchContext | None:

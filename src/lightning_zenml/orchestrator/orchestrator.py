@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from zenml.client import Client
@@ -21,6 +23,7 @@ from zenml.metadata.metadata_types import MetadataType
 from zenml.models import PipelineRunUpdate
 from zenml.orchestrators import BaseOrchestrator, SubmissionResult, publish_utils
 from zenml.stack import StackValidator
+from zenml.utils import source_utils
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.variables import ORCHESTRATOR_RUN_ID
@@ -29,6 +32,7 @@ from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id, run_metadata
 from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
+from lightning_zenml.orchestrator.start import METADATA, Start
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -200,8 +204,9 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             from lightning_zenml.orchestrator.controller.in_place import prepare
 
             # Waits even when asynchronous: the studio would be released with the command that we're part of.
-            wait = prepare(snapshot, placeholder_run, stack, settings, context)
-            return self._submitted(placeholder_run, context.id, context.studio_url, wait=wait)
+            start = Start.of_run(placeholder_run) or Start.here(Path(source_utils.get_source_root()), context.code)
+            wait = prepare(snapshot, placeholder_run, stack, settings, replace(context, start=start))
+            return self._submitted(placeholder_run, context.id, context.studio_url, start, wait=wait)
 
         from lightning_zenml.orchestrator.client.submission import submit
 
@@ -211,6 +216,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             placeholder_run,
             launch.id,
             launch.studio_url,
+            submission.start,
             wait=submission.follow if settings.synchronous else submission.leave,
         )
 
@@ -328,10 +334,10 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         return connect(self.get_settings(container))
 
     def _submitted(
-        self, run: PipelineRunResponse, launch_id: str, studio_url: str, wait: Callable[[], None]
+        self, run: PipelineRunResponse, launch_id: str, studio_url: str, start: Start, wait: Callable[[], None]
     ) -> SubmissionResult:
         run_id = orchestrator_run_id(launch_id, run.id)
-        metadata = run_metadata(run_id, studio_url)
+        metadata = {**run_metadata(run_id, studio_url), METADATA: start.to_json()}
         try:
             # A controller that is quicker than us has published the same id.
             Client().zen_store.update_run(run.id, PipelineRunUpdate(orchestrator_run_id=run_id))

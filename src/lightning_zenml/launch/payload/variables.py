@@ -41,6 +41,9 @@ CALLER = "LIGHTNING_ZENML_CALLER"
 it."""
 ORCHESTRATOR_RUN_ID = "LIGHTNING_ZENML_ORCHESTRATOR_RUN_ID"
 """Id of a run on Lightning. The controller sets it for its steps, which read it."""
+START = "LIGHTNING_ZENML_START"
+"""Where a pipeline was started, JSON of `orchestrator.start.Start`. The controller sets it for its steps, which read
+it."""
 EXECUTION = "LIGHTNING_ZENML_EXECUTION"
 """Tells one execution of a schedule from the next where Lightning doesn't. The schedule's job sets and reads it."""
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from zenml.logger import get_logger
 from zenml.utils import source_utils
-from zenml.utils.io_utils import get_global_config_directory
 
 from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
@@ -26,13 +25,14 @@ from lightning_zenml.launch.payload.variables import GITHUB
 from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
+from lightning_zenml.orchestrator.client.packing import pack_code
 from lightning_zenml.orchestrator.client.run_end import fail
 from lightning_zenml.orchestrator.client.watchdog import Watchdog
 from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.start import Start
 from lightning_zenml.orchestrator.steps.placement import Placement, resources_of
-from lightning_zenml.package.archive import Archive, pack
-from lightning_zenml.package.repository import Repository
+from lightning_zenml.package.archive import Archive
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
@@ -51,11 +51,15 @@ class Submission:
         launch: the controller's launch.
         run: the ZenML run.
         caller: whoever started this client.
+        start: where the pipeline was started.
     """
 
-    def __init__(self, launch: Launch, run: PipelineRunResponse, caller: Caller | None = None) -> None:
+    def __init__(
+        self, launch: Launch, run: PipelineRunResponse, caller: Caller | None = None, start: Start | None = None
+    ) -> None:
         self.launch = launch
         self.run = run
+        self.start = start or Start()
         self._caller = caller or Caller()
 
     def follow(self) -> None:
@@ -164,18 +168,19 @@ def _submit(
     environment: Mapping[str, str],
 ) -> Submission:
     root, caller = Path(source_utils.get_source_root()), Caller.find()
+    start = Start.of_run(run) or Start.here(root, caller.root_to_pack(root))
     caller.submits(str(run.id))
     lightning = connect(settings)
     machines = studio_machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
         scratch, packed = Path(folder), caller.root_to_pack(root)
         archive = pack_code(packed, scratch)
-        spec = launch_spec(snapshot, stack, run, settings, environment, archive, packed, machines)
+        spec = launch_spec(snapshot, stack, run, settings, environment, archive, packed, machines, start)
         with Watchdog(lightning, caller, scratch, run.id) as watchdog:
             launcher = Launcher(lightning, notify=logger.info, on_hold=watchdog.hold, scratch=scratch)
             launch = launcher.launch(caller.adapt(spec, root))
     caller.launched(launch, archive.sha256)
-    return Submission(launch, run, caller)
+    return Submission(launch, run, caller, start)
 
 
 def launch_spec(
@@ -187,6 +192,7 @@ def launch_spec(
     archive: Archive,
     root: Path,
     machines: tuple[str, ...],
+    start: Start,
 ) -> LaunchSpec:
     """Describes the launch of a run's controller.
 
@@ -199,6 +205,7 @@ def launch_spec(
         archive: what is packed.
         root: root of what is packed, the source root or a folder around it.
         machines: names of kinds of machine for the studio, in order of preference.
+        start: where the pipeline was started.
 
     Returns:
         The description.
@@ -207,7 +214,7 @@ def launch_spec(
         LaunchError: if requirements can't be found out, or lie outside of the source root.
     """
     command = ["python", "-m", "lightning_zenml.orchestrator.controller"]
-    command += ["--snapshot-id", str(snapshot.id), "--run-id", str(run.id)]
+    command += ["--snapshot-id", str(snapshot.id), "--run-id", str(run.id), "--start", str(start)]
     spec = base_spec(
         snapshot,
         stack,
@@ -308,34 +315,6 @@ def studio_machines(
         }
     )
     return machines
-
-
-def pack_code(root: Path, scratch: Path) -> Archive:
-    """Packs a folder of code, unless ZenML's keys and tokens would be packed with it; warns of what is missing.
-
-    Args:
-        root: the folder of the code.
-        scratch: folder for the archive.
-
-    Returns:
-        The archive.
-
-    Raises:
-        LaunchError: when ZenML's configuration is among its files.
-        PackageError: when it can't be packed.
-    """
-    repository = Repository.open(root)
-    folder = Path(get_global_config_directory()).resolve()
-    inside = folder.is_relative_to(root.resolve())
-    if inside and any((root / name).resolve().is_relative_to(folder) for name in repository.contents().files):
-        raise LaunchError(
-            f"ZenML keeps its keys in {folder}, which lies in the source root {root} and would travel with it. Move "
-            "it (ZENML_CONFIG_PATH), list it in .gitignore, or run `zenml init` in the folder of your code."
-        )
-    archive = pack(repository, scratch / "code.tar.gz")
-    for warning in archive.warnings:
-        logger.warning(warning)
-    return archive
 
 
 def raise_unless_succeeded(status: Status | None) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -33,6 +33,7 @@ from lightning_zenml.orchestrator.controller.pipeline_errors import (
 from lightning_zenml.orchestrator.controller.static import StaticController
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.start import Start
 from lightning_zenml.orchestrator.steps.starter import StepStarter
 
 if TYPE_CHECKING:
@@ -133,11 +134,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lightning_zenml.orchestrator.controller")
     parser.add_argument("--snapshot-id", type=UUID, required=True)
     parser.add_argument("--run-id", type=UUID, required=True)
+    parser.add_argument("--start", type=Start.parse, default=Start(), help="where the pipeline was started, JSON")
     options = parser.parse_args(arguments)
     context = LaunchContext.find()
     if context is None:
         parser.error("this program runs in a studio that a launch has prepared")
-    os.chdir(context.code)
+    context = replace(context, start=options.start)
+    context.start.enter(context.code)
     source_utils.set_custom_source_root(str(context.code))
     snapshot = Client().zen_store.get_snapshot(options.snapshot_id)
     stack = Stack.from_model(snapshot.stack)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from zenml.utils import source_utils
 
 from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_from_environment, warn_of_the_ineffective
@@ -34,7 +37,7 @@ def prepare(
         run: its run in ZenML.
         stack: ZenML stack that the pipeline runs on.
         settings: settings of the pipeline.
-        context: the launch that this process is part of.
+        context: the launch that this process is part of, and where the pipeline was started.
 
     Returns:
         A function that runs the pipeline to its end.
@@ -48,6 +51,8 @@ def prepare(
         # The next pipeline of this program has an environment of its own.
         ending.callback(_restore, {name: os.environ.get(name) for name in settings.environment})
         os.environ.update(settings.environment)
+        # Somebody else may have started it, whose run is resumed.
+        ending.enter_context(chdir(context.start.directory(Path(source_utils.get_source_root()))))
         docker_settings.install(stack, docker_settings.collect(snapshot), context.code)
         if settings.custom_commands:
             commands.run(settings.custom_commands, context.code)

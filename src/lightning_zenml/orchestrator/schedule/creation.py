@@ -47,9 +47,9 @@ from lightning_zenml.launch.payload.variables import (
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
+from lightning_zenml.orchestrator.client.packing import pack_code
 from lightning_zenml.orchestrator.client.submission import (
     base_spec,
-    pack_code,
     raise_unless_succeeded,
     studio_machines,
 )
@@ -59,6 +59,7 @@ from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.schedule.checks import problems, refusal, timezone
 from lightning_zenml.orchestrator.schedule.lifecycle import name_of, remove
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.start import Start
 from lightning_zenml.package.archive import Archive
 from lightning_zenml.package.errors import PackageError
 
@@ -119,14 +120,17 @@ class _Creation:
         self._lightning = lightning
         self._snapshot = snapshot
         self._stack = stack
+        context = LaunchContext.find()
         # The studio that we may stand in is held by the launch that we are part of, and goes with it.
-        self._main_studio = settings.main_studio_name if LaunchContext.find() is None else None
+        self._main_studio = None if context else settings.main_studio_name
         self._settings = settings.model_copy(update={"main_studio_name": self._main_studio})
         self._environment = environment
         self._schedule: ScheduleResponse = snapshot.schedule
         self._name = name_of(snapshot, self._schedule)
-        self._caller = Caller.find()
         self._root = Path(source_utils.get_source_root())
+        # In a studio, the repository that its launch has unpacked travels on as a whole, as it does from a runner.
+        self._caller = replace(Caller.find(), repository=str(context.code.resolve())) if context else Caller.find()
+        self._start = Start.here(self._root, self._caller.root_to_pack(self._root))
         self._hold: Hold | None = None
 
     def carry_out(self) -> dict[str, MetadataType]:
@@ -233,7 +237,7 @@ class _Creation:
         environment.pop("ZENML_STORE_API_KEY", None)
         job = JobSpec(
             name=self._name,
-            command=_command(launch.id, hold.python, self._snapshot.id, self._caller.inside(self._root)),
+            command=_command(launch.id, hold.python, self._snapshot.id, self._caller.inside(self._root), self._start),
             machine=machine,
             environment=environment,
             interruptible=settings.interruptible,
@@ -245,7 +249,7 @@ class _Creation:
         return LightningPipeline.create(self._lightning, studio, job)
 
 
-def _command(launch_id: str, python: str, snapshot_id: object, source_root: str) -> str:
+def _command(launch_id: str, python: str, snapshot_id: object, source_root: str, start: Start) -> str:
     """Bash that makes of a job's copy of the home what a launch makes of the studio's, and starts `execution` there."""
     folder, executables = shlex.quote(f"{layout.HOME}/{layout.launch(launch_id)}"), PurePosixPath(python).parent
     code = shlex.quote(str(PurePosixPath("code", source_root)))
@@ -254,7 +258,7 @@ def _command(launch_id: str, python: str, snapshot_id: object, source_root: str)
         f'export PATH={shlex.quote(str(executables))}:"$PATH"\n'
         f"unset {UV_TRAP}\n"
         f"run() {{ {shlex.quote(python)} -m lightning_zenml.orchestrator.schedule.execution"
-        f" --snapshot-id {snapshot_id} $1; }}\n"
+        f" --snapshot-id {snapshot_id} --start {shlex.quote(str(start))} $1; }}\n"
         f"export {EXECUTION}=$(tr -d - < /proc/sys/kernel/random/uuid)\n"
         "code=0; run || code=$?\n"
         # Killed, for want of memory most likely, it could end nothing of what it had begun.

@@ -33,6 +33,7 @@ from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.controller.controller import control
 from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id, run_metadata
+from lightning_zenml.orchestrator.start import Start
 
 if TYPE_CHECKING:
     from zenml.models import PipelineSnapshotResponse
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m lightning_zenml.orchestrator.schedule.execution")
     parser.add_argument("--snapshot-id", type=UUID, required=True)
+    parser.add_argument("--start", type=Start.parse, default=Start(), help="where the schedule was made, JSON")
     parser.add_argument("--after-crash", action="store_true", help="end what the program before has left behind")
     options = parser.parse_args(arguments)
     context = LaunchContext.find()
@@ -66,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("this program runs in a job from a studio that a launch has prepared")
     # Where Lightning tells no id, one that it doesn't know: then it can't be asked for this run.
     execution = os.environ.get(PIPELINE_ID) or os.environ.get(EXECUTION) or uuid4().hex
-    context = replace(context, id=execution if execution.startswith(ID_PREFIX) else f"{ID_PREFIX}{execution}")
+    execution = execution if execution.startswith(ID_PREFIX) else f"{ID_PREFIX}{execution}"
+    context = replace(context, id=execution, start=options.start)
+    context.start.enter(context.code)
     source_utils.set_custom_source_root(str(context.code))
     snapshot = Client().zen_store.get_snapshot(options.snapshot_id)
     stack = Stack.from_model(snapshot.stack)

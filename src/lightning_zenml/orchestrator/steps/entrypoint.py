@@ -1,9 +1,9 @@
-"""ZenML's entrypoints of a step, in the root of the unpacked repository; ZenML's own would go to `/app`."""
+"""ZenML's entrypoints of a step, where the pipeline was started; ZenML's own would go to `/app`."""
 
 from __future__ import annotations
 
 import os
-import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from zenml.steps.utils import get_resolved_signature
 from zenml.utils import env_utils
 
 from lightning_zenml.launch.payload.variables import CODE, SOURCE_ROOT
+from lightning_zenml.orchestrator.start import Start
 
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step
@@ -27,8 +28,8 @@ class StepEntrypoint(StepEntrypointConfiguration):  # type: ignore[misc]
     """Runs a step and makes its record."""
 
     def prepare_code_environment(self) -> None:
-        """Goes to the root of the repository; lets Python import from there and from the source root."""
-        _enter_repository()
+        """Goes to where the pipeline was started; lets Python import as there."""
+        _enter()
 
 
 class JointStepEntrypoint(StepEntrypoint):
@@ -43,8 +44,8 @@ class ResumedStepEntrypoint(StepOperatorEntrypointConfiguration):  # type: ignor
     """Runs a step that has a record already."""
 
     def prepare_code_environment(self) -> None:
-        """Goes to the root of the repository; lets Python import from there and from the source root."""
-        _enter_repository()
+        """Goes to where the pipeline was started; lets Python import as there."""
+        _enter()
 
 
 class FollowingStepEntrypoint(ResumedStepEntrypoint):
@@ -95,10 +96,5 @@ def arguments_of(
     return [str(one) for one in kind.get_entrypoint_arguments(step_name=name, snapshot_id=snapshot_id, **more)]
 
 
-def _enter_repository() -> None:
-    root = os.environ[CODE]
-    os.chdir(root)
-    # Before the root: what the pipeline's script finds beside itself, its steps find there, too.
-    for folder in (root, os.environ[SOURCE_ROOT]):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+def _enter() -> None:
+    Start.find().enter(Path(os.environ[SOURCE_ROOT]), [Path(os.environ[CODE])])

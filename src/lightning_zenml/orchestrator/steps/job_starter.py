@@ -159,7 +159,7 @@ class StepJobs:
             job = Job.find(self._lightning, self._studio, token, num_machines=own.count) if found else None
             spec = JobSpec(
                 name=f"{self._run_name}-{step}",
-                command=_command(self._context.code, environment[SOURCE_ROOT], commands, program, own.count),
+                command=_command(self._context, Path(environment[SOURCE_ROOT]), commands, program, own.count),
                 machine=machine,
                 # In the home, ZenML's tokens would be among the artifacts of the job.
                 environment={**environment, MACHINE: machine.name, ZENML_CONFIG_PATH: "/tmp/zenml"},  # noqa: S108
@@ -192,7 +192,9 @@ class StepJobs:
         return record
 
 
-def _command(code: Path, source_root: str, commands: Sequence[str], program: Sequence[str], num_machines: int) -> str:
+def _command(
+    context: LaunchContext, source_root: Path, commands: Sequence[str], program: Sequence[str], num_machines: int
+) -> str:
     """The bash script of the job. Its home is a copy of the studio's; `python` is no command there, but an alias.
 
     Of several machines each is told what PyTorch reads (`env://`), where the platform gives only its own variables. Not
@@ -202,12 +204,12 @@ def _command(code: Path, source_root: str, commands: Sequence[str], program: Seq
     return "\n".join(
         [
             "set -eo pipefail",
-            f"cd {_in_job(code)}",
-            f'export {CODE}="$PWD" {SOURCE_ROOT}={_in_job(Path(source_root))} PATH={path}:"$PATH"',
+            f"cd {_in_job(context.code)}",
+            f'export {CODE}="$PWD" {SOURCE_ROOT}={_in_job(source_root)} PATH={path}:"$PATH"',
             f"unset {UV_TRAP}",
             *(_ranks(num_machines) if num_machines > 1 else ()),
             *commands,
-            'cd "$' + CODE + '"',
+            f"cd {_in_job(context.start.directory(source_root))}",
             # What ends it must reach the program, not a shell that is gone at once.
             f"exec {shlex.join(program)}",
         ]

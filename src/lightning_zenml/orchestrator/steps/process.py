@@ -20,7 +20,8 @@ from lightning_zenml.launch.payload import bash
 from lightning_zenml.launch.payload.process import is_group_alive
 
 _OUTPUT_DEADLINE = 5.0
-_PROGRAM = (sys.executable, "-m", "lightning_zenml.orchestrator.steps.process_program")
+# Without the folder that it starts in: what lies there may be named like a module that the program imports.
+_PROGRAM = (sys.executable, "-P", "-m", "lightning_zenml.orchestrator.steps.process_program")
 
 
 class RunningStep(Protocol):
@@ -92,6 +93,7 @@ class StepProcess:
         output: takes what the step prints.
         commands: bash lines that come first, in one shell whose exports reach the step; the first failure ends it.
         program: program that runs the step, with its arguments.
+        root: folder that the commands begin in; None: that of the process.
         name: name of the step's invocation, as far as it is known.
     """
 
@@ -105,6 +107,7 @@ class StepProcess:
         output: TextIO,
         commands: Sequence[str] = (),
         program: Sequence[str] = _PROGRAM,
+        root: Path | None = None,
         name: str = "step",
     ) -> None:
         self.name = name
@@ -113,9 +116,9 @@ class StepProcess:
         self._terminated = False
         self._started = time.monotonic()
         self._process = subprocess.Popen(
-            _after(commands, program) if commands else program,
+            _after(commands, directory, program) if commands else program,
             env=self.environment,
-            cwd=directory,
+            cwd=(root or directory) if commands else directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -210,9 +213,13 @@ class StepProcesses:
         environment: variables that the steps have in common.
         directory: folder that the steps run in.
         output: takes what the steps print.
+        root: folder that commands before a step begin in; None: that of the steps.
     """
 
-    def __init__(self, environment: Mapping[str, str], directory: Path, output: TextIO) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], directory: Path, output: TextIO, root: Path | None = None
+    ) -> None:
+        self._root = root
         self._environment = dict(environment)
         self._directory = directory
         self._output = output
@@ -242,7 +249,7 @@ class StepProcesses:
         if spare is not None and not commands and spare.environment == wanted and spare.poll() is None:
             process, self._spare = spare, None
         else:
-            process = StepProcess(wanted, self._directory, self._output, commands)
+            process = StepProcess(wanted, self._directory, self._output, commands, root=self._root)
         process.begin(name, arguments)
         return process
 
@@ -261,7 +268,13 @@ class StepProcesses:
             Its process.
         """
         process = StepProcess(
-            self._environment | dict(environment), self._directory, self._output, commands, program=command, name=name
+            self._environment | dict(environment),
+            self._directory,
+            self._output,
+            commands,
+            program=command,
+            root=self._root,
+            name=name,
         )
         process.begin(name, [])
         return process
@@ -273,8 +286,8 @@ class StepProcesses:
             self._spare = None
 
 
-def _after(commands: Sequence[str], program: Sequence[str]) -> list[str]:
+def _after(commands: Sequence[str], directory: Path, program: Sequence[str]) -> list[str]:
     """A shell that runs the commands, which must not read what is meant for the program, and becomes the program."""
     lines = "\n".join(commands)
-    script = f"exec 3<&0 </dev/null\n{lines}\nexec {shlex.join(program)} <&3 3<&-"
+    script = f"exec 3<&0 </dev/null\n{lines}\ncd -- {shlex.quote(str(directory))}\nexec {shlex.join(program)} <&3 3<&-"
     return bash.argv(script)

@@ -75,9 +75,11 @@ class StepStarter:
         self._context = context
         self._root = root or run
         self._orchestrator_run_id = orchestrator_run_id(context.id, self._root.id)
+        self._source_root = Path(source_utils.get_source_root()).absolute()
         self._environment = self._make_environment()
         self._placement = Placement(settings, context.machine, self._catalog)
-        self._processes = StepProcesses(self._with_studio(self._environment), context.code, sys.stdout)
+        directory = context.start.directory(self._source_root)
+        self._processes = StepProcesses(self._with_studio(self._environment), directory, sys.stdout, context.code)
         # Reentrant: a signal's handler may close while its own thread starts a step.
         self._starting = threading.RLock()
         self._closed = False
@@ -224,7 +226,7 @@ class StepStarter:
         arguments = ["--step-name", name, "--snapshot-id", str(self._snapshot.id), "--run-id", str(self._run.id)]
         arguments += ["--num-machines", str(own.count)]
         arguments += ["--step-run-id", str(step_run_id)] if step_run_id else []
-        return [sys.executable, "-m", "lightning_zenml.orchestrator.steps.job_program", *arguments]
+        return [sys.executable, "-P", "-m", "lightning_zenml.orchestrator.steps.job_program", *arguments]
 
     def _settings(self, step: Step) -> LightningOrchestratorSettings:
         settings: LightningOrchestratorSettings = self._stack.orchestrator.get_settings(step)
@@ -239,7 +241,8 @@ class StepStarter:
             **variables,
             **secrets,
             ORCHESTRATOR_RUN_ID: self._orchestrator_run_id,
-            SOURCE_ROOT: str(Path(source_utils.get_source_root()).absolute()),
+            SOURCE_ROOT: str(self._source_root),
+            **self._context.start.variables(),
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -1,0 +1,123 @@
+"""Where a pipeline was started: the folder, and where Python imports from there. Its steps start likewise.
+
+ZenML's local orchestrator runs steps in the very process that was started; elsewhere they find the same relative paths
+and the same imports. All is relative to ZenML's source root, which lies elsewhere on each machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightning_zenml.launch.payload.records import Record, RecordError
+from lightning_zenml.launch.payload.variables import START
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse
+
+METADATA = "lightning_start"
+"""Metadata of a run in ZenML: where it was started, for whoever resumes it somewhere else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start(Record):
+    """Where a pipeline was started, relative to its source root; `..` leads to what was packed around that.
+
+    Args:
+        folder: working directory.
+        paths: folders of the program's path of imports, in its order.
+    """
+
+    folder: str = "."
+    paths: tuple[str, ...] = ()
+
+    @classmethod
+    def here(cls, source_root: Path, packed: Path) -> Start:
+        """Finds out where this process was started.
+
+        Args:
+            source_root: ZenML's source root.
+            packed: root of what travels, the source root or a folder around it.
+
+        Returns:
+            What lies in the packed folder; the source root stands in for a working directory elsewhere.
+        """
+        source_root, packed = source_root.resolve(), packed.resolve()
+        environments = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)} - {packed}
+
+        def travels(folder: Path) -> bool:
+            own = any(folder.is_relative_to(prefix) and prefix.is_relative_to(packed) for prefix in environments)
+            return folder.is_relative_to(packed) and folder.is_dir() and not own
+
+        here = Path.cwd()
+        paths = dict.fromkeys(Path(path).resolve() for path in sys.path)
+        return cls(
+            folder=os.path.relpath(here, source_root) if travels(here) else ".",
+            paths=tuple(os.path.relpath(path, source_root) for path in paths if travels(path)),
+        )
+
+    @classmethod
+    def of_run(cls, run: PipelineRunResponse) -> Start | None:
+        """Finds out where a run was started that somebody resumes; None: nobody has recorded it."""
+        try:
+            return cls.from_json(run.run_metadata[METADATA])
+        except (KeyError, RecordError):
+            return None
+
+    @classmethod
+    def parse(cls, text: str) -> Start:
+        """Reads what `str` gives.
+
+        Args:
+            text: JSON, from a command line.
+
+        Raises:
+            RecordError: if it is none, or a newer version has written it.
+        """
+        try:
+            return cls.from_json(json.loads(text))
+        except ValueError as error:
+            raise RecordError(f"It isn't known where the pipeline was started: {error}") from None
+
+    @classmethod
+    def find(cls, environ: Mapping[str, str] = os.environ) -> Start:
+        """Finds out where the pipeline of this step was started.
+
+        Args:
+            environ: variables to look in.
+        """
+        return cls.parse(environ.get(START) or "{}")
+
+    def __str__(self) -> str:
+        return json.dumps(self.to_json())
+
+    def variables(self) -> dict[str, str]:
+        """What the environment of a step must hold for `find`."""
+        return {START: str(self)}
+
+    def directory(self, source_root: Path) -> Path:
+        """The working directory on this machine; the source root where that isn't there, as no empty folder travels.
+
+        Args:
+            source_root: ZenML's source root on this machine.
+        """
+        directory = source_root / self.folder
+        return Path(os.path.normpath(directory)) if directory.is_dir() else source_root
+
+    def enter(self, source_root: Path, more: Sequence[Path] = ()) -> None:
+        """Goes to the working directory; lets Python import what the program that was started could.
+
+        Args:
+            source_root: ZenML's source root on this machine.
+            more: folders to import from at last.
+        """
+        os.chdir(self.directory(source_root))
+        wanted = [source_root / path for path in self.paths]
+        folders = dict.fromkeys(os.path.normpath(path) for path in (*wanted, source_root, *more) if path.is_dir())
+        # In front, in this order: what the pipeline's script finds beside itself, its steps find there, too.
+        sys.path[:] = [*folders, *(path for path in sys.path if path not in folders)]
