@@ -46,6 +46,23 @@ def test_a_stop_ends_an_install_with_its_builds(studio: Studio) -> None:
         ("six @ https://files.example/six-1.17.whl", False),
         ("-e git+https://git.example/six.git#egg=six", False),
         ("# as in ./setup.py", False),
+        ("# a comment isn't continued \\\n./pkg", True),
+        ("six \\\n  ==1.17 --hash=sha256:ab", False),
+        ("six [gpu] >= 1, < 2", False),
+        ("six (>=1)", False),
+        ("'./pkg'", True),
+        ("-e '${HERE}/pkg'", True),
+        ("$HERE/pkg", True),
+        ("-r ${HERE}.txt", True),
+        ("-r https://files.example/base.txt", True),
+        ("-rbase.txt", False),
+        ("-r\t'base.txt'", False),
+        ("--constraint=with space.txt", False),
+        ("--extra-index-url https://${USER}:${TOKEN}@index.example/simple", False),
+        ("--find-links wheels", True),
+        ("six @ git+file:///six", True),
+        ("/abs/pkg", True),
+        ("-r pyproject.toml", False),
     ],
 )
 def test_what_comes_from_the_repository_is_installed_for_each_launch(tmp_path: Path, line: str, again: bool) -> None:
@@ -53,8 +70,100 @@ def test_what_comes_from_the_repository_is_installed_for_each_launch(tmp_path: P
     for code in codes:
         code.mkdir(parents=True)
         (code / "requirements.txt").write_text(f"numpy\n  {line}\n")
+        (code / "base.txt").write_text("six\n")
+        (code / "with space.txt").write_text("six\n")
+        (code / "pyproject.toml").write_text('[project]\nname = "x"\ndependencies = ["six"]\n')
     one, other = (install.digest(tmp_path / "wheel", ["-r requirements.txt"], code) for code in codes)
     assert (one != other) is again
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize(
+    "include",
+    ["-rbase.txt", "-r 'base.txt'", "-r\tbase.txt", "--requirement=base.txt", "-r \\\r\n base.txt", "-c base.txt"],
+)
+def test_what_a_file_includes_counts_however_it_is_written(tmp_path: Path, include: str, encoding: str) -> None:
+    (tmp_path / "a file.txt").write_bytes(f"{include}\r\n".encode(encoding))
+    digests = set()
+    for content in ("six==1.16", "six==1.17"):
+        # ... and a file that includes the one by which it is included.
+        (tmp_path / "base.txt").write_text(f"{content}\n-r a file.txt\n")
+        digests.add(install.digest(tmp_path / "wheel", ["-r a file.txt"], tmp_path))
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    ("project", "certain"),
+    [
+        ('[project]\nname = "x"\ndependencies = ["six"]', True),
+        ('[project]\nname = "x"\ndependencies = ["six @ file:///six"]', False),
+        ('[project]\nname = "x"\ndynamic = ["dependencies"]', False),
+        ('[project]\nname = "x"\ndependencies = ["a"]\n[tool.uv.sources]\na = {path = "a"}', False),
+        ('[tool.poetry.dependencies]\na = {path = "a"}', False),
+        ("[broken", False),
+    ],
+)
+def test_what_a_project_says_of_itself_may_not_be_all(tmp_path: Path, project: str, certain: bool) -> None:
+    (tmp_path / "pyproject.toml").write_text(project)
+    assert install.Wanted(["-r pyproject.toml"], tmp_path).certain is certain
+
+
+OLD_UV = """
+  \u00d7 No solution found when resolving dependencies:
+  ╰─▶ Because you require zenml==0.98.0 and zenml==0.70.0, we can conclude that
+      your requirements are unsatisfiable.
+"""
+UV = """
+Using Python 3.11.7 environment at: /home/zeus
+error: No solution found when resolving dependencies
+  cause: Because zenml==0.98.0 depends on pydantic>=2.0 and you require pydantic<2, we can conclude that
+         your requirements are unsatisfiable.
+"""
+
+
+def test_a_pin_of_zenml_that_contradicts_the_server_is_named(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("-r base/all.txt\n")
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/all.txt").write_text("# ours\nzenml==0.70.0  # as always\n")
+    assert install.explain(OLD_UV, ["zenml==0.98.0", "-r requirements.txt"], tmp_path) == (
+        "`zenml==0.70.0` (base/all.txt, line 2) contradicts the ZenML server, which has version 0.98.0: client and "
+        "server must be of the same. Write `zenml==0.98.0` or just `zenml` there, or use a server of that version. "
+        "No solution found when resolving dependencies: Because you require zenml==0.98.0 and zenml==0.70.0, we can "
+        "conclude that your requirements are unsatisfiable."
+    )
+
+
+def test_who_asks_for_what_conflicts_is_named(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("six\nPydantic<2\n")
+    told = install.explain(UV, ["zenml==0.98.0", "-r requirements.txt"], tmp_path)
+    assert told.startswith("No solution found when resolving dependencies: Because zenml==0.98.0 depends on pydantic")
+    assert told.endswith("unsatisfiable. Asked for here: `Pydantic<2` (requirements.txt, line 2).")
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("error: Unexpected '%', expected '-c': c.txt:1:1\n", "Unexpected '%', expected '-c': c.txt:1:1."),
+        (
+            "  \x1b[31m\u00d7\x1b[0m Failed to build `x`\n  ├─▶ The build failed\n  ╰─▶ exit status: 1",
+            "Failed to build `x`: The build failed exit status: 1.",
+        ),
+        ("ERROR: No matching distribution found for x\n", "No matching distribution found for x."),
+        ("", ""),
+    ],
+)
+def test_the_installers_own_words_are_kept(tmp_path: Path, output: str, words: str) -> None:
+    assert install.explain(output, ["x"], tmp_path) == words
+
+
+def test_the_reason_is_in_the_launchs_failure(studio: Studio) -> None:
+    """uv's own answer, offline: there is no index to ask."""
+    (studio.scratch / "repository").mkdir()
+    (studio.scratch / "repository/all of it.txt").write_text("zenml==0.70.0\n")
+    studio.start(packages=["zenml==0.98.0"], requirements=["-r all of it.txt"])
+    message = studio.finish()["failure"]["message"]
+    told = "The requirements can't be installed (exit code 1). `zenml==0.70.0` (all of it.txt, line 1) contradicts "
+    assert message.startswith(told)
 
 
 def test_the_second_launch_runs_its_own_code(studio: Studio) -> None:

@@ -167,8 +167,16 @@ class Reader:
         return self._path(name, value, Path.is_file, "file") if value else None
 
     def files(self, name: str) -> tuple[str, ...]:
-        """Files in the repository, separated by commas or white space."""
-        return tuple(self._path(name, value, Path.is_file, "file") for value in self.words(name, separator=r"[,\s]+"))
+        """Files in the repository, separated by commas, lines or spaces; a name may hold spaces where it's a file's."""
+        parts = self.words(name, separator=r"[,\r\n]+")
+        values = [value for part in parts for value in ([part] if self._is_file(part) else part.split())]
+        return tuple(self._path(name, value, Path.is_file, "file") for value in values)
+
+    def _is_file(self, path: str) -> bool:
+        try:
+            return self.workspace is not None and (self.workspace / path).is_file()
+        except (OSError, ValueError):
+            return False
 
     def words(self, name: str, *, separator: str = ",") -> tuple[str, ...]:
         """Several texts."""

@@ -17,6 +17,7 @@ from lightning_zenml import settings as orchestrator_settings
 from lightning_zenml.action.input_reader import InputsError, Reader
 from lightning_zenml.action.report.metrics import ReportSettings
 from lightning_zenml.action.variables import is_secret
+from lightning_zenml.launch import requirements
 from lightning_zenml.launch.spec import KeepStudio
 
 __all__ = ["COMMENT_KEY_LIMIT", "DEFAULTS", "FROM_ENVIRONMENT", "Inputs", "InputsError", "SubmitFrom"]
@@ -202,7 +203,7 @@ class Inputs:
             studio_name=reader.name("studio-name"),
             machine_type=reader.words("machine-type"),
             commands=reader.commands("commands"),
-            requirements=reader.files("requirements"),
+            requirements=_requirements(reader),
             env=reader.env("env"),
             is_async=reader.boolean("async"),
             attach=reader.launch_id("attach"),
@@ -309,6 +310,14 @@ def _report(reader: Reader) -> ReportSettings:
     for problem in problems:
         reader.note("report", problem)
     return report
+
+
+def _requirements(reader: Reader) -> tuple[str, ...]:
+    files = reader.files("requirements")
+    for file in files:
+        if way_out := requirements.refusal(file):
+            reader.note("requirements", f"can't be `{file}`: {way_out}")
+    return files
 
 
 def _max_cost(reader: Reader) -> float | None:

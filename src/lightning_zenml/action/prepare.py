@@ -17,6 +17,7 @@ from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.runner_launch import Command, RunnerLaunch
 from lightning_zenml.action.throwaway import Throwaway
+from lightning_zenml.launch import requirements
 from lightning_zenml.launch.caller import Caller, Record
 from lightning_zenml.launch.lightning.client import Credentials, Lightning
 from lightning_zenml.launch.payload.variables import GITHUB, SETTINGS
@@ -201,6 +202,10 @@ class Preparation:
         teamspace = f"{lightning.owner}/{lightning.teamspace}"
         self._handover.note_teamspace(teamspace)
         self._log.line(f"Lightning AI teamspace {teamspace}")
+        if not inputs.requirements and (
+            file := requirements.overlooked(self._root, inputs.working_directory, [*inputs.commands, inputs.command])
+        ):
+            self._log.line(f"The input `requirements` is not set, so what {file} lists is not installed")
         return _Services(
             lightning=lightning,
             stack_id=stack.id,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.payload import install
 
 _PASSED_ON = re.compile(
     r"(?i)(PATH|LANG|LC_\w+|TZ|CI|RUNNER_DEBUG|(https?|no|all)_proxy|(SSL_CERT|REQUESTS_CA|CURL_CA)_\w+"
@@ -24,6 +25,17 @@ _LAST_WORDS = 2000
 
 class InstallError(LaunchError):
     """The requirements can't be installed on the runner."""
+
+
+class _ProgramError(InstallError):
+    """One of the programs that make the environment has failed."""
+
+    def __init__(self, exit_code: int, output: str) -> None:
+        super().__init__(
+            f"The environment on the runner can't be made (exit code {exit_code}): {output.strip()[-_LAST_WORDS:]}"
+        )
+        self.exit_code = exit_code
+        self.output = output
 
 
 class Throwaway:
@@ -75,7 +87,14 @@ class Throwaway:
         self._run([uv, "venv", "--quiet", "--seed", "--python", _base_python(), str(self._bin.parent)], repository)
         files = [argument for file in requirements for argument in ("-r", file)]
         ours = str(wheel.repack(self._folder))
-        self._run([uv, "pip", "install", "--python", python, ours, *packages, *files], repository)
+        try:
+            self._run([uv, "pip", "install", "--python", python, ours, *packages, *files], repository)
+        except _ProgramError as error:
+            wanted = [*packages, *(f"-r {file}" for file in requirements)]
+            reason = install.explain(error.output, wanted, repository) or error.output.strip()
+            raise InstallError(
+                f"The requirements can't be installed on the runner (exit code {error.exit_code}). {reason}"
+            ) from None
 
     def _uv(self) -> str:
         """The uv at hand, or one that pip brings: the image does without, since most runs never need it."""
@@ -104,15 +123,13 @@ class Throwaway:
         ) as process:
             try:
                 for line in process.stdout or ():
-                    words = (words + line)[-_LAST_WORDS:]
+                    words = (words + line)[-2 * _LAST_WORDS :]
                     self._say(line)
             except BaseException:
                 process.kill()
                 raise
         if process.returncode != 0:
-            raise InstallError(
-                f"The requirements can't be installed on the runner (exit code {process.returncode}): {words.strip()}"
-            )
+            raise _ProgramError(process.returncode, words)
 
 
 def _base_python() -> str:

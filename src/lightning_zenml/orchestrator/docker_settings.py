@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from zenml.utils.pipeline_docker_image_builder import PipelineDockerImageBuilder
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload import install as installer
+from lightning_zenml.launch.requirements import refusal
 from lightning_zenml.zenml_api.integrations import of_integrations
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+_LAST_LINES = 60
+"""How much of an installer's output is looked at for its error."""
 _OURS = re.compile(r"lightning[-_.]zenml\b", re.IGNORECASE)
 
 
@@ -98,8 +102,25 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
     # For another pipeline on this studio, all that its launch wants may not be there any more.
     installer.forget()
     logger.info("Installing what the pipeline's DockerSettings name: %s", " ".join(wanted))
-    if exit_code := subprocess.run(installer.command(wanted), cwd=root, check=False).returncode:
-        raise LaunchError(f"What the pipeline's DockerSettings name can't be installed (exit code {exit_code}).")
+    output: deque[str] = deque(maxlen=_LAST_LINES)
+    with subprocess.Popen(
+        installer.command(wanted),
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            output.append(line)
+    if process.returncode:
+        # As the launch has installed it: whoever contradicts that contradicts the server.
+        reason = installer.explain("".join(output), [f"zenml=={zenml_version}", *wanted], root)
+        raise LaunchError(
+            f"What the pipeline's DockerSettings name can't be installed (exit code {process.returncode}). {reason}"
+        )
 
 
 def _of_integrations(settings: Iterable[DockerSettings]) -> list[str]:
@@ -148,6 +169,8 @@ def _relative(file: str, root: Path) -> str:
             f"The requirements file {file} lies outside of the source root {root}, so it doesn't reach the "
             "studio. Move it there, or run `zenml init` in a folder that holds both."
         )
+    if way_out := refusal(path.name):
+        raise LaunchError(f"The DockerSettings' requirements can't be {file}: {way_out}.")
     if not path.is_file():
         raise LaunchError(f"The requirements file {file} does not exist.")
     return path.relative_to(root.resolve()).as_posix()

@@ -245,8 +245,10 @@ class Supervisor:
         )
         if exit_code == 0:
             return None
+        output = self._folder.last_output(_OUTPUT)
         if exit_code is not None:
-            message = f"The requirements can't be installed (exit code {exit_code})."
+            reason = install.explain(output, specifiers, self._folder.code)
+            message = f"The requirements can't be installed (exit code {exit_code}). {reason}".strip()
         elif left <= _INSTALL:
             message = self._timed_out()
         else:
@@ -256,7 +258,7 @@ class Supervisor:
             message=message,
             command=" ".join(arguments),
             exit_code=exit_code,
-            output=self._folder.last_output(_OUTPUT),
+            output=output,
         )
 
     def _timed_out(self) -> str:
