@@ -253,7 +253,7 @@ def _last_words(output: str) -> str:
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" \t\r│├╰─▶") for line in output.splitlines()]
     lines = [line for line in lines if line]
     begins = [number for number, line in enumerate(lines) if re.match(r"(?i)\u00d7|error:|error ", line)]
-    last = [re.sub(r"^(?:\u00d7|error:|cause:)\s*", "", line) for line in lines[begins[-1] if begins else -1 :]]
+    last = [re.sub(r"(?i)^(?:\u00d7|error:|cause:)\s*", "", line) for line in lines[begins[-1] if begins else -1 :]]
     words = ": ".join(filter(None, [last[0].rstrip(":") if last else "", " ".join(last[1:])]))
     words = words if len(words) <= _CHARACTERS else f"{words[:_CHARACTERS]} ..."
     return words if not words or words.endswith((".", "...")) else f"{words}."
