@@ -75,6 +75,26 @@ def test_a_run_after_another_workflow_is_of_that_ones_commit(
     wait_for(lambda: not cloud.running())
 
 
+@pytest.mark.parametrize("name", ["check_suite", "repository_dispatch"])
+def test_what_names_a_pull_request_comments_there_on_the_commit_that_runs(
+    cloud: LightningCloud, actions: Actions, name: str
+) -> None:
+    step = actions.step(studio_name="warm", run="echo it runs")
+    here = {"id": 1, "full_name": REPOSITORY}
+    head = {"sha": "e" * 40, "ref": "newer", "repo": here}
+    named = {"number": actions.number, "head": head, "base": {"ref": "main", "repo": here}}
+    event = {
+        "check_suite": {"check_suite": {"head_sha": "e" * 40, "head_branch": "newer", "pull_requests": [named]}},
+        "repository_dispatch": {"action": "train", "client_payload": {"pull_request": named}},
+    }[name]
+    # The default branch is checked out, as actions/checkout does on these unless told.
+    finished = on(step, name, {"repository": here, **event}, "refs/heads/main").run()
+    assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
+    assert step.sha[:7] in actions.comment()
+    assert "Checked out is" in finished.log
+    wait_for(lambda: not cloud.running())
+
+
 def commit(step: Step) -> str:
     """Checks out one more commit, which is not the one that the event tells of."""
     git = ("git", "-c", "user.name=mallory", "-c", "user.email=m@example.com")

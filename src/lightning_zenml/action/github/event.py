@@ -18,7 +18,7 @@ DEPENDABOT = "dependabot[bot]"
 _SECRETS_AS_SET = "pull_request"
 """Its runs for forks get secrets only where a private repository is set to send them."""
 _WITHOUT_SECRETS_FOR_FORKS = frozenset({_SECRETS_AS_SET, "pull_request_review", "pull_request_review_comment"})
-_OF_WRITERS = frozenset({"push", "schedule", "workflow_dispatch", "merge_group"})
+_OF_WRITERS = frozenset({"push", "create", "release", "schedule", "workflow_dispatch", "merge_group"})
 """Events that only people who may push to the repository can cause, and nobody from outside."""
 _WORDS_OF_PEOPLE: Mapping[str, tuple[str, str]] = {
     "issue_comment": ("comment", "comments"),

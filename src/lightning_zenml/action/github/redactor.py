@@ -65,11 +65,11 @@ _SHAPES = (
     _shape("hf_", r"(?<![\w-])hf_[A-Za-z0-9]{30,}"),
     _shape("xox", r"(?<![\w-])xox[abeoprs]-[\w-]{10,}"),
     _shape("AIza", r"(?<![\w-])AIza[\w-]{35}"),
-    _shape("://", r"(?P<kept>[A-Za-z][\w+.-]*://[^\s/:@\"'<>]*:)[^\s/@\"'<>]+(?P<after>@)"),
+    _shape("://", r"(?P<kept>(?<![\w+.-])[A-Za-z][\w+.-]{0,30}://[^\s/:@\"'<>]*:)[^\s/@\"'<>]+(?P<after>@)"),
     _shape("", r"(?P<kept>\bauthorization\W{1,6}(?:bearer|basic|token)\s+)[^\s\"']{8,}", re.IGNORECASE),
     _shape(
         _PEM_BEGIN,
-        r"(?P<kept>-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----)(?=\s*\S).+?(?P<after>-----END [A-Z0-9 ]*-----|\s*\Z)",
+        r"(?P<kept>-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----)(?=\s*\S).+?(?P<after>-----END [A-Z0-9 ]*-----|\n?\Z)",
         re.DOTALL,
     ),
 )
