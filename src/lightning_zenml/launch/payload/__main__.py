@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from lightning_zenml.launch.payload import guardian, lease
+from lightning_zenml.launch.payload import lease
 from lightning_zenml.launch.payload.folder import LaunchFolder, prune
 from lightning_zenml.launch.payload.protocol import STOP_GRACE, Glance, Left, Renewed, Started, Stopping, Unleased
 from lightning_zenml.launch.payload.records import Record
@@ -61,6 +61,9 @@ def _start(folder: LaunchFolder) -> Started:
     # Whoever starts it follows it, until it says that it leaves or is not heard of for a while.
     folder.follower.touch()
     prune(folder.root, keep=folder.path.name)
+    # Every look at a launch is a process of its own: none but this one pays for what the supervisor imports.
+    from lightning_zenml.launch.payload import guardian
+
     guardian.detach(folder)
     return Started(started=True, again=False)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
-from lightning_zenml.orchestrator.controller.controller import main
-
 if __name__ == "__main__":
+    # What is imported stays: looking for garbage among it again and again takes time.
+    gc.disable()
+    from lightning_zenml.orchestrator.controller.controller import main
+
+    gc.freeze()
+    gc.enable()
     sys.exit(main())

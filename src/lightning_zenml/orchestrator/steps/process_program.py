@@ -7,21 +7,25 @@ turn comes. `lightning_zenml.orchestrator.steps.process` is its other end.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import sys
-
-from zenml.client import Client
-from zenml.entrypoints import entrypoint
-from zenml.orchestrators import step_launcher, step_runner
-
-_NEEDED_SOON = (step_launcher, step_runner)
 
 
 def main() -> None:
     """Runs the step whose entrypoint arguments come as a JSON list on stdin; ends without one."""
+    # What is imported stays: looking for garbage among it again and again takes a third of the time.
+    gc.disable()
+    from zenml.client import Client
+    from zenml.entrypoints import entrypoint
+    from zenml.orchestrators import step_launcher, step_runner
+
+    _needed_soon = (step_launcher, step_runner)
     with contextlib.suppress(Exception):
         # Imports what the artifact store needs. A fault shows again when the step runs.
         _ = Client().active_stack.artifact_store
+    gc.freeze()
+    gc.enable()
     line = sys.stdin.readline()
     if line:
         sys.argv = [sys.argv[0], *json.loads(line)]
