@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
 import requests
 
 from lightning_zenml.zenml_api.models import Teamspace
+from lightning_zenml.zenml_api.relied_on import missing
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.server import NoTokensError, ZenMLServer
 from localcloud.chaos import Fault, chaos
@@ -21,9 +24,14 @@ def server(zenml_stack: Stack) -> ZenMLServer:
 def test_info(server: ZenMLServer, zenml_stack: Stack) -> None:
     info = server.info()
 
-    assert info.version.startswith("0.98")
+    assert info.version == version("zenml")
     assert info.dashboard_url == zenml_stack.zenml_url
     assert not info.pro
+    assert info.notice is None
+
+
+def test_the_server_has_all_that_is_relied_on(server: ZenMLServer) -> None:
+    assert missing(server.rest.description()) == []
 
 
 @pytest.mark.parametrize("address", ["http://.example", "http://a..b", "https://zenml.invalid:1"])

@@ -194,10 +194,12 @@ class Preparation:
     def _check(self) -> _Services:
         inputs = self._inputs
         self._log.title("Check and package")
-        version = self._zenml.info().version
+        info = self._zenml.info()
+        if info.notice:
+            self._workflow.notice(info.notice, title="Untested version of ZenML")
         stack = self._zenml.stack(inputs.stack)
         project = self._zenml.project(inputs.project)
-        self._log.line(f"ZenML {version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
+        self._log.line(f"ZenML {info.version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
         lightning = connect(inputs, stack.teamspace)
         teamspace = f"{lightning.owner}/{lightning.teamspace}"
         self._handover.note_teamspace(teamspace)
@@ -210,7 +212,7 @@ class Preparation:
             lightning=lightning,
             stack_id=stack.id,
             project_id=project.id,
-            packages=(f"zenml=={version}",),
+            packages=(f"zenml=={info.version}",),
             integrations=stack.integrations,
         )
 

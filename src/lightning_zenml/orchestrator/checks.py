@@ -11,6 +11,8 @@ from zenml.exceptions import SettingsResolvingError
 from zenml.logger import get_logger
 
 from lightning_zenml.launch.payload.variables import SETTINGS
+from lightning_zenml.orchestrator import zenml_internals
+from lightning_zenml.orchestrator.refusal import refuse
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.settings import CREDENTIALS
 
@@ -30,7 +32,14 @@ def check_stack(stack: Stack) -> tuple[bool, str]:
 
     Returns:
         Whether the stack will do, and all that is wrong with it in one message.
+
+    Raises:
+        UnsuitableZenMLError: if the ZenML that is installed lacks what is relied on.
     """
+    if unsuitable := zenml_internals.problem():
+        refuse(unsuitable)
+    if notice := zenml_internals.notice():
+        logger.info(notice)
     problems = _stack_problems(stack)
     try:
         given = LightningOrchestratorSettings.model_validate(settings_from_environment())

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from zenml.orchestrators import BaseOrchestratorConfig
 from zenml.orchestrators.base_orchestrator import BaseOrchestratorFlavor
 
+from lightning_zenml.orchestrator import zenml_internals
+from lightning_zenml.orchestrator.refusal import refuse
 from lightning_zenml.settings import Attributes
 
 if TYPE_CHECKING:
@@ -79,7 +81,15 @@ class LightningOrchestratorFlavor(BaseOrchestratorFlavor):  # type: ignore[misc]
 
     @property
     def implementation_class(self) -> type[LightningOrchestrator]:
-        """Class of the orchestrator."""
-        from lightning_zenml.orchestrator.orchestrator import LightningOrchestrator
+        """Class of the orchestrator.
 
+        Raises:
+            UnsuitableZenMLError: if the ZenML that is installed lacks what it relies on.
+        """
+        try:
+            from lightning_zenml.orchestrator.orchestrator import LightningOrchestrator
+        except (ImportError, AttributeError):
+            if unsuitable := zenml_internals.problem():
+                refuse(unsuitable)
+            raise
         return LightningOrchestrator

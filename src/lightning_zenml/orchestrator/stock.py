@@ -3,8 +3,8 @@
 Every ZenML server has a flavor `lightning` already and refuses a second one, so `--flavor=lightning` and the
 documented import of `LightningOrchestratorSettings` always lead to ZenML's module. A hook gives that module our
 classes when it is imported. `lightning_zenml.pth` activates it at every start of the interpreter, so this module
-imports next to nothing (`wrapt`, which has such hooks ready, takes 30 ms) and never raises.
-The variable `LIGHTNING_ZENML_STOCK`, set to anything, turns it off.
+imports next to nothing (`wrapt`, which has such hooks ready, takes 30 ms) and never raises. With a ZenML that lacks
+what we rely on, the flavor runs nothing. The variable `LIGHTNING_ZENML_STOCK`, set to anything, turns it off.
 """
 
 from __future__ import annotations
@@ -47,25 +47,33 @@ class _StockFinder:
 
 def _overlay(stock: ModuleType) -> None:
     try:
-        from zenml import __version__
+        from lightning_zenml.orchestrator import zenml_internals
 
-        from lightning_zenml.zenml_api.server import SUPPORTED_VERSIONS
-
-        if ".".join(__version__.split(".")[:2]) not in SUPPORTED_VERSIONS:
-            _warn(f"it supports ZenML {SUPPORTED_VERSIONS[0]} to {SUPPORTED_VERSIONS[-1]}, and this is {__version__}")
-            return
+        # What is wrong with a version that is known to do is told when a pipeline is about to run: looking costs time.
+        unsuitable = zenml_internals.problem() if zenml_internals.notice() else None
+        if unsuitable:
+            _refuse(stock, unsuitable)
 
         from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig, LightningOrchestratorFlavor
         from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
         # The flavor's class stays: the server's database names it, and it must load without our package, too.
         stock_flavor = stock.LightningOrchestratorFlavor
-        for name in ("config_class", "implementation_class", "docs_url", "sdk_docs_url"):
+        names = ("config_class", "implementation_class", "docs_url", "sdk_docs_url")
+        for name in names if not unsuitable else ("config_class",):
             setattr(stock_flavor, name, vars(LightningOrchestratorFlavor)[name])
         for ours in (LightningOrchestratorSettings, LightningOrchestratorConfig):
             setattr(stock, ours.__name__, ours)
     except Exception as error:
         _warn(repr(error))
+
+
+def _refuse(stock: ModuleType, reason: str) -> None:
+    """Has no pipeline run, not on ZenML's own orchestrator either: that might start another studio, from ours."""
+    from lightning_zenml.orchestrator.refusal import refuse, tell
+
+    stock.LightningOrchestratorFlavor.implementation_class = property(lambda flavor: refuse(reason))
+    tell(reason)
 
 
 def _warn(reason: str) -> None:

@@ -21,11 +21,13 @@ class ServerInfo:
         version: ZenML's version on the server, e.g. `0.98.0`.
         dashboard_url: base URL of the server's dashboard, without a slash at the end.
         pro: whether the server is a workspace of ZenML Pro, where pages have other addresses.
+        notice: what to tell of a version that nobody has tested; None for one that was.
     """
 
     version: str
     dashboard_url: str
     pro: bool = False
+    notice: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

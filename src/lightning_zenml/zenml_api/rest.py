@@ -76,6 +76,17 @@ class ZenMLRest:
         """
         return self._json(self._send("GET", path))
 
+    def description(self) -> Any:
+        """Gets what the server says of its REST API, as OpenAPI has it.
+
+        Returns:
+            The description's JSON; None where the server gives none.
+        """
+        try:
+            return self._json(self._send("GET", "openapi.json", below=""))
+        except ZenMLServerError:
+            return None
+
     def get(self, path: str, **parameters: Any) -> Any:
         """Gets something.
 
@@ -137,12 +148,12 @@ class ZenMLRest:
             )
         self._token = str(self._json(answer)["access_token"])
 
-    def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
+    def _send(self, method: str, path: str, *, below: str = "api/v1/", **arguments: Any) -> requests.Response:
         auth = Bearer(self._token)
 
         def request() -> requests.Response:
             answer: requests.Response = self._request(
-                method, f"{self._url}/api/v1/{path}", auth=auth, timeout=self._timeout, **arguments
+                method, f"{self._url}/{below}{path}", auth=auth, timeout=self._timeout, **arguments
             )
             return answer
 

@@ -1,7 +1,7 @@
 """Reads runs, steps, stacks and versions from a ZenML server over REST.
 
-For the Action, which runs where importing ZenML would cost seconds. Endpoints and fields are those of ZenML 0.97 and
-0.98 (`zenml/zen_server/routers`, `zenml/models/v2`).
+For the Action, which runs where importing ZenML would cost seconds. Endpoints and fields are those that
+`relied_on` lists.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
 
 from lightning_zenml.zenml_api.models import Project, Run, ServerInfo, Stack, Step, Teamspace
+from lightning_zenml.zenml_api.relied_on import missing
 from lightning_zenml.zenml_api.rest import ZenMLRest, ZenMLServerError
 from lightning_zenml.zenml_api.run_end import FINISHED, PAUSED, RestRuns, end_run, spared
+from lightning_zenml.zenml_api.versions import TESTED, is_tested, is_too_old, named
 
-SUPPORTED_VERSIONS = ("0.97", "0.98")
-"""Minor versions of ZenML, as in pyproject.toml; `make compat` tries the oldest."""
+_OF_ZENML = frozenset({"auth_scheme", "database_type", "deployment_type"})
+"""Some of what a ZenML server says of itself; another product's may have a version, too."""
 
 _PAUSES_OF_MINTING = (1.0, 3.0)
 """Seconds between the tries for a token."""
@@ -52,24 +56,19 @@ class ZenMLServer:
         self._projects: dict[str, Project] = {}
 
     def info(self) -> ServerInfo:
-        """Gets version and dashboard; refuses a server of a version that is not supported.
+        """Gets version and dashboard; refuses a server that isn't ZenML's, is too old, or lacks what is relied on.
 
         Returns:
             What the server says of itself.
         """
         if self._info is None:
-            data = self.rest.public("info")
-            if not isinstance(data, dict) or "version" not in data:
-                raise ZenMLServerError(f"{self.url} isn't a ZenML server.")
+            data = self._public_info()
             version = str(data["version"])
-            if ".".join(version.split(".")[:2]) not in SUPPORTED_VERSIONS:
-                raise ZenMLServerError(
-                    f"The ZenML server {self.url} has version {version}; supported are {SUPPORTED_VERSIONS[0]} to "
-                    f"{SUPPORTED_VERSIONS[-1]}."
-                )
+            notice = self._check_version(version)
             pro = data.get("deployment_type") == "cloud"
             dashboard = data.get("pro_dashboard_url") or data.get("dashboard_url") if pro else data.get("server_url")
-            self._info = ServerInfo(version=version, dashboard_url=(dashboard or self.url).rstrip("/"), pro=pro)
+            address = (dashboard or self.url).rstrip("/")
+            self._info = ServerInfo(version=version, dashboard_url=address, pro=pro, notice=notice)
         return self._info
 
     def mint_token(self, expires_in: int) -> str:
@@ -231,6 +230,32 @@ class ZenMLServer:
         info = self.info()
         project = project_id if info.pro else self.project(project_id).name
         return f"{info.dashboard_url}/projects/{project}/runs/{run_id}"
+
+    def _public_info(self) -> dict[str, Any]:
+        no_zenml = f"{self.url} isn't a ZenML server. Check ZENML_STORE_URL: it is the address of the dashboard."
+        try:
+            data = self.rest.public("info")
+        except ZenMLServerError as error:
+            # An answer that was no JSON has a status, too.
+            if error.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+                raise
+            raise ZenMLServerError(no_zenml, error.status) from None
+        if not isinstance(data, dict) or "version" not in data or _OF_ZENML.isdisjoint(data):
+            raise ZenMLServerError(no_zenml)
+        return data
+
+    def _check_version(self, version: str) -> str | None:
+        """Refuses a version that won't do; returns what to tell of one that nobody has tested."""
+        server = f"The ZenML server {self.url} has version {version}"
+        if is_too_old(version):
+            raise ZenMLServerError(f"{server}, which is too old; {TESTED} work. Upgrade the server.")
+        if is_tested(version):
+            return None
+        lacks = missing(self.rest.description())
+        if lacks:
+            raise ZenMLServerError(f"{server}, which lacks what is relied on: {named(lacks)}. {TESTED} work.")
+        known = "has all that is relied on of its REST API" if lacks is not None else "does not describe its REST API"
+        return f"{server}, which isn't tested with this action: {TESTED} are. It {known}."
 
     def _teamspace(self, orchestrator: str) -> Teamspace:
         found = self.rest.pages("components", type="orchestrator", name=orchestrator, hydrate=True)

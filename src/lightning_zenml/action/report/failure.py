@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_zenml.launch.payload import layout
+from lightning_zenml.launch.payload.folder import REFUSAL
 from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_api.models import Step
 
@@ -16,6 +17,8 @@ _FRAME = re.compile(r'File "(?P<file>[^"\n]{1,4096})", line (?P<line>\d{1,9})')
 _TRACEBACK = re.compile(r"^(?:[ ]{2}\+ Exception Group )?Traceback \(most recent call last\):[ \r]*$", re.MULTILINE)
 """How Python begins a traceback; one within a message, or of an exception in a group, stands further in."""
 _RAISED = re.compile(r"[A-Za-z_][\w.]*(?::|$)")
+_REFUSAL = re.compile(rf"^{re.escape(REFUSAL)}(.+)$", re.MULTILINE)
+"""How our orchestrator says that nothing runs with the ZenML that is installed."""
 _TRACEBACK_LIMIT = 4000
 _RAISED_LIMIT = 1000
 """Characters of an exception in an annotation, which GitHub cuts at 4,096."""
@@ -71,6 +74,9 @@ def of_output(failure: Failure, root: Path) -> StepFailure:
         root: folder of the repository.
     """
     output = in_repository(failure.output).replace(f"{root}/", "")
+    if refusals := _REFUSAL.findall(output):
+        message = f"{failure.message}: {refusals[-1]}"
+        return StepFailure(failure=replace(failure, message=message, output=output), place=None)
     reason, place = raised(output), _place(_last_traceback(output), root)
     if not (reason and place):
         return StepFailure(failure=replace(failure, output=output), place=None)

@@ -18,6 +18,8 @@ from lightning_zenml.launch.payload.records import JobRecord, RunRecord, parse, 
 
 TITLE = "==> "
 """Begins a line of the log that opens a new part of it."""
+REFUSAL = "lightning-zenml: "
+"""Begins the line in which the orchestrator says why it runs nothing."""
 _KEPT = 20
 _CHUNK = 1024 * 1024
 """Bytes of the log that one read tells at most."""
