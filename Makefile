@@ -29,18 +29,21 @@ coverage: $(VENV)/installed ## the tests, with coverage over all processes, whic
 	  --dist=worksteal --cov --cov-report=term:skip-covered; code=$$?; rm -r $$folder; exit $$code
 
 # As pyproject.toml has them.
-OLDEST_ZENML = $(shell sed -n 's/.*"zenml>=\([0-9.]*\),.*/\1/p' pyproject.toml).0
+OLDEST_ZENML = $(shell sed -n 's|.*"zenml>=\([0-9.]*\)".*|\1|p' pyproject.toml).0
 OLDEST_SDK = $(shell sed -n 's/.*"lightning-sdk>=\([0-9.]*\)".*/\1/p' pyproject.toml).1
 COMPAT := .cache/compat
+# `newest` is that on the package index, with the newest SDK: what nobody has tested yet.
+ZENML ?= oldest
+COMPAT_PACKAGES = $(if $(filter newest,$(ZENML)),--upgrade 'zenml[server]' lightning-sdk,\
+  'zenml[server]==$(OLDEST_ZENML)' 'lightning-sdk==$(OLDEST_SDK)')
 
-compat: $(VENV)/installed ## core and orchestrator with the oldest ZenML and SDK that are supported, in a throw-away environment
+compat: $(VENV)/installed ## core and orchestrator with the oldest ZenML and SDK that are supported, in a throw-away environment; ZENML=newest
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(COMPAT)
 	$(BIN)/uv pip sync --quiet --python $(COMPAT)/bin/python --require-hashes requirements/dev.txt
-	$(BIN)/uv pip install --quiet --python $(COMPAT)/bin/python 'zenml[server]==$(OLDEST_ZENML)' \
-	  'lightning-sdk==$(OLDEST_SDK)'
+	$(BIN)/uv pip install --quiet --python $(COMPAT)/bin/python $(COMPAT_PACKAGES)
 	$(BIN)/uv pip install --quiet --python $(COMPAT)/bin/python --no-deps --no-build-isolation --editable .
 	$(COMPAT)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal tests/unit/test_stock.py \
-	  tests/unit/test_flavor.py tests/integration/test_controller.py tests/integration/test_controller_modes.py \
+	  tests/unit/test_zenml_internals.py tests/unit/test_flavor.py tests/integration/test_zenml_server.py tests/integration/test_controller.py tests/integration/test_controller_modes.py \
 	  tests/integration/test_dynamic_controller.py tests/integration/test_orchestrator.py \
 	  tests/integration/test_launcher.py tests/integration/test_job.py $(PYTEST_ARGS)
 
