@@ -267,7 +267,7 @@ class Following:
         if launch is not None:
             try:
                 launch.stop(grace=_CANCEL_GRACE)
-            except LaunchError as error:
+            except Exception as error:
                 # Not finished: `post` insists.
                 self._workflow.warning(f"The studio {launch.studio_name} could not be released yet: {error}")
                 return

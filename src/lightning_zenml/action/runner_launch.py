@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Protocol
 
 from lightning_zenml.launch.caller import Held, Launched, Left, Record, Submitted, Updated
-from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.payload import bash
@@ -323,12 +322,12 @@ class RunnerLaunch:
 
     def _each_held(self, release: Callable[[Hold], None]) -> None:
         """Releases whatever is held; tells of the first failure when all have had their turn."""
-        failure: LaunchError | None = None
+        failure: Exception | None = None
         for hold in list(self._holds.values()):
             if not hold.is_over:
                 try:
                     release(hold)
-                except LaunchError as error:
+                except Exception as error:
                     failure = failure or error
         if failure is not None:
             raise failure

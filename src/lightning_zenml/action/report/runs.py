@@ -274,6 +274,9 @@ def end_runs(
                 zenml.end_run(run_id, status="failed", reason=lost, has_begun=run_id in begun)
         except Exception as error:
             workflow.warning(f"ZenML could not be told that the run has ended: {error}")
+            if isinstance(error, ZenMLServerError) and error.status is None:
+                # Nor would it answer for the others, and each try takes its time.
+                return
 
 
 def record_of(run: Run) -> RunRecord:
