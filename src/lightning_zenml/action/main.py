@@ -207,7 +207,8 @@ class _Main:
 
     def _look(self) -> None:
         """What a report tells besides, of which whoever reports asks ZenML."""
-        if not self._reporter.has_origin:
+        # A launch that could not be attached to goes on, and its comment with it.
+        if not self._reporter.has_origin and self._handover.has_holds:
             self._earlier.find_origin()
         self._runs.refresh(self._reporter.report.machine)
 
