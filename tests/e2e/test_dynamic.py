@@ -168,7 +168,7 @@ def test_a_dynamic_pipeline_that_fails(cloud: LightningCloud, laptop: Laptop) ->
 def test_a_job_that_is_refused_counts_as_a_try_in_a_dynamic_pipeline_too(
     stack: Stack, cloud: LightningCloud, laptop: Laptop
 ) -> None:
-    cloud.knobs.fail.append(("POST", "/jobs$", 403, 1))
+    cloud.knobs.fail.append(("POST", "/jobs$", 403, 3))
     run(laptop, "refusal")
     run_id = laptop.last_run()["id"]
     steps = stack.zenml.request("GET", f"steps?pipeline_run_id={run_id}&size=100&hydrate=true")["items"]

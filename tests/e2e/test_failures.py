@@ -106,7 +106,7 @@ def test_what_main_could_not_release_post_does_and_the_comment_keeps_its_reason(
 def test_a_run_that_completed_is_no_failure_because_its_studio_cannot_be_released_at_once(
     cloud: LightningCloud, actions: Actions
 ) -> None:
-    cloud.knobs.fail = [("DELETE", r"/cloudspaces/[^/]+$", 403, 1)]
+    cloud.knobs.fail = [("DELETE", r"/cloudspaces/[^/]+$", 403, 3)]
     finished = actions.step(studio_name="dear", keep_studio="delete", run="true").run()
     assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
     assert finished.outputs["status"] == "completed"

@@ -258,7 +258,7 @@ if __name__ == "__main__":
 def test_a_job_that_is_refused_or_never_comes_fails_its_step_and_says_why(
     stack: Stack, cloud: LightningCloud, laptop: Laptop
 ) -> None:
-    cloud.knobs.fail.append(("POST", "/jobs$", 403, 1))
+    cloud.knobs.fail.append(("POST", "/jobs$", 403, 3))
     cloud.knobs.never_come = {"T4"}
     (laptop.folder / "run.py").write_text(REFUSED)
     log = laptop.run(sys.executable, "run.py", check=False)

@@ -10,6 +10,7 @@ import pytest
 
 import payload_studio
 from lightning_api import credentials
+from lightning_zenml.launch import agreement
 from lightning_zenml.launch.lightning.client import Lightning
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
@@ -27,6 +28,12 @@ def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lightnin
     """The stand-in for Lightning AI alone; each module's `cloud` says how a test finds and leaves it."""
     with LightningCloud(tmp_path_factory.mktemp("lightning")) as cloud:
         yield cloud
+
+
+@pytest.fixture(autouse=True)
+def looks_agree_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What several looks must agree on is settled in a moment, in the test's own process."""
+    monkeypatch.setattr(agreement, "SPAN", 0.3)
 
 
 @pytest.fixture

@@ -267,10 +267,10 @@ def test_the_products_client_through_the_proxy(cloud: LightningCloud, before_lig
     lightning.call(service.cloud_space_service_list_cloud_spaces, *arguments)
     assert [call.fault for call in before_lightning.met] == ["503", "reset before", "reset after"]
 
-    before_lightning.fault(Fault.status(401), "GET", STUDIOS, nth=1)
+    before_lightning.fault(Fault.status(401), "GET", STUDIOS, times=3)
     with pytest.raises(CredentialsError):
         lightning.call(service.cloud_space_service_list_cloud_spaces, *arguments, idempotent=False)
-    before_lightning.fault(Fault.status(404), "GET", STUDIOS, nth=1)
+    before_lightning.fault(Fault.status(404), "GET", STUDIOS, times=3)
     with pytest.raises(ApiError, match="404"):
         lightning.call(service.cloud_space_service_list_cloud_spaces, *arguments, idempotent=False)
 

@@ -143,7 +143,7 @@ def test_a_refusal_is_told_at_once(
     cloud.knobs.fail.append(("POST", "/jobs$", 403, 9))
     with pytest.raises(JobError, match=r"Can't start the job 'no'.*403"):
         Job.run(lightning, studio, JobSpec(name="no", command="true", machine=machine))
-    assert cloud.knobs.fail == [("POST", "/jobs$", 403, 8)]
+    assert cloud.knobs.fail == [("POST", "/jobs$", 403, 6)]
 
 
 @pytest.mark.parametrize("num_machines", [1, 2])
@@ -243,7 +243,7 @@ def test_jobs_that_are_refused_keep_none_of_the_others_alive(
         )
         for name in ("first", "second")
     ]
-    cloud.knobs.fail.append(("DELETE", f"jobs/{jobs[0].id}$", 403, 1))
+    cloud.knobs.fail.append(("DELETE", f"jobs/{jobs[0].id}$", 403, 3))
     with pytest.raises(LaunchError, match="403"):
         Job.end_all(lightning, "launch")
     assert present(cloud) == ["first"]

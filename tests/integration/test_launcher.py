@@ -586,7 +586,7 @@ def test_a_switch_that_cannot_be_taken_back_is_told(
 
     def refuse_it() -> None:
         eventually(lambda: cloud.studio(settled.name).requested)
-        cloud.knobs.fail = [("PUT", "", 403, 1)]
+        cloud.knobs.fail = [("PUT", "", 403, 3)]
 
     launcher = Launcher(lightning, notify=refuse, limits=replace(LIMITS, switch=2))
     with pytest.raises(MachineError, match="Can't switch"):
@@ -617,7 +617,7 @@ def test_a_switch_whose_client_was_killed_is_taken_back_by_the_hold(
 
     # Refused once, it is tried again by whoever still has the lease.
     Remote(settled, left.python, left.wheel, left.launch_id).lease("killed")
-    cloud.knobs.fail = [("PUT", "/codeconfig", 403, 1)]
+    cloud.knobs.fail = [("PUT", "/codeconfig", 403, 3)]
     with pytest.raises(StudioError):
         killed.stop(grace=1)
     killed.stop(grace=1)
@@ -895,7 +895,7 @@ def test_an_interrupt_stays_one_though_the_studio_cannot_be_released(
 
     def interrupt(text: str) -> None:
         if "created" in text:
-            cloud.knobs.fail = [("DELETE", "/cloudspaces/", 403, 1)]
+            cloud.knobs.fail = [("DELETE", "/cloudspaces/", 403, 3)]
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -179,8 +179,8 @@ def test_one_launch_at_a_time_has_the_lease(tmp_path: Path) -> None:
     assert lease.acquire(tmp_path, launch_id="a", owner="Ada").acquired
     assert lease.acquire(tmp_path, launch_id="a", owner="Ada").acquired
     assert lease.acquire(tmp_path, launch_id="b", owner="Bob") == Leased(acquired=False, launch="a", owner="Ada")
-    assert not lease.release(tmp_path, launch_id="b")
-    assert lease.release(tmp_path, launch_id="a")
+    assert not lease.release(tmp_path, launch_id="b").released
+    assert lease.release(tmp_path, launch_id="a").released
     assert lease.acquire(tmp_path, launch_id="b", owner="Bob").acquired
 
 
@@ -204,12 +204,34 @@ def test_the_lease_of_a_closing_studio_holds_a_little_longer(tmp_path: Path) -> 
     assert not lease.acquire(tmp_path, launch_id="b", owner="Bob").acquired
 
 
+def test_whoever_has_a_started_studio_last_puts_it_back(tmp_path: Path) -> None:
+    lease.acquire(tmp_path, launch_id="b", owner="Bob")
+    assert not lease.acquire(tmp_path, launch_id="a", owner="Ada", started=True).acquired
+    assert lease.release(tmp_path, launch_id="b").put_back
+    assert not lease.acquire(tmp_path, launch_id="c", owner="Cid").acquired, "it is stopping"
+
+
+def test_a_studio_that_was_started_for_a_launch_that_died_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease.acquire(tmp_path, launch_id="a", owner="Ada", started=True)
+    monkeypatch.setattr(lease, "STALE", -1.0)
+    assert lease.acquire(tmp_path, launch_id="b", owner="Bob").acquired
+    assert lease.release(tmp_path, launch_id="b").put_back
+
+
+def test_a_studio_that_a_user_keeps_is_not_put_back(tmp_path: Path) -> None:
+    lease.acquire(tmp_path, launch_id="a", owner="Ada", started=True)
+    lease.acquire(tmp_path, launch_id="a", owner="Ada", keep=True)
+    assert not lease.release(tmp_path, launch_id="a").put_back
+
+
 def test_a_lease_is_not_given_back_on_a_later_start_of_the_machine(tmp_path: Path) -> None:
     lease.acquire(tmp_path, launch_id="a", owner="Ada")
     lease.release(tmp_path, launch_id="a", closing=True)
     held = json.loads((tmp_path / "lease.json").read_text())
     (tmp_path / "lease.json").write_text(json.dumps(held | {"machine": "an earlier start"}))
-    assert not lease.release(tmp_path, launch_id="a", closing=True)
+    assert not lease.release(tmp_path, launch_id="a", closing=True).released
 
 
 def test_only_who_has_the_lease_renews_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lightning_zenml.launch import wheel
-from lightning_zenml.launch.errors import LaunchError, StudioAwayError, StudioLostError
+from lightning_zenml.launch.errors import LaunchError, StudioAwayError, StudioError, StudioLostError
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.studio import Studio
@@ -62,12 +63,14 @@ class Attempt:
         self._notify = notify
         self._on_hold = on_hold
         self._limits = limits
+        self._deadline = time.monotonic() + (math.inf if spec.timeout is None else spec.timeout)
         self._suffix = names.suffix()
         self._wheel = wheel.repack(scratch)
         digest = hashlib.sha256(self._wheel.read_bytes()).hexdigest()[:16]
         self._wheel_target = layout.wheel(digest, self._wheel.name)
         self._hold: Hold | None = None
         self._policy = Release.NONE
+        self._started = False
         self._late_packages: Future[Sequence[str]] | None = None
 
     def carry_out(self) -> Launch:
@@ -124,6 +127,7 @@ class Attempt:
 
     def _on_studio(self, studio: Studio, was_running: bool) -> None:
         self._policy = _release_policy(self._spec, was_running=was_running)
+        self._started = not was_running
         if self._hold is not None and self._hold.studio_id != studio.id:
             # A fresh one that was stuck has been deleted, and this one takes its place.
             self._take(self._hold.released())
@@ -160,7 +164,8 @@ class Attempt:
         remote = self._remote(studio, probe.python)
         pause, holder = _LEASE_POLL[0], ""
         progress = WaitProgress(f"the studio {studio.name}", self._notify)
-        while not (answer := remote.lease(self._spec.owner, before=unpack)).acquired:
+        keep = self._spec.keep_studio is KeepStudio.KEEP
+        while not (answer := remote.lease(self._spec.owner, started=self._started, keep=keep, before=unpack)).acquired:
             # Unpacked it is; and what tells so may be cleared away meanwhile.
             unpack = ""
             if answer.launch != holder:
@@ -168,6 +173,11 @@ class Attempt:
                 self._take(replace(wanted, release=Release.NONE, leased=False))
                 self._notify(f"Waiting: {studio.name} is in use by {answer.owner} (launch {holder})")
             progress.go_on()
+            if time.monotonic() > self._deadline:
+                raise StudioError(
+                    f"The studio '{studio.name}' was in use by {answer.owner} (launch {holder}) for all the time that "
+                    "this launch may take, its timeout. Run it again later, give it more time, or use another studio."
+                )
             time.sleep(pause)
             pause = min(pause * 1.5, _LEASE_POLL[1])
         progress.end()

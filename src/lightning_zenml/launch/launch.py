@@ -233,23 +233,22 @@ class Launch:
 
         Raises:
             JobsLeftError: if Lightning refuses to end the jobs.
-            LaunchError: if it refuses more, or there is no payload that could go on.
+            LaunchError: if it refuses more, or there is no payload that could go on; each thing has had its turn then.
         """
-        left = False
+        failure: LaunchError | None = None
         try:
             if self.hold.python and self._may_have_jobs():
                 Job.end_all(self._lightning, self.id)
         except LaunchError as error:
-            left = self._leave_to_payload()
-            if left:
+            if self._leave_to_payload():
                 raise JobsLeftError(
                     f"The run's Lightning jobs can't be ended: {error} Until they are, the studio "
                     f"'{self.studio_name}' stays on and tries again, for half an hour at most; look at its jobs."
                 ) from error
-            raise
-        finally:
-            if not left:
-                self._release_studio()
+            failure = error
+        self._release_studio()
+        if failure is not None:
+            raise failure
 
     def _leave_to_payload(self) -> bool:
         """Whether a payload is there that ends the jobs, for which it tries far longer than we can, and the rest."""

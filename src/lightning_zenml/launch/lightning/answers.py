@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning_sdk.api.cloud_account_api import CloudAccountApi
 from lightning_sdk.lightning_cloud.openapi import V1ClusterType
+from lightning_sdk.lightning_cloud.openapi.rest import RESTResponse
 from lightning_sdk.machine import CloudProvider
 from lightning_sdk.machine import Machine as SdkMachine
 
@@ -47,6 +48,18 @@ _JOB_PHASES = {
     "fail": JobPhase.STOPPING,
     "deleted": JobPhase.STOPPED,
 }
+
+
+def whole(answer: Any) -> None:
+    """Checks, before the REST client makes an object of it, that an answer is a JSON object or nothing at all.
+
+    The client takes a page in HTML, a body that is cut, or a list, for an object without fields.
+
+    Args:
+        answer: HTTP answer (`RESTResponse`), or a stream (`urllib3.HTTPResponse`), which is read later.
+    """
+    if isinstance(answer, RESTResponse) and answer.data and not isinstance(json.loads(answer.data), dict):
+        raise ValueError("it is no JSON object")
 
 
 def user(answer: Any) -> Named:
@@ -128,6 +141,7 @@ def studio(answer: Any) -> StudioAnswer:
         name=_needed(answer, "name"),
         cluster=answer.cluster_id or "",
         state=studio_state(answer.code_status) if answer.code_status else None,
+        stays_awake=bool(answer.code_config and answer.code_config.disable_auto_shutdown),
     )
 
 

@@ -144,7 +144,7 @@ class Lightning:
         sender.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(
             total=None, connect=0, read=0, status=0, other=0, redirect=3, respect_retry_after_header=False
         )
-        sender.request = http_log.logged("Lightning", sender.request)
+        sender.request = _checked(http_log.logged("Lightning", sender.request))
         self.teamspace_id = ""
         self.teamspace = ""
         self.owner = ""
@@ -187,8 +187,8 @@ class Lightning:
             read: function of answers.py that fits the operation.
             operation: bound method of `self.client`.
             args: positional arguments of the operation.
-            idempotent: whether the call may be sent again: up to six times when its answer is lost, makes no sense, or
-                is an error that says to try later; three times when it is 401, 403 or 404. Not after a minute.
+            idempotent: whether the call may be sent again though it may have been carried out: its answer is lost,
+                makes no sense, or is a fault of the server. What was turned away is sent again in any case.
             kwargs: keyword arguments of the operation.
 
         Raises:
@@ -206,10 +206,9 @@ class Lightning:
 
     def _ask_once(self, read: Callable[[Any], T], operation: Callable[..., Any], *args: Any, **kwargs: Any) -> T:
         try:
-            answer = operation(*args, **kwargs)
             try:
-                # Within the outer block: a connection may be lost in the middle of a body that is read only now, too.
-                return read(answer)
+                # A connection may be lost in the middle of a body that is read only now, too.
+                return read(operation(*args, **kwargs))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise OddAnswerError(f"Lightning's answer makes no sense ({error}). Try again later.") from None
         except ApiException as error:
@@ -277,6 +276,17 @@ class Lightning:
 
     def _organization(self, **wanted: Any) -> Named:
         return self.ask(answers.named, self.client.organizations_service_get_organization, **wanted)
+
+
+def _checked(send: Callable[..., Any]) -> Callable[..., Any]:
+    """The REST client's way to send a request, which raises `ValueError` for an answer that makes no sense."""
+
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        answer = send(*args, **kwargs)
+        answers.whole(answer)
+        return answer
+
+    return checked
 
 
 def _set_environ(values: Mapping[str, str | None]) -> None:

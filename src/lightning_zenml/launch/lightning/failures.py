@@ -60,14 +60,14 @@ def retrying(*, idempotent: bool) -> tenacity.Retrying:
     """How often a call to Lightning is made, and when.
 
     Args:
-        idempotent: whether it may be sent again.
+        idempotent: whether it may be sent again though it may have been carried out.
 
     Returns:
         A function that makes the call.
     """
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_may_pass),
-        stop=_is_settled if idempotent else tenacity.stop_after_attempt(1),
+        retry=tenacity.retry_if_exception(_may_pass if idempotent else _was_turned_away),
+        stop=_is_settled,
         wait=_pause,
         reraise=True,
     )
@@ -78,6 +78,11 @@ def _may_pass(error: BaseException) -> bool:
     if isinstance(error, ApiError):
         return error.status in _STRAY or (not error.is_refusal and error.status != 501)
     return isinstance(error, (UnreachableError, CredentialsError))
+
+
+def _was_turned_away(error: BaseException) -> bool:
+    """The same for a call that surely was not carried out."""
+    return isinstance(error, CredentialsError) or (isinstance(error, ApiError) and error.status in _STRAY | {429})
 
 
 def _is_settled(state: tenacity.RetryCallState) -> bool:

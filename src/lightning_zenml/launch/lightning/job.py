@@ -13,6 +13,8 @@ What the platform does with jobs, and what follows from it for whoever runs one:
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -30,10 +32,15 @@ from lightning_zenml.launch.lightning import answers, job_request
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.failures import ApiError, UnreachableError
 from lightning_zenml.launch.lightning.job_spec import JobSpec
-from lightning_zenml.launch.lightning.records import JobAnswer, JobState, LogLine
+from lightning_zenml.launch.lightning.records import JobAnswer, JobPhase, JobState, LogLine
 from lightning_zenml.launch.lightning.studio import Studio
 
 T = TypeVar("T")
+
+_END_PATIENCE = 60.0
+"""Seconds for a job to be gone once Lightning has taken the request."""
+_END_PAUSE = 1.0
+"""Seconds between two requests for it."""
 
 
 class JobError(LaunchError):
@@ -115,7 +122,12 @@ class Job:
         """
         failure: LaunchError | None = None
         for num_machines in (1, 2):
-            for record in job_request.find(lightning, launch_id, num_machines):
+            try:
+                found = job_request.find(lightning, launch_id, num_machines)
+            except LaunchError as error:
+                failure = failure or error
+                continue
+            for record in found:
                 if not record.state.phase.ended:
                     job = Job._of(lightning, record, studio_name="", token="", num_machines=num_machines)
                     try:
@@ -137,10 +149,15 @@ class Job:
         """Asks the platform.
 
         Raises:
-            JobLostError: when the job is gone.
+            JobLostError: when one look finds the job gone, which decides nothing.
         """
         state = self._get().state
         return replace(state, exit_code=self._exit_code()) if state.phase.ended else state
+
+    def is_listed(self) -> bool:
+        """Whether the teamspace's list of jobs has it: the other question that tells whether it is gone."""
+        listed = job_request.find(self._lightning, self.token, self.num_machines)
+        return any(record.id == self.id for record in listed)
 
     def logs(self, since: datetime | None = None) -> list[LogLine]:
         """What the command wrote, of all machines, in order; nothing while the job is pending.
@@ -179,11 +196,24 @@ class Job:
             return
 
     def delete(self) -> None:
-        """Deletes the job with its log and artifacts, running or not. Harmless when it is gone."""
-        try:
-            self._call(job_request.delete_operation(self._lightning, self.num_machines), id=self.id)
-        except JobLostError:
-            return
+        """Deletes the job with its log and artifacts, running or not, and looks until it is gone. Harmless when it is.
+
+        Raises:
+            LaunchError: when the platform refuses, or the job is there all the same.
+        """
+        deadline = time.monotonic() + _END_PATIENCE
+        while True:
+            # Whether it is gone, or was when it was asked for, is looked at all the same.
+            with contextlib.suppress(JobLostError):
+                self._call(job_request.delete_operation(self._lightning, self.num_machines), id=self.id)
+            try:
+                if self._get().state.phase is JobPhase.STOPPED:
+                    return
+            except JobLostError:
+                return
+            if time.monotonic() > deadline:
+                raise JobError(f"The job '{self.name}' does not end, though Lightning was asked: {self.url}")
+            time.sleep(_END_PAUSE)
 
     @classmethod
     def _of(cls, lightning: Lightning, record: JobAnswer, *, studio_name: str, token: str, num_machines: int) -> Job:

@@ -153,6 +153,11 @@ class StudioState:
         return self.requested is None and self.in_use is not None and self.in_use.phase == "STOPPING"
 
     @property
+    def ends(self) -> bool:
+        """Whether no machine is up or on its way in."""
+        return all(instance.ended or instance.phase == "STOPPING" for instance in self.instances)
+
+    @property
     def instances(self) -> tuple[Instance, ...]:
         """Those of the two that there are."""
         return tuple(instance for instance in (self.requested, self.in_use) if instance is not None)
@@ -167,12 +172,14 @@ class StudioAnswer:
         name: name of the studio.
         cluster: id of its cloud account.
         state: how it stands; None where the platform does not tell.
+        stays_awake: whether its auto-sleep is off, as far as the platform tells.
     """
 
     id: str
     name: str
     cluster: str
     state: StudioState | None
+    stays_awake: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lightning_sdk.api.studio_api import StudioApi
 from lightning_sdk.lightning_cloud.openapi import (
-    CloudSpaceServiceCreateCloudSpaceBody,
-    CloudSpaceServiceCreateLightningRunBody,
     CloudSpaceServiceExecuteCommandInCloudSpaceBody,
     CloudSpaceServiceKeepAliveCloudSpaceInstanceBody,
     CloudSpaceServiceStartCloudSpaceInstanceBody,
     CloudSpaceServiceUpdateCloudSpaceInstanceConfigBody,
+    CloudSpaceServiceUpdateCloudSpaceSleepConfigBody,
     V1UserRequestedComputeConfig,
 )
 
 from lightning_zenml.launch.agreement import Agreement
 from lightning_zenml.launch.errors import MachineError, StudioAwayError, StudioError, StudioLostError
-from lightning_zenml.launch.lightning import answers
+from lightning_zenml.launch.lightning import answers, creation
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.failures import ApiError, OddAnswerError, UnreachableError
 from lightning_zenml.launch.lightning.machines import Machine
 from lightning_zenml.launch.lightning.records import Completed, StudioAnswer, StudioState
+from lightning_zenml.launch.lightning.upload import upload
 
 T = TypeVar("T")
+
+_END_PATIENCE = 60.0
+"""Seconds for a studio to end once Lightning has taken the request."""
+_END_PAUSE = 1.0
+"""Seconds between two requests for it."""
 
 
 class Studio:
@@ -39,13 +42,15 @@ class Studio:
         id: id of the studio (a cloud space, in the API's words).
         name: name of the studio, as users know it.
         cluster: id of its cloud account, fixed at creation.
+        stays_awake: whether Lightning's auto-sleep was off when the studio was found.
     """
 
-    def __init__(self, lightning: Lightning, *, id: str, name: str, cluster: str) -> None:
+    def __init__(self, lightning: Lightning, *, id: str, name: str, cluster: str, stays_awake: bool = False) -> None:
         self._lightning = lightning
         self.id = id
         self.name = name
         self.cluster = cluster
+        self.stays_awake = stays_awake
 
     @property
     def url(self) -> str:
@@ -55,9 +60,8 @@ class Studio:
     @classmethod
     def find(cls, lightning: Lightning, name: str) -> Studio | None:
         """The studio of that name, or None."""
-        listing = lightning.client.cloud_space_service_list_cloud_spaces
-        found = lightning.ask(answers.studios, listing, project_id=lightning.teamspace_id, name=name)
-        return next((cls._of(lightning, record) for record in found if record.name == name), None)
+        found = creation.find(lightning, name)
+        return None if found is None else cls._of(lightning, found)
 
     @classmethod
     def create(cls, lightning: Lightning, name: str, *, cluster: str | None) -> Studio:
@@ -69,45 +73,26 @@ class Studio:
             cluster: id of its cloud account; None: the teamspace's default.
 
         Raises:
-            StudioError: when the platform refuses.
+            StudioError: when the platform refuses, or fails for a minute.
         """
-        body = CloudSpaceServiceCreateCloudSpaceBody(
-            cluster_id=cluster or lightning.default_cluster,
-            name=name,
-            display_name=name,
-            seed_files=[],
-            disable_secrets=False,
-            sandbox=False,
-            cloud_space_environment_template_id=lightning.ask(
-                answers.template,
-                lightning.client.cloud_space_environment_template_service_list_managed_cloud_space_environment_templates,
-                org_id=lightning.organization_id,
-            ),
-        )
-        create = lightning.client.cloud_space_service_create_cloud_space
+        made, is_ours = creation.create(lightning, name, cluster=cluster)
+        studio = cls._of(lightning, made)
+        if not is_ours:
+            # Its first run is not ours to make either.
+            return studio
         try:
-            made = lightning.ask(answers.studio, create, body, lightning.teamspace_id, idempotent=False)
-            studio = cls._of(lightning, made)
-        except (UnreachableError, ApiError) as error:
-            # The answer may be lost while the studio exists: it would be billed with nobody knowing of it.
-            found = cls.find(lightning, name)
-            if found is None:
-                raise StudioError(f"Can't create the studio '{name}': {error}") from None
-            if isinstance(error, ApiError) and error.status == 409:
-                # Somebody else made it a moment before, and its first run too: not ours to delete.
-                return found
-            studio = found
-        try:
-            lightning.call(
-                lightning.client.cloud_space_service_create_lightning_run,
-                project_id=lightning.teamspace_id,
-                cloudspace_id=studio.id,
-                body=CloudSpaceServiceCreateLightningRunBody(cluster_id=studio.cluster, local_source=True),
-            )
+            creation.create_run(lightning, made)
         except BaseException:
             studio.delete()
             raise
         return studio
+
+    def let_sleep(self) -> None:
+        """Turns Lightning's auto-sleep on: what stops a studio that everybody else has failed to stop."""
+        self._call(
+            self._lightning.client.cloud_space_service_update_cloud_space_sleep_config,
+            body=CloudSpaceServiceUpdateCloudSpaceSleepConfigBody(disable_auto_shutdown=False),
+        )
 
     def state(self) -> StudioState:
         """Asks the platform.
@@ -249,42 +234,64 @@ class Studio:
             target: path on the studio, relative to its home.
 
         Raises:
-            StudioError: when the upload fails for all the SDK's own retries.
+            StudioError: when the upload fails for all the SDK's own retries, or gets stuck.
         """
         try:
-            with self._lightning.credentials.exported():
-                api = StudioApi()
-                # Its own client keeps the credentials and address of whoever used the SDK first in this process.
-                api._client = self._lightning.client
-                api.upload_file(
-                    studio_id=self.id,
-                    teamspace_id=self._lightning.teamspace_id,
-                    cloud_account=self.cluster,
-                    file_path=str(source),
-                    remote_path=target,
-                    progress_bar=False,
-                )
-        except (OSError, RuntimeError) as error:
+            upload(self._lightning, source, target, studio_id=self.id, cluster=self.cluster)
+        except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise StudioError(f"Can't upload {target} to the studio '{self.name}': {error}") from None
 
     def stop(self) -> None:
-        """Asks the platform to stop the machine. Harmless when it is stopped or gone."""
-        with contextlib.suppress(StudioAwayError):
-            try:
-                self._call(self._lightning.client.cloud_space_service_stop_cloud_space_instance)
-            except ApiError as error:
-                # Refused since there is nothing to stop: the end we want.
-                if error.status >= 500 or not self.state().stopped:
-                    raise
+        """Stops the machine, and looks until it is on its way out. Harmless when it is stopped or gone.
+
+        Raises:
+            LaunchError: when the platform refuses, or the machine runs on all the same.
+        """
+        stop = self._lightning.client.cloud_space_service_stop_cloud_space_instance
+        self._end(lambda: self._call(stop), lambda state: state.ends)
 
     def delete(self) -> None:
-        """Deletes the studio, running or not. Harmless when it is gone."""
-        with contextlib.suppress(StudioAwayError):
-            self._call(self._lightning.client.cloud_space_service_delete_cloud_space)
+        """Deletes the studio, running or not, and looks until it is gone. Harmless when it is.
+
+        Raises:
+            LaunchError: when the platform refuses, or the studio is there all the same.
+        """
+        delete = self._lightning.client.cloud_space_service_delete_cloud_space
+        self._end(lambda: self._call(delete), lambda state: False)
+
+    def _end(self, request: Callable[[], None], is_over: Callable[[StudioState], bool]) -> None:
+        """Makes a request and looks, at the studio and in the list of studios, until both say that it is over."""
+        deadline = time.monotonic() + _END_PATIENCE
+        while True:
+            refusal: ApiError | None = None
+            try:
+                request()
+            except StudioAwayError:
+                # Somebody was faster: the end we want, if it is true.
+                pass
+            except ApiError as error:
+                if error.status >= 500:
+                    raise
+                # Refused, as there is nothing to stop: the end we want, if it is true.
+                refusal = error
+            if self._is_over(self._state, is_over) and self._is_over(self._listed_state, is_over):
+                return
+            if refusal is not None:
+                raise refusal
+            if time.monotonic() > deadline:
+                raise StudioError(f"The studio '{self.name}' does not end, though Lightning was asked: {self.url}")
+            time.sleep(_END_PAUSE)
+
+    @staticmethod
+    def _is_over(look: Callable[[], StudioState], is_over: Callable[[StudioState], bool]) -> bool:
+        try:
+            return is_over(look())
+        except StudioAwayError:
+            return True
 
     @classmethod
     def _of(cls, lightning: Lightning, record: StudioAnswer) -> Studio:
-        return cls(lightning, id=record.id, name=record.name, cluster=record.cluster)
+        return cls(lightning, id=record.id, name=record.name, cluster=record.cluster, stays_awake=record.stays_awake)
 
     def _call(self, operation: Callable[..., Any], **kwargs: Any) -> None:
         self._ask(answers.nothing, operation, **kwargs)

@@ -11,7 +11,7 @@ import sys
 
 from lightning_zenml.launch.payload import lease
 from lightning_zenml.launch.payload.folder import LaunchFolder, prune
-from lightning_zenml.launch.payload.protocol import STOP_GRACE, Glance, Left, Renewed, Started, Stopping, Unleased
+from lightning_zenml.launch.payload.protocol import STOP_GRACE, Glance, Left, Renewed, Started, Stopping
 from lightning_zenml.launch.payload.records import Record
 
 
@@ -24,6 +24,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--log-offset", type=int, default=0)
     parser.add_argument("--runs-offset", type=int, default=0)
     parser.add_argument("--closing", action="store_true")
+    parser.add_argument("--started", action="store_true")
+    parser.add_argument("--keep", action="store_true")
     parser.add_argument("--grace", type=float, default=STOP_GRACE)
     arguments = parser.parse_args(argv)
     folder = LaunchFolder.of(arguments.launch_id)
@@ -40,12 +42,17 @@ def main(argv: list[str]) -> int:
         folder.left.touch()
         answer = Left(left=True, releases=folder.guardian_pid() is not None)
     elif arguments.verb == "lease":
-        answer = lease.acquire(folder.root, launch_id=arguments.launch_id, owner=arguments.owner)
+        answer = lease.acquire(
+            folder.root,
+            launch_id=arguments.launch_id,
+            owner=arguments.owner,
+            started=arguments.started,
+            keep=arguments.keep,
+        )
     elif arguments.verb == "renew":
         answer = Renewed(renewed=lease.renew(folder.root, launch_id=arguments.launch_id))
     else:
-        released = lease.release(folder.root, launch_id=arguments.launch_id, closing=arguments.closing)
-        answer = Unleased(released=released)
+        answer = lease.release(folder.root, launch_id=arguments.launch_id, closing=arguments.closing)
     print(json.dumps(answer.to_json()))
     return 0
 

@@ -13,7 +13,7 @@ from typing import TypeGuard
 
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.process import machine
-from lightning_zenml.launch.payload.protocol import Leased
+from lightning_zenml.launch.payload.protocol import Leased, Unleased
 from lightning_zenml.launch.payload.records import Record
 
 STALE = 300.0
@@ -32,6 +32,8 @@ class Lease(Record):
         heartbeat: when the launch was last heard of, seconds since 1970.
         machine: start of the machine on which the lease was taken, see `process.machine`.
         closing: whether the studio is being stopped or deleted.
+        put_back: whether a launch has started this machine of a studio that was stopped. Whichever has the lease last
+            stops it: the one that started it may be gone by then, or may never have had its turn.
     """
 
     launch: str
@@ -39,15 +41,29 @@ class Lease(Record):
     heartbeat: float
     machine: str
     closing: bool = False
+    put_back: bool = False
 
 
-def acquire(root: Path, *, launch_id: str, owner: str) -> Leased:
-    """Takes the lease; when another launch holds it, tells of that one and its owner."""
+def acquire(root: Path, *, launch_id: str, owner: str, started: bool = False, keep: bool = False) -> Leased:
+    """Takes the lease; when another launch holds it, tells of that one and its owner.
+
+    Args:
+        root: folder `.lightning_zenml` in the studio's home.
+        launch_id: id of the launch that wants it.
+        owner: who started the launch, in a few words.
+        started: whether the launch has started the machine of a studio that was stopped, for whoever has it last to
+            stop.
+        keep: whether the launch's user wants the machine to run on in any case.
+    """
     with _locked(root):
         holder = _read(root)
+        put_back = started or (holder is not None and holder.machine == machine() and holder.put_back)
         if holder and holder.launch != launch_id and in_force(holder, now=time.time(), machine=machine()):
+            if put_back and not holder.put_back:
+                _write(root, replace(holder, put_back=True))
             return Leased(acquired=False, launch=holder.launch, owner=holder.owner)
-        _write(root, Lease(launch=launch_id, owner=owner, heartbeat=time.time(), machine=machine()))
+        mine = Lease(launch=launch_id, owner=owner, heartbeat=time.time(), machine=machine(), put_back=put_back)
+        _write(root, replace(mine, put_back=False) if keep else mine)
         return Leased(acquired=True)
 
 
@@ -61,24 +77,24 @@ def renew(root: Path, *, launch_id: str) -> bool:
         return True
 
 
-def release(root: Path, *, launch_id: str, closing: bool = False) -> bool:
-    """Gives the lease back; False when the launch did not hold it, so that the studio is not the launch's to end.
+def release(root: Path, *, launch_id: str, closing: bool = False) -> Unleased:
+    """Gives the lease back.
 
     Args:
         root: folder `.lightning_zenml` in the studio's home.
         launch_id: id of the launch that gives it back.
         closing: whether the studio is about to be stopped or deleted. The lease then ends a little later, lest the next
-            launch takes a studio that stops under it.
+            launch takes a studio that stops under it; so it does where the studio is to be put back.
     """
     with _locked(root):
         holder = _read(root)
         if not _is_of(holder, launch_id):
-            return False
-        if closing:
+            return Unleased(released=False)
+        if closing or holder.put_back:
             _write(root, replace(holder, heartbeat=time.time() - STALE + _CLOSING, closing=True))
         else:
             _path(root).unlink()
-        return True
+        return Unleased(released=True, put_back=holder.put_back)
 
 
 def in_force(holder: Lease, *, now: float, machine: str) -> bool:

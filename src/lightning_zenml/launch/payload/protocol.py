@@ -282,6 +282,8 @@ class Unleased(Record):
 
     Args:
         released: whether the launch had the lease, so that the studio is its own to end.
+        put_back: whether the studio was found stopped by a launch that started it, and is to be stopped again.
     """
 
     released: bool
+    put_back: bool = False

@@ -69,8 +69,10 @@ def give_studio_back(
     """
     policy, platform = instructions.release, instructions.platform
     if policy is Release.NONE:
-        lease.release(folder.root, launch_id=folder.path.name)
-        return
+        if not lease.release(folder.root, launch_id=folder.path.name).put_back:
+            return
+        # Found stopped and started by another launch, whose turn never came or is over.
+        policy = Release.STOP
     is_deleted = policy is Release.DELETE
     ask, is_gone = (platform.delete, platform.is_deleted) if is_deleted else (platform.stop, platform.is_stopped)
 
@@ -102,7 +104,7 @@ def _see_gone(is_gone: Callable[[], bool], looks: tuple[float, ...], sleep: Call
 def _is_ours(folder: LaunchFolder) -> bool:
     """Whether the studio is still the launch's; it is closed to others for as long as that is about to end."""
     try:
-        return lease.release(folder.root, launch_id=folder.path.name, closing=True)
+        return lease.release(folder.root, launch_id=folder.path.name, closing=True).released
     except OSError:
         # A full disk takes no lease back, and a studio costs money all the same.
         return True

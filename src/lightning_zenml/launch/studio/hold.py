@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lightning_zenml.launch.errors import LaunchError, StudioLostError
+from lightning_zenml.launch.errors import LaunchError, StudioAwayError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
@@ -22,6 +25,12 @@ _LEASE = f"""echo "lease $(cat {layout.HOME}/{layout.LEASE})"
 echo "machine $(cat /proc/sys/kernel/random/boot_id)/$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"
 echo "now $(date +%s)\""""
 """Bash that tells of a studio's lease before its Python is known; see `lightning_zenml.launch.payload.lease`."""
+
+
+_LEASE_PATIENCE = 60.0
+"""Seconds in which a studio must tell of its lease."""
+_LEASE_PAUSE = 2.0
+"""Seconds between two questions for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +80,27 @@ def give_back(lightning: Lightning, studio: Studio, hold: Hold) -> None:
         hold: what is held of it.
 
     Raises:
-        LaunchError: if Lightning refuses.
+        LaunchError: if Lightning refuses something; each thing has had its turn then.
+        StudioError: if a named studio does not tell whether it is still ours: then it is not ended.
     """
     remote = Remote(studio, hold.python, hold.wheel, hold.launch_id)
+    failures: list[LaunchError] = []
     if hold.switching and hold.release is Release.NONE:
         # Before the lease is given back: the next launch must not meet our switch.
-        _take_back_switch(lightning, studio, remote, hold)
-    is_ours = _give_lease_back(remote, hold) if hold.leased else not _is_leased_to_another(studio, hold)
-    if is_ours:
-        if hold.release is Release.DELETE:
+        try:
+            _take_back_switch(lightning, studio, remote, hold)
+        except LaunchError as error:
+            failures.append(error)
+    try:
+        release = _give_lease_back(studio, remote, hold) if hold.leased else _unless_of_another(studio, hold)
+        if release is Release.DELETE:
             studio.delete()
-        elif hold.release is Release.STOP:
+        elif release is Release.STOP:
             studio.stop()
+    except LaunchError as error:
+        failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def _take_back_switch(lightning: Lightning, studio: Studio, remote: Remote, hold: Hold) -> None:
@@ -100,26 +118,67 @@ def _still_has_lease(remote: Remote) -> bool:
     return True
 
 
-def _give_lease_back(remote: Remote, hold: Hold) -> bool:
-    """Whether the studio was still ours: after us it may have been started again, for somebody else."""
-    try:
-        return remote.unlease(closing=hold.release is not Release.NONE).released
-    except LaunchError:
-        # The lease ends by itself; the studio must be released all the same.
-        return True
+def _give_lease_back(studio: Studio, remote: Remote, hold: Hold) -> Release:
+    """What is to become of the studio: nothing where it has been started again, for somebody else."""
+
+    def ask() -> Release:
+        unleased = remote.unlease(closing=hold.release is not Release.NONE)
+        if not unleased.released:
+            return Release.NONE
+        return Release.STOP if unleased.put_back and hold.release is Release.NONE else hold.release
+
+    return _told(studio, hold, ask)
 
 
-def _is_leased_to_another(studio: Studio, hold: Hold) -> bool:
-    """Whether another launch has taken the studio before we could: tried late, our release must not end that."""
+def _unless_of_another(studio: Studio, hold: Hold) -> Release:
+    """What is to become of a studio that another launch may have taken: tried late, our release must not end that."""
     if not hold.named or hold.release is Release.NONE:
-        return False
-    try:
-        if not studio.state().running:
-            return False
+        return hold.release
+
+    def ask() -> Release:
         answer = studio.run(_LEASE, timeout=20)
-        holder = Lease.from_json(json.loads(facts(answer, "lease")[-1]))
-        now, machine = float(facts(answer, "now")[-1]), facts(answer, "machine")[-1]
-    except (LaunchError, ValueError, IndexError):
-        # There is none, or it can't be told: the studio must be released all the same.
-        return False
-    return holder.launch != hold.launch_id and in_force(holder, now=now, machine=machine)
+        try:
+            written, now, machine = (facts(answer, kind)[-1].strip() for kind in ("lease", "now", "machine"))
+            holder = Lease.from_json(json.loads(written)) if written else None
+            is_held = holder is not None and in_force(holder, now=float(now), machine=machine)
+        except (ValueError, IndexError) as error:
+            raise StudioError(f"The lease of the studio '{studio.name}' makes no sense: {error}") from None
+        if holder is None or not is_held or holder.launch == hold.launch_id:
+            return hold.release
+        if hold.release is Release.STOP and not holder.put_back:
+            _leave_to_put_back(studio, written, holder)
+        return Release.NONE
+
+    return _told(studio, hold, ask)
+
+
+def _leave_to_put_back(studio: Studio, written: str, holder: Lease) -> None:
+    """Notes in the lease of another launch that it has to stop the studio, unless that lease has just changed."""
+    path, lock = f"{layout.HOME}/{layout.LEASE}", f"{layout.HOME}/{layout.LEASE_LOCK}"
+    noted = shlex.quote(json.dumps(replace(holder, put_back=True).to_json()))
+    change = f'test "$(cat {path})" = {shlex.quote(written)} && echo {noted} > {path}.new && mv {path}.new {path}'
+    if studio.run(f'cd "$HOME" && flock {lock} bash -c {shlex.quote(change)}', timeout=20).exit_code != 0:
+        raise StudioError(f"The lease of the studio '{studio.name}' is changing.")
+
+
+def _told(studio: Studio, hold: Hold, ask: Callable[[], Release]) -> Release:
+    """What a studio tells of its lease, asked again for a while where it does not: until then it is not ours to end.
+
+    Raises:
+        StudioError: when it does not tell.
+    """
+    deadline = time.monotonic() + _LEASE_PATIENCE
+    while True:
+        try:
+            return ask()
+        except LaunchError as error:
+            # Not running, it works for nobody; what is to be deleted is still there.
+            if isinstance(error, StudioAwayError) and studio.why_lost():
+                return hold.release
+            if time.monotonic() > deadline:
+                raise StudioError(
+                    f"Whether another launch has the studio '{studio.name}' by now can't be told, so it is not ended: "
+                    f"{error} If the launch {hold.launch_id} runs there, it gives the studio back itself. "
+                    f"Look at {studio.url}"
+                ) from None
+        time.sleep(_LEASE_PAUSE)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lightning_zenml.launch.errors import MachineError, StudioError
+from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.records import StudioState
@@ -124,6 +124,11 @@ class Provisioner:
             candidates = self._candidates(catalog, machines, state)
             if state.stopping:
                 state = self._wait.until_stopped(studio)
+        if studio.stays_awake:
+            self._say(
+                f"Auto-sleep is off for {studio.name}: should all else fail to stop it, it costs until somebody does. "
+                f"Turn it on at {studio.url}"
+            )
         was_running = not state.stopped and studio.id not in self._started
         self._on_studio(studio, was_running)
         for candidate, following in _with_following(candidates):
@@ -170,6 +175,7 @@ class Provisioner:
                 studio.start(machine, interruptible=interruptible)
                 self._wait.until_running(studio, machine, before=StudioState(in_use=None, requested=None))
                 since = time.time()
+                self._let_sleep(studio)
                 probe = self._wait.until_set_up(studio)
                 if probe is not None:
                     return self._ready(studio, machine, probe, since=since)
@@ -183,6 +189,12 @@ class Provisioner:
             f"Two studios in a row did not finish their set-up within {self._wait.limits.setup:.0f} s. "
             "Both are deleted. This is a fault of the platform: try later or another cloud account."
         )
+
+    def _let_sleep(self, studio: Studio) -> None:
+        try:
+            studio.let_sleep()
+        except LaunchError as error:
+            self._say(f"Can't turn on auto-sleep, the last net, for {studio.name}: {error}")
 
     def _cluster(self, cloud: str | None) -> str | None:
         return cloud or self._lightning.default_cluster

@@ -78,14 +78,17 @@ class Remote:
         """Tells the payload that nobody follows any more; the timeout is in seconds."""
         return self._call(Left, "leave", timeout=timeout)
 
-    def lease(self, owner: str, *, before: str = "") -> Leased:
+    def lease(self, owner: str, *, started: bool = False, keep: bool = False, before: str = "") -> Leased:
         """Takes the studio's lease if no other launch has it.
 
         Args:
             owner: who launches, in a few words.
+            started: whether the launch has started the machine of a studio that was stopped.
+            keep: whether the launch's user wants the machine to run on in any case.
             before: bash that runs first, and is safe to repeat too.
         """
-        return self._call(Leased, "lease", "--owner", owner, before=before)
+        flags = [*(["--started"] if started else []), *(["--keep"] if keep else [])]
+        return self._call(Leased, "lease", "--owner", owner, *flags, before=before)
 
     def renew(self, *, timeout: float = _TIMEOUT) -> Renewed:
         """Renews the lease; the timeout is in seconds."""

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from zenml.logger import get_logger
 
+from lightning_zenml.launch.agreement import Agreement
 from lightning_zenml.launch.errors import LaunchError, MachineError
 from lightning_zenml.launch.lightning.job import JobLostError
 from lightning_zenml.launch.lightning.records import JobPhase, JobState
@@ -145,6 +146,7 @@ class StepJob:
         self._record = replace(started.record, name=self.job.name, url=self.job.url)
         self._asked = time.monotonic()
         self._phase: JobPhase | None = None
+        self._lost = Agreement()
 
     def _stop(self) -> None:
         self._stop_refused = not self._try(self.job.stop)
@@ -155,10 +157,11 @@ class StepJob:
         try:
             state = self.job.state()
         except JobLostError:
-            self._end(LOST)
+            self._find_out_whether_lost()
         except LaunchError as error:
             logger.warning("Can't ask how the job of step `%s` goes: %s", self.name, error)
         else:
+            self._lost.settles(False)
             self._tell(state)
             if state.phase is not JobPhase.PENDING:
                 self._copy_log()
@@ -166,6 +169,18 @@ class StepJob:
                 self._try_the_next()
             if state.phase.ended:
                 self._conclude(state)
+
+    def _find_out_whether_lost(self) -> None:
+        """Takes the job for lost once several looks have found it gone, the list of jobs among them."""
+        self._pause = self._lost.pause
+        try:
+            is_settled = self._lost.settles(not self.job.is_listed())
+        except LaunchError as error:
+            logger.warning("Can't ask whether the job of step `%s` is still there: %s", self.name, error)
+            return
+        if is_settled:
+            self._say(f"Lightning job {self.job.name} is gone: it was deleted.")
+            self._end(LOST)
 
     def _try_the_next(self) -> None:
         """Gives up a job whose machines don't come; one that can't be deleted is waited for a little longer."""

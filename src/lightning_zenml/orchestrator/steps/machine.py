@@ -29,7 +29,14 @@ class StepMachine(Protocol):
         """Asks how the program stands, and for its exit code once it has ended.
 
         Raises:
-            JobLostError: if it was deleted.
+            JobLostError: if one look finds it gone.
+            LaunchError: if the platform can't be asked now.
+        """
+
+    def is_listed(self) -> bool:
+        """Asks in another way whether it is there: it is gone when several looks of both kinds agree.
+
+        Raises:
             LaunchError: if the platform can't be asked now.
         """
 
