@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Iterator
 
+from lightning_zenml.launch.agreement import Agreement
 from lightning_zenml.launch.errors import (
     CredentialsError,
     JobsLeftError,
@@ -153,7 +154,8 @@ class Launch:
             StudioLostError: if the studio is gone or stopped.
             LaunchError: if it can't be told for now.
         """
-        for last in (False, True):
+        dead = Agreement()
+        while True:
             try:
                 glance = self._remote.peek()
             except StudioAwayError:
@@ -163,10 +165,10 @@ class Launch:
             status = glance.status or _NOT_RECORDED
             if glance.alive or status.phase is Phase.FINISHED:
                 return status
-            if not last:
-                # Just starting or just ending: the record comes a moment later.
-                time.sleep(_POLL[0])
-        raise StudioLostError(f"The launch's program on the studio '{self.studio_name}' died without a record.")
+            # Just starting or just ending, the record comes a moment later.
+            if dead.settles(True):
+                raise StudioLostError(f"The launch's program on the studio '{self.studio_name}' died without a record.")
+            time.sleep(dead.pause)
 
     def is_under_way(self) -> bool:
         """Whether the payload runs: it releases the studio itself when it is done, if nobody follows."""

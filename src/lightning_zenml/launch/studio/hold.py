@@ -80,27 +80,18 @@ def give_back(lightning: Lightning, studio: Studio, hold: Hold) -> None:
         hold: what is held of it.
 
     Raises:
-        LaunchError: if Lightning refuses something; each thing has had its turn then.
+        LaunchError: if Lightning refuses.
         StudioError: if a named studio does not tell whether it is still ours: then it is not ended.
     """
     remote = Remote(studio, hold.python, hold.wheel, hold.launch_id)
-    failures: list[LaunchError] = []
     if hold.switching and hold.release is Release.NONE:
-        # Before the lease is given back: the next launch must not meet our switch.
-        try:
-            _take_back_switch(lightning, studio, remote, hold)
-        except LaunchError as error:
-            failures.append(error)
-    try:
-        release = _give_lease_back(studio, remote, hold) if hold.leased else _unless_of_another(studio, hold)
-        if release is Release.DELETE:
-            studio.delete()
-        elif release is Release.STOP:
-            studio.stop()
-    except LaunchError as error:
-        failures.append(error)
-    if failures:
-        raise failures[0]
+        # Before the lease is given back, which is all else: the next launch must not meet our switch.
+        _take_back_switch(lightning, studio, remote, hold)
+    release = _give_lease_back(studio, remote, hold) if hold.leased else _unless_of_another(studio, hold)
+    if release is Release.DELETE:
+        studio.delete()
+    elif release is Release.STOP:
+        studio.stop()
 
 
 def _take_back_switch(lightning: Lightning, studio: Studio, remote: Remote, hold: Hold) -> None:
@@ -139,10 +130,10 @@ def _unless_of_another(studio: Studio, hold: Hold) -> Release:
         answer = studio.run(_LEASE, timeout=20)
         try:
             written, now, machine = (facts(answer, kind)[-1].strip() for kind in ("lease", "now", "machine"))
-            holder = Lease.from_json(json.loads(written)) if written else None
+            holder = _lease_in(written)
             is_held = holder is not None and in_force(holder, now=float(now), machine=machine)
         except (ValueError, IndexError) as error:
-            raise StudioError(f"The lease of the studio '{studio.name}' makes no sense: {error}") from None
+            raise StudioError(f"The studio '{studio.name}' answers oddly: {error}") from None
         if holder is None or not is_held or holder.launch == hold.launch_id:
             return hold.release
         if hold.release is Release.STOP and not holder.put_back:
@@ -150,6 +141,14 @@ def _unless_of_another(studio: Studio, hold: Hold) -> Release:
         return Release.NONE
 
     return _told(studio, hold, ask)
+
+
+def _lease_in(written: str) -> Lease | None:
+    """The lease in the text of its file; None where there is no such file, or it holds none: then it is nobody's."""
+    try:
+        return Lease.from_json(json.loads(written))
+    except ValueError:
+        return None
 
 
 def _leave_to_put_back(studio: Studio, written: str, holder: Lease) -> None:

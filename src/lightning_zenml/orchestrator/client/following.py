@@ -14,7 +14,7 @@ from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, Execution
 from lightning_zenml.launch.spec import Phase
-from lightning_zenml.orchestrator.client.run_end import fail, stop, unfinished_children, unfinished_steps
+from lightning_zenml.orchestrator.client.run_end import fail, how_it_ended, stop, unfinished_children, unfinished_steps
 from lightning_zenml.orchestrator.run_id import launch_id_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def fetch_status(
         logger.warning("What became of the run `%s` can't be told: %s", run.name, elsewhere)
         return None, None
     lost = _why_lost(run, lightning)
-    if lost is None:
+    # Looking took its time: the run may have ended meanwhile, and given its studio back.
+    if lost is None or how_it_ended(run.id):
         return None, None
     try:
         # Whoever would have ended them is gone.

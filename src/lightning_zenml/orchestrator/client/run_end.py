@@ -1,20 +1,56 @@
-"""Records in ZenML how a run ended whose controller is gone, through ZenML's client: it may be in the server itself."""
+"""Asks ZenML how a run ended, and records it there where its controller is gone.
+
+Through ZenML's client: it may be in the server itself.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from zenml.client import Client
 from zenml.enums import ExecutionStatus
+from zenml.logger import get_logger
 from zenml.orchestrators import publish_utils
 from zenml.utils.pagination_utils import depaginate
 
+from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.spec import Phase, Status
 from lightning_zenml.zenml_api.run_end import PAUSED, end_run
+
+logger = get_logger(__name__)
+
+_PATIENCE = 60.0
+"""Seconds in which ZenML must tell how a run has ended."""
+_PAUSE = 2.0
+"""Seconds between two questions for it."""
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse
+
+
+def how_it_ended(run_id: UUID) -> ExecutionStatus | None:
+    """Asks ZenML how a run has ended, for a minute where it can't be reached.
+
+    Args:
+        run_id: id of the run in ZenML.
+
+    Returns:
+        How the run has ended; None when it has not, as far as ZenML knows or can be asked.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            status = Client().get_pipeline_run(run_id, hydrate=False).status
+        except (RuntimeError, OSError) as error:
+            if time.monotonic() > deadline:
+                logger.warning("ZenML can't be asked how the run has ended: %s", error)
+                return None
+            time.sleep(_PAUSE)
+        else:
+            return status if status.is_finished else None
 
 
 def fail(run: PipelineRunResponse, reason: str) -> None:
@@ -56,6 +92,17 @@ def unfinished_children(run_id: UUID) -> Iterator[PipelineRunResponse]:
     """
     children = depaginate(Client().list_pipeline_runs, parent_run_id=run_id, hydrate=False)
     return (child for child in children if not child.status.is_finished)
+
+
+def raise_unless_succeeded(status: Status | None) -> None:
+    """Raises `LaunchError` for a launch that has ended in another way than well; the message is for the user."""
+    if status is None or status.succeeded:
+        return
+    if status.stopped:
+        raise LaunchError("The run was stopped.")
+    if status.failure is not None and status.failure.phase is not Phase.RUNNING:
+        raise LaunchError(status.failure.message)
+    raise LaunchError("The run failed; its log names the steps.")
 
 
 class _ClientRuns:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zenml.enums import ExecutionStatus
 from zenml.logger import get_logger
 from zenml.utils import source_utils
 
@@ -26,7 +27,7 @@ from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
 from lightning_zenml.orchestrator.client.packing import pack_code
-from lightning_zenml.orchestrator.client.run_end import fail
+from lightning_zenml.orchestrator.client.run_end import fail, how_it_ended, raise_unless_succeeded
 from lightning_zenml.orchestrator.client.watchdog import Watchdog
 from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
@@ -68,7 +69,8 @@ class Submission:
         Interrupted, it leaves the run to itself.
 
         Raises:
-            LaunchError: if the run failed, was stopped, or the studio is lost.
+            LaunchError: if the run failed, was stopped, or the studio was lost before it had ended.
+            UnfollowableError: if it can't be looked at any more; it goes on.
         """
         with Interruption.by_ctrl_c():
             self._follow()
@@ -81,8 +83,8 @@ class Submission:
                 self._caller.update(self.launch, update)
                 status = update.status
         except StudioLostError as error:
-            self._give_up(error)
-            raise
+            self._conclude_without_studio(error)
+            return
         except BaseException:
             self._let_go()
             raise
@@ -107,8 +109,8 @@ class Submission:
                 if update.runs or status.phase is Phase.FINISHED:
                     break
         except StudioLostError as error:
-            self._give_up(error)
-            raise
+            self._conclude_without_studio(error)
+            return
         except BaseException:
             self._let_go()
             raise
@@ -127,10 +129,20 @@ class Submission:
         self.launch.release()
         self._caller.released(self.launch)
 
-    def _give_up(self, error: StudioLostError) -> None:
-        """The studio is lost: nobody else is left who could tell ZenML and release what there is."""
-        fail(self.run, str(error))
+    def _conclude_without_studio(self, error: StudioLostError) -> None:
+        """Tells how the run ended as ZenML has it: its payload may have come to its end while we could not look.
+
+        Has it not, nobody else is left who could tell ZenML and release what there is.
+        """
+        ended = how_it_ended(self.run.id)
+        if ended is None:
+            fail(self.run, str(error))
         self._release()
+        if ended is None:
+            raise error
+        logger.info("The end of the log is gone with the studio. ZenML has the run as %s.", ended.value)
+        stopped = ended in (ExecutionStatus.STOPPED, ExecutionStatus.CANCELLED)
+        raise_unless_succeeded(Status(phase=Phase.FINISHED, exit_code=int(not ended.is_successful), stopped=stopped))
 
 
 def submit(
@@ -315,14 +327,3 @@ def studio_machines(
         }
     )
     return machines
-
-
-def raise_unless_succeeded(status: Status | None) -> None:
-    """Raises `LaunchError` for a launch that has ended in another way than well; the message is for the user."""
-    if status is None or status.succeeded:
-        return
-    if status.stopped:
-        raise LaunchError("The run was stopped.")
-    if status.failure is not None and status.failure.phase is not Phase.RUNNING:
-        raise LaunchError(status.failure.message)
-    raise LaunchError("The run failed; its log names the steps.")

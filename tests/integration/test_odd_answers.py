@@ -1,0 +1,189 @@
+"""One odd answer decides nothing: neither that a studio or job is lost, nor that it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lightning_api import QUICK, credentials, eventually, lent
+from lightning_zenml.launch import launch as launch_module
+from lightning_zenml.launch.errors import CredentialsError, UnfollowableError
+from lightning_zenml.launch.launcher import Launcher
+from lightning_zenml.launch.lightning import failures
+from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.machines import Catalog
+from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload.protocol import Release
+from lightning_zenml.launch.spec import LaunchSpec
+from lightning_zenml.launch.studio.hold import Hold
+from lightning_zenml.package.archive import pack
+from lightning_zenml.package.repository import Repository
+from localcloud.chaos import Fault, Proxy
+from localcloud.lightning import LightningCloud
+
+ODD = {
+    "401": Fault.status(401),
+    "403": Fault.status(403),
+    "404": Fault.status(404),
+    "page": Fault.html(),
+    "list": Fault.body("[]"),
+    "null": Fault.body("null"),
+    "empty": Fault.body("{}"),
+    "cut": Fault.cut_short(),
+    "nameless": Fault.without("id"),
+}
+EXECUTE, STREAM, STATUS = "/execute", "/stream", "/codestatus"
+
+
+@pytest.fixture
+def cloud(running_cloud: LightningCloud) -> Iterator[LightningCloud]:
+    with lent(running_cloud, **QUICK) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def proxy(cloud: LightningCloud) -> Iterator[Proxy]:
+    addresses: dict[str, str] = {}
+    with Proxy("lightning", cloud.url, addresses=addresses) as proxy:
+        addresses[cloud.url] = proxy.url
+        yield proxy
+
+
+@pytest.fixture
+def lightning(cloud: LightningCloud, proxy: Proxy) -> Lightning:
+    return Lightning.connect(credentials(cloud), url=proxy.url)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> LaunchSpec:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "hello.txt").write_text("hello\n")
+    archive = pack(Repository.open(repository), tmp_path / "archive.tar.gz")
+    return LaunchSpec(name="odd", owner="a test", archive=archive, command="sleep 300")
+
+
+@pytest.fixture
+def machine(lightning: Lightning) -> Studio:
+    return Studio.create(lightning, "machine", cluster=None)
+
+
+def released(launcher_hold: Hold, lightning: Lightning) -> None:
+    Launcher(lightning).resume(launcher_hold).release()
+
+
+def test_no_odd_answer_ends_a_run(
+    cloud: LightningCloud, lightning: Lightning, proxy: Proxy, spec: LaunchSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch_module, "_POLL", (0.05, 0.1))
+    launch = Launcher(lightning).launch(replace(spec, command="while ! test -e ~/go; do sleep 0.1; done"))
+    updates = launch.follow()
+    for fault in ODD.values():
+        for route in (EXECUTE, STREAM, STATUS):
+            rule = proxy.fault(fault, "GET|POST", f".*{route}", times=1)
+            if route == STATUS:
+                # Nobody asks for it as long as commands are taken.
+                proxy.fault(Fault.status(400), "POST", f".*{EXECUTE}", times=1)
+            while not rule.met:
+                next(updates)
+    (cloud.studio(launch.studio_name).home / "go").touch()
+    *_, last = updates
+    assert last.status.succeeded
+    launch.release()
+
+
+def test_a_refused_key_leaves_the_run_to_itself(
+    cloud: LightningCloud, lightning: Lightning, proxy: Proxy, spec: LaunchSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch_module, "_POLL", (0.05, 0.1))
+    monkeypatch.setattr(launch_module, "_PATIENCE_WITH_REFUSALS", 1.0)
+    launch = Launcher(lightning).launch(spec)
+    refusal = proxy.fault(Fault.status(401))
+    with pytest.raises(UnfollowableError, match="left to itself; it deletes the studio"):
+        list(launch.follow())
+    assert refusal.met > failures._REFUSALS
+    assert cloud.running() == [launch.studio_name]
+    proxy.clear()
+    launch.stop(grace=1)
+
+
+def test_a_key_that_is_refused_before_anything_runs_is_told_at_once(cloud: LightningCloud, proxy: Proxy) -> None:
+    refusal = proxy.fault(Fault.status(401))
+    with pytest.raises(CredentialsError):
+        Lightning.connect(credentials(cloud), url=proxy.url)
+    assert refusal.met == failures._REFUSALS
+
+
+@pytest.mark.parametrize("name", ["page"])
+@pytest.mark.parametrize("release", [Release.DELETE])
+def test_a_studio_has_ended_when_it_has(
+    cloud: LightningCloud, lightning: Lightning, proxy: Proxy, name: str, release: Release
+) -> None:
+    studio = Studio.create(lightning, f"ends-{name}-{release}", cluster=None)
+    studio.start(Catalog(lightning, None).machine("CPU"))
+    eventually(lambda: studio.state().running)
+    # A 404 is asked again three times; it is no deletion for all that.
+    rule = proxy.fault(ODD[name], "DELETE|POST", ".*/(stop|cloudspaces/{id})", times=3 if name == "404" else 2)
+    studio.delete() if release is Release.DELETE else studio.stop()
+    assert rule.met
+    eventually(lambda: not cloud.running())
+    assert bool(cloud.studio(studio.name).deleted) == (release is Release.DELETE)
+    studio.delete()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.status(429, retry_after="86400"),
+        Fault.status(503, retry_after="soon"),
+        Fault.status(403),
+        Fault.html(),
+        Fault.reset(after=True),
+        Fault.body("{}"),
+    ],
+    ids=lambda fault: fault.name,
+)
+def test_a_studio_is_created_once(
+    cloud: LightningCloud, lightning: Lightning, proxy: Proxy, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "_LONGEST_RETRY_AFTER", 0.1)
+    before = len(cloud.studios)
+    rule = proxy.fault(fault, "POST", ".*/cloudspaces", times=2)
+    created = Studio.create(lightning, "once", cluster=None)
+    assert rule.met
+    assert len(cloud.studios) == before + 1
+    created.delete()
+
+
+def test_the_last_of_two_that_raced_stops_the_studio(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    studio = Studio.create(lightning, "raced", cluster=None)
+    studio.start(Catalog(lightning, None).machine("CPU"))
+    eventually(lambda: studio.state().running)
+    second = Launcher(lightning).launch(replace(spec, studio_name="raced", command="true"))
+    assert second.hold.release is Release.NONE
+    # The one that started it, and was cancelled while it waited for its turn.
+    released(replace(second.hold, launch_id="first", release=Release.STOP, leased=False), lightning)
+    assert cloud.running() == ["raced"]
+    list(second.follow())
+    second.release()
+    eventually(lambda: not cloud.running())
+
+
+def test_auto_sleep_is_turned_on_for_fresh_studios_and_looked_at_for_named_ones(
+    cloud: LightningCloud, lightning: Lightning, proxy: Proxy, spec: LaunchSpec
+) -> None:
+    fresh = Launcher(lightning).launch(spec)
+    assert any(call.route.endswith("/sleepconfig") for call in proxy.calls)
+    fresh.stop(grace=1)
+    said: list[str] = []
+    named = Studio.create(lightning, "awake", cluster=None)
+    cloud.studio("awake").disable_auto_shutdown = True
+    Launcher(lightning, notify=said.append).launch(replace(spec, studio_name="awake")).stop(grace=1)
+    assert any("Auto-sleep is off for awake" in text for text in said)
+    assert cloud.studio("awake").disable_auto_shutdown
+    named.delete()
