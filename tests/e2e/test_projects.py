@@ -113,7 +113,7 @@ def test_a_src_layout_with_nothing_but_a_project_file(cloud: LightningCloud, act
         "src/vision/train.py": PIPELINE.replace("import sys\n", "import sys\nimport iniconfig\nimport vision\n"),
     }
     finished = actions.step(
-        files, requirements="pyproject.toml", commands="uv pip install --system -e .", run="python -m vision.train"
+        files, requirements="pyproject.toml", commands="pip install -e .", run="python -m vision.train"
     ).run()
     assert (finished.exit_code, finished.outputs["status"]) == (0, "completed"), finished.log
 

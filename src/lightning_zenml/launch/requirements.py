@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-_EXPORT = "and `uv pip install -r locked.txt` to `commands`"
+_EXPORT = "and `pip install -r locked.txt` to `commands`"
 _WAYS_OUT = {
     r"uv\.lock": "A lock of uv is no list of requirements. Name `pyproject.toml`, or add "
     f"`uv export --frozen --no-emit-project -o locked.txt` {_EXPORT}",
