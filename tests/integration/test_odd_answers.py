@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,20 @@ import pytest
 
 from lightning_api import QUICK, credentials, eventually, lent
 from lightning_zenml.launch import launch as launch_module
-from lightning_zenml.launch.errors import CredentialsError, UnfollowableError
+from lightning_zenml.launch.errors import CredentialsError, StudioError, StudioLostError, UnfollowableError
 from lightning_zenml.launch.launcher import Launcher
 from lightning_zenml.launch.lightning import failures
 from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.job import Job
+from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload.protocol import Release
+from lightning_zenml.launch.payload.records import JobRecord
 from lightning_zenml.launch.spec import LaunchSpec
+from lightning_zenml.launch.studio import hold as hold_module
 from lightning_zenml.launch.studio.hold import Hold
+from lightning_zenml.orchestrator.steps.job import StartedJob, StepJob
 from lightning_zenml.package.archive import pack
 from lightning_zenml.package.repository import Repository
 from localcloud.chaos import Fault, Proxy
@@ -117,8 +123,8 @@ def test_a_key_that_is_refused_before_anything_runs_is_told_at_once(cloud: Light
     assert refusal.met == failures._REFUSALS
 
 
-@pytest.mark.parametrize("name", ["page"])
-@pytest.mark.parametrize("release", [Release.DELETE])
+@pytest.mark.parametrize("name", ["page", "404", "401", "cut", "list"])
+@pytest.mark.parametrize("release", [Release.DELETE, Release.STOP])
 def test_a_studio_has_ended_when_it_has(
     cloud: LightningCloud, lightning: Lightning, proxy: Proxy, name: str, release: Release
 ) -> None:
@@ -132,6 +138,45 @@ def test_a_studio_has_ended_when_it_has(
     eventually(lambda: not cloud.running())
     assert bool(cloud.studio(studio.name).deleted) == (release is Release.DELETE)
     studio.delete()
+
+
+def test_an_empty_list_is_no_lost_studio(lightning: Lightning, proxy: Proxy, spec: LaunchSpec) -> None:
+    launch = Launcher(lightning).launch(spec)
+    proxy.fault(Fault.body("{}"), "GET", ".*/cloudspaces", times=2)
+    attached = Launcher(lightning).attach(launch.id)
+    attached.stop(grace=1)
+    with pytest.raises(StudioLostError):
+        Launcher(lightning).attach(launch.id)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_job_is_lost_when_both_questions_say_so(
+    cloud: LightningCloud, lightning: Lightning, proxy: Proxy, machine: Studio, deleted: bool
+) -> None:
+    token = f"odd-{deleted}"
+    wanted = JobSpec(name=token, command="sleep 300", machine=Catalog(lightning, None).machine("T4"), token=token)
+    job = Job.run(lightning, machine, wanted)
+    record = JobRecord(
+        token=token, step="train", attempt=1, run_id="run", machine="T4", num_machines=1, price=None, name=job.name
+    )
+    changes: list[JobRecord] = []
+    step = StepJob(
+        iter([StartedJob(job=job, machines="T4", record=record)]),
+        "train",
+        on_change=changes.append,
+        keep=False,
+        output=io.StringIO(),
+    )
+    if deleted:
+        job.delete()
+        eventually(lambda: step.poll() is not None)
+    else:
+        rule = proxy.fault(Fault.status(404), "GET", ".*/jobs/job_{id}", times=12)
+        eventually(lambda: step.poll() is not None or rule.met >= 12)
+        assert step.poll() is None
+        assert cloud.running()
+        step.kill()
+    machine.delete()
 
 
 @pytest.mark.parametrize(
@@ -158,6 +203,23 @@ def test_a_studio_is_created_once(
     created.delete()
 
 
+def test_a_studio_whose_lease_cannot_be_read_is_not_ours_to_stop(
+    cloud: LightningCloud, lightning: Lightning, proxy: Proxy, spec: LaunchSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hold_module, "_LEASE_PATIENCE", 0.5)
+    monkeypatch.setattr(hold_module, "_LEASE_PAUSE", 0.1)
+    launch = Launcher(lightning).launch(replace(spec, studio_name="unreadable"))
+    proxy.fault(Fault.status(400), "POST", f".*{EXECUTE}")
+    with pytest.raises(StudioError, match="can't be told, so it is not ended"):
+        released(launch.hold, lightning)
+    with pytest.raises(StudioError, match="can't be told, so it is not ended"):
+        released(replace(launch.hold, leased=False), lightning)
+    assert cloud.running() == ["unreadable"]
+    proxy.clear()
+    launch.stop(grace=1)
+    assert not cloud.studio("unreadable").deleted
+
+
 def test_the_last_of_two_that_raced_stops_the_studio(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
 ) -> None:
@@ -172,6 +234,13 @@ def test_the_last_of_two_that_raced_stops_the_studio(
     list(second.follow())
     second.release()
     eventually(lambda: not cloud.running())
+
+
+def test_the_wait_for_a_lease_obeys_the_timeout(lightning: Lightning, spec: LaunchSpec) -> None:
+    first = Launcher(lightning).launch(replace(spec, studio_name="busy"))
+    with pytest.raises(StudioError, match="in use by a test"):
+        Launcher(lightning).launch(replace(spec, studio_name="busy", timeout=1))
+    first.stop(grace=1)
 
 
 def test_auto_sleep_is_turned_on_for_fresh_studios_and_looked_at_for_named_ones(
