@@ -72,20 +72,6 @@ def test_an_older_run_that_ends_late_leaves_the_comment_of_a_newer_one(actions: 
     assert actions.comment() != newest
 
 
-def test_a_comment_that_somebody_deletes_is_created_anew(actions: Actions, github: GitHub) -> None:
-    step = ending(actions)
-
-    def delete(line: str) -> None:
-        if "Check and package" in line:
-            for comment in github.comments(REPOSITORY, actions.number):
-                github.delete_comment(comment.id)
-
-    finished = step.run(interrupt=delete)
-    (comment,) = github.comments(REPOSITORY, actions.number)
-    assert "failed" in comment.history[0]
-    assert finished.outputs["comment-url"].endswith(f"-{comment.id}")
-
-
 @pytest.mark.parametrize("wrong", ["lost answer", "reset", "bad gateway", "secondary limit", "primary limit"])
 def test_what_goes_wrong_for_a_moment_is_overcome(actions: Actions, github: GitHub, wrong: str) -> None:
     step = ending(actions)

@@ -66,6 +66,7 @@ def test_the_matrix(stack: Stack, actions: Actions, cell: Cell) -> None:
     check(cell, stack, actions)
 
 
+@pytest.mark.slow
 def test_the_matrix_has_every_call(stack: Stack, actions: Actions) -> None:
     """`recorded_calls.txt` is generated; what differs is shown as it must be written there."""
     with chaos(stack) as proxied:

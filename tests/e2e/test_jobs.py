@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from localcloud.lightning.jobs.jobs.job_entities import Job
 
 from localcloud.lightning import LightningCloud
+from localcloud.lightning.jobs.job_entities import Job
 from localcloud.stack import Stack
 from scene import Laptop, wait_for
 

@@ -78,10 +78,12 @@ def test_no_inputs_give_a_traceback_or_start_anything(
     service: Service, tmp_path: Path, given_inputs: dict[str, str]
 ) -> None:
     (tmp_path / "run.py").touch()
+    (tmp_path / "event.json").write_text("{}")
     stream, before = io.StringIO(), len(service.requests)
     environ = {
         "GITHUB_API_URL": service.url,
         "GITHUB_EVENT_NAME": "push",
+        "GITHUB_EVENT_PATH": str(tmp_path / "event.json"),
         "GITHUB_REPOSITORY": "octo/model",
         "GITHUB_SHA": "a" * 40,
         "GITHUB_WORKSPACE": str(tmp_path),

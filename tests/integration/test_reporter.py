@@ -101,6 +101,16 @@ def test_the_end_is_told_to_a_pull_request_that_was_opened_just_before(server: L
     assert "completed" in server.comments(REPOSITORY, 5)[0].body
 
 
+def test_a_comment_that_somebody_deletes_is_created_anew(server: LocalGitHub, reporter: Reporter) -> None:
+    server.add_pull_request(REPOSITORY, 5, HEAD)
+    tell(reporter, state=State.RUNNING)
+    (deleted,) = server.comments(REPOSITORY, 5)
+    server.delete_comment(deleted.id)
+    tell(reporter, state=State.COMPLETED)
+    (comment,) = server.comments(REPOSITORY, 5)
+    assert "completed" in comment.history[0]
+
+
 def test_a_commit_of_several_pull_requests_is_told_of_on_each(server: LocalGitHub, reporter: Reporter) -> None:
     for number in (5, 6):
         server.add_pull_request(REPOSITORY, number, HEAD)

@@ -36,14 +36,14 @@ def test_registered_word_for_word(zenml_stack: Stack, tmp_path: Path) -> None:
     """The documented command, with ZenML's own command line and a server that knows only the stock flavor."""
     environment = client_environment(zenml_stack, ZENML_CONFIG_PATH=str(tmp_path))
     command = [
-        *(str(Path(sys.executable).with_name("zenml")), "orchestrator", "register", "documented"),
+        *(str(Path(sys.executable).with_name("zenml")), "orchestrator", "register", "by_hand"),
         *("--flavor=lightning", "--user_id=me", "--api_key=secret"),
         *("--username=ada", "--teamspace=vision", "--organization=acme"),
     ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
-    components = zenml_stack.zenml.request("GET", "components?name=documented&hydrate=true")["items"]
+    components = zenml_stack.zenml.request("GET", "components?name=by_hand&hydrate=true")["items"]
     assert components[0]["metadata"]["configuration"] == {
         "user_id": "me",
         "api_key": "secret",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,8 @@ class TestHere:
 
     def test_relative_to_the_source_root(self, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(packed / "training/data")
-        monkeypatch.syspath_prepend(packed)
+        # Not `syspath_prepend`: undone last, it would leave the list of `packed` behind for all tests that follow.
+        monkeypatch.setattr("sys.path", [str(packed), *sys.path])
         assert Start.here(packed / "training", packed) == Start(folder="data", paths=("..",))
 
     def test_through_a_link(self, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,9 @@ def lightning() -> Lightning:
 @pytest.mark.parametrize("odd", [None, V1CloudSpace(), V1CloudSpace(id="1"), "<html>"])
 def test_an_odd_answer_is_asked_for_again(lightning: Lightning, odd: object) -> None:
     given = iter([odd, _STUDIO])
-    assert lightning.ask(answers.studio, lambda: next(given)) == StudioAnswer(id="1", name="studio", cluster="aws")
+    assert lightning.ask(answers.studio, lambda: next(given)) == StudioAnswer(
+        id="1", name="studio", cluster="aws", state=None
+    )
 
 
 def test_an_odd_answer_to_what_must_not_be_sent_twice_is_a_lost_one(lightning: Lightning) -> None:
