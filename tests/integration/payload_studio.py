@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -253,6 +253,11 @@ class Studio:
             if guardian is not None:
                 os.kill(guardian, signal.SIGKILL)
                 eventually(lambda pid=guardian: not is_running(pid))
+        # On a full disk nobody could write down who he is; such a one would insist for hours.
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if f"HOME={self.home}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
 
 
 def is_alive(pid_file: Path) -> bool:
