@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import certifi
@@ -168,6 +169,18 @@ class TestComment:
         again = the_id(comments.put(5, BODY, created))
         assert [comment.id for comment in server.comments(REPOSITORY, 5)] == [again]
         assert again != created
+
+    @pytest.mark.parametrize("status", [403, 404])
+    @pytest.mark.parametrize("method", ["GET", "PATCH"])
+    def test_one_odd_answer_makes_no_second_comment(
+        self, comments: Comments, server: LocalGitHub, method: str, status: int
+    ) -> None:
+        created = the_id(comments.put(5, BODY))
+        server.fail(method, f"comments/{created}$", status)
+        with suppress(GitHubError):
+            comments.put(5, f"{MARKER}\nx", created)
+        comments.put(5, f"{MARKER}\ny", created)
+        assert [comment.body for comment in server.comments(REPOSITORY, 5)] == [f"{MARKER}\ny"]
 
     def test_comment_that_may_not_be_edited(self, comments: Comments, server: LocalGitHub) -> None:
         found = server.add_comment(REPOSITORY, 5, BODY)
