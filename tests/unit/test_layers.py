@@ -23,7 +23,7 @@ ARROWS = {
     "http_log": set(),
     "http_session": set(),
     "deadline": set(),
-    "launch": {"package", "http_log"},
+    "launch": {"package", "http_log", "deadline"},
     # Its one module for the studio asks ZenML as the payload asks Lightning.
     "zenml_api": {"http_log", "http_session", "deadline", "launch.payload"},
     "settings": {"launch"},

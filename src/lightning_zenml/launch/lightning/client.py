@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,16 +25,22 @@ from lightning_sdk.lightning_cloud.openapi.rest import ApiException
 from lightning_sdk.lightning_cloud.rest_client import LightningClient
 
 from lightning_zenml import http_log
+from lightning_zenml.deadline import within
 from lightning_zenml.launch.errors import CredentialsError, TeamspaceError
 from lightning_zenml.launch.lightning import answers
 from lightning_zenml.launch.lightning.failures import ApiError, OddAnswerError, UnreachableError, retrying
-from lightning_zenml.launch.lightning.records import Named
+from lightning_zenml.launch.lightning.records import Membership, Named
 
 # Any program's variable `DEBUG` would make the SDK print every request of this process, keys and bodies included.
 sdk_env.DEBUG = False
 
 T = TypeVar("T")
 
+_WHOLE = 60.0
+"""Seconds for one answer as a whole: it may trickle in, each piece in time."""
+_LOOKS = 3
+_LOOK_PAUSE = 0.5
+"""Seconds between two looks for what wasn't found."""
 DEFAULT_URL = "https://lightning.ai"
 _KEYS_HINT = (
     "Find the key on lightning.ai under Global Settings > Keys, and set LIGHTNING_USER_ID and LIGHTNING_API_KEY."
@@ -200,6 +207,21 @@ class Lightning:
         result: T = retrying(idempotent=idempotent)(self._ask_once, read, operation, *args, **kwargs)
         return result
 
+    def found(self, look: Callable[[], T]) -> T:
+        """What is found at last; one answer may be of another shape, and what was just made isn't listed at once.
+
+        Args:
+            look: asks once; what is false (None, an empty list) says that nothing was found.
+
+        Returns:
+            The first answer that is true, else the last of three.
+        """
+        for _ in range(_LOOKS - 1):
+            if answer := look():
+                return answer
+            time.sleep(_LOOK_PAUSE)
+        return look()
+
     def call(self, operation: Callable[..., Any], *args: Any, idempotent: bool = True, **kwargs: Any) -> None:
         """Calls an operation of which no answer is needed but that it was carried out; see `ask`."""
         self.ask(answers.nothing, operation, *args, idempotent=idempotent, **kwargs)
@@ -208,7 +230,7 @@ class Lightning:
         try:
             try:
                 # A connection may be lost in the middle of a body that is read only now, too.
-                return read(operation(*args, **kwargs))
+                return within(_WHOLE, lambda: read(operation(*args, **kwargs)))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise OddAnswerError(f"Lightning's answer makes no sense ({error}). Try again later.") from None
         except ApiException as error:
@@ -225,18 +247,23 @@ class Lightning:
         return UnreachableError(f"Can't reach Lightning AI at {self.url} ({type(error).__name__}). Try again later.")
 
     def _find_teamspace(self) -> None:
-        memberships = self.ask(
-            answers.memberships, self.client.projects_service_list_memberships, filter_by_user_id=True
-        )
         owner, _, name = (self.credentials.teamspace or "").rpartition("/")
         owner_id = self._owner_id(owner)
-        # A teamspace may be listed twice: as its organization's, and as its user's.
-        matching = {
-            membership.teamspace_id
-            for membership in memberships
-            if (not name or name in (membership.name, membership.display_name))
-            and (not owner_id or membership.owner_id == owner_id)
-        }
+        memberships = list[Membership]()
+
+        def look() -> set[str]:
+            memberships[:] = self.ask(
+                answers.memberships, self.client.projects_service_list_memberships, filter_by_user_id=True
+            )
+            # A teamspace may be listed twice: as its organization's, and as its user's.
+            return {
+                membership.teamspace_id
+                for membership in memberships
+                if (not name or name in (membership.name, membership.display_name))
+                and (not owner_id or membership.owner_id == owner_id)
+            }
+
+        matching = self.found(look)
         if len(matching) != 1:
             known = ", ".join(sorted({membership.name for membership in memberships})) or "none"
             wanted = f"teamspace '{self.credentials.teamspace}'" if name else "teamspace"

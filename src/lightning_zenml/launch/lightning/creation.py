@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from lightning_sdk.lightning_cloud.openapi import (
     CloudSpaceServiceCreateCloudSpaceBody,
     CloudSpaceServiceCreateLightningRunBody,
@@ -14,10 +12,6 @@ from lightning_zenml.launch.lightning import answers
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.failures import ApiError, UnreachableError, retrying
 from lightning_zenml.launch.lightning.records import StudioAnswer
-
-_LOOKS = 3
-_LOOK_PAUSE = 0.5
-"""Seconds between two looks for a studio that may have been made: it may not be listed at once."""
 
 
 def find(lightning: Lightning, name: str) -> StudioAnswer | None:
@@ -41,7 +35,8 @@ def create(lightning: Lightning, name: str, *, cluster: str | None) -> tuple[Stu
     Raises:
         StudioError: when the platform refuses, or fails for a minute.
     """
-    template = lightning.client.cloud_space_environment_template_service_list_managed_cloud_space_environment_templates
+    listing = lightning.client.cloud_space_environment_template_service_list_managed_cloud_space_environment_templates
+    template = lightning.found(lambda: lightning.ask(answers.template, listing, org_id=lightning.organization_id))
     body = CloudSpaceServiceCreateCloudSpaceBody(
         cluster_id=cluster or lightning.default_cluster,
         name=name,
@@ -49,7 +44,7 @@ def create(lightning: Lightning, name: str, *, cluster: str | None) -> tuple[Stu
         seed_files=[],
         disable_secrets=False,
         sandbox=False,
-        cloud_space_environment_template_id=lightning.ask(answers.template, template, org_id=lightning.organization_id),
+        cloud_space_environment_template_id=template,
     )
     operation = lightning.client.cloud_space_service_create_cloud_space
     lost = False
@@ -63,7 +58,7 @@ def create(lightning: Lightning, name: str, *, cluster: str | None) -> tuple[Stu
             if isinstance(error, ApiError) and error.is_refusal and not is_taken:
                 raise StudioError(f"Can't create the studio '{name}': {error}") from None
             # The answer may be lost while the studio exists: it would be billed with nobody knowing of it.
-            found = _look(lightning, name)
+            found = lightning.found(lambda: find(lightning, name))
             if found is not None:
                 return found, lost or not is_taken
             lost = True
@@ -83,12 +78,3 @@ def create_run(lightning: Lightning, studio: StudioAnswer) -> None:
         cloudspace_id=studio.id,
         body=CloudSpaceServiceCreateLightningRunBody(cluster_id=studio.cluster, local_source=True),
     )
-
-
-def _look(lightning: Lightning, name: str) -> StudioAnswer | None:
-    for look in range(_LOOKS):
-        if look:
-            time.sleep(_LOOK_PAUSE)
-        if found := find(lightning, name):
-            return found
-    return None

@@ -9,8 +9,8 @@ from lightning_sdk.lightning_cloud.openapi.rest import ApiException
 
 from lightning_zenml.launch.errors import CredentialsError, LaunchError
 
-_TRIES = 6
-"""How often a call is made that fails for a passing reason."""
+_TRIES = 10
+"""How often a call is made that fails for a passing reason: an outage of half a minute is sat out."""
 _REFUSALS = 3
 """How often it is made that is refused: one such answer may be a proxy's, or a server's that has just come up."""
 _STRAY = frozenset({401, 403, 404})
@@ -19,7 +19,7 @@ _PATIENCE = 60.0
 """Seconds after which a failed call is not made again."""
 _LONGEST_RETRY_AFTER = 20.0
 """Seconds for which a call waits at most because Lightning asks for it (`Retry-After`)."""
-_BACKOFF = tenacity.wait_random_exponential(multiplier=0.3, max=10)
+_BACKOFF = tenacity.wait_exponential(multiplier=0.3, max=10) + tenacity.wait_random(0, 0.3)
 
 
 class ApiError(LaunchError):

@@ -159,6 +159,9 @@ class Catalog:
     @cached_property
     def _accelerators(self) -> list[Accelerator]:
         """The enabled accelerators; empty when the cloud account lists none."""
+        return self._lightning.found(self._listed)
+
+    def _listed(self) -> list[Accelerator]:
         client, ask = self._lightning.client, self._lightning.ask
         project = self._lightning.teamspace_id
         # The global cloud accounts first: most studios are on one, and each listing is a request.
