@@ -8,13 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tenacity
 
 from lightning_api import QUICK, credentials, eventually, lent
 from lightning_zenml.launch import launch as launch_module
-from lightning_zenml.launch.errors import CredentialsError, StudioError, StudioLostError, UnfollowableError
+from lightning_zenml.launch.errors import (
+    CredentialsError,
+    MachineError,
+    StudioError,
+    StudioLostError,
+    UnfollowableError,
+)
 from lightning_zenml.launch.launcher import Launcher
-from lightning_zenml.launch.lightning import failures
+from lightning_zenml.launch.lightning import client, failures
+from lightning_zenml.launch.lightning import studio as studio_module
 from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.failures import UnreachableError
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.job_spec import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog
@@ -22,6 +31,7 @@ from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload.protocol import Release
 from lightning_zenml.launch.payload.records import JobRecord
 from lightning_zenml.launch.spec import LaunchSpec
+from lightning_zenml.launch.studio import bundle
 from lightning_zenml.launch.studio import hold as hold_module
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.orchestrator.steps.job import StartedJob, StepJob
@@ -70,6 +80,12 @@ def spec(tmp_path: Path) -> LaunchSpec:
     (repository / "hello.txt").write_text("hello\n")
     archive = pack(Repository.open(repository), tmp_path / "archive.tar.gz")
     return LaunchSpec(name="odd", owner="a test", archive=archive, command="sleep 300")
+
+
+@pytest.fixture
+def tries_follow_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "_BACKOFF", tenacity.wait_fixed(0.05))
+    monkeypatch.setattr(studio_module, "_PAUSE", 0.05)
 
 
 @pytest.fixture
@@ -201,6 +217,104 @@ def test_a_studio_is_created_once(
     assert rule.met
     assert len(cloud.studios) == before + 1
     created.delete()
+
+
+@pytest.mark.usefixtures("tries_follow_soon")
+@pytest.mark.parametrize(
+    ("fault", "times", "name"),
+    [
+        (Fault.html(), 4, None),
+        (Fault.status(404), 4, None),
+        (Fault.status(401), 4, "refused"),
+        (Fault.status(500).after_execution(), 1, None),
+        (Fault.reset(after=True), 1, "starts"),
+        (Fault.body("{}").before_execution(), 1, None),
+    ],
+    ids=str,
+)
+def test_a_machine_is_on_its_way_when_it_is(
+    cloud: LightningCloud,
+    lightning: Lightning,
+    proxy: Proxy,
+    spec: LaunchSpec,
+    fault: Fault,
+    times: int,
+    name: str | None,
+) -> None:
+    rule = proxy.fault(fault, "POST", ".*/start", times=times)
+    launch = Launcher(lightning).launch(replace(spec, studio_name=name, command="true"))
+    *_, last = launch.follow()
+    assert last.status.succeeded
+    assert rule.met
+    launch.release()
+    assert name is None or not cloud.studio(name).deleted
+
+
+def test_a_machine_that_is_refused_is_not_waited_for(lightning: Lightning, proxy: Proxy, spec: LaunchSpec) -> None:
+    refusal = proxy.fault(Fault.status(400, message="not on your plan"), "POST", ".*/start")
+    with pytest.raises(MachineError, match="not on your plan"):
+        Launcher(lightning).launch(spec)
+    assert refusal.met == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "route", "name"),
+    [
+        (Fault.reset(after=True), ".*/blobs/complete", None),
+        # Answered well, and never there.
+        (Fault.html(), ".*/blobs/complete", None),
+        (Fault.html(), ".*/blobs/complete", "uploads"),
+        (Fault.html(), "/storage/.*", None),
+        (Fault.status(403), "/storage/.*", None),
+        (Fault.body("{}"), ".*/blobs", None),
+    ],
+    ids=str,
+)
+def test_an_upload_is_made_until_it_is_there(
+    lightning: Lightning,
+    proxy: Proxy,
+    spec: LaunchSpec,
+    fault: Fault,
+    route: str,
+    name: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bundle, "_PATIENCE", 2)
+    rule = proxy.fault(fault, "PUT|POST", route, times=1)
+    launch = Launcher(lightning).launch(replace(spec, studio_name=name, command="cat hello.txt"))
+    *_, last = launch.follow()
+    assert last.status.succeeded
+    assert rule.met
+    launch.release()
+
+
+@pytest.mark.parametrize("route", ["/v1/memberships", ".*/accelerators", ".*/clusters", ".*/managed"])
+def test_a_list_that_is_empty_once_decides_nothing(cloud: LightningCloud, proxy: Proxy, route: str) -> None:
+    rule = proxy.fault(Fault.body("{}"), "GET", route, times=1)
+    lightning = Lightning.connect(credentials(cloud), url=proxy.url)
+    assert Catalog(lightning, None).machine("gpu").cost
+    Studio.create(lightning, "listed", cluster=None).delete()
+    assert rule.met
+
+
+def test_an_answer_that_drips_in_for_ever_is_as_good_as_lost(
+    lightning: Lightning, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_WHOLE", 0.5)
+    rule = proxy.fault(Fault.slow_drip(0.2), "GET", ".*/cloudspaces", times=1)
+    assert Studio.find(lightning, "nobody") is None
+    assert rule.met
+
+
+def test_an_outage_of_half_a_minute_is_sat_out() -> None:
+    pauses: list[float] = []
+
+    def away() -> None:
+        raise UnreachableError("away")
+
+    with pytest.raises(UnreachableError):
+        failures.retrying(idempotent=True).copy(sleep=pauses.append)(away)
+    assert 30 < sum(pauses) < 70
 
 
 def test_a_studio_whose_lease_cannot_be_read_is_not_ours_to_stop(

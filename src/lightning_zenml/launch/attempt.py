@@ -11,15 +11,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from lightning_zenml.launch import wheel
-from lightning_zenml.launch.errors import LaunchError, StudioAwayError, StudioError, StudioLostError
+from lightning_zenml.launch.errors import LaunchError, NotArrivedError, StudioAwayError, StudioError, StudioLostError
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.lightning.platform import Platform
-from lightning_zenml.launch.payload.protocol import Instructions, Meter, Release, StudioFacts
+from lightning_zenml.launch.payload.protocol import Instructions, Leased, Meter, Release, StudioFacts
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import bundle, names
 from lightning_zenml.launch.studio.beat import kept_alive
@@ -28,6 +29,8 @@ from lightning_zenml.launch.studio.progress import WaitProgress, reported
 from lightning_zenml.launch.studio.provision import Provisioner, Ready
 from lightning_zenml.launch.studio.remote import Remote
 from lightning_zenml.launch.studio.waits import Limits, Probe
+
+T = TypeVar("T")
 
 _LEASE_POLL = (2.0, 15.0)
 _STOP_GRACE = 1.0
@@ -85,9 +88,7 @@ class Attempt:
     def _carry_out(self) -> Launch:
         ready = self._provision()
         self._take(replace(self._held, python=ready.python, wheel=self._wheel_target))
-        unpack = self._upload(ready)
-        self._notify("Starting the launch")
-        self._remote(ready.studio, ready.python).start(before=unpack)
+        self._arriving(lambda: self._upload(ready), lambda unpack: self._start(ready, unpack))
         return Launch(self._lightning, self._held, _meter(ready))
 
     def release(self) -> None:
@@ -160,14 +161,17 @@ class Attempt:
     def _lease(self, studio: Studio, probe: Probe) -> None:
         """Waits until no other launch has the studio; while one has it, nothing of it is ours to release."""
         wanted = self._held
-        unpack = "" if self._wheel_target in probe.files else self._upload_wheel(studio)
         remote = self._remote(studio, probe.python)
+        keep = self._spec.keep_studio is KeepStudio.KEEP
+
+        def take(unpack: str) -> Leased:
+            return remote.lease(self._spec.owner, started=self._started, keep=keep, before=unpack)
+
+        has_wheel = self._wheel_target in probe.files
+        answer = take("") if has_wheel else self._arriving(lambda: self._upload_wheel(studio), take)
         pause, holder = _LEASE_POLL[0], ""
         progress = WaitProgress(f"the studio {studio.name}", self._notify)
-        keep = self._spec.keep_studio is KeepStudio.KEEP
-        while not (answer := remote.lease(self._spec.owner, started=self._started, keep=keep, before=unpack)).acquired:
-            # Unpacked it is; and what tells so may be cleared away meanwhile.
-            unpack = ""
+        while not answer.acquired:
             if answer.launch != holder:
                 holder = answer.launch
                 self._take(replace(wanted, release=Release.NONE, leased=False))
@@ -180,9 +184,23 @@ class Attempt:
                 )
             time.sleep(pause)
             pause = min(pause * 1.5, _LEASE_POLL[1])
+            # The wheel is unpacked; and what tells so may be cleared away meanwhile.
+            answer = take("")
         progress.end()
         mine = replace(wanted, release=self._policy, leased=True, python=probe.python, wheel=self._wheel_target)
         self._take(mine)
+
+    def _start(self, ready: Ready, unpack: str) -> None:
+        self._notify("Starting the launch")
+        self._remote(ready.studio, ready.python).start(before=unpack)
+
+    def _arriving(self, upload: Callable[[], str], use: Callable[[str], T]) -> T:
+        """Uploads and uses what was uploaded; what does not arrive, though the answers were good, is sent once more."""
+        try:
+            return use(upload())
+        except NotArrivedError as error:
+            self._notify(f"{error} Uploading it again")
+            return use(upload())
 
     def _upload_wheel(self, studio: Studio) -> str:
         """Uploads our wheel alone, before the rest; returns the bash command that unpacks it there."""

@@ -23,6 +23,10 @@ class StudioError(LaunchError):
     """The studio can't be made ready or refuses a request."""
 
 
+class NotArrivedError(StudioError):
+    """What was uploaded does not show up on the studio, though the upload was answered well."""
+
+
 class UnknownLaunchError(StudioError):
     """The studio is there, but knows no such launch (any more)."""
 

@@ -47,6 +47,9 @@ class Fault:
     drip: float = 0
     outage: float = 0
 
+    def __str__(self) -> str:
+        return self.name
+
     def after_execution(self) -> Fault:
         """The same, with the request carried out."""
         return replace(self, carried_out=True)

@@ -18,19 +18,19 @@ from lightning_sdk.lightning_cloud.openapi import (
 )
 
 from lightning_zenml.launch.agreement import Agreement
-from lightning_zenml.launch.errors import MachineError, StudioAwayError, StudioError, StudioLostError
+from lightning_zenml.launch.errors import CredentialsError, MachineError, StudioAwayError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning import answers, creation
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.failures import ApiError, OddAnswerError, UnreachableError
 from lightning_zenml.launch.lightning.machines import Machine
 from lightning_zenml.launch.lightning.records import Completed, StudioAnswer, StudioState
-from lightning_zenml.launch.lightning.upload import upload
+from lightning_zenml.launch.lightning.upload import FAILURES, upload
 
 T = TypeVar("T")
 
-_END_PATIENCE = 60.0
-"""Seconds for a studio to end once Lightning has taken the request."""
-_END_PAUSE = 1.0
+_PATIENCE = 60.0
+"""Seconds for a machine to be on its way, and for a studio to end, once it was asked for."""
+_PAUSE = 1.0
 """Seconds between two requests for it."""
 
 
@@ -143,26 +143,31 @@ class Studio:
             Whether it comes up for us, as far as one can tell; another client may have been faster.
 
         Raises:
-            MachineError: when Lightning refuses to start this machine.
+            MachineError: when Lightning refuses to start this machine, twice.
+            LaunchError: when no machine is on its way for a minute, whatever Lightning answers.
         """
         body = CloudSpaceServiceStartCloudSpaceInstanceBody(
             compute_config=V1UserRequestedComputeConfig(name=machine.compute_name, spot=interruptible)
         )
         start = self._lightning.client.cloud_space_service_start_cloud_space_instance
-        try:
-            self._call(start, body=body, idempotent=False)
-        except (UnreachableError, ApiError) as error:
-            # A lost answer, or another client was faster: what counts is whether a machine is on its way.
-            if not self.state().stopped:
-                return isinstance(error, UnreachableError) or not error.is_refusal
+        deadline, refused, lost = time.monotonic() + _PATIENCE, False, False
+        while True:
             try:
                 self._call(start, body=body, idempotent=False)
-            except ApiError as refusal:
-                if not refusal.is_refusal or refusal.status in (401, 404):
+                return True
+            except (UnreachableError, CredentialsError, StudioAwayError, ApiError) as error:
+                refusal = error if isinstance(error, ApiError) and error.is_refusal else None
+                lost = lost or refusal is None
+                # A lost answer, or another client was faster: what counts is whether a machine is on its way.
+                if not self.state().stopped:
+                    return lost
+                if refusal and refused:
+                    # No capacity, no quota, or not on this plan: what the catalog tells is not all.
+                    raise MachineError(f"Lightning doesn't start {machine.name}: {refusal.message}") from refusal
+                if time.monotonic() > deadline:
                     raise
-                # No capacity, no quota, or not on this plan: what the catalog tells is not all.
-                raise MachineError(f"Lightning doesn't start {machine.name}: {refusal.message}") from refusal
-        return True
+                refused = refusal is not None
+            time.sleep(_PAUSE)
 
     def request_switch(self, compute_name: str, *, interruptible: bool = False) -> None:
         """Asks for another machine under a running studio; `confirm_switch` follows once it is restored.
@@ -234,11 +239,11 @@ class Studio:
             target: path on the studio, relative to its home.
 
         Raises:
-            StudioError: when the upload fails for all the SDK's own retries, or gets stuck.
+            StudioError: when the upload fails each time, or gets stuck.
         """
         try:
             upload(self._lightning, source, target, studio_id=self.id, cluster=self.cluster)
-        except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except FAILURES as error:
             raise StudioError(f"Can't upload {target} to the studio '{self.name}': {error}") from None
 
     def stop(self) -> None:
@@ -261,7 +266,7 @@ class Studio:
 
     def _end(self, request: Callable[[], None], is_over: Callable[[StudioState], bool]) -> None:
         """Makes a request and looks, at the studio and in the list of studios, until both say that it is over."""
-        deadline = time.monotonic() + _END_PATIENCE
+        deadline = time.monotonic() + _PATIENCE
         while True:
             refusal: ApiError | None = None
             try:
@@ -280,7 +285,7 @@ class Studio:
                 raise refusal
             if time.monotonic() > deadline:
                 raise StudioError(f"The studio '{self.name}' does not end, though Lightning was asked: {self.url}")
-            time.sleep(_END_PAUSE)
+            time.sleep(_PAUSE)
 
     @staticmethod
     def _is_over(look: Callable[[], StudioState], is_over: Callable[[StudioState], bool]) -> bool:

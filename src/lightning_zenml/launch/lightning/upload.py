@@ -1,19 +1,24 @@
-"""A file uploaded to a studio, by the SDK's own uploader, within a deadline that it doesn't have."""
+"""A file uploaded to a studio, by the SDK's own uploader: begun anew where it fails, within a deadline."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
+import tenacity
 from lightning_sdk.api.studio_api import StudioApi
 
+from lightning_zenml.deadline import within
 from lightning_zenml.launch.lightning.client import Lightning
 
+FAILURES = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+"""What the SDK raises when an upload fails or an answer makes no sense."""
 _SLOWEST = 250_000
 """Bytes a second below which an upload has got stuck: 2 MBit/s."""
 _LEAST = 600.0
 """Seconds that even a small file may take, with all the retries."""
+_TRIES = 5
+"""How often an upload is begun. Of one whose last answer is lost, the SDK's own next try finds nothing any more."""
+_LONGEST_PAUSE = 10.0
 
 
 def upload(lightning: Lightning, source: Path, target: str, *, studio_id: str, cluster: str) -> None:
@@ -27,42 +32,32 @@ def upload(lightning: Lightning, source: Path, target: str, *, studio_id: str, c
         cluster: id of the studio's cloud account.
 
     Raises:
-        OSError: when it fails for all the SDK's own retries, or takes too long (`TimeoutError`).
+        OSError: when it fails each time, or takes too long (`TimeoutError`).
         RuntimeError: when the platform refuses.
         ValueError: when its answers make no sense, as are `LookupError`, `TypeError` and `AttributeError`.
     """
 
+    def send() -> None:
+        api = StudioApi()
+        # Its own client keeps the credentials and address of whoever used the SDK first in this process.
+        api._client = lightning.client
+        api.upload_file(
+            studio_id=studio_id,
+            teamspace_id=lightning.teamspace_id,
+            cloud_account=cluster,
+            file_path=str(source),
+            remote_path=target,
+            progress_bar=False,
+        )
+
     def work() -> None:
         with lightning.credentials.exported():
-            api = StudioApi()
-            # Its own client keeps the credentials and address of whoever used the SDK first in this process.
-            api._client = lightning.client
-            api.upload_file(
-                studio_id=studio_id,
-                teamspace_id=lightning.teamspace_id,
-                cloud_account=cluster,
-                file_path=str(source),
-                remote_path=target,
-                progress_bar=False,
-            )
+            tenacity.Retrying(
+                retry=tenacity.retry_if_exception_type(FAILURES),
+                wait=tenacity.wait_exponential(max=_LONGEST_PAUSE),
+                stop=tenacity.stop_after_attempt(_TRIES),
+                reraise=True,
+            )(send)
 
-    _within(_LEAST + source.stat().st_size / _SLOWEST, work)
-
-
-def _within(seconds: float, work: Callable[[], None]) -> None:
-    """Calls in a thread that no exit waits for: parts of large files are sent without a timeout of their own."""
-    failures: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            work()
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=call, name="upload", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise TimeoutError(f"it was not done within {seconds:.0f} s")
-    if failures:
-        raise failures[0]
+    # Parts of large files are sent without a timeout of their own.
+    within(_LEAST + source.stat().st_size / _SLOWEST, work)

@@ -113,7 +113,7 @@ class Provisioner:
             MachineError: when a name is unknown, none has capacity, or another machine comes up than was asked for.
             StudioError: when the studio does not get through its set-up, or was stopped meanwhile.
         """
-        studio = Studio.find(self._lightning, name)
+        studio = self._lightning.found(lambda: Studio.find(self._lightning, name))
         catalog = Catalog(self._lightning, studio.cluster if studio else self._cluster(cloud))
         if studio is None:
             candidates = catalog.candidates(machines)
@@ -142,7 +142,7 @@ class Provisioner:
                         # Another client was faster: nothing of it is ours before the lease is.
                         was_running = True
                         self._on_studio(studio, was_running)
-                state = self._wait.until_running(studio, machine, before=state)
+                state = self._until_running(studio, machine, interruptible=interruptible, before=state)
                 if was_running and not machines:
                     machine = self._candidates(catalog, machines, state)[0]
                 since = time.time()
@@ -173,7 +173,8 @@ class Provisioner:
             self._say(f"Studio {studio.name} created, starting {machine.name}")
             try:
                 studio.start(machine, interruptible=interruptible)
-                self._wait.until_running(studio, machine, before=StudioState(in_use=None, requested=None))
+                stopped = StudioState(in_use=None, requested=None)
+                self._until_running(studio, machine, interruptible=interruptible, before=stopped)
                 since = time.time()
                 self._let_sleep(studio)
                 probe = self._wait.until_set_up(studio)
@@ -189,6 +190,18 @@ class Provisioner:
             f"Two studios in a row did not finish their set-up within {self._wait.limits.setup:.0f} s. "
             "Both are deleted. This is a fault of the platform: try later or another cloud account."
         )
+
+    def _until_running(
+        self, studio: Studio, machine: Machine, *, interruptible: bool, before: StudioState
+    ) -> StudioState:
+        """Waits for the machine; one that somebody else has asked for is not ours to ask for again."""
+
+        def ask_again() -> None:
+            self._say(f"{studio.name} has no machine on its way, though it was asked for. Asking again")
+            studio.start(machine, interruptible=interruptible)
+
+        again = ask_again if before.stopped else None
+        return self._wait.until_running(studio, machine, before=before, ask_again=again)
 
     def _let_sleep(self, studio: Studio) -> None:
         try:

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lightning_zenml.launch.errors import StudioError
+from lightning_zenml.launch.errors import NotArrivedError, StudioError
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.protocol import (
@@ -115,7 +115,7 @@ class Remote:
         command = f'{before}\ncd "$HOME" && PYTHONPATH="$HOME/{layout.HOME}/{self.wheel}" {shlex.join(arguments)}'
         completed = self.studio.run(command, timeout=timeout)
         if completed.exit_code == bundle.NOT_ARRIVED:
-            raise StudioError(f"What was uploaded does not show up on the studio '{self.studio.name}'.")
+            raise NotArrivedError(f"What was uploaded does not show up on the studio '{self.studio.name}'.")
         if completed.exit_code == bundle.NOT_UNPACKED:
             raise StudioError(
                 f"What was uploaded can't be unpacked on the studio '{self.studio.name}'; its disk may be full. "

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from lightning_zenml.launch.agreement import Agreement
 from lightning_zenml.launch.errors import LaunchError, MachineError, StudioAwayError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning.machines import Machine
 from lightning_zenml.launch.lightning.records import Completed, StudioState
@@ -110,13 +111,22 @@ class BoundedWaits:
             time.sleep(1)
         return state
 
-    def until_running(self, studio: Studio, machine: Machine, *, before: StudioState) -> StudioState:
+    def until_running(
+        self,
+        studio: Studio,
+        machine: Machine,
+        *,
+        before: StudioState,
+        ask_again: Callable[[], None] | None = None,
+    ) -> StudioState:
         """Waits until a machine is up that was asked for.
 
         Args:
             studio: studio whose machine was asked for.
             machine: kind of that machine.
             before: state of the studio before it was asked for: what had ended then is not taken for its end.
+            ask_again: called when none is on its way after half a minute: that it was answered is no proof that what
+                was asked for has happened. None: it isn't asked for again.
 
         Returns:
             The state with a machine that is up.
@@ -128,6 +138,7 @@ class BoundedWaits:
         old = {instance.id for instance in before.instances if instance.ended}
         deadline, pause = time.monotonic() + self.limits.start, 0.3
         progress = WaitProgress(f"a machine ({machine.name}) for {studio.name}", self._say)
+        nothing_comes = Agreement()
         while not (state := studio.state()).running:
             progress.go_on()
             ended = next((one for one in state.instances if one.ended and one.id not in old), None)
@@ -135,6 +146,9 @@ class BoundedWaits:
                 reason = ended.message or ended.phase.lower()
                 fault = MachineError if ended.phase == "FAILED" else StudioLostError
                 raise fault(f"The studio '{studio.name}' did not come up on {machine.name}: {reason}.")
+            if nothing_comes.settles(state.stopped) and ask_again:
+                ask_again()
+                nothing_comes = Agreement()
             if time.monotonic() > deadline:
                 raise MachineError(
                     f"No {machine.name} for the studio '{studio.name}' within {self.limits.start:.0f} s; "
