@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from lightning_api import eventually
 from lightning_zenml.launch.payload import install
+from lightning_zenml.launch.payload.requirements.reason import explain, is_for_pip
+from lightning_zenml.launch.payload.requirements.wanted import Wanted
 from payload_studio import Studio, is_running
 
 BUILD_THAT_HANGS = "sleep 300 & echo $! > ../build; wait"
@@ -105,7 +109,7 @@ def test_what_a_file_includes_counts_however_it_is_written(tmp_path: Path, inclu
 )
 def test_what_a_project_says_of_itself_may_not_be_all(tmp_path: Path, project: str, certain: bool) -> None:
     (tmp_path / "pyproject.toml").write_text(project)
-    assert install.Wanted(["-r pyproject.toml"], tmp_path).certain is certain
+    assert Wanted(["-r pyproject.toml"], tmp_path).certain is certain
 
 
 OLD_UV = """
@@ -125,7 +129,7 @@ def test_a_pin_of_zenml_that_contradicts_the_server_is_named(tmp_path: Path) -> 
     (tmp_path / "requirements.txt").write_text("-r base/all.txt\n")
     (tmp_path / "base").mkdir()
     (tmp_path / "base/all.txt").write_text("# ours\nzenml==0.70.0  # as always\n")
-    assert install.explain(OLD_UV, ["zenml==0.98.0", "-r requirements.txt"], tmp_path) == (
+    assert explain(OLD_UV, ["zenml==0.98.0", "-r requirements.txt"], tmp_path) == (
         "`zenml==0.70.0` (base/all.txt, line 2) contradicts the ZenML server, which has version 0.98.0: client and "
         "server must be of the same. Write `zenml==0.98.0` or just `zenml` there, or use a server of that version. "
         "No solution found when resolving dependencies: Because you require zenml==0.98.0 and zenml==0.70.0, we can "
@@ -135,9 +139,12 @@ def test_a_pin_of_zenml_that_contradicts_the_server_is_named(tmp_path: Path) -> 
 
 def test_who_asks_for_what_conflicts_is_named(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("six\nPydantic<2\n")
-    told = install.explain(UV, ["zenml==0.98.0", "-r requirements.txt"], tmp_path)
+    told = explain(UV, ["zenml==0.98.0", "-r requirements.txt"], tmp_path)
     assert told.startswith("No solution found when resolving dependencies: Because zenml==0.98.0 depends on pydantic")
-    assert told.endswith("unsatisfiable. Asked for here: `Pydantic<2` (requirements.txt, line 2).")
+    assert told.endswith(
+        "unsatisfiable. Asked for here: `Pydantic<2` (requirements.txt, line 2). The ZenML server has version 0.98.0, "
+        "and its client must have the same."
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,11 +156,34 @@ def test_who_asks_for_what_conflicts_is_named(tmp_path: Path) -> None:
             "Failed to build `x`: The build failed exit status: 1.",
         ),
         ("ERROR: No matching distribution found for x\n", "No matching distribution found for x."),
+        (
+            "ERROR: Cannot install x and y because of conflicting dependencies.\nERROR: ResolutionImpossible: for help",
+            "Cannot install x and y because of conflicting dependencies.",
+        ),
         ("", ""),
     ],
 )
 def test_the_installers_own_words_are_kept(tmp_path: Path, output: str, words: str) -> None:
-    assert install.explain(output, ["x"], tmp_path) == words
+    assert explain(output, ["x"], tmp_path) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "is_unread"),
+    [
+        ("error: Expected '=' or whitespace, found Some('b'): b.txt:1:3", True),
+        ("\x1b[31merror\x1b[0m: Couldn't parse requirement in `j.txt` at position 0", True),
+        ("  \u00d7 Couldn't parse requirement in `j.txt` at position 0", True),
+        ("error: Error parsing included file in `i.txt` at position 0\n  cause: Is a directory", True),
+        ("error: Unexpected '\"', expected '-c', '-e', '-r' or the start of a requirement: f3.txt:1:1", True),
+        ("error: Distribution not found at: file:///code/%22./lib%20sp%22", True),
+        ("error: No solution found when resolving dependencies\n  cause: Because you parse", False),
+        ("error: Failed to build `x`\n  cause: Expected a string", False),
+        ("error: Request failed after 3 retries in 8.7s", False),
+    ],
+)
+def test_what_pip_may_read(words: str, is_unread: bool) -> None:
+    assert is_for_pip(words, ["zenml==0.98.0", "-r all.txt"]) is is_unread
+    assert not is_for_pip(words, ["zenml==0.98.0"])
 
 
 def test_the_reason_is_in_the_launchs_failure(studio: Studio) -> None:
@@ -164,6 +194,42 @@ def test_the_reason_is_in_the_launchs_failure(studio: Studio) -> None:
     message = studio.finish()["failure"]["message"]
     told = "The requirements can't be installed (exit code 1). `zenml==0.70.0` (all of it.txt, line 1) contradicts "
     assert message.startswith(told)
+
+
+UNREAD = """
+case "$*" in *" -r "*)
+    echo "error: Expected '=' or whitespace, found Some('b'): all.txt:1:3"
+    exit 2
+esac
+echo uv installs: "$@"
+"""
+PIP = """
+import sys
+print("pip installs:", *sys.argv[2:])
+sys.exit("ERROR: No matching distribution found for none" if "none" in open("base.txt").read() else 0)
+"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_uv_cannot_read_is_left_to_pip(studio: Studio, there: bool) -> None:
+    studio.replace_uv(UNREAD)
+    pip = next(studio.python.parents[1].glob("lib/*/site-packages")) / "pip"
+    pip.mkdir()
+    (pip / "__init__.py").touch()
+    (pip / "__main__.py").write_text(PIP)
+    (studio.scratch / "repository").mkdir()
+    (studio.scratch / "repository/all.txt").write_text("-rbase.txt\n")
+    (studio.scratch / "repository/base.txt").write_text("six\n" if there else "none\n")
+    studio.start(packages=["zenml==0.98.0"], requirements=["-r all.txt"])
+    status = studio.finish()
+    assert re.search(r"pip installs: --disable-pip-version-check \S+\.whl zenml==0.98.0 -r all.txt\n", studio.log)
+    if there:
+        assert status["exit_code"] == 0
+        # ... whose version pip may find installed.
+        assert re.search(r"uv installs: .*--reinstall-package lightning-zenml \S+\.whl\n", studio.log)
+    else:
+        told = "The requirements can't be installed (exit code 1). No matching distribution found for none."
+        assert status["failure"]["message"] == told
 
 
 def test_the_second_launch_runs_its_own_code(studio: Studio) -> None:
@@ -183,3 +249,17 @@ def test_what_has_not_changed_is_not_installed_again(studio: Studio) -> None:
         studio.start(launch_id, packages=["six"])
         assert studio.finish(launch_id)["exit_code"] == 0
     assert studio.log.count("installed from") == 1
+
+
+def test_a_command_that_replaces_zenml_is_named_where_the_run_fails(studio: Studio) -> None:
+    studio.replace_uv("true")
+    package = f"zenml=={metadata.version('zenml')}"
+    replaced = (
+        "import pathlib, sysconfig; p = pathlib.Path(sysconfig.get_path('purelib')) / 'zenml-0.85.0.dist-info'; "
+        "p.mkdir(); (p / 'METADATA').write_text('Metadata-Version: 2.1\\nName: zenml\\nVersion: 0.85.0\\n')"
+    )
+    studio.start(packages=[package], commands=[f'{studio.python} -c "{replaced}"'], command="false")
+    assert studio.finish()["failure"]["message"] == (
+        f"The run failed with exit code 1: false (a command has replaced {package}, which is the server's version, by "
+        f"0.85.0: let it install `{package}`, or leave zenml out)"
+    )

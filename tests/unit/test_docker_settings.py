@@ -14,6 +14,7 @@ from zenml.utils import source_utils
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.docker_settings import packages, requirements
+from lightning_zenml.zenml_api.integrations import of_integrations
 
 STACK = cast(Stack, SimpleNamespace(requirements=lambda: {"s3fs"}))
 """All that is asked of it."""
@@ -89,3 +90,12 @@ def test_integrations_bring_their_packages() -> None:
     assert found[0] == f"zenml=={zenml.__version__}"
     assert "s3fs" in found
     assert any(package.startswith("scikit-learn") for package in found)
+
+
+def test_an_integration_that_is_not_there_is_told_with_the_nearest_name() -> None:
+    told = "can't be met .`required_integrations`.: ZenML has no integration `sklearnn`; did you mean `sklearn`."
+    with pytest.raises(LaunchError, match=told):
+        packages(STACK, [DockerSettings(required_integrations=["sklearnn"])])
+    skipped: list[str] = []
+    assert of_integrations(["b2", "of_tomorrow"], lambda error: skipped.append(str(error))) == of_integrations(["b2"])
+    assert skipped == ["ZenML has no integration `of_tomorrow`. `zenml integration list` shows those that there are."]

@@ -149,3 +149,9 @@ def test_a_command_that_the_orchestrator_refuses_says_why(tmp_path: Path) -> Non
 
     assert found.failure.message == "`python run.py` failed (exit code 1): ZenML 0.99.0 lacks it."
     assert found.place is None
+
+
+def test_of_a_traceback_whose_beginning_is_cut_off_the_exception_is_told(tmp_path: Path) -> None:
+    cut = "rows)\n" + TRACEBACK.partition("\n")[2].partition("\n")[2].replace(CODE, "/elsewhere")
+    found = of_output(Failure(phase=Phase.RUNNING, message="m", output=cut + "x" * 3), tmp_path)
+    assert (found.failure.message, found.place) == ("m: ValueError: the loss is NaN", None)

@@ -30,7 +30,7 @@ def metric(name: str, value: float, place: str = "evaluate") -> Metric:
 def test_numbers_are_found_wherever_they_were_logged() -> None:
     step = Step(name="train", status="completed", metadata={"loss": 0.5, "text": "x", "flag": True, "list": [1]})
     found = collect(
-        run(epochs=3, nested={"a": {"b": 2.5}}, github={"pull_request": 7}),
+        run(epochs=3, nested={"a": {"b": 2.5}}, github={"pull_request": 7}, lightning_start={"version": 1}),
         [step],
         [artifact("data", storage_size=12, rows=40)],
         {"digits": {"auc": 0.9, "infinite": float("inf"), "huge": 10**400}},

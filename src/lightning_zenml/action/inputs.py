@@ -315,7 +315,7 @@ def _report(reader: Reader) -> ReportSettings:
 def _requirements(reader: Reader) -> tuple[str, ...]:
     files = reader.files("requirements")
     for file in files:
-        if way_out := requirements.refusal(file):
+        if way_out := requirements.refusal((reader.workspace or Path()) / file):
             reader.note("requirements", f"can't be `{file}`: {way_out}")
     return files
 

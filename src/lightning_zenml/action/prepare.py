@@ -126,7 +126,7 @@ class Preparation:
             machines=inputs.machine_type,
             commands=inputs.commands,
             packages=services.packages,
-            late_packages=lambda: of_integrations(services.integrations),
+            late_packages=lambda: self._packages_of(services.integrations),
             requirements=tuple(f"-r {file}" for file in inputs.requirements),
             environment={
                 **_READABLE,
@@ -161,7 +161,7 @@ class Preparation:
         self._log.title("Install on the runner")
         # As on the studio, an index that `env` names is installed from.
         environment = Throwaway(scratch / "python", {**self._environ, **inputs.env}, self._log.feed)
-        packages = [*services.packages, *of_integrations(services.integrations)]
+        packages = [*services.packages, *self._packages_of(services.integrations)]
         environment.install(packages, inputs.requirements, self._root)
         record = scratch / "record.jsonl"
         caller = Caller(
@@ -207,7 +207,18 @@ class Preparation:
         if not inputs.requirements and (
             file := requirements.overlooked(self._root, inputs.working_directory, [*inputs.commands, inputs.command])
         ):
-            self._log.line(f"The input `requirements` is not set, so what {file} lists is not installed")
+            way_out = requirements.refusal(self._root / file) or f"To have it installed, set `requirements: {file}`"
+            self._workflow.notice(
+                f"The input `requirements` is not set, so what {file} lists is not installed. {way_out}.",
+                title="Not installed",
+            )
+        if maker := requirements.environment_maker(inputs.command):
+            self._workflow.warning(
+                f"`{maker}` makes a Python environment of its own, which has the Lightning orchestrator only if the "
+                "project lists `lightning-zenml`. To run in the studio's, which has all that is needed, name the "
+                "project's file in `requirements`, and start the command with `python`.",
+                title="Another environment",
+            )
         return _Services(
             lightning=lightning,
             stack_id=stack.id,
@@ -215,6 +226,10 @@ class Preparation:
             packages=(f"zenml=={info.version}",),
             integrations=stack.integrations,
         )
+
+    def _packages_of(self, integrations: tuple[str, ...]) -> tuple[str, ...]:
+        """What the stack's components need; a newer server may have some that are unknown here."""
+        return of_integrations(integrations, lambda error: self._log.line(f"Of the stack, not installed: {error}"))
 
     def _pack(self, scratch: Path) -> Archive:
         repository = Repository.open(self._root)

@@ -25,8 +25,8 @@ from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 
 _RUNNING = Status(phase=Phase.RUNNING)
 _POLL = 0.2
-_OUTPUT = 4000
-"""Characters of output that a failure carries."""
+_OUTPUT = 16_000
+"""Characters of output that a failure carries: most tracebacks are shorter."""
 _KILL_AFTER = 1.0
 """Seconds that the command has for an orderly end: what counts runs on Lightning."""
 _LOOK = 0.05

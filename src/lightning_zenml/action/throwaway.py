@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.payload import install
+from lightning_zenml.launch.payload.requirements.reason import explain, is_for_pip
 
 _PASSED_ON = re.compile(
     r"(?i)(PATH|LANG|LC_\w+|TZ|CI|RUNNER_DEBUG|(https?|no|all)_proxy|(SSL_CERT|REQUESTS_CA|CURL_CA)_\w+"
@@ -86,12 +86,18 @@ class Throwaway:
         uv, python = self._uv(), str(self._bin / "python")
         self._run([uv, "venv", "--quiet", "--seed", "--python", _base_python(), str(self._bin.parent)], repository)
         files = [argument for file in requirements for argument in ("-r", file)]
-        ours = str(wheel.repack(self._folder))
+        wanted = [*packages, *(f"-r {file}" for file in requirements)]
+        everything = [str(wheel.repack(self._folder)), *packages, *files]
         try:
-            self._run([uv, "pip", "install", "--python", python, ours, *packages, *files], repository)
+            try:
+                self._run([uv, "pip", "install", "--python", python, *everything], repository)
+            except _ProgramError as error:
+                if not is_for_pip(error.output, wanted):
+                    raise
+                self._say("uv can't read these requirements; pip may\n")
+                self._run([python, "-m", "pip", "install", "--disable-pip-version-check", *everything], repository)
         except _ProgramError as error:
-            wanted = [*packages, *(f"-r {file}" for file in requirements)]
-            reason = install.explain(error.output, wanted, repository) or error.output.strip()
+            reason = explain(error.output, wanted, repository) or error.output.strip()
             raise InstallError(
                 f"The requirements can't be installed on the runner (exit code {error.exit_code}). {reason}"
             ) from None

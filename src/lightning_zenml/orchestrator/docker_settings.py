@@ -16,8 +16,9 @@ from zenml.utils.pipeline_docker_image_builder import PipelineDockerImageBuilder
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload import install as installer
+from lightning_zenml.launch.payload.requirements.reason import explain, is_for_pip
 from lightning_zenml.launch.requirements import refusal
-from lightning_zenml.zenml_api.integrations import of_integrations
+from lightning_zenml.zenml_api.integrations import UnknownIntegrationError, of_integrations
 
 if TYPE_CHECKING:
     from zenml.config import DockerSettings
@@ -102,10 +103,24 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
     # For another pipeline on this studio, all that its launch wants may not be there any more.
     installer.forget()
     logger.info("Installing what the pipeline's DockerSettings name: %s", " ".join(wanted))
+    exit_code, output = _run(installer.command(wanted), root)
+    if exit_code and is_for_pip(output, wanted):
+        for command in installer.commands_of_pip(wanted):
+            exit_code, output = _run(command, root)
+    if exit_code:
+        # As the launch has installed it: whoever contradicts that contradicts the server.
+        reason = explain(output, [f"zenml=={zenml_version}", *wanted], root)
+        raise LaunchError(
+            f"What the pipeline's DockerSettings name can't be installed (exit code {exit_code}). {reason}"
+        )
+
+
+def _run(command: list[str], folder: Path) -> tuple[int, str]:
+    """Runs an installer, whose output is shown; returns its exit code and its last output."""
     output: deque[str] = deque(maxlen=_LAST_LINES)
     with subprocess.Popen(
-        installer.command(wanted),
-        cwd=root,
+        command,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -115,16 +130,14 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
         for line in process.stdout or ():
             print(line, end="", flush=True)
             output.append(line)
-    if process.returncode:
-        # As the launch has installed it: whoever contradicts that contradicts the server.
-        reason = installer.explain("".join(output), [f"zenml=={zenml_version}", *wanted], root)
-        raise LaunchError(
-            f"What the pipeline's DockerSettings name can't be installed (exit code {process.returncode}). {reason}"
-        )
+    return process.returncode, "".join(output)
 
 
 def _of_integrations(settings: Iterable[DockerSettings]) -> list[str]:
-    return list(of_integrations(name for one in settings for name in one.required_integrations))
+    try:
+        return list(of_integrations(name for one in settings for name in one.required_integrations))
+    except UnknownIntegrationError as error:
+        raise LaunchError(f"The pipeline's DockerSettings can't be met (`required_integrations`): {error}") from error
 
 
 def _files(settings: DockerSettings) -> Iterator[str | None]:
@@ -169,7 +182,7 @@ def _relative(file: str, root: Path) -> str:
             f"The requirements file {file} lies outside of the source root {root}, so it doesn't reach the "
             "studio. Move it there, or run `zenml init` in a folder that holds both."
         )
-    if way_out := refusal(path.name):
+    if way_out := refusal(path):
         raise LaunchError(f"The DockerSettings' requirements can't be {file}: {way_out}.")
     if not path.is_file():
         raise LaunchError(f"The requirements file {file} does not exist.")

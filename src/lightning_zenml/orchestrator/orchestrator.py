@@ -30,9 +30,11 @@ from lightning_zenml.launch.payload.variables import ORCHESTRATOR_RUN_ID
 from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
+from lightning_zenml.orchestrator.refusal import tell_plainly
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id, run_metadata
 from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
-from lightning_zenml.orchestrator.start import METADATA, Start
+from lightning_zenml.orchestrator.start import Start
+from lightning_zenml.zenml_api.models import START
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -195,6 +197,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             PipelineSubmissionError: if a schedule can't be made.
             LaunchError: if nothing could be started; nothing is left running.
         """
+        tell_plainly()
         settings = self.get_settings(snapshot)
         if placeholder_run is None:
             from lightning_zenml.orchestrator.schedule.creation import create
@@ -337,7 +340,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         self, run: PipelineRunResponse, launch_id: str, studio_url: str, start: Start, wait: Callable[[], None]
     ) -> SubmissionResult:
         run_id = orchestrator_run_id(launch_id, run.id)
-        metadata = {**run_metadata(run_id, studio_url), METADATA: start.to_json()}
+        metadata = {**run_metadata(run_id, studio_url), START: start.to_json()}
         try:
             # A controller that is quicker than us has published the same id.
             Client().zen_store.update_run(run.id, PipelineRunUpdate(orchestrator_run_id=run_id))

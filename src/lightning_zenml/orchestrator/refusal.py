@@ -1,4 +1,7 @@
-"""How the orchestrator refuses a ZenML that it can't work with: in one line, which the Action finds in the log."""
+"""How the orchestrator says why it runs nothing: in words for the user, whose first line the Action finds in the log.
+
+A traceback would show code in which nothing is wrong.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import sys
 from types import TracebackType
 from typing import NoReturn
 
+from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.folder import REFUSAL
+from lightning_zenml.package.errors import PackageError
 
 
 class UnsuitableZenMLError(Exception):
@@ -14,7 +19,7 @@ class UnsuitableZenMLError(Exception):
 
 
 def refuse(reason: str) -> NoReturn:
-    """Ends what is about to run; where nobody catches that, it is told without a traceback: no code is to blame.
+    """Ends what is about to run; where nobody catches that, it is told plainly.
 
     Args:
         reason: what is wrong, and what to do, in one line.
@@ -22,10 +27,15 @@ def refuse(reason: str) -> NoReturn:
     Raises:
         UnsuitableZenMLError: always.
     """
+    tell_plainly()
+    raise UnsuitableZenMLError(reason)
+
+
+def tell_plainly() -> None:
+    """From now on, errors with a message for the user that nobody catches are told without a traceback."""
     if sys.excepthook is not _tell:
         _others.append(sys.excepthook)
         sys.excepthook = _tell
-    raise UnsuitableZenMLError(reason)
 
 
 def tell(reason: str) -> None:
@@ -33,11 +43,12 @@ def tell(reason: str) -> None:
     print(f"{REFUSAL}{reason}", file=sys.stderr, flush=True)
 
 
+_FOR_THE_USER = (LaunchError, PackageError, UnsuitableZenMLError)
 _others = [sys.__excepthook__]
 
 
 def _tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    if issubclass(kind, UnsuitableZenMLError):
+    if issubclass(kind, _FOR_THE_USER):
         tell(str(error))
     else:
         _others[-1](kind, error, traceback)

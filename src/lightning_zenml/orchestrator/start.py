@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightning_zenml.launch.payload import variables
 from lightning_zenml.launch.payload.records import Record, RecordError
-from lightning_zenml.launch.payload.variables import START
+from lightning_zenml.zenml_api.models import START
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
-
-METADATA = "lightning_start"
-"""Metadata of a run in ZenML: where it was started, for whoever resumes it somewhere else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,7 @@ class Start(Record):
     def of_run(cls, run: PipelineRunResponse) -> Start | None:
         """Finds out where a run was started that somebody resumes; None: nobody has recorded it."""
         try:
-            return cls.from_json(run.run_metadata[METADATA])
+            return cls.from_json(run.run_metadata[START])
         except (KeyError, RecordError):
             return None
 
@@ -91,14 +89,14 @@ class Start(Record):
         Args:
             environ: variables to look in.
         """
-        return cls.parse(environ.get(START) or "{}")
+        return cls.parse(environ.get(variables.START) or "{}")
 
     def __str__(self) -> str:
         return json.dumps(self.to_json())
 
     def variables(self) -> dict[str, str]:
         """What the environment of a step must hold for `find`."""
-        return {START: str(self)}
+        return {variables.START: str(self)}
 
     def directory(self, source_root: Path) -> Path:
         """The working directory on this machine; the source root where that isn't there, as no empty folder travels.

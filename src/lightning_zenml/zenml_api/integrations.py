@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Callable, Iterable
 
 
-def of_integrations(names: Iterable[str]) -> tuple[str, ...]:
+class UnknownIntegrationError(LookupError):
+    """The installed ZenML has no such integration. The message is for the user."""
+
+
+def of_integrations(
+    names: Iterable[str], unknown: Callable[[UnknownIntegrationError], None] | None = None
+) -> tuple[str, ...]:
     """The requirement specifiers of integrations, as the installed ZenML lists them.
 
     Imports ZenML, which costs seconds.
@@ -13,9 +20,13 @@ def of_integrations(names: Iterable[str]) -> tuple[str, ...]:
     Args:
         names: names of ZenML integrations, e.g. `s3`; `lightning` is left out, since our own package brings what it
             needs.
+        unknown: callback for each name that there is no integration of; None: the first one is raised.
 
     Returns:
         Requirement specifiers, sorted.
+
+    Raises:
+        UnknownIntegrationError: if there is no integration of a name; with the nearest one.
     """
     wanted = sorted(set(names) - {"lightning"})
     if not wanted:
@@ -24,5 +35,17 @@ def of_integrations(names: Iterable[str]) -> tuple[str, ...]:
 
     found: set[str] = set()
     for name in wanted:
-        found.update(integration_registry.select_integration_requirements(name))
+        try:
+            found.update(integration_registry.select_integration_requirements(name))
+        except KeyError:
+            error = _unknown(name, integration_registry.integrations)
+            if unknown is None:
+                raise error from None
+            unknown(error)
     return tuple(sorted(found))
+
+
+def _unknown(name: str, there: Iterable[str]) -> UnknownIntegrationError:
+    near = difflib.get_close_matches(name, there, n=1)
+    hint = f"; did you mean `{near[0]}`?" if near else ". `zenml integration list` shows those that there are."
+    return UnknownIntegrationError(f"ZenML has no integration `{name}`{hint}")

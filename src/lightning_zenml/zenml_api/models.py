@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from lightning_zenml.zenml_api.run_end import FINISHED, PAUSED
+from lightning_zenml.zenml_api.run_end import FINISHED, LAUNCH_END, PAUSED
+
+PROVENANCE = "github"
+"""Name of a run's metadata with where it comes from, for one that the Action has started."""
+START = "lightning_start"
+"""Name of a run's metadata with where it was started, for whoever resumes it somewhere else."""
+OWN_METADATA = frozenset({PROVENANCE, START, LAUNCH_END})
+"""What we note on a run ourselves, so that it is no result of it."""
+_OF_NO_INTEGRATION = (None, "", "built-in", "custom")
+"""What ZenML has in place of an integration's name for its own flavors, and for those that somebody has registered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +107,7 @@ class Stack:
             name=data["name"],
             orchestrator=orchestrator["name"],
             orchestrator_flavor=orchestrator["body"]["flavor_name"],
-            integrations=tuple(sorted(name for name in integrations if name and name != "built-in")),
+            integrations=tuple(sorted(name for name in integrations if name not in _OF_NO_INTEGRATION)),
         )
 
 

@@ -19,6 +19,10 @@ _TRACEBACK = re.compile(r"^(?:[ ]{2}\+ Exception Group )?Traceback \(most recent
 _RAISED = re.compile(r"[A-Za-z_][\w.]*(?::|$)")
 _REFUSAL = re.compile(rf"^{re.escape(REFUSAL)}(.+)$", re.MULTILINE)
 """How our orchestrator says that nothing runs with the ZenML that is installed."""
+_CUT_OFF = re.compile(r'^  File "[^"\n]+", line \d+, in ', re.MULTILINE)
+"""A frame, with which a traceback begins whose beginning is missing."""
+_OUTPUT_LIMIT = 8000
+"""Characters of a command's output in a comment."""
 _TRACEBACK_LIMIT = 4000
 _RAISED_LIMIT = 1000
 """Characters of an exception in an annotation, which GitHub cuts at 4,096."""
@@ -76,12 +80,14 @@ def of_output(failure: Failure, root: Path) -> StepFailure:
     output = in_repository(failure.output).replace(f"{root}/", "")
     if refusals := _REFUSAL.findall(output):
         message = f"{failure.message}: {refusals[-1]}"
-        return StepFailure(failure=replace(failure, message=message, output=output), place=None)
+        return StepFailure(failure=replace(failure, message=message, output=output[-_OUTPUT_LIMIT:]), place=None)
     reason, place = raised(output), _place(_last_traceback(output), root)
-    if not (reason and place):
-        return StepFailure(failure=replace(failure, output=output), place=None)
-    message = f"{failure.message}: {reason}"
-    return StepFailure(failure=replace(failure, message=message, output=output), place=place)
+    # Of a traceback whose beginning is cut off nobody knows whether it was of the user's code: most are.
+    if reason and (place or not _TRACEBACK.search(output)):
+        failure = replace(failure, message=f"{failure.message}: {reason}")
+    else:
+        place = None
+    return StepFailure(failure=replace(failure, output=output[-_OUTPUT_LIMIT:]), place=place)
 
 
 def raised(text: str) -> str | None:
@@ -112,9 +118,8 @@ def raised(text: str) -> str | None:
 def _last_traceback(text: str) -> str:
     """A text from its last traceback on: the one that those before it led to."""
     starts = list(_TRACEBACK.finditer(text))
-    if not starts:
-        return ""
-    return text[starts[-1].start() :]
+    begin = starts[-1] if starts else _CUT_OFF.search(text)
+    return text[begin.start() :] if begin else ""
 
 
 def _unframed(line: str, *, in_group: bool) -> str:

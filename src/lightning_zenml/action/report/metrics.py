@@ -16,7 +16,7 @@ from typing import Any
 
 from lightning_zenml.action.report import MetricReport, Verdict
 from lightning_zenml.action.report.directions import Direction, direction_by_name
-from lightning_zenml.zenml_api.models import Artifact, Run, Step
+from lightning_zenml.zenml_api.models import OWN_METADATA, Artifact, Run, Step
 
 _MOST_METRICS = 500
 _LONGEST_NUMBER = 40
@@ -107,7 +107,7 @@ def collect(
         artifacts: artifacts that the run made.
         models: metadata of model versions by name of the model.
     """
-    logged = {key: value for key, value in run.metadata.items() if key != _PROVENANCE}
+    logged = {key: value for key, value in run.metadata.items() if key not in OWN_METADATA}
     found = [
         Metric(name=name, kind="run", place="", value=value, is_certain=certain)
         for name, value, certain in _numbers(logged)
@@ -177,8 +177,6 @@ _OF_MATERIALIZERS = frozenset(
     {"storage_size", "length", "shape", "dtype", "mean", "std", "min", "max", "nnz", "width", "height"}
     | {"num_layers", "num_params", "num_trainable_params", "num_samples", "num_batches", "batch_size"}
 )
-_PROVENANCE = "github"
-"""What our orchestrator notes on a run, the number of a pull request among it."""
 
 
 def _numbers(metadata: Mapping[str, Any]) -> Iterator[tuple[str, float, bool]]:

@@ -17,14 +17,9 @@ from typing import Any
 from lightning_zenml.launch.payload import install, lease, release
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
 from lightning_zenml.launch.payload.lightning.heartbeat import Heartbeat
-from lightning_zenml.launch.payload.protocol import (
-    Description,
-    Failure,
-    Instructions,
-    Phase,
-    Status,
-)
+from lightning_zenml.launch.payload.protocol import Description, Failure, Instructions, Phase, Status
 from lightning_zenml.launch.payload.records import RecordError
+from lightning_zenml.launch.payload.requirements.reason import explain
 from lightning_zenml.launch.payload.session import Ended, Session
 from lightning_zenml.launch.payload.variables import (
     CODE,
@@ -51,8 +46,8 @@ _ON_FAILURE = 600.0
 """Seconds that the launch's `on_failure` may take."""
 _KEEPING = 30.0
 """Seconds that it may take to keep the end of a launch that nobody follows; the machine is paid for."""
-_OUTPUT = 4000
-"""Characters of output that a failure carries."""
+_OUTPUT = 16_000
+"""Characters of output that a failure carries: most tracebacks are shorter."""
 
 
 class Stop(Exception):  # noqa: N818 - a signal, not an error
@@ -233,13 +228,14 @@ class Supervisor:
             _say(log, "Requirements: unchanged on this studio")
             return None
         _say(log, f"Install: {' '.join(specifiers)}")
-        arguments = install.command(specifiers, self._wheel)
         left = deadline - time.monotonic()
         exit_code = install.install(
-            arguments,
+            specifiers,
+            self._wheel,
             wanted=wanted,
             code=self._folder.code,
             log=log,
+            output=lambda: self._folder.last_output(_OUTPUT),
             environment=environment,
             timeout=min(left, _INSTALL),
         )
@@ -247,7 +243,7 @@ class Supervisor:
             return None
         output = self._folder.last_output(_OUTPUT)
         if exit_code is not None:
-            reason = install.explain(output, specifiers, self._folder.code)
+            reason = explain(output, specifiers, self._folder.code)
             message = f"The requirements can't be installed (exit code {exit_code}). {reason}".strip()
         elif left <= _INSTALL:
             message = self._timed_out()
@@ -256,7 +252,7 @@ class Supervisor:
         return Failure(
             phase=Phase.INSTALLING,
             message=message,
-            command=" ".join(arguments),
+            command=" ".join(install.command(specifiers, self._wheel)),
             exit_code=exit_code,
             output=output,
         )
@@ -269,7 +265,8 @@ class Supervisor:
             return self.finish(exit_code=0)
         if ended.at is None:
             command = self._instructions.command
-            message = f"The run failed with exit code {ended.exit_code}: {command}"
+            displaced = install.displaced(self._instructions.packages)
+            message = f"The run failed with exit code {ended.exit_code}: {command}{displaced}"
             failure = self._failure(Phase.RUNNING, message, command, ended)
             return self.finish(exit_code=ended.exit_code, failure=failure, report=True)
         command = self._instructions.commands[ended.at]

@@ -1,0 +1,1 @@
+"""What a project needs, as its files say it: read, and why it can't be had."""
