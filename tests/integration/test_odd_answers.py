@@ -156,6 +156,13 @@ def test_a_studio_has_ended_when_it_has(
     studio.delete()
 
 
+def test_of_several_refusals_the_last_decides_nothing(lightning: Lightning, proxy: Proxy) -> None:
+    proxy.fault(Fault.status(404), "GET", f".*{STATUS}", times=2)
+    rule = proxy.fault(Fault.status(403), "GET", f".*{STATUS}", nth=3)
+    Studio.create(lightning, "refusals", cluster=None).delete()
+    assert rule.met
+
+
 def test_an_empty_list_is_no_lost_studio(lightning: Lightning, proxy: Proxy, spec: LaunchSpec) -> None:
     launch = Launcher(lightning).launch(spec)
     proxy.fault(Fault.body("{}"), "GET", ".*/cloudspaces", times=2)

@@ -13,8 +13,6 @@ What the platform does with jobs, and what follows from it for whoever runs one:
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +26,7 @@ from lightning_sdk.lightning_cloud.openapi import (
 )
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.lightning import answers, job_request
+from lightning_zenml.launch.lightning import answers, ending, job_request
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.failures import ApiError, UnreachableError
 from lightning_zenml.launch.lightning.job_spec import JobSpec
@@ -36,11 +34,6 @@ from lightning_zenml.launch.lightning.records import JobAnswer, JobPhase, JobSta
 from lightning_zenml.launch.lightning.studio import Studio
 
 T = TypeVar("T")
-
-_END_PATIENCE = 60.0
-"""Seconds for a job to be gone once Lightning has taken the request."""
-_END_PAUSE = 1.0
-"""Seconds between two requests for it."""
 
 
 class JobError(LaunchError):
@@ -201,19 +194,12 @@ class Job:
         Raises:
             LaunchError: when the platform refuses, or the job is there all the same.
         """
-        deadline = time.monotonic() + _END_PATIENCE
-        while True:
-            # Whether it is gone, or was when it was asked for, is looked at all the same.
-            with contextlib.suppress(JobLostError):
-                self._call(job_request.delete_operation(self._lightning, self.num_machines), id=self.id)
-            try:
-                if self._get().state.phase is JobPhase.STOPPED:
-                    return
-            except JobLostError:
-                return
-            if time.monotonic() > deadline:
-                raise JobError(f"The job '{self.name}' does not end, though Lightning was asked: {self.url}")
-            time.sleep(_END_PAUSE)
+        ending.end(
+            lambda: self._call(job_request.delete_operation(self._lightning, self.num_machines), id=self.id),
+            [lambda: self._get().state.phase is JobPhase.STOPPED],
+            gone=JobLostError,
+            otherwise=lambda: JobError(f"The job '{self.name}' does not end, though Lightning was asked: {self.url}"),
+        )
 
     @classmethod
     def _of(cls, lightning: Lightning, record: JobAnswer, *, studio_name: str, token: str, num_machines: int) -> Job:

@@ -18,8 +18,14 @@ from lightning_sdk.lightning_cloud.openapi import (
 )
 
 from lightning_zenml.launch.agreement import Agreement
-from lightning_zenml.launch.errors import CredentialsError, MachineError, StudioAwayError, StudioError, StudioLostError
-from lightning_zenml.launch.lightning import answers, creation
+from lightning_zenml.launch.errors import (
+    CredentialsError,
+    MachineError,
+    StudioAwayError,
+    StudioError,
+    StudioLostError,
+)
+from lightning_zenml.launch.lightning import answers, creation, ending
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.failures import ApiError, OddAnswerError, UnreachableError
 from lightning_zenml.launch.lightning.machines import Machine
@@ -29,7 +35,7 @@ from lightning_zenml.launch.lightning.upload import FAILURES, upload
 T = TypeVar("T")
 
 _PATIENCE = 60.0
-"""Seconds for a machine to be on its way, and for a studio to end, once it was asked for."""
+"""Seconds for a machine to be on its way."""
 _PAUSE = 1.0
 """Seconds between two requests for it."""
 
@@ -265,34 +271,15 @@ class Studio:
         self._end(lambda: self._call(delete), lambda state: False)
 
     def _end(self, request: Callable[[], None], is_over: Callable[[StudioState], bool]) -> None:
-        """Makes a request and looks, at the studio and in the list of studios, until both say that it is over."""
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            refusal: ApiError | None = None
-            try:
-                request()
-            except StudioAwayError:
-                # Somebody was faster: the end we want, if it is true.
-                pass
-            except ApiError as error:
-                if error.status >= 500:
-                    raise
-                # Refused, as there is nothing to stop: the end we want, if it is true.
-                refusal = error
-            if self._is_over(self._state, is_over) and self._is_over(self._listed_state, is_over):
-                return
-            if refusal is not None:
-                raise refusal
-            if time.monotonic() > deadline:
-                raise StudioError(f"The studio '{self.name}' does not end, though Lightning was asked: {self.url}")
-            time.sleep(_PAUSE)
-
-    @staticmethod
-    def _is_over(look: Callable[[], StudioState], is_over: Callable[[StudioState], bool]) -> bool:
-        try:
-            return is_over(look())
-        except StudioAwayError:
-            return True
+        """Looks at the studio and in the list of studios."""
+        ending.end(
+            request,
+            [lambda: is_over(self._state()), lambda: is_over(self._listed_state())],
+            gone=StudioAwayError,
+            otherwise=lambda: StudioError(
+                f"The studio '{self.name}' does not end, though Lightning was asked: {self.url}"
+            ),
+        )
 
     @classmethod
     def _of(cls, lightning: Lightning, record: StudioAnswer) -> Studio:
