@@ -154,7 +154,7 @@ class TestComment:
     def test_where_github_does_not_say_who_we_are(
         self, comments: Comments, server: LocalGitHub, login: str, association: str, ours: bool
     ) -> None:
-        server.fail("POST", "graphql", 403, message="Resource not accessible")
+        server.fail("POST", "graphql", 403, times=3, message="Resource not accessible")
         found = server.add_comment(REPOSITORY, 5, BODY, login=login, association=association)
         assert (the_id(comments.put(5, BODY)) == found.id) is ours
 
@@ -341,6 +341,16 @@ class TestErrors:
         with pytest.raises(UnauthorizedError, match=r"not valid.*401: Bad credentials"):
             GitHub(server.url, "wrong", session).pull_requests_of_commit(REPOSITORY, HEAD)
 
+    @pytest.mark.parametrize("status", [401, 403, 404])
+    def test_one_refusal_decides_nothing(
+        self, comments: Comments, github: GitHub, server: LocalGitHub, status: int
+    ) -> None:
+        server.fail("GET|POST", "comments|statuses", status, times=2)
+        github.set_status(REPOSITORY, HEAD, context="x", state="pending", target_url=None, description="x")
+        server.fail("POST", "comments", status, times=2)
+        comments.put(5, BODY)
+        assert [comment.body for comment in server.comments(REPOSITORY, 5)] == [BODY]
+
     def test_missing_permission_is_named(self, comments: Comments, server: LocalGitHub) -> None:
         server.read_only = True
         with pytest.raises(ForbiddenError, match="`pull-requests: write`"):
@@ -355,7 +365,7 @@ class TestErrors:
             github.pull_requests_of_commit(REPOSITORY, HEAD)
 
     def test_locked_conversation_is_not_a_missing_permission(self, comments: Comments, server: LocalGitHub) -> None:
-        server.fail("POST", "comments", 403, message="Unable to create comment because issue is locked.")
+        server.fail("POST", "comments", 403, times=3, message="Unable to create comment because issue is locked.")
         with pytest.raises(ForbiddenError, match="issue is locked") as caught:
             comments.put(5, BODY)
         assert "permissions" not in str(caught.value)

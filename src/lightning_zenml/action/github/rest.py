@@ -23,6 +23,8 @@ TIMEOUT = (10.0, 30.0)
 PATIENCE = 120.0
 """Seconds that one request may take in all: tries, answers that drip in, and waits for a rate limit."""
 ATTEMPTS = 4
+_REFUSALS = 3
+"""How often what is refused is asked for: one such answer may come from something in between."""
 
 _SECONDARY_LIMIT = 60.0
 """Seconds to wait for a secondary rate limit that doesn't tell how long, as GitHub asks."""
@@ -152,9 +154,13 @@ class GitHubRest:
     def _send(
         self, method: str, url: str, body: dict[str, Any] | None = None, *, repeatable: bool = True
     ) -> requests.Response:
-        began = time.monotonic()
+        began, refusals = time.monotonic(), 0
 
         def is_worth_another(error: BaseException) -> bool:
+            nonlocal refusals
+            if isinstance(error, UnauthorizedError | ForbiddenError | NotFoundError):
+                refusals += 1
+                return refusals < _REFUSALS
             return isinstance(error, RateLimitedError) or (repeatable and isinstance(error, UnreachableError))
 
         def is_enough(state: tenacity.RetryCallState) -> bool:
