@@ -20,7 +20,7 @@ test: $(VENV)/installed ## the tests, all but the slow ones
 test-slow: $(VENV)/installed ## what `make test` leaves out: long tests of what others prove in part
 	$(BIN)/python -m pytest -m slow --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
-test-matrix: $(VENV)/installed ## every call of a run x every fault that it may meet: some 800 runs, hours
+test-matrix: $(VENV)/installed ## every call of a run x every fault that it may meet: days; MATRIX_OF_EACH_CALL=1 tries one fault of each, two hours
 	$(BIN)/python -m pytest -m matrix --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
 coverage: $(VENV)/installed ## the tests, with coverage over all processes, which takes half as long again
