@@ -80,6 +80,7 @@ lock: $(VENV)/installed
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    $$( [ $$name = dev ] || echo --constraint requirements/dev.txt ) requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
+	$(BIN)/python requirements/studio.py
 
 $(VENV)/installed: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 	@# What is synced has uv and no pip: that is only there for the first time.

@@ -12,6 +12,7 @@ from lightning_api import eventually
 from lightning_zenml.launch.payload import install
 from lightning_zenml.launch.payload.requirements.reason import explain, is_for_pip
 from lightning_zenml.launch.payload.requirements.wanted import Wanted
+from lightning_zenml.zenml_api.integrations import of_integrations
 from payload_studio import Studio, is_running
 
 BUILD_THAT_HANGS = "sleep 300 & echo $! > ../build; wait"
@@ -249,6 +250,39 @@ def test_what_has_not_changed_is_not_installed_again(studio: Studio) -> None:
         studio.start(launch_id, packages=["six"])
         assert studio.finish(launch_id)["exit_code"] == 0
     assert studio.log.count("installed from") == 1
+
+
+OPPOSED = """
+case "$*" in *--constraint*)
+    echo "error: No solution found when resolving dependencies"
+    echo "  cause: Because you require gcsfs==2025.1.0 and gcsfs==2024.12.0, we can conclude that ..."
+    exit 1
+esac
+echo installed without a lock
+"""
+
+
+def test_requirements_that_contradict_our_lock_are_resolved_without_it(studio: Studio) -> None:
+    studio.replace_uv(OPPOSED)
+    studio.start(packages=["zenml==0.98.0", *of_integrations(["gcp"])])
+    assert studio.finish()["exit_code"] == 0
+    assert "installed without a lock" in studio.log
+    # Nobody has asked for that version of it.
+    assert "No solution" not in studio.log
+
+
+def test_installs_that_change_nothing_of_each_other_are_both_remembered(studio: Studio) -> None:
+    packages = next(studio.python.parents[1].glob("lib/*/site-packages"))
+    studio.replace_uv(
+        f'echo installed "$@"; cd {packages}; case "$*" in *six*) mkdir -p six-1.17.dist-info;; '
+        "*two*) mkdir -p two-1.dist-info;; *one*) mv six-1.17.dist-info six-1.0.dist-info;; esac"
+    )
+    asked = ["six", "two", "six", "two", "one", "six"]
+    for number, package in enumerate(asked):
+        studio.start(f"l-{number}", packages=[package])
+        assert studio.finish(f"l-{number}")["exit_code"] == 0
+    installs = re.findall(r"^installed .*(six|two|one)$", studio.log, re.MULTILINE)
+    assert installs == ["six", "two", "one", "six"]
 
 
 def test_a_command_that_replaces_zenml_is_named_where_the_run_fails(studio: Studio) -> None:

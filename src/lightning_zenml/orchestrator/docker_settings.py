@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
-from collections import deque
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from zenml.utils.pipeline_docker_image_builder import PipelineDockerImageBuilder
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload import install as installer
-from lightning_zenml.launch.payload.requirements.reason import explain, is_for_pip
+from lightning_zenml.launch.payload.requirements.reason import explain
 from lightning_zenml.launch.requirements import refusal
 from lightning_zenml.zenml_api.integrations import UnknownIntegrationError, of_integrations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-_LAST_LINES = 60
-"""How much of an installer's output is looked at for its error."""
+_INSTALL = 2 * 3600.0
+"""Seconds that installing may take."""
 _OURS = re.compile(r"lightning[-_.]zenml\b", re.IGNORECASE)
 
 
@@ -100,37 +100,24 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
     wanted = [*_of_integrations(others), *requirements(stack, others, root)]
     if not wanted:
         return
-    # For another pipeline on this studio, all that its launch wants may not be there any more.
-    installer.forget()
+    if installer.is_installed(installer.digest(None, wanted, root)):
+        logger.info("What the pipeline's DockerSettings name is unchanged on this studio.")
+        return
     logger.info("Installing what the pipeline's DockerSettings name: %s", " ".join(wanted))
-    exit_code, output = _run(installer.command(wanted), root)
-    if exit_code and is_for_pip(output, wanted):
-        for command in installer.commands_of_pip(wanted):
-            exit_code, output = _run(command, root)
-    if exit_code:
-        # As the launch has installed it: whoever contradicts that contradicts the server.
-        reason = explain(output, [f"zenml=={zenml_version}", *wanted], root)
+    sys.stdout.flush()
+    outcome = installer.install(
+        wanted, None, code=root, log=sys.stdout.buffer, environment=os.environ, timeout=_INSTALL
+    )
+    if outcome.exit_code is None:
         raise LaunchError(
-            f"What the pipeline's DockerSettings name can't be installed (exit code {exit_code}). {reason}"
+            f"What the pipeline's DockerSettings name was not installed within {_INSTALL / 60:g} minutes."
         )
-
-
-def _run(command: list[str], folder: Path) -> tuple[int, str]:
-    """Runs an installer, whose output is shown; returns its exit code and its last output."""
-    output: deque[str] = deque(maxlen=_LAST_LINES)
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        for line in process.stdout or ():
-            print(line, end="", flush=True)
-            output.append(line)
-    return process.returncode, "".join(output)
+    if outcome.exit_code:
+        # As the launch has installed it: whoever contradicts that contradicts the server.
+        reason = explain(outcome.error, [f"zenml=={zenml_version}", *wanted], root)
+        raise LaunchError(
+            f"What the pipeline's DockerSettings name can't be installed (exit code {outcome.exit_code}). {reason}"
+        )
 
 
 def _of_integrations(settings: Iterable[DockerSettings]) -> list[str]:

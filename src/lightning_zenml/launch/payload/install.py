@@ -6,23 +6,29 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import IO
 
 from lightning_zenml.launch.payload import layout
+from lightning_zenml.launch.payload.locks.lock import Lock, Outcome, distributions
 from lightning_zenml.launch.payload.requirements.reason import is_for_pip
 from lightning_zenml.launch.payload.requirements.wanted import Wanted
 from lightning_zenml.launch.payload.session import kill
 from lightning_zenml.launch.payload.variables import UV_TRAP
 
 _MARKER = Path(sys.prefix) / layout.INSTALLED
+_REMEMBERED = 20
+"""How many installs an environment is known to have had."""
+_ERROR = re.compile(rb"(?i)\s*(?:\x1b\[[0-9;]*m)*(?:error\b|\xc3\x97)")
 
 
 def environment_without_traps(environment: Mapping[str, str]) -> dict[str, str]:
@@ -36,30 +42,22 @@ def environment_without_traps(environment: Mapping[str, str]) -> dict[str, str]:
     return clean
 
 
-def digest(wheel: Path, specifiers: list[str], code: Path) -> str:
+def digest(wheel: Path | None, specifiers: list[str], code: Path) -> str:
     """Of everything that the install depends on: interpreter, wheel, specifiers, contents of requirements files.
 
     Where something may come from elsewhere than an index, each launch's is another: what is installed from a local path
     is that launch's code, which is cleared away one day.
     """
     wanted = Wanted(specifiers, code)
-    parts = [sys.executable, sys.version, wheel.parent.name, *specifiers, *wanted.contents]
+    parts = [sys.executable, sys.version, wheel.parent.name if wheel else "", *specifiers, *wanted.contents]
     if not wanted.certain:
         parts.append(str(code))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def is_installed(wanted: str) -> bool:
-    """Whether this environment has had that install."""
-    try:
-        return bool(json.loads(_MARKER.read_text())["digest"] == wanted)
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def forget() -> None:
-    """From now on nothing counts as installed."""
-    _MARKER.unlink(missing_ok=True)
+    """Whether this environment has had that install, and nothing of it was replaced by another one."""
+    return wanted in _installs()
 
 
 def displaced(packages: Sequence[str]) -> str:
@@ -81,18 +79,19 @@ def displaced(packages: Sequence[str]) -> str:
     return ""
 
 
-def command(specifiers: list[str], wheel: Path | None = None) -> list[str]:
+def command(specifiers: list[str], wheel: Path | None = None, options: Sequence[str] = ()) -> list[str]:
     """The install as one resolution, so that a conflict is found before anything changes.
 
     Args:
         specifiers: and `-r FILE`.
         wheel: ours, to be installed anew.
+        options: of uv, besides.
     """
     arguments = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
     if uv := _uv():
         arguments[:3] = [uv]
     arguments += ["--reinstall-package", "lightning-zenml", str(wheel)] if wheel else []
-    return arguments + _arguments(specifiers)
+    return [*arguments, *options, *_arguments(specifiers)]
 
 
 def commands_of_pip(specifiers: list[str], wheel: Path | None = None, python: str = sys.executable) -> list[list[str]]:
@@ -111,64 +110,77 @@ def commands_of_pip(specifiers: list[str], wheel: Path | None = None, python: st
 
 def install(
     specifiers: list[str],
-    wheel: Path,
+    wheel: Path | None,
     *,
-    wanted: str,
     code: Path,
     log: IO[bytes],
-    output: Callable[[], str],
     environment: Mapping[str, str],
     timeout: float,
-) -> int | None:
+) -> Outcome:
     """Runs the install in the repository.
 
     Args:
         specifiers: and `-r FILE`.
         wheel: ours, to be installed anew.
-        wanted: digest of all that it depends on.
         code: root of the repository.
         log: where its output goes.
-        output: the end of that, read back.
         environment: variables of the installer.
         timeout: seconds that it may take.
 
     Returns:
-        The exit code; None when the timeout came first.
+        How the last installer that had a try has ended.
     """
     deadline = time.monotonic() + timeout
 
-    def run(*command: str) -> int | None:
+    def run(*command: str) -> Outcome:
         process = subprocess.Popen(
             command,
             cwd=code,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,
         )
+        error: list[bytes] = []
+        reader = threading.Thread(target=_pass_on, args=(process.stdout, log, error), daemon=True)
+        reader.start()
+        exit_code = None
         try:
-            return process.wait(deadline - time.monotonic())
-        except subprocess.TimeoutExpired:
-            return None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                exit_code = process.wait(deadline - time.monotonic())
         finally:
             # When the launch is stopped, too: packages are built by processes of their own.
             kill(process.pid)
             process.wait()
+            # The pipe ends with the session.
+            reader.join(timeout=5)
+        return Outcome(exit_code, b"".join(error).decode(errors="replace"))
 
-    forget()
+    def say(text: str) -> None:
+        log.write(text.encode())
+        log.flush()
+
+    there, installs = distributions(), _installs()
+    _MARKER.unlink(missing_ok=True)
     if not _uv():
         run(sys.executable, "-m", "pip", "install", "--quiet", "uv")
-    exit_code = run(*command(specifiers, wheel))
-    if exit_code and is_for_pip(output(), specifiers):
-        log.write(b"uv can't read these requirements; pip may\n")
-        log.flush()
+    asked = [line.text for line in Wanted(specifiers, code).lines]
+    lock = Lock.find(specifiers, asked=asked, there=there, environment=environment)
+    outcome = lock.tried(lambda options: run(*command(specifiers, wheel, options)))
+    say(outcome.error)
+    if outcome.exit_code and is_for_pip(outcome.error, specifiers):
+        say("uv can't read these requirements; pip may\n")
         for arguments in commands_of_pip(specifiers, wheel):
-            if exit_code := run(*arguments):
+            outcome = run(*arguments)
+            say(outcome.error)
+            if outcome.exit_code:
                 break
-    if exit_code == 0:
-        _MARKER.write_text(json.dumps({"digest": wanted}))
-    return exit_code
+    if outcome.exit_code == 0:
+        kept = installs if _others(there) <= distributions() else []
+        wanted = digest(wheel, specifiers, code)
+        _MARKER.write_text(json.dumps({"digests": [*(one for one in kept if one != wanted), wanted][-_REMEMBERED:]}))
+    return outcome
 
 
 def _arguments(specifiers: Sequence[str]) -> list[str]:
@@ -180,6 +192,29 @@ def _arguments(specifiers: Sequence[str]) -> list[str]:
             # As in a file of requirements, an option has its value in the same line.
             arguments += shlex.split(specifier) if specifier.startswith("-") else [specifier]
     return arguments
+
+
+def _installs() -> list[str]:
+    """Digests of the installs that this environment has had and that hold beside one another."""
+    try:
+        return list(map(str, json.loads(_MARKER.read_text())["digests"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _others(there: set[str]) -> set[str]:
+    """What an environment has of packages but for our own, which comes with each launch."""
+    return {entry for entry in there if not entry.startswith("lightning_zenml-")}
+
+
+def _pass_on(output: IO[bytes], log: IO[bytes], error: list[bytes]) -> None:
+    """Passes an installer's output on as it comes, up to an error: there may be another try."""
+    for line in output:
+        if error or _ERROR.match(line):
+            error.append(line)
+        else:
+            log.write(line)
+            log.flush()
 
 
 def _uv() -> str | None:

@@ -223,8 +223,7 @@ class Supervisor:
         specifiers = [*self._instructions.packages, *self._instructions.requirements]
         if not specifiers:
             return None
-        wanted = install.digest(self._wheel, specifiers, self._folder.code)
-        if install.is_installed(wanted):
+        if install.is_installed(install.digest(self._wheel, specifiers, self._folder.code)):
             _say(log, "Requirements: unchanged on this studio")
             return None
         _say(log, f"Install: {' '.join(specifiers)}")
@@ -232,13 +231,11 @@ class Supervisor:
         exit_code = install.install(
             specifiers,
             self._wheel,
-            wanted=wanted,
             code=self._folder.code,
             log=log,
-            output=lambda: self._folder.last_output(_OUTPUT),
             environment=environment,
             timeout=min(left, _INSTALL),
-        )
+        ).exit_code
         if exit_code == 0:
             return None
         output = self._folder.last_output(_OUTPUT)

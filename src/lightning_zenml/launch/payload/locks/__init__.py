@@ -1,0 +1,1 @@
+"""Versions that go together, by version and integration of ZenML: `make lock` writes them."""
