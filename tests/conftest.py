@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import tenacity
 
 from localcloud.lightning import Knobs
 from localcloud.stack import ZENML_PACKAGES, Stack, services
@@ -15,3 +16,10 @@ def shared_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]
     """All services. Who uses them resets the knobs, and leaves nothing running."""
     with services(tmp_path_factory.mktemp("services"), knobs=Knobs(packages=ZENML_PACKAGES)) as stack:
         yield stack
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ZenML server is asked again at once, in the test's own process."""
+    for module in ("patience", "rest"):
+        monkeypatch.setattr(f"lightning_zenml.zenml_api.{module}.PAUSES", tenacity.wait_none())

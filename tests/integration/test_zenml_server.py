@@ -86,6 +86,34 @@ def test_only_the_servers_own_word_means_that_it_makes_no_tokens(
         assert server.mint_token(3600).count(".") == 2
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(Fault.status(status) for status in (401, 403, 404, 500)),
+        *(Fault.html(), Fault.cut_short(), Fault.body("{}"), Fault.body("[]"), Fault.body("null")),
+        *(Fault.without("id"), Fault.without("body"), Fault.without("items"), Fault.wrong_types()),
+    ],
+    ids=lambda fault: fault.name,
+)
+def test_one_odd_answer_is_asked_for_again(zenml_stack: Stack, no_pauses: None, fault: Fault) -> None:
+    with chaos(zenml_stack) as proxied:
+        for route in ("login", "current-user", "stacks", "components", "projects/.*"):
+            proxied.zenml.fault(fault, route=f"/api/v1/{route}", nth=1)
+        server = ZenMLServer(proxied.zenml.url, zenml_stack.zenml_api_key)
+
+        assert server.stack().id == zenml_stack.id
+        assert server.project().name == "default"
+
+
+def test_what_never_fits_is_told_plainly(zenml_stack: Stack, no_pauses: None) -> None:
+    with chaos(zenml_stack) as proxied:
+        proxied.zenml.fault(Fault.without("components"), route="/api/v1/stacks")
+        server = ZenMLServer(proxied.zenml.url, zenml_stack.zenml_api_key)
+
+        with pytest.raises(ZenMLServerError, match="answer lacks something"):
+            server.stack()
+
+
 def test_access_token_that_ran_out_is_renewed(server: ZenMLServer) -> None:
     server.project()
     server.rest._token = "ran.out.long-ago"
@@ -116,7 +144,7 @@ def test_stack(server: ZenMLServer, zenml_stack: Stack) -> None:
         server.stack("nope")
 
 
-def test_unknown_run(server: ZenMLServer) -> None:
+def test_unknown_run(server: ZenMLServer, no_pauses: None) -> None:
     with pytest.raises(ZenMLServerError, match="No pipeline run with this ID") as refused:
         server.run(UNKNOWN)
     assert refused.value.status == 404
@@ -137,4 +165,4 @@ def test_unreachable() -> None:
 
 def test_other_kind_of_server(zenml_stack: Stack) -> None:
     with pytest.raises(ZenMLServerError):
-        ZenMLServer(zenml_stack.s3_url, "key").info()
+        ZenMLServer(zenml_stack.s3_url, "key", retries=0).info()

@@ -27,7 +27,7 @@ ARROWS = {
     # Its one module for the studio asks ZenML as the payload asks Lightning.
     "zenml_api": {"http_log", "http_session", "deadline", "launch.payload"},
     "settings": {"launch"},
-    "orchestrator": {"launch", "package", "zenml_api", "settings", "http_log"},
+    "orchestrator": {"launch", "package", "zenml_api", "settings", "http_log", "deadline"},
     "action": {"launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline"},
 }
 """What each room of the product may import besides itself, its parent's version aside."""

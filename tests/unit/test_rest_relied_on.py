@@ -77,12 +77,12 @@ def info(version: str) -> dict[str, object]:
     ],
     ids=["HTML", "another product", "another's error", "a list", "null"],
 )
-def test_another_kind_of_server_is_refused(answer: object) -> None:
+def test_another_kind_of_server_is_refused(no_pauses: None, answer: object) -> None:
     with answering({f"{API}info": answer}) as url, pytest.raises(ZenMLServerError, match="isn't a ZenML server"):
         ZenMLServer(url, "key").info()
 
 
-def test_a_server_without_that_page_is_refused() -> None:
+def test_a_server_without_that_page_is_refused(no_pauses: None) -> None:
     with answering({}) as url, pytest.raises(ZenMLServerError, match="isn't a ZenML server"):
         ZenMLServer(url, "key").info()
 

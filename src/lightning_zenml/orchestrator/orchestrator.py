@@ -30,6 +30,7 @@ from lightning_zenml.launch.payload.variables import ORCHESTRATOR_RUN_ID
 from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
+from lightning_zenml.orchestrator.patience import be_patient
 from lightning_zenml.orchestrator.refusal import tell_plainly
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id, run_metadata
 from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 
 _ISOLATED_POLL = 0.3
 """Seconds between two looks at an isolated step that is waited for."""
-
 
 logger = get_logger(__name__)
 
@@ -198,6 +198,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             LaunchError: if nothing could be started; nothing is left running.
         """
         tell_plainly()
+        be_patient()
         settings = self.get_settings(snapshot)
         if placeholder_run is None:
             from lightning_zenml.orchestrator.schedule.creation import create

@@ -36,6 +36,7 @@ USED: Mapping[str, tuple[str, ...]] = {
         "RestZenStore.create_run_step(step_run)",
         "RestZenStore.get_schedule(schedule_id)",
         "RestZenStore.get_snapshot(snapshot_id)",
+        "RestZenStore.session",
         "RestZenStore.update_run(run_id, run_update)",
     ),
     "zenml.config": ("ResourceSettings",),
@@ -207,6 +208,7 @@ OVERRIDDEN: Mapping[str, tuple[str, ...]] = {
     "zenml.entrypoints.step_entrypoint_configuration": (
         "StepEntrypointConfiguration._run_step(step, snapshot)",
         "StepEntrypointConfiguration.prepare_code_environment()",
+        "StepEntrypointConfiguration.run()",
     ),
     "zenml.step_operators.step_operator_entrypoint_configuration": (
         "StepOperatorEntrypointConfiguration._run_step(step, snapshot)",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar
 
 import requests
+import tenacity
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
@@ -13,9 +15,16 @@ from urllib3.util import Retry
 from lightning_zenml import http_log
 from lightning_zenml.deadline import within
 from lightning_zenml.http_session import Bearer, Session
+from lightning_zenml.zenml_api.patience import PAUSES, PatientAdapter
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _PATIENCE = 90.0
 """Seconds that one request may take in all: tries, pauses, and an answer that drips in."""
+_MISFITS = (AttributeError, LookupError, TypeError, ValueError)
+"""What an answer of another shape makes of the code that reads it."""
+_LOOKS_AT_MISFITS = 4
 
 
 class ZenMLServerError(Exception):
@@ -33,6 +42,36 @@ class ZenMLServerError(Exception):
         self.said = said
 
 
+class OddAnswerError(ZenMLServerError):
+    """An answer that is none of a ZenML server's. The next one may be."""
+
+
+def patiently(method: Callable[P, T]) -> Callable[P, T]:
+    """Asks again where an answer lacks what a method needs of it, and tells it plainly if that stays so.
+
+    Args:
+        method: reads answers of a server, or does what may be done twice; raises whatever it stumbles over.
+    """
+
+    @functools.wraps(method)
+    def ask(*args: P.args, **options: P.kwargs) -> T:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((*_MISFITS, OddAnswerError)),
+            stop=tenacity.stop_after_attempt(_LOOKS_AT_MISFITS),
+            wait=PAUSES,
+            reraise=True,
+        )
+        try:
+            return retrying(method, *args, **options)
+        except _MISFITS as error:
+            raise ZenMLServerError(
+                f"The ZenML server's answer lacks something ({type(error).__name__}: {error}). Is ZENML_STORE_URL its "
+                "address, and is nothing between here and there that changes answers?"
+            ) from error
+
+    return ask
+
+
 class ZenMLRest:
     """The REST API of a ZenML server, below `/api/v1`.
 
@@ -42,7 +81,8 @@ class ZenMLRest:
         url: base URL of the server without a slash at the end.
         api_key: API key of a service account.
         timeout: seconds that one request may take.
-        retries: number of times that a request is sent again when the server is busy or can't be reached.
+        retries: number of times that a request is sent again when the server is busy, can't be reached, or its answer
+            is odd, see `patience`.
     """
 
     def __init__(self, url: str, api_key: str, *, timeout: float, retries: int) -> None:
@@ -61,8 +101,9 @@ class ZenMLRest:
             # A server could name any time; the waits here are bounded.
             respect_retry_after_header=False,
         )
-        session.mount("http://", HTTPAdapter(max_retries=retry))
-        session.mount("https://", HTTPAdapter(max_retries=retry))
+        stop = tenacity.stop_after_attempt(retries + 1)
+        for prefix in ("http://", "https://"):
+            session.mount(prefix, PatientAdapter(HTTPAdapter(max_retries=retry), stop=stop, logs_in=True))
         self._request = http_log.logged("ZenML", session.request)
 
     def public(self, path: str) -> Any:

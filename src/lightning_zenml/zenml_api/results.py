@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lightning_zenml.zenml_api.models import Artifact, Graph, Run, Step
+from lightning_zenml.zenml_api.rest import patiently
 from lightning_zenml.zenml_api.server import ZenMLServer
 
 _MOST_ARTIFACTS = 200
@@ -32,6 +33,7 @@ class ZenMLResults:
         self._server = server
         self._rest = server.rest
 
+    @patiently
     def graph(self, run_id: str) -> Graph:
         """Gets the steps of a run and what each of them waits for.
 
@@ -49,6 +51,7 @@ class ZenMLResults:
         edges = [(name, steps[node]) for start, name in steps.items() for node in _next_steps(start, after, steps)]
         return Graph(steps=tuple(steps.values()), edges=tuple(dict.fromkeys(edges)))
 
+    @patiently
     def artifacts(self, run: Run) -> list[Artifact]:
         """Gets the versions of artifacts that a run has made, oldest first; of a great many the first ones.
 
@@ -73,6 +76,7 @@ class ZenMLResults:
                 break
         return artifacts
 
+    @patiently
     def models(self, run: Run, steps: Iterable[Step]) -> dict[str, Mapping[str, Any]]:
         """Gets all metadata of the versions of models that a run and its steps are configured with.
 
@@ -91,6 +95,7 @@ class ZenMLResults:
             for version in versions.values()
         }
 
+    @patiently
     def log(self, log_id: str, lines: int) -> str:
         """Gets the end of what a step has printed, without the traceback that it may have died with.
 
@@ -103,6 +108,7 @@ class ZenMLResults:
         told = (entry["message"] for entry in entries if not entry["message"].startswith(_EXCEPTION))
         return "\n".join("\n".join(told).splitlines()[-lines:])
 
+    @patiently
     def last_completed(self, run: Run, *, repository: str, branch: str, earlier: bool = False) -> Run | None:
         """Finds what a branch has last completed of a run's pipeline, by what our orchestrator notes on runs.
 

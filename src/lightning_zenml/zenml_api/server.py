@@ -15,7 +15,7 @@ from typing import Any
 
 from lightning_zenml.zenml_api.models import Project, Run, ServerInfo, Stack, Step, Teamspace
 from lightning_zenml.zenml_api.relied_on import missing
-from lightning_zenml.zenml_api.rest import ZenMLRest, ZenMLServerError
+from lightning_zenml.zenml_api.rest import OddAnswerError, ZenMLRest, ZenMLServerError, patiently
 from lightning_zenml.zenml_api.run_end import FINISHED, PAUSED, RestRuns, end_run, spared
 from lightning_zenml.zenml_api.versions import TESTED, is_tested, is_too_old, named
 
@@ -42,7 +42,8 @@ class ZenMLServer:
         url: base URL of the server, as in `ZENML_STORE_URL`.
         api_key: API key of a service account, as in `ZENML_STORE_API_KEY`.
         timeout: seconds that one request may take.
-        retries: number of times that a request is sent again when the server is busy or can't be reached.
+        retries: number of times that a request is sent again when the server is busy, can't be reached, or its answer
+            is odd, see `patience`.
 
     Attributes:
         url: base URL of the server without a slash at the end.
@@ -55,6 +56,7 @@ class ZenMLServer:
         self._info: ServerInfo | None = None
         self._projects: dict[str, Project] = {}
 
+    @patiently
     def info(self) -> ServerInfo:
         """Gets version and dashboard; refuses a server that isn't ZenML's, is too old, or lacks what is relied on.
 
@@ -71,6 +73,7 @@ class ZenMLServer:
             self._info = ServerInfo(version=version, dashboard_url=address, pro=pro, notice=notice)
         return self._info
 
+    @patiently
     def mint_token(self, expires_in: int) -> str:
         """Makes a short-lived token that can stand in for the API key (as `ZENML_STORE_API_TOKEN`).
 
@@ -109,6 +112,7 @@ class ZenMLServer:
             raise ZenMLServerError(f"The ZenML server {self.url} answers with something that is no token.")
         return token
 
+    @patiently
     def project(self, name_or_id: str | None = None) -> Project:
         """Finds a project.
 
@@ -129,6 +133,7 @@ class ZenMLServer:
             self._projects[name_or_id] = Project(id=data["id"], name=data["name"])
         return self._projects[name_or_id]
 
+    @patiently
     def stack(self, name_or_id: str | None = None) -> Stack:
         """Finds a stack.
 
@@ -151,6 +156,7 @@ class ZenMLServer:
                 raise ZenMLServerError(f"Which ZenML stack? Name one with a Lightning orchestrator: {names}.")
         return replace(found[0], teamspace=self._teamspace(found[0].orchestrator))
 
+    @patiently
     def run(self, run_id: str) -> Run:
         """Gets a run.
 
@@ -163,6 +169,7 @@ class ZenMLServer:
         data = self.rest.get(f"runs/{run_id}", hydrate=True)
         return Run.from_json(data, self.run_url(run_id, data["body"]["project_id"]))
 
+    @patiently
     def runs_of_launch(self, launch_id: str) -> list[Run]:
         """Finds the runs that a launch made: their orchestrator run ids begin with its id.
 
@@ -175,6 +182,7 @@ class ZenMLServer:
         filters = {"orchestrator_run_id": f"startswith:{launch_id}-", "sort_by": "asc:created"}
         return [self.run(data["id"]) for data in self.rest.pages("runs", **filters)]
 
+    @patiently
     def steps(self, run_id: str) -> list[Step]:
         """Gets the steps of a run that have started, in that order.
 
@@ -188,6 +196,7 @@ class ZenMLServer:
         steps = [Step.from_json(data) for data in found]
         return sorted(steps, key=lambda step: (step.start or datetime.max.replace(tzinfo=UTC), step.name))
 
+    @patiently
     def end_run(
         self,
         run_id: str,
@@ -207,6 +216,7 @@ class ZenMLServer:
         runs = RestRuns(self.rest.get, self.rest.put)
         end_run(run_id, status=status, reason=reason, runs=runs, spared=spared(has_begun=has_begun))
 
+    @patiently
     def ask_to_stop(self, run_id: str) -> None:
         """Asks a run to stop, wherever it is: its controller looks for that. One that is over stays as it is.
 
@@ -241,7 +251,7 @@ class ZenMLServer:
                 raise
             raise ZenMLServerError(no_zenml, error.status) from None
         if not isinstance(data, dict) or "version" not in data or _OF_ZENML.isdisjoint(data):
-            raise ZenMLServerError(no_zenml)
+            raise OddAnswerError(no_zenml)
         return data
 
     def _check_version(self, version: str) -> str | None:
@@ -258,8 +268,8 @@ class ZenMLServer:
         return f"{server}, which isn't tested with this action: {TESTED} are. It {known}."
 
     def _teamspace(self, orchestrator: str) -> Teamspace:
-        found = self.rest.pages("components", type="orchestrator", name=orchestrator, hydrate=True)
-        return Teamspace.from_json(next(iter(found))["metadata"]["configuration"])
+        found = list(self.rest.pages("components", type="orchestrator", name=orchestrator, hydrate=True))
+        return Teamspace.from_json(found[0]["metadata"]["configuration"])
 
 
 def _makes_none(error: ZenMLServerError) -> bool:

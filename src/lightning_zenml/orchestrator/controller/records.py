@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from zenml.client import Client
@@ -18,6 +20,8 @@ from zenml.utils.exception_utils import collect_exception_information
 from zenml.utils.pagination_utils import depaginate
 from zenml.utils.time_utils import utc_now
 
+from lightning_zenml.orchestrator.patience import insist
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
     from zenml.stack import Stack
 
 logger = get_logger(__name__)
+
+_PAUSE = 1.0
+"""Seconds until what wasn't found is looked for once more."""
 
 
 class StepRecords:
@@ -67,7 +74,11 @@ class StepRecords:
 
     def settled(self) -> dict[str, NodeStatus]:
         """What became of the steps that have run already, in a controller that came before, and may not run again."""
-        steps = depaginate(Client().list_run_steps, pipeline_run_id=self._run.id, exclude_retried=True, hydrate=False)
+        steps = insist(
+            lambda: depaginate(
+                Client().list_run_steps, pipeline_run_id=self._run.id, exclude_retried=True, hydrate=False
+            )
+        )
         return {
             step.name: NodeStatus.COMPLETED if step.status.is_successful else NodeStatus.FAILED
             for step in steps
@@ -98,7 +109,7 @@ class StepRecords:
                 machine was lost, is silent for good.
         """
         try:
-            step_run = self._find(name)
+            step_run = self._look(name)
         except AuthorizationException:
             raise
         except Exception as error:
@@ -140,7 +151,8 @@ class StepRecords:
         """
         info = collect_exception_information(error) if error is not None else None
         if step_run_id := self.interrupted(name):
-            publish_utils.publish_step_run_status_update(step_run_id, ExecutionStatus.FAILED, exception_info=info)
+            publish = publish_utils.publish_step_run_status_update
+            insist(partial(publish, step_run_id, ExecutionStatus.FAILED, exception_info=info))
             return
         request = self._requests.create_request(name)
         try:
@@ -173,9 +185,9 @@ class StepRecords:
             return NodeStatus.CANCELLED
         elif not step_run.status.is_finished:
             if stopped:
-                publish_utils.publish_stopped_step_run(step_run.id)
+                insist(partial(publish_utils.publish_stopped_step_run, step_run.id))
                 return NodeStatus.CANCELLED
-            publish_utils.publish_failed_step_run(step_run.id)
+            insist(partial(publish_utils.publish_failed_step_run, step_run.id))
         return NodeStatus.FAILED
 
     def close(self, names: Iterable[str]) -> None:
@@ -187,9 +199,16 @@ class StepRecords:
         for name in names:
             step_run = self._find(name)
             if step_run is not None and not step_run.status.is_finished:
-                publish_utils.publish_stopped_step_run(step_run.id)
+                insist(partial(publish_utils.publish_stopped_step_run, step_run.id))
 
     def _find(self, name: str) -> StepRunResponse | None:
+        """Looks for the record of a step; that it has none is believed at the second look."""
+        if (step_run := insist(partial(self._look, name))) is not None:
+            return step_run
+        time.sleep(_PAUSE)
+        return insist(partial(self._look, name))
+
+    def _look(self, name: str) -> StepRunResponse | None:
         page = Client().list_run_steps(
             name=name, pipeline_run_id=self._run.id, exclude_retried=True, hydrate=False, size=1
         )

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from zenml.orchestrators.dag_runner import DagRunner, InterruptMode, Node, NodeS
 from zenml.stack import Stack
 from zenml.utils.time_utils import utc_now
 
+from lightning_zenml.deadline import begin
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.controller.pipeline_errors import (
@@ -30,6 +32,7 @@ from lightning_zenml.orchestrator.controller.pipeline_errors import (
 )
 from lightning_zenml.orchestrator.controller.records import StepRecords
 from lightning_zenml.orchestrator.controller.timing import HEARTBEAT_POLL, SERVER_POLL, STEP_POLL, STOP_GRACE, Turns
+from lightning_zenml.orchestrator.patience import insist
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.process import RunningStep, UnstartedStep
 from lightning_zenml.orchestrator.steps.starter import StepStarter
@@ -94,6 +97,7 @@ class StaticController:
         self._terminated = threading.Event()
         self._interrupt: InterruptMode | None = None
         self._asked_server = time.monotonic()
+        self._question: Future[ExecutionStatus] | None = None
         # It may have been stopped before the studio was ready.
         self._run_status: ExecutionStatus | None = pipeline_run.status
 
@@ -222,14 +226,20 @@ class StaticController:
         return self._interrupt_after_failure() if failed or self._run_status is ExecutionStatus.FAILED else None
 
     def _ask_server(self) -> ExecutionStatus | None:
-        """Asks for the run's status now and then; what the server has said last."""
-        if time.monotonic() - self._asked_server >= SERVER_POLL:
-            self._asked_server = time.monotonic()
+        """Asks for the run's status now and then, and waits for no answer; what the server has said last."""
+        if self._question is None and time.monotonic() - self._asked_server >= SERVER_POLL:
+            self._question = begin(self._ask_status)
+        elif self._question is not None and self._question.done():
             try:
-                self._run_status = Client().get_pipeline_run(self._run.id, hydrate=False).status
+                self._run_status = self._question.result()
             except Exception as error:
                 logger.warning("Can't ask the ZenML server whether to stop: %s", error)
+            self._question, self._asked_server = None, time.monotonic()
         return self._run_status
+
+    def _ask_status(self) -> ExecutionStatus:
+        status: ExecutionStatus = Client().get_pipeline_run(self._run.id, hydrate=False).status
+        return status
 
     def _interrupt_after_failure(self) -> InterruptMode | None:
         return {
@@ -278,12 +288,17 @@ class StaticController:
         unfinished = [node.id for node in self._nodes if node.status not in {NodeStatus.COMPLETED, NodeStatus.FAILED}]
         failure = self._failure(failed or unfinished)
         stopped = self._terminated.is_set()
-        with _run_may_be_over():
-            status = Client().get_pipeline_run(self._run.id, hydrate=False).status
+        try:
+            status = insist(self._ask_status)
             stopped = stopped or status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}
             self._records.close(self._attempts)
             if not status.is_finished or self._refusals:
-                self._publish_end(stopped=stopped, failure=failure)
+                insist(lambda: self._publish_end(stopped=stopped, failure=failure))
+        except AuthorizationException:
+            logger.debug("The run is over, and its token with it.")
+        except Exception as error:
+            # The steps have told how they went, and that is how the run went.
+            logger.warning("Can't tell the ZenML server how the run has ended: %s", error)
         if unfinished:
             logger.warning("Steps that didn't run to their end: %s.", ", ".join(unfinished))
         if self._terminated.is_set():

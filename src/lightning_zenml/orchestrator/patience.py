@@ -1,0 +1,70 @@
+"""Patience of ZenML's client: one odd answer of the server decides nothing.
+
+The client tries again where the server can't be reached or is busy (429, 502, 503, 504). Everything else it believes at
+once, also what a proxy or a server that is just starting says in passing, and the run ends with it. Here such an answer
+is asked for again, for a minute; then it is believed. What is sent twice is carried out once: ZenML's requests have
+an idempotency key (`zenml.zen_stores.rest_zen_store`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import requests
+import tenacity
+from zenml.client import Client
+from zenml.exceptions import AuthorizationException, IllegalOperationError
+from zenml.logger import get_logger
+
+from lightning_zenml.zenml_api.patience import PAUSES, PatientAdapter
+
+logger = get_logger(__name__)
+
+T = TypeVar("T")
+
+SPAN = 60.0
+"""Seconds until an odd answer is believed."""
+
+
+def be_patient() -> None:
+    """Lets ZenML's client be patient with the server from now on, in this whole process.
+
+    Raises:
+        Exception: whatever ZenML's client raises, if it has not been let in for a minute.
+    """
+    session = getattr(_insist(lambda: Client().zen_store, lambda error: isinstance(error, Exception)), "session", None)
+    # In the server itself there is none.
+    if isinstance(session, requests.Session):
+        for prefix, adapter in tuple(session.adapters.items()):
+            if not isinstance(adapter, PatientAdapter):
+                stop = tenacity.stop_after_delay(SPAN)
+                session.mount(prefix, PatientAdapter(adapter, stop=stop, warn=logger.warning))
+
+
+def insist(call: Callable[[], T]) -> T:
+    """Asks or tells ZenML what decides how a run ends, again and again for a minute where that fails.
+
+    Args:
+        call: uses ZenML's client, which raises whatever it stumbles over in an answer that lacks something.
+
+    Raises:
+        AuthorizationException: if the server refuses the token, as that of a run which is over.
+        IllegalOperationError: if the server refuses what it is told.
+        Exception: the last error, if it failed each time.
+    """
+    return _insist(call, _may_pass)
+
+
+def _insist(call: Callable[[], T], may_pass: Callable[[BaseException], bool]) -> T:
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(may_pass),
+        stop=tenacity.stop_after_delay(SPAN),
+        wait=PAUSES,
+        reraise=True,
+    )
+    return retrying(call)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, Exception) and not isinstance(error, AuthorizationException | IllegalOperationError)

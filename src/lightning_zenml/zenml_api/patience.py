@@ -1,0 +1,113 @@
+"""Patience with a ZenML server: which of its answers decide nothing, as the next one may well be another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+import tenacity
+from requests.adapters import BaseAdapter
+
+PAUSES = tenacity.wait_exponential(multiplier=0.5, max=10)
+"""Between two tries."""
+
+_ONE = re.compile(r"/api/v1/[\w-]+/[0-9a-f-]{36}$")
+_SEVERAL = re.compile(r"/api/v1/[\w-]+$")
+_RECORD = re.compile(r"/api/v1/(runs|steps)/[0-9a-f-]{36}$")
+"""What nobody deletes while it is needed."""
+_END_OF_TOKEN = re.compile("has finished|expired", re.IGNORECASE)
+"""In the server's words: a run's own token dies with the run, any other is to be renewed."""
+
+
+class PatientAdapter(BaseAdapter):
+    """Sends a request again while its answer is odd; the last answer is believed.
+
+    What is sent twice must do the same as what is sent once.
+
+    Args:
+        adapter: what sends it; tries again by itself where the server can't be reached or is busy.
+        stop: when the last try was made.
+        logs_in: whether whoever asks logs in anew when a token isn't accepted.
+        warn: takes a line for the log.
+    """
+
+    def __init__(
+        self,
+        adapter: BaseAdapter,
+        *,
+        stop: tenacity.stop.stop_base,
+        logs_in: bool = False,
+        warn: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        super().__init__()
+        self._adapter = adapter
+        self._stop = stop
+        self._logs_in = logs_in
+        self._warn = warn
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        """Sends a request, see `BaseAdapter.send`."""
+        told = f"ZenML's answer to {request.method} {request.path_url.partition('?')[0]} is odd. It is asked again."
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda answer: _is_odd(request, answer, logs_in=self._logs_in))
+            | tenacity.retry_if_exception_type(requests.exceptions.ChunkedEncodingError),
+            stop=self._stop,
+            wait=PAUSES,
+            before_sleep=lambda state: self._warn(told),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
+        answer: requests.Response = retrying(self._whole, request, *args, **options)
+        return answer
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._adapter.close()
+
+    def _whole(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        answer = self._adapter.send(request, *args, **options)
+        # Read here, as it may break off in the middle.
+        _ = answer.content
+        return answer
+
+
+def _is_odd(request: requests.PreparedRequest, answer: requests.Response, *, logs_in: bool) -> bool:
+    url = urlsplit(request.url or "")
+    if answer.is_redirect or "/api/v1/" not in str(url.path):
+        return False
+    is_login = str(url.path).endswith("/login")
+    if answer.status_code == 401 and not is_login and (logs_in or "Authorization" not in request.headers):
+        return False
+    try:
+        told = answer.json()
+    except (ValueError, RecursionError):
+        return True
+    if answer.ok:
+        return not _fits(told, str(request.method), str(url.path), str(url.query))
+    detail = told.get("detail") if isinstance(told, dict) else None
+    if not isinstance(detail, list):
+        # It isn't ZenML that says so: that names its exception.
+        return True
+    match answer.status_code:
+        case 401:
+            return not (is_login or _END_OF_TOKEN.search(str(detail)))
+        case 404:
+            return bool(_RECORD.search(str(url.path)))
+        case status:
+            return status == 500
+
+
+def _fits(told: Any, method: str, path: str, query: str) -> bool:
+    """Whether an answer has the shape of what was asked for, as far as all of ZenML's have the same."""
+    if method in {"GET", "PUT"} and _ONE.search(path):
+        return isinstance(told, str) or _is_thing(told)
+    if method == "GET" and _SEVERAL.search(path) and "page" in parse_qs(query):
+        items = told.get("items") if isinstance(told, dict) else None
+        return isinstance(items, list) and all(map(_is_thing, items))
+    return not (method == "POST" and _SEVERAL.search(path) and told in ({}, []))
+
+
+def _is_thing(told: Any) -> bool:
+    return isinstance(told, dict) and isinstance(told.get("id"), str)
