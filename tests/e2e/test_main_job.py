@@ -72,7 +72,8 @@ def _no_secret_anywhere(
 def test_async_leaves_and_the_run_completes_with_no_client_left(
     cloud: LightningCloud, actions: Actions, laptop: Laptop
 ) -> None:
-    finished = actions.step(**{"async": "true"}, run="python run.py && sleep 3").run()
+    step = actions.step(**{"async": "true"}, run="python run.py && sleep 3; exit 3")
+    finished = step.run()
     assert finished.exit_code == 0, finished.log
     assert finished.outputs["status"] == "running"
     assert finished.outputs["run-id"]
@@ -80,6 +81,11 @@ def test_async_leaves_and_the_run_completes_with_no_client_left(
     wait_for(lambda: cloud.studio(finished.outputs["studio-name"]).deleted)
     run = laptop.last_run()
     assert (run["id"], run["status"]) == (finished.outputs["run-id"], "completed")
+
+    # The studio is gone and the record with it: how the command ended, the run in ZenML tells.
+    attached = replace(step, root=step.root.with_name("late"), inputs=attaching(step, finished)).run()
+    assert (attached.exit_code, attached.outputs["status"]) == (1, "failed"), attached.log
+    assert any("exit code 3" in message for level, message in attached.annotations if level == "error")
 
 
 def test_a_later_step_attaches_and_finishes_the_same_comment(cloud: LightningCloud, actions: Actions) -> None:

@@ -11,7 +11,7 @@ import pytest
 from in_place import DEADLINE, STUDIO_URL, Studio, is_running, wait_for
 from lightning_zenml.launch.payload.protocol import Failure, Phase, Status
 from lightning_zenml.launch.payload.records import RunRecord, append
-from lightning_zenml.zenml_api.run_end import LAUNCH_END
+from lightning_zenml.zenml_api.run_end import LaunchEnd
 from localcloud.stack import Stack
 
 PROJECT = """
@@ -296,8 +296,9 @@ def test_how_a_launch_ended_that_nobody_saw_is_kept_with_its_runs(studio: Studio
     done, log = studio.run("-m", "lightning_zenml.zenml_api.run_end", LIGHTNING_ZENML_END=json.dumps(end.to_json()))
 
     assert done == 0, log
-    told = studio.server.run(run).metadata[LAUNCH_END]
-    assert told == {"exit_code": 3, "stopped": False, "failure": failure.message}
+    told = studio.server.run(run)
+    assert told.end_of("launch-1") == LaunchEnd(launch="launch-1", exit_code=3, failure=failure.message)
+    assert told.end_of("launch-2") is None
 
 
 def test_controller_outside_of_a_studio(studio: Studio) -> None:

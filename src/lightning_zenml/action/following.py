@@ -16,7 +16,7 @@ from lightning_zenml.action.report import State
 from lightning_zenml.action.report.cost import CostLimit
 from lightning_zenml.action.report.ending import Ending, goes_on
 from lightning_zenml.action.report.reporter import Reporter
-from lightning_zenml.action.report.runs import Runs, end_runs, record_of
+from lightning_zenml.action.report.runs import Runs, end_of_launch, end_runs, record_of
 from lightning_zenml.action.runner_launch import FollowedLaunch
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
@@ -150,12 +150,13 @@ class Following:
         runs = self._runs.ended(self._ids(launch))
         self.add_all(runs)
         if runs:
+            end = end_of_launch(runs, launch.id or self._inputs.attach)
+            unknown = "" if end.exit_code is not None else " How the command itself ended isn't known."
             self._workflow.notice(
-                f"{message} All its pipeline runs had ended by then, so ZenML tells how. How the command itself "
-                "ended isn't known.",
+                f"{message} All its pipeline runs had ended by then, so ZenML tells how.{unknown}",
                 title="The end was not seen",
             )
-            return self._ending.conclude(Status(phase=Phase.FINISHED), cost=launch.cost, released=released)
+            return self._ending.conclude(end, cost=launch.cost, released=released)
         end_runs(self._zenml, self._handover.run_ids, self._workflow, begun=self._runs.ids, lost=message)
         self._runs.refresh(launch.machine, ended=True)
         failure = Failure(phase=Phase.RUNNING, message=message)
@@ -169,7 +170,7 @@ class Following:
         if runs := self._runs.ended(self._ids(launch), patience=0):
             self.add_all(runs)
             self._workflow.notice(f"{message} All its pipeline runs have ended.", title="The end was not seen")
-            return self._ending.conclude(Status(phase=Phase.FINISHED), cost=launch.cost)
+            return self._ending.conclude(end_of_launch(runs, launch.id or self._inputs.attach), cost=launch.cost)
         attach = f" To follow it again, run this action with `attach: {launch.id}`." if launch.id else ""
         self._log.end()
         self._workflow.error(f"{message} Nothing was stopped.{attach}", title="The run can't be followed")

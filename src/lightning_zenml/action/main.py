@@ -23,12 +23,12 @@ from lightning_zenml.action.prepare import Preparation
 from lightning_zenml.action.report.baseline import Baseline
 from lightning_zenml.action.report.ending import Ending
 from lightning_zenml.action.report.reporter import Reporter
-from lightning_zenml.action.report.runs import Runs
+from lightning_zenml.action.report.runs import Runs, end_of_launch
 from lightning_zenml.action.runner_launch import FollowedLaunch
 from lightning_zenml.http_session import is_readable_on_the_way
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Launcher
-from lightning_zenml.launch.spec import Failure, Phase, Status
+from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.server import ZenMLServer
@@ -202,8 +202,10 @@ class _Main:
             )
             self._runs.refresh(self._reporter.report.machine, ended=True)
             return self._ending.fail(Failure(phase=Phase.RUNNING, message=message), cost=None)
-        self._log.line("How the command itself ended is not known any more; its pipeline runs tell how they ended.")
-        return self._ending.conclude(Status(phase=Phase.FINISHED), cost=None)
+        end = end_of_launch(runs, launch_id)
+        if end.exit_code is None:
+            self._log.line("How the command itself ended is not known any more; its pipeline runs tell how they ended.")
+        return self._ending.conclude(end, cost=None)
 
     def _look(self) -> None:
         """What a report tells besides, of which whoever reports asks ZenML."""

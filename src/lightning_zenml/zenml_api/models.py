@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from lightning_zenml.zenml_api.run_end import FINISHED, LAUNCH_END, PAUSED
+from lightning_zenml.launch.payload.records import RecordError
+from lightning_zenml.zenml_api.run_end import FINISHED, LAUNCH_END, PAUSED, LaunchEnd
 
 PROVENANCE = "github"
 """Name of a run's metadata with where it comes from, for one that the Action has started."""
@@ -182,6 +183,18 @@ class Run:
         if self.is_over:
             return ""
         return str(self.metadata.get("orchestrator_run_id") or "").rpartition("-")[0]
+
+    def end_of(self, launch_id: str) -> LaunchEnd | None:
+        """How a launch of the run ended; None where a follower saw it, so that nobody has kept it.
+
+        Args:
+            launch_id: id of the launch.
+        """
+        try:
+            end = LaunchEnd.from_json(self.metadata[LAUNCH_END])
+        except (KeyError, RecordError):
+            return None
+        return end if end.launch == launch_id else None
 
     @classmethod
     def from_json(cls, data: dict[str, Any], url: str) -> Run:

@@ -12,6 +12,7 @@ import os
 import sys
 import urllib.parse
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,9 +21,9 @@ from typing import Any, Protocol
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.lightning.insist import insist
 from lightning_zenml.launch.payload.lightning.requests import OddAnswerError, ask, send
-from lightning_zenml.launch.payload.protocol import Status
-from lightning_zenml.launch.payload.records import RunRecord, read
-from lightning_zenml.launch.payload.variables import END, FAILURE, LAUNCH_DIR
+from lightning_zenml.launch.payload.protocol import Failure, Phase, Status
+from lightning_zenml.launch.payload.records import Record, RunRecord, read
+from lightning_zenml.launch.payload.variables import END, FAILURE, LAUNCH_DIR, LAUNCH_ID
 
 FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
 """ZenML's final statuses."""
@@ -31,12 +32,42 @@ REASON_LIMIT = 250
 PAUSED = "paused"
 """Status of a run that waits for something outside, without a controller."""
 LAUNCH_END = "lightning_launch_end"
-"""Name of a run's metadata with the end of its launch, where nobody followed that: `exit_code` of the command,
-`stopped`, and the `failure` in words."""
+"""Name of a run's metadata with the end of its launch, where nobody followed that, see `LaunchEnd`."""
 _REFUSALS = 3
 """Refusals in a row after which there is nobody to record a run for."""
 _RESUMING = "resuming"
 """Status of a run that is on its way to its next launch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchEnd(Record):
+    """How a launch ended whose record went with the studio.
+
+    Args:
+        launch: id of the launch; a run that is resumed has several.
+        exit_code: exit code of the command; None when it never came to an end of its own.
+        stopped: whether the launch was stopped on request.
+        failure: what went wrong, in words; None when nothing did.
+    """
+
+    launch: str
+    exit_code: int | None = None
+    stopped: bool = False
+    failure: str | None = None
+
+    @classmethod
+    def of(cls, launch: str, status: Status) -> LaunchEnd:
+        """Makes it of a launch's record."""
+        failure = status.failure.message[:REASON_LIMIT] if status.failure else None
+        return cls(launch=launch, exit_code=status.exit_code, stopped=status.stopped, failure=failure)
+
+    @property
+    def status(self) -> Status:
+        """The launch's record, as far as it is known."""
+        failure = None
+        if self.failure is not None:
+            failure = Failure(phase=Phase.RUNNING, message=self.failure, exit_code=self.exit_code)
+        return Status(phase=Phase.FINISHED, exit_code=self.exit_code, failure=failure, stopped=self.stopped)
 
 
 class Runs(Protocol):
@@ -155,7 +186,7 @@ def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int
     recorded = _recorded(environ)
     if end := environ.get(END):
         for run_id in recorded:
-            insist(partial(_keep_end, server, run_id, end), pause=1, times=5, refusals=_REFUSALS)
+            insist(partial(_keep_end, server, run_id, environ[LAUNCH_ID], end), pause=1, times=5, refusals=_REFUSALS)
         return 0
     for run_id in dict.fromkeys([*run_ids, *recorded]):
         fail = partial(end_run, run_id, status="failed", reason=reason, runs=RestRuns(server.get, server.put))
@@ -170,13 +201,8 @@ def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int
     return 0
 
 
-def _keep_end(server: _Server, run_id: str, end: str) -> None:
-    status = Status.from_json(json.loads(end))
-    told = {
-        "exit_code": status.exit_code,
-        "stopped": status.stopped,
-        "failure": status.failure and status.failure.message[:REASON_LIMIT],
-    }
+def _keep_end(server: _Server, run_id: str, launch_id: str, end: str) -> None:
+    told = LaunchEnd.of(launch_id, Status.from_json(json.loads(end))).to_json()
     body = {
         "project": server.get(f"runs/{run_id}")["body"]["project_id"],
         "resources": [{"id": run_id, "type": "pipeline_run"}],
