@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 SPAN = 30.0
 """Seconds over which looks must agree."""
@@ -46,3 +49,15 @@ class Agreement:
             self._since = self._clock()
         self._looks += 1
         return self._looks >= _LOOKS and self._clock() - self._since >= self._span
+
+
+def found(look: Callable[[], T | None]) -> T | None:
+    """What is looked for; None once several looks agree that there is no such thing.
+
+    Args:
+        look: looks once.
+    """
+    gone = Agreement()
+    while (thing := look()) is None and not gone.settles(True):
+        time.sleep(gone.pause)
+    return thing

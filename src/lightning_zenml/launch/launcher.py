@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lightning_zenml.launch.agreement import Agreement
+from lightning_zenml.launch.agreement import found
 from lightning_zenml.launch.attempt import Attempt
 from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launch import Launch
@@ -96,7 +95,7 @@ class Launcher:
             LaunchError: when another version has written what must be known of it.
         """
         name = studio_name_of(launch_id)
-        studio = self._studio(name)
+        studio = found(lambda: Studio.find(self._lightning, name))
         if studio is None or (not studio.state().running and studio.why_lost()):
             raise StudioLostError(f"The launch {launch_id} has ended: its studio '{name}' is gone or stopped.")
         folder = shlex.quote(f"{layout.HOME}/{layout.launch(launch_id)}")
@@ -120,10 +119,3 @@ class Launcher:
             wheel=described.wheel,
         )
         return Launch(self._lightning, hold, described.meter)
-
-    def _studio(self, name: str) -> Studio | None:
-        """The studio of that name; None once several looks have found none."""
-        gone = Agreement()
-        while (studio := Studio.find(self._lightning, name)) is None and not gone.settles(True):
-            time.sleep(gone.pause)
-        return studio

@@ -8,6 +8,7 @@ from zenml.constants import METADATA_ORCHESTRATOR_RUN_ID, METADATA_ORCHESTRATOR_
 from zenml.enums import ExecutionStatus
 from zenml.logger import get_logger
 
+from lightning_zenml.launch.agreement import found
 from lightning_zenml.launch.errors import JobsLeftError, LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
@@ -129,7 +130,7 @@ def _is_scheduled(run: PipelineRunResponse) -> bool:
 
 
 def _execution(run: PipelineRunResponse, lightning: Lightning) -> Execution | None:
-    return Execution.find(lightning, _launch_id(run))
+    return found(lambda: Execution.find(lightning, _launch_id(run)))
 
 
 def _attach(run: PipelineRunResponse, lightning: Lightning, *, follow: bool = True) -> Launch:

@@ -23,6 +23,7 @@ from zenml.pipelines.run_utils import create_placeholder_run
 from zenml.stack import Stack
 from zenml.utils import source_utils
 
+from lightning_zenml.launch.agreement import found
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.pipeline import ID_PREFIX, PIPELINE_ID, Execution
@@ -32,6 +33,7 @@ from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.controller.controller import control
 from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
+from lightning_zenml.orchestrator.patience import be_patient
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id, run_metadata
 from lightning_zenml.orchestrator.start import Start
 
@@ -72,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     context = replace(context, id=execution, start=options.start)
     context.start.enter(context.code)
     source_utils.set_custom_source_root(str(context.code))
+    be_patient()
     snapshot = Client().zen_store.get_snapshot(options.snapshot_id)
     stack = Stack.from_model(snapshot.stack)
     settings = stack.orchestrator.get_settings(snapshot)
@@ -142,7 +145,8 @@ def _is_first(
     """
     execution = None
     with suppress(LaunchError):
-        execution = Execution.find(connect(settings), execution_id)
+        lightning = connect(settings)
+        execution = found(lambda: Execution.find(lightning, execution_id))
     if execution is not None and execution.scheduled:
         return False
     if FIRST_EXECUTION in Client().zen_store.get_schedule(snapshot.schedule.id).run_metadata:

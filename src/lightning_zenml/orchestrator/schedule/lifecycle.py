@@ -15,6 +15,7 @@ from zenml.client import Client
 from zenml.logger import get_logger
 from zenml.utils.pagination_utils import depaginate
 
+from lightning_zenml.launch.agreement import found
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.pipeline import LightningPipeline
@@ -84,7 +85,8 @@ def delete(schedule: ScheduleResponse, snapshot: PipelineSnapshotResponse, light
         LaunchError: if Lightning refuses, or its run is in another teamspace.
     """
     name = name_of(snapshot, schedule)
-    pipeline = LightningPipeline.find(lightning, name)
+    # One that was overlooked would go on, and cost.
+    pipeline = found(lambda: LightningPipeline.find(lightning, name))
     if pipeline is None:
         logger.warning("Lightning has no pipeline `%s` of the schedule `%s` any more.", name, schedule.name)
     else:
