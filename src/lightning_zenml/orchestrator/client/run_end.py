@@ -5,7 +5,6 @@ Through ZenML's client: it may be in the server itself.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,39 +17,31 @@ from zenml.utils.pagination_utils import depaginate
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.spec import Phase, Status
+from lightning_zenml.orchestrator.patience import insist
 from lightning_zenml.zenml_api.run_end import PAUSED, end_run
 
 logger = get_logger(__name__)
-
-_PATIENCE = 60.0
-"""Seconds in which ZenML must tell how a run has ended."""
-_PAUSE = 2.0
-"""Seconds between two questions for it."""
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse
 
 
 def how_it_ended(run_id: UUID) -> ExecutionStatus | None:
-    """Asks ZenML how a run has ended, for a minute where it can't be reached.
+    """Asks ZenML how a run has ended, for a minute where that fails.
 
     Args:
         run_id: id of the run in ZenML.
 
     Returns:
-        How the run has ended; None when it has not, as far as ZenML knows or can be asked.
+        How the run has ended, `PAUSED` where it waits for something outside; None when it is under way, as far as ZenML
+        knows or can be asked.
     """
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            status = Client().get_pipeline_run(run_id, hydrate=False).status
-        except (RuntimeError, OSError) as error:
-            if time.monotonic() > deadline:
-                logger.warning("ZenML can't be asked how the run has ended: %s", error)
-                return None
-            time.sleep(_PAUSE)
-        else:
-            return status if status.is_finished else None
+    try:
+        status = insist(lambda: Client().get_pipeline_run(run_id, hydrate=False).status)
+    except Exception as error:
+        logger.warning("ZenML can't be asked how the run has ended: %s", error)
+        return None
+    return status if status.is_finished or status is ExecutionStatus.PAUSED else None
 
 
 def fail(run: PipelineRunResponse, reason: str) -> None:

@@ -135,11 +135,18 @@ class Submission:
         Has it not, nobody else is left who could tell ZenML and release what there is.
         """
         ended = how_it_ended(self.run.id)
-        if ended is None:
-            fail(self.run, str(error))
-        self._release()
+        try:
+            if ended is None:
+                fail(self.run, str(error))
+        finally:
+            self._release()
         if ended is None:
             raise error
+        if ended is ExecutionStatus.PAUSED:
+            logger.info(
+                "The run is paused: it waits for something outside. The studio is gone with the end of its log."
+            )
+            return
         logger.info("The end of the log is gone with the studio. ZenML has the run as %s.", ended.value)
         stopped = ended in (ExecutionStatus.STOPPED, ExecutionStatus.CANCELLED)
         raise_unless_succeeded(Status(phase=Phase.FINISHED, exit_code=int(not ended.is_successful), stopped=stopped))
