@@ -205,7 +205,13 @@ def outer():
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    run = globals()[sys.argv[1]]
+    if sys.argv[2:] == ["thread"]:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    else:
+        run()
 """
 
 
@@ -315,14 +321,17 @@ def test_a_request_that_fails_leaves_no_step_unwatched(studio: Studio) -> None:
     assert studio.steps() == {"command": "completed"}
 
 
-def test_a_stop_through_zenml_is_noticed_where_no_step_sends_heartbeats(studio: Studio, zenml_stack: Stack) -> None:
-    with studio.started("run.py", "silent_command") as process:
+@pytest.mark.parametrize(("where", "code"), [("main", 128 + signal.SIGTERM), ("thread", 0)])
+def test_a_stop_through_zenml_is_noticed_where_no_step_sends_heartbeats(
+    studio: Studio, zenml_stack: Stack, where: str, code: int
+) -> None:
+    with studio.started("run.py", "silent_command", where) as process:
         wait_for(lambda: (studio.facts / "command").exists(), "the step")
         # As `zenml pipeline runs stop --graceful` does.
         zenml_stack.zenml.request("PUT", f"runs/{studio.runs()[-1]['run_id']}", {"status": "stopping"})
         log, _ = process.communicate(timeout=DEADLINE)
 
-    assert process.returncode == 128 + signal.SIGTERM, log
+    assert process.returncode == code, log
     assert studio.steps() == {"command": "stopped"}
     assert studio.last_run().status == "stopped"
 

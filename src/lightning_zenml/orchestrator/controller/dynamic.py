@@ -31,7 +31,7 @@ from zenml.steps import StepHeartBeatTerminationException
 from lightning_zenml.orchestrator.controller.isolated_steps import IsolatedSteps, own_configuration
 from lightning_zenml.orchestrator.controller.pipeline_errors import STOPPED_EXIT_CODE
 from lightning_zenml.orchestrator.controller.slots import Slots
-from lightning_zenml.orchestrator.controller.timing import SERVER_POLL
+from lightning_zenml.orchestrator.controller.timing import SERVER_POLL, STOP_GRACE
 from lightning_zenml.orchestrator.steps.starter import StepStarter
 
 if TYPE_CHECKING:
@@ -199,11 +199,9 @@ class _Runner(DynamicPipelineRunner):  # type: ignore[misc]
 def _stoppable(run_id: UUID, steps: IsolatedSteps) -> Iterator[None]:
     """Ends the pipeline's function and all steps on SIGTERM, or once ZenML has the run stopped; the run as stopped."""
     # Only the main thread may handle signals; elsewhere a SIGTERM ends the process as it would without us.
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    stop = _Stop(run_id, steps)
-    previous = signal.signal(signal.SIGTERM, stop.on_signal)
+    is_main = threading.current_thread() is threading.main_thread()
+    stop = _Stop(run_id, steps, can_raise=is_main)
+    previous = signal.signal(signal.SIGTERM, stop.on_signal) if is_main else None
     threading.Thread(target=stop.watch, name="stop", daemon=True).start()
     try:
         yield
@@ -214,7 +212,8 @@ def _stoppable(run_id: UUID, steps: IsolatedSteps) -> Iterator[None]:
         raise SystemExit(STOPPED_EXIT_CODE) from error
     finally:
         stop.end()
-        signal.signal(signal.SIGTERM, previous)
+        if is_main:
+            signal.signal(signal.SIGTERM, previous)
 
 
 class _Stopped(SystemExit):
@@ -230,10 +229,12 @@ class _Stop:
     Args:
         run_id: id of the run in ZenML.
         steps: isolated steps to be stopped with the run.
+        can_raise: whether a signal's handler can end the pipeline's function, which the main thread calls then.
     """
 
-    def __init__(self, run_id: UUID, steps: IsolatedSteps) -> None:
+    def __init__(self, run_id: UUID, steps: IsolatedSteps, *, can_raise: bool) -> None:
         self.asked = False
+        self._can_raise = can_raise
         self._run_id = run_id
         self._steps = steps
         self._raised: Callable[[], _Stopped | None] | None = None
@@ -243,11 +244,7 @@ class _Stop:
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Stops the run. ZenML installs this handler anew behind each step, so a second signal may come here."""
         if not self.asked:
-            self.asked = True
-            for run_id in (self._run_id, *self._steps.child_runs()):
-                # Told before the steps end, so that they and the server see a stop rather than a failure.
-                _publish(run_id, ExecutionStatus.STOPPING)
-            self._steps.stop_all()
+            self._ask()
         elif not self._is_lost:
             return
         raise self._exception()
@@ -255,15 +252,27 @@ class _Stop:
     def watch(self) -> None:
         """Asks ZenML now and then: only heartbeats would tell, which by far not all steps send."""
         while not self._over.wait(_LOSS_POLL if self.asked else SERVER_POLL):
-            if self._is_lost if self.asked else self._is_stopped_in_zenml():
-                with self._ending:
-                    if not self._over.is_set():
-                        os.kill(os.getpid(), signal.SIGTERM)
+            if not (self._is_lost if self.asked else self._is_stopped_in_zenml()):
+                continue
+            if not self._can_raise:
+                # The function ends with its steps, or all that is left is the end of the process.
+                self._ask()
+                self._over.wait(STOP_GRACE)
+            with self._ending:
+                if not self._over.is_set():
+                    os.kill(os.getpid(), signal.SIGTERM)
 
     def end(self) -> None:
         """From now on the signal means others."""
         with self._ending:
             self._over.set()
+
+    def _ask(self) -> None:
+        self.asked = True
+        for run_id in (self._run_id, *self._steps.child_runs()):
+            # Told before the steps end, so that they and the server see a stop rather than a failure.
+            _publish(run_id, ExecutionStatus.STOPPING)
+        self._steps.stop_all()
 
     @property
     def _is_lost(self) -> bool:
