@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from lightning_api import QUICK, eventually, lent
 from lightning_zenml.launch.launcher import Launcher
 from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.failures import ApiError
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.package.archive import pack
 from lightning_zenml.package.repository import Repository
@@ -63,6 +66,17 @@ def test_an_answer_that_breaks_off_or_knows_no_session_ends_no_run(
     assert last.status.succeeded
     assert cloud.knobs.spoil_answers == []
     launch.release()
+
+
+def test_no_call_is_made_again_after_the_launchs_deadline(cloud: LightningCloud, lightning: Lightning) -> None:
+    cloud.knobs.spoil_answers += [("GET", "/cloudspaces$", "502")] * 2
+
+    with lightning.until(time.monotonic()), pytest.raises(ApiError):
+        Studio.find(lightning, "any")
+    assert len(cloud.knobs.spoil_answers) == 1
+
+    assert Studio.find(lightning, "any") is None
+    assert cloud.knobs.spoil_answers == []
 
 
 def test_a_start_that_was_carried_out_is_ours_though_its_answer_was_an_error(

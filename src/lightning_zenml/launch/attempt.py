@@ -82,7 +82,8 @@ class Attempt:
         Raises:
             LaunchError: if it can't; `release` is still to be called.
         """
-        with kept_alive(self._lightning, lambda: self._hold, self._limits.beat):
+        beat = kept_alive(self._lightning, lambda: self._hold, self._limits.beat)
+        with self._lightning.until(self._deadline), beat:
             return self._carry_out()
 
     def _carry_out(self) -> Launch:

@@ -21,7 +21,7 @@ from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
-from lightning_zenml.launch.payload.protocol import STOP_GRACE, Meter, News, Release
+from lightning_zenml.launch.payload.protocol import FOLLOWED_WITHIN, STOP_GRACE, Meter, News, Release
 from lightning_zenml.launch.payload.records import JobRecord
 from lightning_zenml.launch.spec import Phase, Status, Update
 from lightning_zenml.launch.studio.hold import Hold, give_back
@@ -35,9 +35,10 @@ _STOP_POLL = 0.7
 """Seconds between two polls while a command is being stopped."""
 _DEAD_AFTER = 60.0
 """Seconds without a supervisor and without a final record after which the launch is given up."""
-_PATIENCE = 600.0
-"""Seconds for which the platform may fail while a launch is followed: the payload needs neither it nor us."""
-_PATIENCE_WITH_REFUSALS = 300.0
+_PATIENCE = 5 * FOLLOWED_WITHIN
+"""Seconds for which the platform may fail while a launch is followed: the payload needs neither it nor us. It is far
+longer than the payload waits for us at its end, so whoever is back by then may find the studio gone, and asks ZenML."""
+_PATIENCE_WITH_REFUSALS = 2.5 * FOLLOWED_WITHIN
 """Seconds for which it may refuse the key."""
 _DONE = {Release.DELETE: "deleted", Release.STOP: "stopped", Release.NONE: "left running"}
 _NOT_RECORDED = Status(phase=Phase.INSTALLING)

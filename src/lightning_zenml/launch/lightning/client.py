@@ -8,6 +8,7 @@ a bound, keep studios alive from daemon threads, and report every failed call wi
 from __future__ import annotations
 
 import base64
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -138,6 +139,7 @@ class Lightning:
         owner: name of the organization or user that owns the teamspace.
         organization_id: id of the owner when it is an organization, else ''.
         default_cluster: id of the cloud account that new studios get; None: the platform decides.
+        deadline: when no call is made again any more, by `time.monotonic`, see `until`.
     """
 
     def __init__(self, credentials: Credentials, url: str) -> None:
@@ -157,6 +159,7 @@ class Lightning:
         self.owner = ""
         self.organization_id = ""
         self.default_cluster: str | None = None
+        self.deadline = math.inf
 
     @classmethod
     def connect(cls, credentials: Credentials, *, url: str | None = None) -> Lightning:
@@ -179,6 +182,19 @@ class Lightning:
     def page(self) -> str:
         """Where users look at the teamspace; studios, jobs and pipelines are below."""
         return f"{self.url}/{self.owner}/{self.teamspace}"
+
+    @contextmanager
+    def until(self, deadline: float) -> Iterator[None]:
+        """Makes no call again after the deadline of what is done here, nor waits beyond it.
+
+        Args:
+            deadline: by `time.monotonic`.
+        """
+        before, self.deadline = self.deadline, deadline
+        try:
+            yield
+        finally:
+            self.deadline = before
 
     def ask(
         self,
@@ -204,7 +220,8 @@ class Lightning:
             UnreachableError: when no answer comes.
             OddAnswerError: when the answer makes no sense.
         """
-        result: T = retrying(idempotent=idempotent)(self._ask_once, read, operation, *args, **kwargs)
+        again = retrying(idempotent=idempotent, deadline=self.deadline)
+        result: T = again(self._ask_once, read, operation, *args, **kwargs)
         return result
 
     def found(self, look: Callable[[], T]) -> T:

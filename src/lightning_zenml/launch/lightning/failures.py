@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 
 import tenacity
 from lightning_sdk.lightning_cloud.openapi.rest import ApiException
@@ -56,18 +58,19 @@ class OddAnswerError(UnreachableError):
     """Lightning's answer makes no sense, so it is as good as lost."""
 
 
-def retrying(*, idempotent: bool) -> tenacity.Retrying:
+def retrying(*, idempotent: bool, deadline: float = math.inf) -> tenacity.Retrying:
     """How often a call to Lightning is made, and when.
 
     Args:
         idempotent: whether it may be sent again though it may have been carried out.
+        deadline: when it isn't made again any more, by `time.monotonic`.
 
     Returns:
         A function that makes the call.
     """
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(_may_pass if idempotent else _was_turned_away),
-        stop=_is_settled,
+        stop=lambda state: _is_settled(state) or time.monotonic() + state.upcoming_sleep > deadline,
         wait=_pause,
         reraise=True,
     )
