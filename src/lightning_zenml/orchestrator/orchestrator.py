@@ -60,7 +60,11 @@ logger = get_logger(__name__)
 
 
 class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
-    """Runs ZenML pipelines on Lightning AI."""
+    """Runs ZenML pipelines on Lightning AI. Whoever has one is patient with the ZenML server from then on."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        be_patient()
 
     @property
     def config(self) -> LightningOrchestratorConfig:
@@ -112,10 +116,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         return LightningOrchestratorSettings.model_validate(settings)
 
     def get_orchestrator_run_id(self) -> str:
-        """Gets the id of the run on Lightning, in the process of one of its steps.
-
-        Returns:
-            The id, the same in every step.
+        """Gets the id of the run on Lightning, in the process of one of its steps: the same in every step.
 
         Raises:
             RuntimeError: if this isn't the process of a step.
@@ -123,10 +124,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         try:
             return os.environ[ORCHESTRATOR_RUN_ID]
         except KeyError:
-            raise RuntimeError(
-                f"The variable {ORCHESTRATOR_RUN_ID} isn't set: this process isn't a step that the Lightning "
-                "orchestrator started."
-            ) from None
+            raise RuntimeError(f"{ORCHESTRATOR_RUN_ID} isn't set: this process isn't one of our steps.") from None
 
     def get_pipeline_run_metadata(self, run_id: UUID) -> dict[str, MetadataType]:
         """Gets what a step that has created the run publishes of it.
@@ -198,7 +196,6 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             LaunchError: if nothing could be started; nothing is left running.
         """
         tell_plainly()
-        be_patient()
         settings = self.get_settings(snapshot)
         if placeholder_run is None:
             from lightning_zenml.orchestrator.schedule.creation import create

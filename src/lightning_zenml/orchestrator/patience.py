@@ -14,6 +14,7 @@ from typing import TypeVar
 import requests
 import tenacity
 from zenml.client import Client
+from zenml.config.global_config import GlobalConfiguration
 from zenml.exceptions import AuthorizationException, IllegalOperationError
 from zenml.logger import get_logger
 
@@ -27,13 +28,21 @@ SPAN = 60.0
 """Seconds until an odd answer is believed."""
 
 
-def be_patient() -> None:
-    """Lets ZenML's client be patient with the server from now on, in this whole process.
+def let_in() -> None:
+    """Lets ZenML's client in at the server, be it at the second try, and be patient with it from now on.
 
     Raises:
         Exception: whatever ZenML's client raises, if it has not been let in for a minute.
     """
-    session = getattr(_insist(lambda: Client().zen_store, lambda error: isinstance(error, Exception)), "session", None)
+    _insist(lambda: Client().zen_store, lambda error: isinstance(error, Exception))
+    be_patient()
+
+
+def be_patient() -> None:
+    """Lets ZenML's client, if it knows its server already, be patient with it from now on, in this whole process."""
+    if not GlobalConfiguration().is_initialized:
+        return
+    session = getattr(Client().zen_store, "session", None)
     # In the server itself there is none.
     if isinstance(session, requests.Session):
         for prefix, adapter in tuple(session.adapters.items()):

@@ -31,7 +31,7 @@ from lightning_zenml.orchestrator.controller.pipeline_errors import (
     PipelineStoppedError,
 )
 from lightning_zenml.orchestrator.controller.static import StaticController
-from lightning_zenml.orchestrator.patience import be_patient
+from lightning_zenml.orchestrator.patience import let_in
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.start import Start
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     context = replace(context, start=options.start)
     context.start.enter(context.code)
     source_utils.set_custom_source_root(str(context.code))
-    be_patient()
+    let_in()
     snapshot = Client().zen_store.get_snapshot(options.snapshot_id)
     stack = Stack.from_model(snapshot.stack)
     run = Client().get_pipeline_run(options.run_id)
