@@ -378,3 +378,42 @@ def test_a_run_that_is_stopped_before_its_controller_begins_starts_no_step(studi
     assert done == 128 + signal.SIGTERM, log
     assert not (studio.facts / "hangs").exists()
     assert studio.server.run(run).status == "stopped"
+
+
+FOLLOWED_FROM_A_LAPTOP = """
+import sys
+
+from zenml.client import Client
+
+from lightning_zenml.launch.errors import StudioLostError
+from lightning_zenml.launch.payload.protocol import Release
+from lightning_zenml.launch.studio.hold import Hold
+from lightning_zenml.orchestrator.client.submission import Submission
+
+
+class LostLaunch:
+    hold = Hold(launch_id="launch-1", studio_id="1", studio_name="main", cluster="c", release=Release.DELETE)
+
+    def follow(self):
+        raise StudioLostError("The studio is gone.")
+
+    def release(self):
+        print("released")
+
+
+Submission(LostLaunch(), Client().get_pipeline_run(sys.argv[1])).follow()
+"""
+
+
+@pytest.mark.parametrize(("status", "code"), [("paused", 0), ("running", 1)])
+def test_a_client_that_has_lost_the_studio_tells_what_zenml_has(studio: Studio, status: str, code: int) -> None:
+    _, run, _ = studio.prepare("hanging_here")
+    for one in dict.fromkeys(("running", status)):
+        studio.server.rest.put(f"runs/{run}", {"status": one})
+
+    done, log = studio.run("-c", FOLLOWED_FROM_A_LAPTOP, run)
+
+    assert done == code, log
+    assert "released" in log
+    assert (status in log) or code
+    assert studio.server.run(run).status == ("failed" if code else status)
