@@ -304,6 +304,19 @@ def test_a_list_that_is_empty_once_decides_nothing(cloud: LightningCloud, proxy:
     assert rule.met
 
 
+@pytest.mark.parametrize("body", ["{}", '{"error": {"code": 5, "message": "no such session"}}'])
+def test_a_command_that_gets_lost_is_sent_again(
+    lightning: Lightning, proxy: Proxy, spec: LaunchSpec, body: str
+) -> None:
+    # The second is the one that starts the payload.
+    rules = [proxy.fault(Fault.body(body), "GET", f".*{STREAM}", nth=nth) for nth in (1, 2, 3, 4)]
+    launch = Launcher(lightning).launch(replace(spec, command="true"))
+    *_, last = launch.follow()
+    assert last.status.succeeded
+    assert all(rule.met for rule in rules)
+    launch.release()
+
+
 def test_an_answer_that_drips_in_for_ever_is_as_good_as_lost(
     lightning: Lightning, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

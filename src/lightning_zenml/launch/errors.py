@@ -23,6 +23,10 @@ class StudioError(LaunchError):
     """The studio can't be made ready or refuses a request."""
 
 
+class CommandLostError(StudioError):
+    """A studio that runs knows nothing of a command that it was sent, as one answer has it."""
+
+
 class NotArrivedError(StudioError):
     """What was uploaded does not show up on the studio, though the upload was answered well."""
 

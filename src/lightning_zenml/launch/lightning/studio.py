@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from lightning_sdk.lightning_cloud.openapi import (
 
 from lightning_zenml.launch.agreement import Agreement
 from lightning_zenml.launch.errors import (
+    CommandLostError,
     CredentialsError,
     MachineError,
     StudioAwayError,
@@ -38,6 +40,8 @@ _PATIENCE = 60.0
 """Seconds for a machine to be on its way."""
 _PAUSE = 1.0
 """Seconds between two requests for it."""
+_SENDS = 3
+"""How often a command is sent that gets lost on a studio that runs."""
 
 
 class Studio:
@@ -197,7 +201,7 @@ class Studio:
         self._call(self._lightning.client.cloud_space_service_switch_cloud_space_instance)
 
     def run(self, command: str, *, timeout: float = 120) -> Completed:
-        """Runs a bash command, which must be safe to run twice: it is sent again when an answer is lost.
+        """Runs a bash command, which must be safe to run twice: it is sent again when it or an answer is lost.
 
         Args:
             command: bash command; its output must be valid UTF-8.
@@ -205,8 +209,14 @@ class Studio:
 
         Raises:
             StudioAwayError: when the studio does not run (any more).
-            StudioError: when the command does not end within the timeout, or the platform refuses it.
+            StudioError: when the command does not end within the timeout, or the platform refuses or loses it.
         """
+        for _ in range(_SENDS - 1):
+            with contextlib.suppress(CommandLostError):
+                return self._run(command, timeout)
+        return self._run(command, timeout)
+
+    def _run(self, command: str, timeout: float) -> Completed:
         client = self._lightning.client
         try:
             session = self._ask(
@@ -227,7 +237,9 @@ class Studio:
             state = self._state()
             if not state.running:
                 raise StudioAwayError(self._not_running(state)) from None
-            raise StudioError(f"The studio '{self.name}' refuses a command: {error}") from None
+            lost = isinstance(error, StudioAwayError)
+            kind = CommandLostError if lost else StudioError
+            raise kind(f"The studio '{self.name}' refuses a command: {error}") from None
         return completed
 
     def keep_alive(self) -> None:
@@ -306,7 +318,7 @@ class Studio:
                 f"Lightning's answer about a command on the studio '{self.name}' makes no sense."
             ) from None
         if state.lost:
-            raise StudioError(f"The studio '{self.name}' lost a command: {state.lost}")
+            raise CommandLostError(f"The studio '{self.name}' lost a command: {state.lost}")
         return state.completed
 
     def _state(self) -> StudioState:
