@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import lightning_zenml
-from lightning_zenml.zenml_api.versions import NEWEST_TESTED, OLDEST, is_tested, is_too_old
+from lightning_zenml.zenml_api.versions import NEWEST_TESTED, OLDEST, is_tested, is_too_old, requirement
 
 PINNED = re.findall(r"zenml\S*==([\d.]+)", (Path(__file__).parents[2] / "requirements/dev.in").read_text())
 SOURCE = str(Path(lightning_zenml.__file__).parents[1])
@@ -123,3 +123,7 @@ def test_the_versions_that_are_tested_are_those_that_are_installed() -> None:
 )
 def test_versions(version: str, tested: bool, too_old: bool) -> None:
     assert (is_tested(version), is_too_old(version)) == (tested, too_old)
+
+
+def test_of_somebodys_own_build_the_release_is_installed() -> None:
+    assert [requirement(version) for version in ("0.98.0", "0.98.0+acme")] == ["zenml==0.98.0"] * 2

@@ -30,6 +30,7 @@ from lightning_zenml.zenml_api.integrations import of_integrations
 from lightning_zenml.zenml_api.models import Teamspace
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.server import NoTokensError, ZenMLServer
+from lightning_zenml.zenml_api.versions import requirement
 
 _TOKEN_SECONDS = 3 * 24 * 3600
 """How long the studio's token for the ZenML server lives without `timeout-minutes`; runs have their own."""
@@ -223,7 +224,7 @@ class Preparation:
             lightning=lightning,
             stack_id=stack.id,
             project_id=project.id,
-            packages=(f"zenml=={info.version}",),
+            packages=(requirement(info.version),),
             integrations=stack.integrations,
         )
 

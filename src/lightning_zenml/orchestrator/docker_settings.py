@@ -19,6 +19,7 @@ from lightning_zenml.launch.payload import install as installer
 from lightning_zenml.launch.payload.requirements.reason import explain
 from lightning_zenml.launch.requirements import refusal
 from lightning_zenml.zenml_api.integrations import UnknownIntegrationError, of_integrations
+from lightning_zenml.zenml_api.versions import requirement
 
 if TYPE_CHECKING:
     from zenml.config import DockerSettings
@@ -53,7 +54,7 @@ def packages(stack: Stack, settings: Iterable[DockerSettings]) -> list[str]:
         Requirement specifiers.
     """
     found = {*stack.requirements(), *_of_integrations(settings)}
-    return [f"zenml=={zenml_version}", *sorted(found)]
+    return [requirement(zenml_version), *sorted(found)]
 
 
 def requirements(stack: Stack, settings: Iterable[DockerSettings], root: Path) -> list[str]:
@@ -114,7 +115,7 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
         )
     if outcome.exit_code:
         # As the launch has installed it: whoever contradicts that contradicts the server.
-        reason = explain(outcome.error, [f"zenml=={zenml_version}", *wanted], root)
+        reason = explain(outcome.error, [requirement(zenml_version), *wanted], root)
         raise LaunchError(
             f"What the pipeline's DockerSettings name can't be installed (exit code {outcome.exit_code}). {reason}"
         )

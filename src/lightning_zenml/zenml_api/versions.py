@@ -24,6 +24,15 @@ def is_tested(version: str) -> bool:
     return released and _numbers(OLDEST) <= _numbers(version) <= _numbers(NEWEST_TESTED)
 
 
+def requirement(version: str) -> str:
+    """What to install for a version of ZenML: of somebody's own build, which is on no index, the release behind it.
+
+    Args:
+        version: e.g. `0.98.0`, `0.98.0+acme`.
+    """
+    return f"zenml=={version.partition('+')[0]}"
+
+
 def named(missing: Sequence[str]) -> str:
     """Names what is missing in one line; of a great deal the first ones."""
     more = len(missing) - _MOST_NAMED
