@@ -227,6 +227,11 @@ def test_a_paused_run_costs_nothing_and_is_resumed(stack: Stack, cloud: Lightnin
     (condition,) = stack.zenml.request("GET", f"run_wait_conditions?pipeline_run={run_id}")["items"]
     resolve = ("resolve", condition["id"], "--resolution", "continue", "--result", "true")
     laptop.run("zenml", "pipeline", "runs", "wait-conditions", *resolve)
+    elsewhere = Laptop(stack, laptop.folder.parent / "elsewhere")
+    elsewhere.folder.mkdir()
+    refused = elsewhere.run("zenml", "pipeline", "runs", "resume", run_id, check=False)
+    assert "there is no module `run`, which holds `approved`" in " ".join((refused.stdout + refused.stderr).split())
+    assert laptop.last_run()["status"] == "paused"
     log = laptop.run("zenml", "pipeline", "runs", "resume", run_id)
     assert "APPROVED True" in log.stdout + log.stderr
     assert laptop.last_run()["status"] == "completed"

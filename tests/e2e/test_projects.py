@@ -309,7 +309,7 @@ def test_mlflow_as_experiment_tracker(cloud: LightningCloud, actions: Actions, s
     tracked = TRACKED.replace("import sys\n", "import sys\nimport mlflow\n", 1).replace(
         "    return number * 2", '    mlflow.log_metric("accuracy", 0.93)\n    return number * 2'
     )
-    name = stack_with_tracker(stack, "with_mlflow", "mlflow", {"tracking_uri": mlflow})
+    name = stack_with_tracker(stack, "with_mlflow", "mlflow", {"tracking_uri": mlflow, "tracking_token": "none"})
     finished = actions.step({"run.py": tracked}, studio_name="tracking", stack=name).run()
     assert (finished.exit_code, finished.outputs["status"]) == (0, "completed"), finished.log
     # ZenML names an experiment as the pipeline.

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from zenml.config.source import Source, SourceType
 
 from in_place import Studio
+from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.start import Start
+from lightning_zenml.zenml_api.models import START
 from localcloud.stack import Stack
 
 PROJECT = """
@@ -164,3 +169,25 @@ class TestHere:
         assert Start.parse(str(start)) == start
         assert Start.find(start.variables()) == start
         assert Start.from_json(json.loads(str(start))) == start
+
+    def test_a_run_is_resumed_where_its_code_is(self, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def source(module: str, kind: SourceType = SourceType.USER) -> Source:
+            return Source(module=module, attribute="it", type=kind)
+
+        pipeline, step = source("training.run"), source("training.steps.load")
+        other = source("of.somebody", SourceType.DISTRIBUTION_PACKAGE)
+        steps = {name: SimpleNamespace(spec=SimpleNamespace(source=one)) for name, one in (("a", step), ("b", other))}
+        snapshot: Any = SimpleNamespace(pipeline_spec=SimpleNamespace(source=pipeline), step_configurations=steps)
+        monkeypatch.chdir(packed)
+        started = Start(folder="training")
+        run: Any = SimpleNamespace(run_metadata={START: started.to_json()})
+        for there in ("training/run.py", "training/steps/load/__init__.py"):
+            with pytest.raises(
+                LaunchError, match=r"there is no module `training\.(run|steps\.load)`.* Nothing was started"
+            ):
+                Start.of(snapshot, run, packed, packed)
+            (packed / there).parent.mkdir(parents=True, exist_ok=True)
+            (packed / there).touch()
+        assert Start.of(snapshot, run, packed, packed) == started
+        fresh: Any = SimpleNamespace(run_metadata={})
+        assert Start.of(snapshot, fresh, packed / "training", packed).folder == ".."

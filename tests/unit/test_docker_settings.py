@@ -26,6 +26,8 @@ def root(tmp_path: Path) -> Path:
     (root / "training").mkdir(parents=True)
     for name in ("requirements.txt", "pyproject.toml", "training/extra.txt"):
         (root / name).touch()
+    (root / "tools").mkdir()
+    (root / "tools/pyproject.toml").write_text("[tool.ruff]\n")
     return root
 
 
@@ -74,6 +76,9 @@ def test_the_environment_is_replicated_by_the_command_that_exports_it(root: Path
     [
         ({"requirements": "/etc/hostname"}, "lies outside of the source root"),
         ({"requirements": "ROOT/no.txt"}, "does not exist"),
+        ({"requirements": "ROOT/uv.lock"}, "can't be .*uv.lock: A lock of uv is no list of requirements"),
+        ({"requirements": "ROOT/environment.yml"}, "conda install --yes NAME"),
+        ({"pyproject_path": "ROOT/tools/pyproject.toml"}, "It has no `.project.`, so it lists no packages"),
         ({"pyproject_path": "ROOT/pyproject.toml", "pyproject_export_command": ["false"]}, "can't be exported"),
     ],
 )

@@ -205,7 +205,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             from lightning_zenml.orchestrator.controller.in_place import prepare
 
             # Waits even when asynchronous: the studio would be released with the command that we're part of.
-            start = Start.of_run(placeholder_run) or Start.here(Path(source_utils.get_source_root()), context.code)
+            start = Start.of(snapshot, placeholder_run, Path(source_utils.get_source_root()), context.code)
             wait = prepare(snapshot, placeholder_run, stack, settings, replace(context, start=start))
             return self._submitted(placeholder_run, context.id, context.studio_url, start, wait=wait)
 

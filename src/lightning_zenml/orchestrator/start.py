@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload import variables
 from lightning_zenml.launch.payload.records import Record, RecordError
 from lightning_zenml.zenml_api.models import START
 
 if TYPE_CHECKING:
-    from zenml.models import PipelineRunResponse
+    from zenml.config.source import Source
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +62,24 @@ class Start(Record):
         )
 
     @classmethod
-    def of_run(cls, run: PipelineRunResponse) -> Start | None:
-        """Finds out where a run was started that somebody resumes; None: nobody has recorded it."""
+    def of(cls, snapshot: PipelineSnapshotResponse, run: PipelineRunResponse, source_root: Path, packed: Path) -> Start:
+        """Finds out where the steps of a run start: where it was started, for one that somebody resumes; else here.
+
+        Args:
+            snapshot: compiled pipeline of the run.
+            run: the pipeline's run in ZenML.
+            source_root: ZenML's source root.
+            packed: root of what travels, the source root or a folder around it.
+
+        Raises:
+            LaunchError: if the code of a run that is resumed isn't here: what is here would travel.
+        """
         try:
-            return cls.from_json(run.run_metadata[START])
+            recorded = cls.from_json(run.run_metadata[START])
         except (KeyError, RecordError):
-            return None
+            return cls.here(source_root, packed)
+        _check_code(snapshot, source_root)
+        return recorded
 
     @classmethod
     def parse(cls, text: str) -> Start:
@@ -119,3 +133,20 @@ class Start(Record):
         folders = dict.fromkeys(os.path.normpath(path) for path in (*wanted, source_root, *more) if path.is_dir())
         # In front, in this order: what the pipeline's script finds beside itself, its steps find there, too.
         sys.path[:] = [*folders, *(path for path in sys.path if path not in folders)]
+
+
+def _check_code(snapshot: PipelineSnapshotResponse, source_root: Path) -> None:
+    spec = snapshot.pipeline_spec
+    sources = [step.spec.source for step in snapshot.step_configurations.values()]
+    for source in [*([spec.source] if spec and spec.source else []), *sources]:
+        if source.type.value == "user" and not _is_in(source_root, source):
+            raise LaunchError(
+                f"The run's code isn't in {source_root}: there is no module `{source.module}`, which holds "
+                f"`{source.attribute}`. Go to the folder where the pipeline was started, or that of its `zenml init`, "
+                "and do it there. Nothing was started."
+            )
+
+
+def _is_in(source_root: Path, source: Source) -> bool:
+    module = source_root.joinpath(*source.module.split("."))
+    return any(path.is_file() for path in (module.parent / f"{module.name}.py", module / "__init__.py"))

@@ -187,7 +187,7 @@ def _submit(
     environment: Mapping[str, str],
 ) -> Submission:
     root, caller = Path(source_utils.get_source_root()), Caller.find()
-    start = Start.of_run(run) or Start.here(root, caller.root_to_pack(root))
+    start = Start.of(snapshot, run, root, caller.root_to_pack(root))
     caller.submits(str(run.id))
     lightning = connect(settings)
     machines = studio_machines(snapshot, stack, settings, lightning)
