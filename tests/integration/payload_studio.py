@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -177,14 +178,17 @@ class Studio:
         (code / "sub").mkdir(parents=True, exist_ok=True)
         (code / "hello.txt").write_text("hello")
         (code / "sub" / "here.txt").touch()
-        archive = pack(Repository.open(code), self.scratch / "archive.tar.gz")
+        archive = pack(Repository.open(code))
         wheel_path = wheel.repack(self.scratch)
-        for source, target in (
-            (archive.path, f"archives/{archive.sha256}"),
-            (wheel_path, f"wheels/0/{wheel_path.name}"),
-        ):
-            (self.root / target).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, self.root / target)
+        for folder in ("archives", "parts", "wheels/0"):
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(wheel_path, self.root / "wheels/0")
+        (self.root / "archives" / archive.sha256).write_text(archive.listing)
+        for part in archive.parts:
+            archive.write(part, self.scratch / "part.tar.gz")
+            (self.root / "parts" / part.sha256).write_bytes(
+                gzip.decompress((self.scratch / "part.tar.gz").read_bytes())
+            )
         folder = self.root / "launches" / launch_id
         folder.mkdir(parents=True, exist_ok=True)
         wheel_name = f"wheels/0/{wheel_path.name}"

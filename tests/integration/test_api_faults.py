@@ -52,7 +52,7 @@ def spec(tmp_path: Path) -> LaunchSpec:
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "hello.txt").write_text("hello\n")
-    archive = pack(Repository.open(repository), tmp_path / "archive.tar.gz")
+    archive = pack(Repository.open(repository))
     return LaunchSpec(name="faults", owner="a test", archive=archive, command="sleep 1; cat hello.txt")
 
 

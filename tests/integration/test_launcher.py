@@ -5,10 +5,13 @@ No launch here asks for packages, so each takes seconds; installs are the busine
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
 import os
+import random
+import re
 import secrets
 import signal
 import threading
@@ -58,7 +61,7 @@ def archive(tmp_path: Path) -> Archive:
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "hello.txt").write_text("hello\n")
-    return pack(Repository.open(repository), tmp_path / "archive.tar.gz")
+    return pack(Repository.open(repository))
 
 
 @pytest.fixture
@@ -151,6 +154,65 @@ def test_the_archive_is_uploaded_once(cloud: LightningCloud, lightning: Lightnin
         eventually(lambda: not cloud.running())
     assert len([text for text in told if text.startswith("Uploading")]) == 1
     assert len([text for text in told if "is on reused already" in text]) == 1
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A repository of several parts."""
+    root = tmp_path / "large"
+    root.mkdir()
+    for number in range(60):
+        (root / f"file-{number}").write_bytes(random.Random(number).randbytes(100_000))
+    return root
+
+
+def hashes(log: str) -> set[str]:
+    return set(re.findall("^([0-9a-f]{64})  file-", log, re.MULTILINE))
+
+
+def test_what_has_changed_is_uploaded_alone(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, large: Path
+) -> None:
+    told: list[str] = []
+    spec = replace(spec, studio_name="changed", keep_studio=KeepStudio.KEEP, command="sha256sum file-*")
+    for content in ("first", "second"):
+        (large / "file-7").write_text(content)
+        started = launch(lightning, replace(spec, archive=pack(Repository.open(large))), notify=told.append)
+        status, log = follow(started)
+        assert status.succeeded
+        assert hashes(log) == {hashlib.sha256(path.read_bytes()).hexdigest() for path in large.iterdir()}
+        started.release()
+    sent = [int(found[1]) for text in told if (found := re.match(r"Uploading (\d+) of 60 files", text))]
+    assert sent[0] == 60
+    assert 1 <= sent[1] <= 20
+    stop_by_hand(lightning, started.hold)
+
+
+def test_what_is_missing_or_broken_on_the_studio_is_uploaded_again(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, large: Path
+) -> None:
+    told: list[str] = []
+    archive = pack(Repository.open(large))
+    spec = replace(spec, studio_name="broken", keep_studio=KeepStudio.KEEP, command="sha256sum file-*", archive=archive)
+
+    def lose_some(text: str) -> None:
+        # After the look at what is there.
+        told.append(text)
+        if text.startswith("Starting"):
+            parts = sorted((cloud.studio("broken").home / ".lightning_zenml/parts").glob("*"))
+            for part, damage in zip(parts, (b"cut", None), strict=False):
+                part.unlink()
+                if damage:
+                    part.write_bytes(damage)
+
+    for notify in (told.append, lose_some):
+        started = launch(lightning, spec, notify=notify)
+        status, log = follow(started)
+        assert status.succeeded
+        assert len(hashes(log)) == 60
+        started.release()
+    assert len([text for text in told if text.startswith("2 parts of the archive are not whole")]) == 1
+    stop_by_hand(lightning, started.hold)
 
 
 # What becomes of the studio

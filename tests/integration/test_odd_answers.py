@@ -78,7 +78,7 @@ def spec(tmp_path: Path) -> LaunchSpec:
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "hello.txt").write_text("hello\n")
-    archive = pack(Repository.open(repository), tmp_path / "archive.tar.gz")
+    archive = pack(Repository.open(repository))
     return LaunchSpec(name="odd", owner="a test", archive=archive, command="sleep 300")
 
 

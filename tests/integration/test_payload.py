@@ -54,7 +54,7 @@ def test_a_failing_run_is_told_with_exit_code_and_output(studio: Studio) -> None
 
 def test_starting_twice_starts_once(studio: Studio) -> None:
     studio.start(command="echo ran >> ../ran")
-    assert studio.call("start") == {"started": True, "again": True}
+    assert studio.call("start") == {"started": True, "again": True, "lacking": []}
     studio.finish()
     assert (studio.root / "launches/l-1/ran").read_text() == "ran\n"
 

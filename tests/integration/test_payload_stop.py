@@ -15,7 +15,7 @@ from payload_studio import Studio
 def test_a_start_that_arrives_after_the_stop_starts_nothing(studio: Studio) -> None:
     studio.upload(command="touch ../ran")
     assert studio.call("stop") == {"stopping": False}
-    assert studio.call("start") == {"started": False, "again": True}
+    assert studio.call("start") == {"started": False, "again": True, "lacking": []}
     assert studio.call("peek") == {"status": None, "alive": False}
     assert not (studio.launch / "ran").exists()
 

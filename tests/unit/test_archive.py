@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import random
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,8 @@ from hypothesis import strategies as st
 
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.errors import PackageError
+from lightning_zenml.package.known import Known
+from lightning_zenml.package.packing import Packing
 from lightning_zenml.package.repository import Repository
 
 Tree = dict[str, tuple[str, bytes]]
@@ -40,8 +44,22 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def packed(root: Path, destination: Path) -> Archive:
-    return pack(Repository.open(root), destination)
+def archive_of(root: Path) -> Archive:
+    return pack(Repository.open(root))
+
+
+def packed(root: Path, folder: Path) -> list[Path]:
+    """A repository's packed parts in a folder that is made."""
+    folder.mkdir()
+    with closing(Packing(archive := archive_of(root), folder)) as packing:
+        return list(packing.packed([part.sha256 for part in archive.parts]).values())
+
+
+def fill(root: Path, count: int = 400) -> None:
+    """Small files, enough for several parts, and a large one."""
+    for number in range(count):
+        (root / f"file {number}").write_bytes(random.Random(number).randbytes(20_000))
+    (root / "large").write_bytes(bytes(2_000_000))
 
 
 def tree(root: Path) -> Tree:
@@ -56,9 +74,10 @@ def tree(root: Path) -> Tree:
     return found
 
 
-def unpacked(archive: Archive, destination: Path) -> Path:
+def unpacked(parts: Sequence[Path], destination: Path) -> Path:
     destination.mkdir()
-    subprocess.run(["tar", "-xzf", archive.path, "-C", destination], check=True)
+    for part in parts:
+        subprocess.run(["tar", "-xzf", part, "-C", destination], check=True)
     return destination
 
 
@@ -76,7 +95,7 @@ def meanwhile(action: Callable[[], object]) -> Iterator[None]:
     """Does what another process may do: once, just when the first file is being read."""
 
     def profile(frame: object, event: str, argument: object) -> None:
-        if event == "c_call" and getattr(argument, "__qualname__", "") == "BufferedReader.read":
+        if event == "c_call" and getattr(argument, "__qualname__", "") == "FileIO.read":
             sys.setprofile(None)
             action()
 
@@ -88,28 +107,34 @@ def meanwhile(action: Callable[[], object]) -> Iterator[None]:
 
 
 def test_unpacked_it_is_the_tree(root: Path, tmp_path: Path) -> None:
-    archive = packed(root, tmp_path / "archive.tar.gz")
-    assert tree(unpacked(archive, tmp_path / "copy")) == tree(root)
+    fill(root)
+    parts = packed(root, tmp_path / "packed")
+    assert len(parts) > 8
+    assert tree(unpacked(parts, tmp_path / "copy")) == tree(root)
 
 
 def test_pythons_data_filter_lets_all_of_it_pass(root: Path, tmp_path: Path) -> None:
-    archive = packed(root, tmp_path / "archive.tar.gz")
-    with tarfile.open(archive.path) as tar:
-        tar.extractall(tmp_path / "copy", filter="data")
+    for part in packed(root, tmp_path / "packed"):
+        with tarfile.open(part) as tar:
+            tar.extractall(tmp_path / "copy", filter="data")
     assert tree(tmp_path / "copy").keys() == tree(root).keys()
 
 
-def test_it_tells_what_was_packed(root: Path, tmp_path: Path) -> None:
-    archive = packed(root, tmp_path / "archive.tar.gz")
-    content = archive.path.read_bytes()
-    assert archive.path == tmp_path / "archive.tar.gz"
-    assert archive.sha256 == hashlib.sha256(content).hexdigest()
-    assert archive.size == len(content)
-    assert archive.files == 6
+def test_it_tells_what_is_packed(root: Path, tmp_path: Path) -> None:
+    fill(root)
+    archive = archive_of(root)
+    parts = packed(root, tmp_path / "packed")
+    for part, path in zip(archive.parts, parts, strict=True):
+        assert hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest() == part.sha256
+    assert archive.listing.split() == [part.sha256 for part in archive.parts]
+    assert archive.sha256 == hashlib.sha256(archive.listing.encode()).hexdigest()
+    assert archive.files == len(tree(root))
+    assert archive.size == sum(path.lstat().st_size for path in root.rglob("*") if path.is_symlink() or path.is_file())
 
 
 def test_the_same_content_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:
-    first = packed(root, tmp_path / "first.tar.gz")
+    fill(root)
+    first = archive_of(root)
     with umask(0o077):
         copy = tmp_path / "another" / "name"
         copy.mkdir(parents=True)
@@ -118,16 +143,16 @@ def test_the_same_content_gives_the_same_bytes(root: Path, tmp_path: Path) -> No
             shutil.copyfile(root / name, copy / name, follow_symlinks=False)
             os.utime(copy / name, (1, 1), follow_symlinks=False)
         (copy / "train.sh").chmod(0o700)
-        second = packed(copy, tmp_path / "second.tar.gz")
-    assert second.sha256 == first.sha256
+        second = archive_of(copy)
+    assert second.listing == first.listing
 
 
 def test_nothing_of_the_machine_is_in_it(root: Path, tmp_path: Path) -> None:
     (root / "train.sh").chmod(0o4777)
-    archive = packed(root, tmp_path / "archive.tar.gz")
-    # RFC 1952: no flags, no time, no extra flags, unknown operating system.
-    assert archive.path.read_bytes()[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-    with tarfile.open(archive.path) as tar:
+    (part,) = packed(root, tmp_path / "packed")
+    # RFC 1952: no flags and no time.
+    assert part.read_bytes()[:8] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00"
+    with tarfile.open(part) as tar:
         members = tar.getmembers()
     assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in members} == {(0, 0, 0, "", "")}
     assert {m.name: m.mode for m in members} == {
@@ -151,9 +176,35 @@ def test_nothing_of_the_machine_is_in_it(root: Path, tmp_path: Path) -> None:
     ],
 )
 def test_other_content_gives_another_digest(root: Path, tmp_path: Path, change: str) -> None:
-    first = packed(root, tmp_path / "first.tar.gz")
+    first = archive_of(root)
     subprocess.run(change, shell=True, cwd=root, check=True)
-    assert packed(root, tmp_path / "second.tar.gz").sha256 != first.sha256
+    assert archive_of(root).sha256 != first.sha256
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("echo changed > 'file 7'", id="changed"),
+        pytest.param("rm 'file 7'", id="removed"),
+        pytest.param("echo new > new", id="added"),
+    ],
+)
+def test_what_changes_in_one_file_changes_one_part(root: Path, change: str) -> None:
+    fill(root)
+    before = archive_of(root)
+    subprocess.run(change, shell=True, cwd=root, check=True)
+    known = {part.sha256 for part in before.parts}
+    (changed,) = [part for part in archive_of(root).parts if part.sha256 not in known]
+    assert changed.size < before.size / 4
+
+
+def test_parts_are_not_many_however_much_there_is(root: Path) -> None:
+    for number in range(300):
+        with (root / f"large {number}").open("wb") as large:
+            large.truncate(2_000_000)
+    archive = archive_of(root)
+    assert len(archive.parts) <= 64
+    assert max(part.size for part in archive.parts) < archive.size / 20
 
 
 def test_long_names_and_targets_travel(root: Path, tmp_path: Path) -> None:
@@ -161,8 +212,7 @@ def test_long_names_and_targets_travel(root: Path, tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     (deep / ("ü" * 100)).write_text("deep\n")
     (root / "long link").symlink_to((deep / ("ü" * 100)).relative_to(root))
-    archive = packed(root, tmp_path / "archive.tar.gz")
-    assert tree(unpacked(archive, tmp_path / "copy")) == tree(root)
+    assert tree(unpacked(packed(root, tmp_path / "packed"), tmp_path / "copy")) == tree(root)
 
 
 def _free(name: str) -> bool:
@@ -184,8 +234,7 @@ def test_any_name_and_content_travels(contents: dict[str, tuple[bytes, bool]]) -
         for name, (content, executable) in contents.items():
             (root / name).write_bytes(content)
             (root / name).chmod(0o755 if executable else 0o644)
-        archive = packed(root, Path(scratch, "archive.tar.gz"))
-        assert tree(unpacked(archive, Path(scratch, "copy"))) == tree(root)
+        assert tree(unpacked(packed(root, Path(scratch, "packed")), Path(scratch, "copy"))) == tree(root)
 
 
 def test_a_large_file_is_never_in_memory(root: Path, tmp_path: Path) -> None:
@@ -193,7 +242,7 @@ def test_a_large_file_is_never_in_memory(root: Path, tmp_path: Path) -> None:
         large.truncate(64_000_000)
     tracemalloc.start()
     try:
-        packed(root, tmp_path / "archive.tar.gz")
+        packed(root, tmp_path / "packed")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -201,58 +250,112 @@ def test_a_large_file_is_never_in_memory(root: Path, tmp_path: Path) -> None:
 
 
 def test_it_is_readable_by_its_owner_only(root: Path, tmp_path: Path) -> None:
-    archive = packed(root, tmp_path / "archive.tar.gz")
-    assert archive.path.stat().st_mode & 0o777 == 0o600
+    (part,) = packed(root, tmp_path / "packed")
+    assert part.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_compressed_already_takes_no_more_room(root: Path, tmp_path: Path) -> None:
+    (root / "noise").write_bytes(random.Random(0).randbytes(3_000_000))
+    (root / "text").write_bytes(b"some text\n" * 300_000)
+    assert sum(part.stat().st_size for part in packed(root, tmp_path / "packed")) < 3_050_000
+
+
+class TestKnown:
+    """What was read before is not read again, unless it may have changed."""
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return tmp_path / "cache" / "known"
+
+    def pack(self, root: Path, path: Path, later: float = 60) -> Archive:
+        return pack(Repository.open(root), Known(path), clock=lambda: time.time_ns() + int(later * 1e9))
+
+    def replace(self, path: Path, digest: str) -> None:
+        path.write_text("".join(f"{line.split()[0]} {digest}\n" for line in path.read_text().splitlines()))
+
+    def test_what_has_not_changed_is_not_read(self, root: Path, path: Path) -> None:
+        self.pack(root, path)
+        self.replace(path, "1" * 64)
+        assert [part.sha256 for part in self.pack(root, path).parts] == ["1" * 64]
+        assert path.stat().st_mode & 0o777 == 0o600
+
+    @pytest.mark.parametrize(
+        "change", ["touch run.py", "chmod +x run.py", "mv run.py main.py", "cp -p run.py x; mv x run.py", "rm empty"]
+    )
+    def test_what_may_have_changed_is_read(self, root: Path, path: Path, change: str) -> None:
+        self.pack(root, path)
+        self.replace(path, "1" * 64)
+        subprocess.run(change, shell=True, cwd=root, check=True)
+        assert self.pack(root, path) == archive_of(root)
+
+    def test_what_has_changed_a_moment_ago_may_again_without_a_trace(self, root: Path, path: Path) -> None:
+        self.pack(root, path, later=0)
+        assert not path.exists()
+
+    @pytest.mark.parametrize("content", [b"", b"\xff\n", b"1" * 64 + b" 2\n", b"\n" * 9])
+    def test_what_cannot_be_read_is_found_out_again(self, root: Path, path: Path, content: bytes) -> None:
+        path.parent.mkdir()
+        path.write_bytes(content)
+        assert self.pack(root, path) == archive_of(root)
+        assert len(path.read_text().splitlines()) == 1
+
+    def test_where_nothing_can_be_kept_it_is_packed_all_the_same(self, root: Path, path: Path) -> None:
+        path.parent.write_text("no folder")
+        assert self.pack(root, path) == archive_of(root)
+
+    def test_what_turns_out_wrong_is_forgotten(self, root: Path, path: Path, tmp_path: Path) -> None:
+        self.pack(root, path)
+        self.replace(path, "1" * 64)
+        archive = self.pack(root, path)
+        with pytest.raises(PackageError, match=r"'empty', 'folder'.* changed while"):
+            archive.write(archive.parts[0], tmp_path / "part")
+        assert self.pack(root, path) == archive_of(root)
+
+    def test_it_holds_so_many_digests_and_no_more(self, root: Path, path: Path) -> None:
+        path.parent.mkdir()
+        path.write_text("".join(f"{number:064} {number:064}\n" for number in range(5000)))
+        self.pack(root, path)
+        assert len(path.read_text().splitlines()) == 4000
 
 
 class TestErrors:
-    """Each leaves an archive that was there before as it was, and nothing beside it."""
-
-    @pytest.fixture
-    def destination(self, tmp_path: Path) -> Iterator[Path]:
-        destination = tmp_path / "out" / "archive.tar.gz"
-        destination.parent.mkdir()
-        destination.write_bytes(b"before")
-        yield destination
-        assert destination.read_bytes() == b"before"
-        assert list(destination.parent.iterdir()) == [destination]
-
-    def test_nothing_to_pack(self, tmp_path: Path, destination: Path) -> None:
+    def test_nothing_to_pack(self, tmp_path: Path) -> None:
         (tmp_path / "nothing").mkdir()
         with pytest.raises(PackageError, match="no files"):
-            packed(tmp_path / "nothing", destination)
+            archive_of(tmp_path / "nothing")
 
-    def test_a_file_that_vanishes(self, root: Path, destination: Path) -> None:
+    def test_a_file_that_vanishes(self, root: Path) -> None:
         (root / "first").write_text("first\n")
-        with (
-            meanwhile((root / "run.py").unlink),
-            pytest.raises(PackageError, match=r"'run\.py' vanished while"),
-        ):
-            packed(root, destination)
+        with meanwhile((root / "run.py").unlink), pytest.raises(PackageError, match=r"'run\.py' vanished while"):
+            archive_of(root)
 
     @pytest.mark.parametrize("size", [10, 30_000_000])
-    def test_a_file_that_is_cut_or_grows(self, root: Path, destination: Path, size: int) -> None:
+    def test_a_file_that_is_cut_or_grows(self, root: Path, size: int) -> None:
         large = root / "a"
         large.write_bytes(bytes(20_000_000))
-        with (
-            meanwhile(lambda: os.truncate(large, size)),
-            pytest.raises(PackageError, match="'a' changed while"),
-        ):
-            packed(root, destination)
+        with meanwhile(lambda: os.truncate(large, size)), pytest.raises(PackageError, match="'a' changed while"):
+            archive_of(root)
 
-    def test_a_file_that_is_written_anew_in_the_same_size(self, root: Path, destination: Path) -> None:
+    def test_a_file_that_is_written_anew_in_the_same_size(self, root: Path) -> None:
         (root / "a").write_bytes(bytes(20_000_000))
         with (
             meanwhile(lambda: (root / "a").write_bytes(b"1" * 20_000_000)),
             pytest.raises(PackageError, match="'a' changed while"),
         ):
-            packed(root, destination)
+            archive_of(root)
 
-    def test_no_folder_to_write_to(self, root: Path, tmp_path: Path, destination: Path) -> None:
-        with pytest.raises(PackageError, match=r"nowhere/archive\.tar\.gz' can't be written"):
-            packed(root, tmp_path / "nowhere/archive.tar.gz")
+    def test_a_file_that_is_written_to_before_it_is_packed(self, root: Path, tmp_path: Path) -> None:
+        archive = archive_of(root)
+        (root / "run.py").write_text("print('RUN')\n")
+        with pytest.raises(PackageError, match=r"'run\.py' changed while"):
+            archive.write(archive.parts[0], tmp_path / "part")
 
-    def test_a_file_that_cannot_be_read(self, root: Path, destination: Path) -> None:
+    def test_no_folder_to_write_to(self, root: Path, tmp_path: Path) -> None:
+        archive = archive_of(root)
+        with pytest.raises(PackageError, match=r"nowhere/part' can't be written"):
+            archive.write(archive.parts[0], tmp_path / "nowhere/part")
+
+    def test_a_file_that_cannot_be_read(self, root: Path) -> None:
         (root / "first").write_text("first\n")
 
         def replace() -> None:
@@ -260,15 +363,24 @@ class TestErrors:
             (root / "run.py").mkdir()
 
         with meanwhile(replace), pytest.raises(PackageError, match=r"'run\.py' can't be packed: .*directory"):
-            packed(root, destination)
+            archive_of(root)
+
+
+def test_parts_that_were_not_wanted_at_first_are_packed_later(root: Path, tmp_path: Path) -> None:
+    fill(root)
+    archive = archive_of(root)
+    with closing(Packing(archive, tmp_path)) as packing:
+        assert packing.packed([]) == {}
+        parts = packing.packed([part.sha256 for part in archive.parts])
+    assert tree(unpacked(list(parts.values()), tmp_path / "copy")) == tree(root)
 
 
 def test_a_git_checkout_is_packed_by_its_rules(root: Path, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", root], check=True)
     (root / ".gitignore").write_text("*.log\n")
     (root / "a.log").write_text("ignored\n")
-    archive = packed(root, tmp_path / "archive.tar.gz")
-    with gzip.open(archive.path) as content, tarfile.open(fileobj=content) as tar:
+    (part,) = packed(root, tmp_path / "packed")
+    with tarfile.open(part) as tar:
         assert tar.getnames() == [
             ".gitignore",
             "empty",

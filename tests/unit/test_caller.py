@@ -23,7 +23,7 @@ NOBODY = 2**22 + 1
 
 
 def spec(**more: Any) -> LaunchSpec:
-    archive = Archive(path=Path("a"), sha256="0", size=1, files=1)
+    archive = Archive(root=Path("a"), parts=())
     return LaunchSpec(name="x", owner="o", archive=archive, command="python -m controller", **more)
 
 

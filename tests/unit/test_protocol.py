@@ -38,6 +38,7 @@ RECORDS = [
     STATUS,
     Description(python="/python", wheel="wheels/0/x.whl", release=Release.STOP, leased=True, meter=METER),
     Started(started=True, again=False),
+    Started(started=False, again=False, lacking=("0" * 64,)),
     News(
         status=STATUS,
         alive=True,

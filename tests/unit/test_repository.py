@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -459,7 +459,7 @@ class TestVirtualEnvironments:
     def test_of_a_tracked_one_only_what_leads_out_stays_behind(self, checkout: Path, environment: Path) -> None:
         commit(checkout)
         contents = Repository.open(checkout).contents()
-        own = {str(name.relative_to("ml/any name")) for name in contents.files if name.parts[0] == "ml"}
+        own = {name.removeprefix("ml/any name/") for name in contents.files if name.startswith("ml/")}
         assert own == {"pyvenv.cfg", "lib/package/a.py", "bin/activate", "lib64"}
         (warning,) = contents.warnings
         assert "'ml/any name/bin/python' -> '/usr/bin/python3'" in warning
@@ -481,7 +481,7 @@ def test_files_that_git_lfs_has_not_fetched_are_told(checkout: Path, with_git: b
     contents = Repository.open(checkout).contents()
     (warning,) = contents.warnings
     assert "only pointers to them travel: 'weights/a.bin'. In a workflow, set `lfs: true` of actions/check" in warning
-    assert PurePosixPath("weights/a.bin") in contents.files
+    assert "weights/a.bin" in contents.files
 
 
 class TestFolder:

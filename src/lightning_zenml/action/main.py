@@ -161,7 +161,7 @@ class _Main:
             if self._inputs.submit_from is SubmitFrom.RUNNER:
                 launch = self._preparation.submission(scratch)
             else:
-                lightning, spec = self._preparation.carry_out(scratch)
+                lightning, spec = self._preparation.carry_out()
                 self._log.title("Start the studio")
                 launcher = Launcher(lightning, notify=self._log.line, on_hold=self._handover.note_hold)
                 launch = launcher.launch(spec)

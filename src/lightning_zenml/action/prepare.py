@@ -36,7 +36,7 @@ _TOKEN_SECONDS = 3 * 24 * 3600
 """How long the studio's token for the ZenML server lives without `timeout-minutes`; runs have their own."""
 _TOKEN_MARGIN = 3600
 """Seconds beyond `timeout-minutes`, for the wait for a studio and for the end."""
-_SIZE_WARNING = 100_000_000
+_SIZE_WARNING = 200_000_000
 _READABLE = {"ZENML_ENABLE_RICH_TRACEBACK": "false"}
 """Tracebacks as Python prints them: frames drawn around them break up paths, and hide where a step failed."""
 
@@ -97,11 +97,8 @@ class Preparation:
         self._handover = handover
         self._log = log
 
-    def carry_out(self, scratch: Path) -> tuple[Lightning, LaunchSpec]:
+    def carry_out(self) -> tuple[Lightning, LaunchSpec]:
         """Checks and packages, to submit from the studio.
-
-        Args:
-            scratch: folder for the archive, which must last as long as the launch takes to start.
 
         Returns:
             The teamspace, and what to launch in it.
@@ -113,7 +110,7 @@ class Preparation:
         """
         inputs = self._inputs
         services = self._check()
-        packed = self._pack(scratch)
+        packed = self._pack()
         settings = dict(inputs.settings)
         if inputs.machine_type:
             # The steps of a pipeline that names another machine stay in the studio, but those with one of their own.
@@ -232,17 +229,17 @@ class Preparation:
         """What the stack's components need; a newer server may have some that are unknown here."""
         return of_integrations(integrations, lambda error: self._log.line(f"Of the stack, not installed: {error}"))
 
-    def _pack(self, scratch: Path) -> Archive:
+    def _pack(self) -> Archive:
         repository = Repository.open(self._root)
         commit = commit_of(self._root, self._root / self._inputs.working_directory)
         self._log.line(_told(commit, has_changes=bool(repository.has_changes())))
-        packed = archive.pack(repository, scratch / "repository.tar.gz")
+        packed = archive.pack(repository)
         self._warn_of_missing(packed.warnings)
         self._workflow.set_output("archive-sha256", packed.sha256)
         self._log.line(f"Packaged {packed.files} files, {packed.size / 1e6:.1f} MB, sha256 {packed.sha256}")
         if packed.size > _SIZE_WARNING:
             self._workflow.warning(
-                f"The repository packs to {packed.size / 1e6:.0f} MB. What training does not need belongs in "
+                f"The repository holds {packed.size / 1e6:.0f} MB. What training does not need belongs in "
                 ".gitignore, data in an artifact store.",
                 title="Large repository",
             )

@@ -7,8 +7,9 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +30,7 @@ from lightning_zenml.launch.studio.progress import WaitProgress, reported
 from lightning_zenml.launch.studio.provision import Provisioner, Ready
 from lightning_zenml.launch.studio.remote import Remote
 from lightning_zenml.launch.studio.waits import Limits, Probe
+from lightning_zenml.package.packing import Packing
 
 T = TypeVar("T")
 
@@ -75,15 +77,17 @@ class Attempt:
         self._policy = Release.NONE
         self._started = False
         self._late_packages: Future[Sequence[str]] | None = None
+        self._packing = Packing(spec.archive, scratch)
 
     def carry_out(self) -> Launch:
         """Provisions, leases, uploads and starts.
 
         Raises:
             LaunchError: if it can't; `release` is still to be called.
+            PackageError: if files have changed since the archive was made; `release` is still to be called.
         """
         beat = kept_alive(self._lightning, lambda: self._hold, self._limits.beat)
-        with self._lightning.until(self._deadline), beat:
+        with closing(self._packing), self._lightning.until(self._deadline), beat:
             return self._carry_out()
 
     def _carry_out(self) -> Launch:
@@ -191,10 +195,6 @@ class Attempt:
         mine = replace(wanted, release=self._policy, leased=True, python=probe.python, wheel=self._wheel_target)
         self._take(mine)
 
-    def _start(self, ready: Ready, unpack: str) -> None:
-        self._notify("Starting the launch")
-        self._remote(ready.studio, ready.python).start(before=unpack)
-
     def _arriving(self, upload: Callable[[], str], use: Callable[[str], T]) -> T:
         """Uploads and uses what was uploaded; what does not arrive, though the answers were good, is sent once more."""
         try:
@@ -205,33 +205,58 @@ class Attempt:
 
     def _upload_wheel(self, studio: Studio) -> str:
         """Uploads our wheel alone, before the rest; returns the bash command that unpacks it there."""
-        name = layout.launch(self._held.launch_id, layout.WHEEL_BUNDLE)
-        sha256 = bundle.write({self._wheel_target: self._wheel}, self._scratch / layout.WHEEL_BUNDLE)
-        studio.upload(self._scratch / layout.WHEEL_BUNDLE, f"{layout.HOME}/{name}")
-        return bundle.unpack_command(layout.HOME, name, sha256)
+        return self._send(studio, layout.WHEEL_BUNDLE, {self._wheel_target: self._wheel})
 
     def _upload(self, ready: Ready) -> str:
         """Uploads what the studio lacks; returns the bash command that unpacks it there."""
         archive, studio, launch_id = self._spec.archive, ready.studio, self._held.launch_id
-        instructions = self._scratch / layout.INSTRUCTIONS
+        instructions, listing = self._scratch / layout.INSTRUCTIONS, self._scratch / archive.sha256
         instructions.touch(mode=0o600)
         instructions.write_text(json.dumps(self._instructions(ready).to_json()))
-        files = {layout.launch(launch_id, layout.INSTRUCTIONS): instructions}
+        listing.write_text(archive.listing)
+        files = {layout.launch(launch_id, layout.INSTRUCTIONS): instructions, layout.archive(archive.sha256): listing}
         if self._wheel_target not in ready.files and not self._held.leased:
             files[self._wheel_target] = self._wheel
-        if layout.archive(archive.sha256) in ready.files:
-            self._notify(f"Archive {archive.sha256[:12]} is on {studio.name} already")
+        lacking = [part for part in archive.parts if layout.part(part.sha256) not in ready.files]
+        if lacking:
+            count, size = sum(len(part.files) for part in lacking), sum(part.size for part in lacking)
+            self._notify(f"Uploading {count} of {archive.files} files ({size / 1e6:.1f} MB unpacked) to {studio.name}")
         else:
-            self._notify(f"Uploading {archive.files} files ({archive.size / 1e6:.1f} MB) to {studio.name}")
-            files[layout.archive(archive.sha256)] = archive.path
-        name = layout.launch(launch_id, layout.BUNDLE)
-        sha256 = bundle.write(files, self._scratch / layout.BUNDLE)
+            self._notify(f"Archive {archive.sha256[:12]} is on {studio.name} already")
+        files |= self._packed([part.sha256 for part in lacking])
         began = time.monotonic()
         with reported(f"the upload to {studio.name}", self._notify):
-            studio.upload(self._scratch / layout.BUNDLE, f"{layout.HOME}/{name}")
+            unpack = self._send(studio, layout.BUNDLE, files)
         size = (self._scratch / layout.BUNDLE).stat().st_size
         self._notify(f"Uploaded {size / 1e6:.1f} MB in {time.monotonic() - began:.0f} s")
-        return bundle.unpack_command(layout.HOME, name, sha256)
+        return unpack
+
+    def _packed(self, parts: Collection[str]) -> dict[str, Path]:
+        """Parts of the archive, packed, by where they belong on the studio."""
+        return {f"{layout.part(sha256)}.gz": path for sha256, path in self._packing.packed(parts).items()}
+
+    def _send(self, studio: Studio, name: str, files: Mapping[str, Path]) -> str:
+        """Uploads files as the launch's bundle of that name; returns the bash command that unpacks them there."""
+        target = layout.launch(self._held.launch_id, name)
+        sha256 = bundle.write(files, self._scratch / name)
+        studio.upload(self._scratch / name, f"{layout.HOME}/{target}")
+        return bundle.unpack_command(layout.HOME, target, sha256)
+
+    def _start(self, ready: Ready, unpack: str) -> None:
+        """Starts the payload, which finds out whether all of the archive is there, whatever the studio had told."""
+        self._notify("Starting the launch")
+        studio, remote = ready.studio, self._remote(ready.studio, ready.python)
+        if lacking := remote.start(before=unpack).lacking:
+            self._notify(f"{len(lacking)} parts of the archive are not whole on {studio.name}: uploading them again")
+            parts = self._packed(lacking)
+            started = self._arriving(
+                lambda: self._send(studio, layout.PARTS_BUNDLE, parts), lambda unpack: remote.start(before=unpack)
+            )
+            if started.lacking:
+                raise StudioError(
+                    f"The repository does not stay whole on the studio '{studio.name}': what was uploaded twice reads "
+                    "differently there. Look at its disk, or use another studio."
+                )
 
     def _instructions(self, ready: Ready) -> Instructions:
         spec, lightning, studio = self._spec, self._lightning, ready.studio

@@ -200,7 +200,7 @@ class Launch:
     def _end_command(self, grace: float) -> None:
         # What was uploaded holds keys, and may not be unpacked yet: then there is no program that could remove it.
         bundle = shlex.quote(f"{layout.HOME}/{layout.launch(self.id, layout.BUNDLE)}")
-        discard = f'(cd "$HOME" && rm -rf {bundle} {bundle}{layout.PARTS})'
+        discard = f'(cd "$HOME" && rm -rf {bundle} {bundle}{layout.UNPACKING})'
         if self.hold.python and self._remote.stop(grace, before=discard).stopping:
             deadline = time.monotonic() + grace + 10
             while time.monotonic() < deadline:

@@ -60,6 +60,7 @@ class Launcher:
 
         Raises:
             LaunchError: when it can't be started; what was begun is released then.
+            PackageError: when files have changed since the archive was made; the same holds.
         """
         with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
             attempt = Attempt(self._lightning, spec, Path(scratch), self._notify, self._on_hold, self._limits)

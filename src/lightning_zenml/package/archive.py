@@ -1,115 +1,217 @@
-"""Packs files into a deterministic archive: the same content gives the same bytes."""
+"""A repository as an archive of several parts, each named by the digest of what it holds.
+
+Whoever has some of the parts already needs the others alone; and to learn their names, nothing is compressed.
+"""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import stat
 import tarfile
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from tempfile import NamedTemporaryFile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
 from typing import IO
 
+from lightning_zenml.package.compression import Compressor
 from lightning_zenml.package.errors import PackageError
-from lightning_zenml.package.repository import Repository
+from lightning_zenml.package.known import Known
+from lightning_zenml.package.repository import File, Repository
+
+_MOST_SHARES = 64
+"""Parts that small files share, at most; a file that would stand out among them is one of its own."""
+_LEAST_SHARE = 1 << 18
+"""Bytes that are worth a part."""
+_CHUNK = 1 << 20
+_SETTLED = 2_000_000_000
+"""Nanoseconds after which another change of a file gives it another time: the coarsest clock of a file system."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Some of the files of a repository, as a tar.
+
+    Args:
+        sha256: hex digest of the tar: of names, contents, symlinks and executable bits, and nothing else.
+        size: bytes of the files' contents.
+        files: the files and symlinks by their names.
+    """
+
+    sha256: str
+    size: int
+    files: Mapping[str, File]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A packed repository.
+    """A repository, ready to be packed.
 
     Args:
-        path: path of the archive file (`.tar.gz`).
-        sha256: hex digest of the archive file.
-        size: size of the archive file in bytes.
-        files: number of files packed.
+        root: absolute path of the repository.
+        parts: what it is made of, in the order in which the parts are listed.
         warnings: sentences for the user on what doesn't travel, see `Contents`.
+        known: what was known of the files, which is forgotten where it turns out wrong.
     """
 
-    path: Path
-    sha256: str
-    size: int
-    files: int
+    root: Path
+    parts: tuple[Part, ...]
     warnings: tuple[str, ...] = ()
+    known: Known = field(default_factory=Known, repr=False, compare=False)
+
+    @property
+    def listing(self) -> str:
+        """The digests of the parts, each on a line of its own."""
+        return "".join(f"{part.sha256}\n" for part in self.parts)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of the listing, and so of all that the archive holds."""
+        return hashlib.sha256(self.listing.encode()).hexdigest()
+
+    @property
+    def files(self) -> int:
+        """Number of files and symlinks."""
+        return sum(len(part.files) for part in self.parts)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files' contents."""
+        return sum(part.size for part in self.parts)
+
+    def write(self, part: Part, destination: Path, *, given_up: threading.Event | None = None) -> None:
+        """Writes a part as a `.tar.gz`, readable only by its owner.
+
+        Args:
+            part: a part of this archive.
+            destination: path of the file.
+            given_up: set from another thread, the file is left unfinished.
+
+        Raises:
+            PackageError: when a file has vanished, can't be read, or isn't what it was when the archive was made, or
+                the file can't be written.
+        """
+        digest = hashlib.sha256()
+        try:
+            destination.touch(mode=0o600)
+            with destination.open("wb") as file, Compressor(file) as compressed:
+                for chunk in _tar(self.root, part.files):
+                    if given_up and given_up.is_set():
+                        return
+                    digest.update(chunk)
+                    compressed.write(chunk)
+        except OSError as error:
+            raise PackageError(f"The archive {str(destination)!r} can't be written: {error}.") from error
+        if digest.hexdigest() != part.sha256:
+            # Something writes to files without giving them another time.
+            self.known.forget(part.files)
+            raise PackageError(f"{_listed(part.files)} changed while it was packed. {_ADVICE}")
 
 
-def pack(repository: Repository, destination: Path) -> Archive:
-    """Pack the files that belong to a repository into a `.tar.gz`.
+def pack(repository: Repository, known: Known | None = None, *, clock: Callable[[], int] = time.time_ns) -> Archive:
+    """Finds out what a repository is as an archive.
 
-    The bytes depend on names, contents, symlinks and executable bits only: not on time, user, umask or the
+    The parts depend on names, contents, symlinks and executable bits only: not on time, user, umask or the
     order in which a file system lists files (https://reproducible-builds.org/docs/archives/).
 
     Args:
         repository: the repository to pack.
-        destination: path of the archive file, outside of the repository; its folder exists. Replaced at once,
-            when done, and readable only by its owner.
+        known: what earlier calls on this machine have found out, so that only what has changed is read; None: all is.
+        clock: function that tells nanoseconds since 1970.
 
     Raises:
-        PackageError: when its files can't be listed (see `Repository.contents`), a file vanishes, changes or
-            can't be read while it is packed, or the archive can't be written.
+        PackageError: when its files can't be listed (see `Repository.contents`), or a file vanishes, changes or
+            can't be read meanwhile.
     """
+    known = Known() if known is None else known
+    settled = clock() - _SETTLED
     contents = repository.contents()
-    try:
-        with NamedTemporaryFile(dir=destination.parent, prefix=f".{destination.name}.", delete=False) as file:
-            unfinished = Path(file.name)
-            try:
-                _write(repository.root, contents.files, file)
-                size = file.tell()
-                file.seek(0)
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                unfinished.replace(destination)
-            except BaseException:
-                unfinished.unlink()
-                raise
-    except OSError as error:
-        raise PackageError(f"The archive {str(destination)!r} can't be written: {error}.") from error
-    return Archive(path=destination, sha256=sha256, size=size, files=len(contents.files), warnings=contents.warnings)
+    parts = []
+    for files in _shared_out(contents.files):
+        sha256 = known.get(files)
+        if sha256 is None:
+            digest = hashlib.sha256()
+            for chunk in _tar(repository.root, files):
+                digest.update(chunk)
+            sha256 = digest.hexdigest()
+            if all(max(file.modified, file.changed) < settled for file in files.values()):
+                known.add(files, sha256)
+        parts.append(Part(sha256=sha256, size=sum(file.size for file in files.values()), files=files))
+    known.save()
+    return Archive(root=repository.root, parts=tuple(parts), warnings=contents.warnings, known=known)
 
 
-def _write(root: Path, names: Iterable[PurePosixPath], file: IO[bytes]) -> None:
-    # A level of its own: zlib's default may change. No name and no time in the header.
-    # GNU's format holds names of any length and any bytes as they are; PAX would have to call them UTF-8.
-    with (
-        gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.GNU_FORMAT) as tar,
-    ):
-        for name in names:
-            try:
-                _add(tar, root / name, str(name))
-            except FileNotFoundError as error:
-                raise PackageError(f"{str(name)!r} vanished while it was packed. {_ADVICE}") from error
-            except OSError as error:
-                raise PackageError(f"{str(name)!r} can't be packed: {error}.") from error
+def _shared_out(files: Mapping[str, File]) -> Iterator[dict[str, File]]:
+    """The files of each part.
+
+    A file's name tells which of the shared parts has it, and their number is a power of two: so one that comes, goes or
+    changes leaves all other parts what they are.
+    """
+    total = sum(file.size for file in files.values())
+    shares = 1
+    while shares < _MOST_SHARES and shares * _LEAST_SHARE < total:
+        shares *= 2
+    large = max(_LEAST_SHARE, (1 << total.bit_length()) // (2 * _MOST_SHARES))
+    shared: dict[int, dict[str, File]] = {}
+    for name, file in files.items():
+        if file.size >= large:
+            yield {name: file}
+        else:
+            shared.setdefault(zlib.crc32(os.fsencode(name)) % shares, {})[name] = file
+    for _, some in sorted(shared.items()):
+        yield some
 
 
-def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+def _tar(root: Path, files: Mapping[str, File]) -> Iterator[bytes]:
+    """The bytes of a tar of the files.
+
+    GNU's format holds names of any length and any bytes as they are; PAX would have to call them UTF-8.
+    """
+    for name, file in files.items():
+        try:
+            yield from _entry(root / name, name, file)
+        except FileNotFoundError as error:
+            raise PackageError(f"{name!r} vanished while it was packed. {_ADVICE}") from error
+        except OSError as error:
+            raise PackageError(f"{name!r} can't be packed: {error}.") from error
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _entry(path: Path, name: str, file: File) -> Iterator[bytes]:
     # A fresh TarInfo has time, user and group 0 and no names of them.
     entry = tarfile.TarInfo(name)
-    if path.is_symlink():
-        entry.type = tarfile.SYMTYPE
-        entry.mode = 0o777
+    if file.is_symlink:
+        entry.type, entry.mode = tarfile.SYMTYPE, 0o777
         entry.linkname = os.readlink(path)  # noqa: PTH115 - Path.readlink would tidy it
-        tar.addfile(entry)
+        yield entry.tobuf(tarfile.GNU_FORMAT)
         return
-    with path.open("rb") as content:
-        before = os.fstat(content.fileno())
-        entry.mode = 0o755 if before.st_mode & stat.S_IXUSR else 0o644
-        entry.size = before.st_size
-        try:
-            tar.addfile(entry, content)
-        except OSError:
-            if not _changed(content, before):
-                raise
-        if _changed(content, before):
+    entry.mode = 0o755 if file.mode & stat.S_IXUSR else 0o644
+    entry.size = file.size
+    yield entry.tobuf(tarfile.GNU_FORMAT)
+    with path.open("rb", buffering=0) as content:
+        left = file.size
+        while left and (chunk := content.read(min(left, _CHUNK))):
+            yield chunk
+            left -= len(chunk)
+        if left or _differs(content, file):
             raise PackageError(f"{name!r} changed while it was packed. {_ADVICE}")
+    if padding := -file.size % tarfile.BLOCKSIZE:
+        yield bytes(padding)
 
 
 _ADVICE = "Let nothing write to it meanwhile; or name it in .gitignore, and take it from git (`git rm --cached`)."
 
 
-def _changed(content: IO[bytes], before: os.stat_result) -> bool:
-    now = os.fstat(content.fileno())
-    return (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+def _differs(content: IO[bytes], file: File) -> bool:
+    now = File.of(os.fstat(content.fileno()))
+    return (now.size, now.modified) != (file.size, file.modified)
+
+
+def _listed(names: Iterable[str]) -> str:
+    first, *more = islice(names, 10)
+    return f"One of {', '.join(map(repr, [first, *more]))} and more" if more else repr(first)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import NamedTuple
 
 from lightning_zenml.package.checkout import Checkout, Commit, Index
 from lightning_zenml.package.errors import CheckoutError, PackageError
@@ -20,17 +21,47 @@ _POINTER_LIMIT = 1024
 """Bytes that a pointer has less than."""
 
 
+class File(NamedTuple):
+    """A file or symlink as the file system knows it: one that is written to has another time afterwards.
+
+    Args:
+        mode: type and permissions.
+        size: size in bytes.
+        modified: nanoseconds since 1970 at which its content was last changed, as programs may pretend.
+        changed: nanoseconds since 1970 at which content or permissions were last changed.
+        inode: number in its file system.
+        device: number of the file system.
+    """
+
+    mode: int
+    size: int
+    modified: int
+    changed: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, about: os.stat_result) -> File:
+        """What `os.stat` and its like tell."""
+        return cls(about.st_mode, about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino, about.st_dev)
+
+    @property
+    def is_symlink(self) -> bool:
+        """Whether it is a symlink."""
+        return stat.S_ISLNK(self.mode)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Contents:
     """What of a repository travels.
 
     Args:
-        files: names of files and symlinks relative to the repository's root, sorted by their bytes. Bytes that
-            aren't UTF-8 are surrogate escapes (PEP 383).
+        files: the files and symlinks by their names relative to the repository's root, sorted by the names' bytes.
+            Bytes that aren't UTF-8 are surrogate escapes (PEP 383).
         warnings: sentences for the user, each on something that doesn't travel though the run may need it.
     """
 
-    files: tuple[PurePosixPath, ...]
+    files: Mapping[str, File]
     warnings: tuple[str, ...] = ()
 
 
@@ -87,10 +118,11 @@ class Repository:
         """
         try:
             listing = Listing(self.root, self.checkout)
-            names = sorted(filter(_on_disk(self.root), map(PurePosixPath, listing.names)), key=os.fsencode)
-            out = {name: str((self.root / name).readlink()) for name in names if _leads_out(self.root, name)}
-            files = tuple(name for name in names if name not in out)
-            pointers = [str(name) for name in files if _is_pointer(self.root / name)]
+            files = _on_disk(self.root, sorted(listing.names, key=os.fsencode))
+            links = (name for name, file in files.items() if file.is_symlink)
+            out = {name: str((self.root / name).readlink()) for name in links if _leads_out(self.root, name)}
+            files = {name: file for name, file in files.items() if name not in out}
+            pointers = [name for name, file in files.items() if _is_pointer(self.root, name, file)]
         except OSError as error:
             raise PackageError(f"The files of {str(self.root)!r} can't be listed: {error}.") from error
         if not files:
@@ -102,7 +134,7 @@ class Repository:
             unreadable=listing.unreadable,
             absent_submodules=sorted(listing.absent_submodules),
             pointers=pointers,
-            symlinks_out={str(name): target for name, target in out.items()},
+            symlinks_out=out,
         )
         return Contents(files=files, warnings=tuple(missing))
 
@@ -141,43 +173,40 @@ def _ignored(root: Path, checkout: Path) -> bool:
         return False
 
 
-def _on_disk(root: Path) -> Callable[[PurePosixPath], bool]:
-    """Whether a name is a file or symlink that lies in folders of the root, not behind a symlink to a folder.
+def _on_disk(root: Path, names: Iterable[str]) -> dict[str, File]:
+    """The files and symlinks among the names that lie in folders of the root, not behind a symlink to a folder.
 
     git lists tracked files that were deleted, or whose folder was replaced by a symlink.
     """
-    folders = {PurePosixPath(): True}
+    folders = {"": True}
 
-    def is_folder(name: PurePosixPath) -> bool:
+    def is_folder(name: str) -> bool:
         if name not in folders:
-            folders[name] = is_folder(name.parent) and stat.S_ISDIR(_mode(root / name))
+            about = _about(root, name) if is_folder(name.rpartition("/")[0]) else None
+            folders[name] = about is not None and stat.S_ISDIR(about.mode)
         return folders[name]
 
-    def is_file(name: PurePosixPath) -> bool:
-        return is_folder(name.parent) and stat.S_IFMT(_mode(root / name)) in {stat.S_IFREG, stat.S_IFLNK}
-
-    return is_file
+    there = ((name, _about(root, name)) for name in names if is_folder(name.rpartition("/")[0]))
+    return {name: file for name, file in there if file and stat.S_IFMT(file.mode) in {stat.S_IFREG, stat.S_IFLNK}}
 
 
-def _mode(path: Path) -> int:
+def _about(root: Path, name: str) -> File | None:
     try:
-        return path.lstat().st_mode
+        # A Path would cost more than the look itself, which each of the files gets.
+        return File.of(os.lstat(f"{root}/{name}"))
     except (FileNotFoundError, NotADirectoryError):
-        return 0
+        return None
 
 
-def _is_pointer(path: Path) -> bool:
+def _is_pointer(root: Path, name: str, file: File) -> bool:
     """Whether a file is what Git LFS leaves in place of one (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
-    about = path.lstat()
-    if not stat.S_ISREG(about.st_mode) or not len(_POINTER) < about.st_size < _POINTER_LIMIT:
+    if file.is_symlink or not len(_POINTER) < file.size < _POINTER_LIMIT:
         return False
-    with path.open("rb") as content:
+    with (root / name).open("rb") as content:
         return content.read(len(_POINTER)) == _POINTER
 
 
-def _leads_out(root: Path, name: PurePosixPath) -> bool:
+def _leads_out(root: Path, name: str) -> bool:
     """Whether a symlink leads out of the root, or names a place of this machine."""
     path = root / name
-    return path.is_symlink() and (
-        path.readlink().is_absolute() or not Path(os.path.realpath(path)).is_relative_to(root)
-    )
+    return path.readlink().is_absolute() or not Path(os.path.realpath(path)).is_relative_to(root)

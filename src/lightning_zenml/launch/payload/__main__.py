@@ -59,6 +59,9 @@ def main(argv: list[str]) -> int:
 
 def _start(folder: LaunchFolder) -> Started:
     """Starts the supervisor detached, once: the launch's own folder `lock` is the lock."""
+    instructions = None if folder.lock.exists() else folder.read_instructions()
+    if instructions and (lacking := folder.lacking(instructions.archive)):
+        return Started(started=False, again=False, lacking=lacking)
     if not folder.take_lock():
         stopped = folder.grace.exists()
         if stopped:

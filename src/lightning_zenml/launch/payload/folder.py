@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.process import identity
-from lightning_zenml.launch.payload.protocol import FOLLOWED_WITHIN, STOP_GRACE, News, Phase, Status
+from lightning_zenml.launch.payload.protocol import FOLLOWED_WITHIN, STOP_GRACE, Instructions, News, Phase, Status
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord, parse, read
 
 TITLE = "==> "
@@ -21,6 +23,8 @@ TITLE = "==> "
 REFUSAL = "lightning-zenml: "
 """Begins the line in which the orchestrator says why it runs nothing."""
 _KEPT = 20
+_LISTING = 100_000
+"""Characters that the longest listing of an archive has less than."""
 _CHUNK = 1024 * 1024
 """Bytes of the log that one read tells at most."""
 _LAST_OUTPUT = 2 * 1024 * 1024
@@ -78,9 +82,16 @@ class LaunchFolder:
     left = _Entry(layout.LEFT)
     kept = _Entry(layout.KEPT)
 
-    def archive(self, sha256: str) -> Path:
-        """Where the archive of that digest lies."""
-        return self.root / layout.archive(sha256)
+    def parts(self, archive: str) -> list[Path]:
+        """Where the parts of the archive of that digest lie."""
+        return [self.root / layout.part(sha256) for sha256 in _listed(self.root / layout.archive(archive))]
+
+    def lacking(self, archive: str) -> tuple[str, ...]:
+        """Digests of the parts of an archive that are not there; those that are not whole are taken away."""
+        lacking = [path for path in self.parts(archive) if not _is_whole(path)]
+        for path in lacking:
+            path.unlink(missing_ok=True)
+        return tuple(path.name for path in lacking)
 
     def take_lock(self) -> bool:
         """Whether nobody had it before."""
@@ -90,10 +101,17 @@ class LaunchFolder:
             return False
         return True
 
+    def read_instructions(self) -> Instructions | None:
+        """What the launch is to do; None once that was read by the guardian, or discarded."""
+        try:
+            return Instructions.from_json(json.loads(self.instructions.read_text()))
+        except FileNotFoundError:
+            return None
+
     def discard_secrets(self) -> None:
         """Removes what no supervisor is going to read and remove."""
         self.bundle.unlink(missing_ok=True)
-        shutil.rmtree(self.bundle.with_name(f"{self.bundle.name}{layout.PARTS}"), ignore_errors=True)
+        shutil.rmtree(self.bundle.with_name(f"{self.bundle.name}{layout.UNPACKING}"), ignore_errors=True)
         self.instructions.unlink(missing_ok=True)
 
     def write_status(self, status: Status) -> None:
@@ -197,6 +215,25 @@ def prune(root: Path, *, keep: str) -> None:
     archives = sorted((root / layout.ARCHIVES).iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in archives[_KEPT:]:
         path.unlink(missing_ok=True)
+    needed = {sha256 for path in archives[:_KEPT] for sha256 in _listed(path)}
+    for path in (root / layout.PARTS).glob("*"):
+        if path.name not in needed:
+            path.unlink(missing_ok=True)
+
+
+def _listed(archive: Path) -> list[str]:
+    """Digests of an archive's parts."""
+    # An earlier version kept whole archives under these names, of any size.
+    with archive.open(encoding="ascii", errors="replace") as listing:
+        return re.findall(r"^[0-9a-f]{64}$", listing.read(_LISTING), re.MULTILINE)
+
+
+def _is_whole(part: Path) -> bool:
+    try:
+        with part.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == part.name
+    except OSError:
+        return False
 
 
 def _living(pid: str, known_as: str) -> int | None:

@@ -9,7 +9,7 @@ import signal
 import traceback
 
 from lightning_zenml.launch.payload.folder import LaunchFolder
-from lightning_zenml.launch.payload.protocol import Failure, Instructions, Phase
+from lightning_zenml.launch.payload.protocol import Failure, Phase
 from lightning_zenml.launch.payload.session import kill
 from lightning_zenml.launch.payload.supervisor import Supervisor
 
@@ -27,9 +27,8 @@ def detach(folder: LaunchFolder) -> None:
 
 
 def _guard(folder: LaunchFolder) -> None:
-    try:
-        instructions = Instructions.from_json(json.loads(folder.instructions.read_text()))
-    except FileNotFoundError:
+    instructions = folder.read_instructions()
+    if instructions is None:
         # Whoever stops a launch that has not begun takes them away.
         return
     supervisor = Supervisor(folder, instructions)

@@ -2,7 +2,8 @@
 
 What is below `HOME`:
 
-    archives/<sha256>          packed repositories
+    archives/<sha256>          packed repositories: which parts each is made of
+    parts/<sha256>             tars of some of a repository's files
     wheels/<digest>/<wheel>    our own distribution
     launches/<id>/             one folder per launch
     jobs/<token>               exit codes of Lightning jobs
@@ -14,7 +15,11 @@ from __future__ import annotations
 HOME = ".lightning_zenml"
 """Our folder in the home of a studio. The client uploads into it, the payload does the rest."""
 ARCHIVES = "archives"
-"""Folder of packed repositories by their sha256, below `HOME`. The client uploads them, the supervisor unpacks one."""
+"""Folder of packed repositories by their sha256, below `HOME`: the digests of its parts, a line each. The client
+uploads them, `start` looks whether all parts are there, the supervisor unpacks them."""
+PARTS = "parts"
+"""Folder of tars by their sha256, below `HOME`, which several archives may share. The client uploads those that the
+studio lacks; `start` removes those that no archive needs any more."""
 WHEELS = "wheels"
 """Folder of our own wheels, one in each folder in it, below `HOME`. The client uploads, the payload runs from one."""
 LAUNCHES = "launches"
@@ -37,7 +42,9 @@ BUNDLE = "bundle.tar"
 """What the client uploads for a launch, instructions among it, until it is unpacked; see `launch.studio.bundle`."""
 WHEEL_BUNDLE = "wheel.tar"
 """Our wheel alone, which the client uploads first where it needs a lease before the rest."""
-PARTS = ".parts"
+PARTS_BUNDLE = "parts.tar"
+"""Parts alone, which the client uploads when `start` has found that they are not there or not whole."""
+UNPACKING = ".unpacking"
 """Behind the name of a bundle: the folder in which it is unpacked."""
 DESCRIPTION = "launch.json"
 """What another client must know to take over a launch; no secret. The guardian writes, `Launcher.attach` reads it."""
@@ -78,6 +85,11 @@ KEPT = "kept"
 def archive(sha256: str) -> str:
     """Where the archive with that digest lies, relative to `HOME`."""
     return f"{ARCHIVES}/{sha256}"
+
+
+def part(sha256: str) -> str:
+    """Where the part with that digest lies, relative to `HOME`."""
+    return f"{PARTS}/{sha256}"
 
 
 def wheel(digest: str, name: str) -> str:

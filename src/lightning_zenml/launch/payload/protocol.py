@@ -180,12 +180,15 @@ class Started(Record):
     """Answer of `start`.
 
     Args:
-        started: whether the launch has begun; False when it was stopped before.
+        started: whether the launch has begun; False when it was stopped before, and when parts are lacking.
         again: whether an earlier `start` or `stop` came first.
+        lacking: digests of the parts of the archive that are not on the studio, or were not whole: sent again, the
+            launch can be started.
     """
 
     started: bool
     again: bool
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,8 +176,9 @@ class Supervisor:
             return self.finish(failure=Failure(phase=Phase.INSTALLING, message=message), report=True)
         self._record(Phase.INSTALLING)
         self._folder.code.mkdir()
-        with tarfile.open(self._folder.archive(self._instructions.archive)) as archive:
-            archive.extractall(self._folder.code, filter="data")
+        for path in self._folder.parts(self._instructions.archive):
+            with tarfile.open(path) as part:
+                part.extractall(self._folder.code, filter="data")
         environment = self._environment()
         deadline = time.monotonic() + (self._instructions.timeout or float("inf"))
         failure = self._install(log, environment, deadline)

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from lightning_zenml.launch.payload.layout import PARTS
+from lightning_zenml.launch.payload.layout import UNPACKING
 
 _PATIENCE = 120
 """Half seconds until the studio must see an upload: its storage may lag by some 30 s."""
@@ -20,6 +20,10 @@ NOT_UNPACKED = 67
 
 def write(files: Mapping[str, Path], destination: Path) -> str:
     """Writes a tar of `files` (path in the tar -> local file), readable by its owner only.
+
+    Args:
+        files: path of the local file by where it belongs on the studio; with `.gz` behind that, it is sent compressed.
+        destination: path of the tar.
 
     Returns:
         The sha256 of the tar, hex.
@@ -42,16 +46,17 @@ def unpack_command(home: str, bundle: str, sha256: str) -> str:
         bundle: where in `home` the bundle is uploaded to.
         sha256: of the bundle.
     """
-    name, parts, check = shlex.quote(bundle), shlex.quote(bundle + PARTS), shlex.quote(f"{sha256}  {bundle}")
+    name, within, check = shlex.quote(bundle), shlex.quote(bundle + UNPACKING), shlex.quote(f"{sha256}  {bundle}")
     return f"""mkdir -p "$HOME/{home}" && cd "$HOME/{home}" || exit {NOT_UNPACKED}
 wait_for() {{ for _ in $(seq {_PATIENCE}); do "$@" && return; sleep 0.5; done; exit {NOT_ARRIVED}; }}
 arrived() {{ test -e {name}.unpacked || echo {check} | sha256sum --check --status 2>/dev/null; }}
-unpack() {{ mkdir -p {parts} && tar -xf {name} -C {parts} && place && rm -r {name} {parts} \
+unpack() {{ mkdir -p {within} && tar -xf {name} -C {within} && inflate && place && rm -r {name} {within} \
 && touch {name}.unpacked; }}
-place() {{ (cd {parts} && find . -type f) | while read -r file; do
-mkdir -p "$(dirname "$file")" && mv -f {parts}/"$file" "$file" || return; done; }}
+inflate() {{ find {within} -type f -name '*.gz' -exec gunzip -f {{}} +; }}
+place() {{ (cd {within} && find . -type f) | while read -r file; do
+mkdir -p "$(dirname "$file")" && mv -f {within}/"$file" "$file" || return; done; }}
 done_or_failed() {{ test -e {name}.unpacked && return; mkdir {name}.lock 2>/dev/null || return
-unpack && return; rm -rf {parts}; rmdir {name}.lock; exit {NOT_UNPACKED}; }}
+unpack && return; rm -rf {within}; rmdir {name}.lock; exit {NOT_UNPACKED}; }}
 wait_for arrived
 wait_for done_or_failed"""
 

@@ -28,7 +28,7 @@ class Ready:
         studio: studio that is ready.
         machine: kind of machine that it runs on.
         python: absolute path of the studio's Python.
-        files: archives and wheels that it has, relative to `.lightning_zenml`.
+        files: parts of archives, and wheels, that it has, relative to `.lightning_zenml`.
         since: when its machine came up or was taken over, seconds since 1970.
     """
 

@@ -22,7 +22,7 @@ from lightning_zenml.launch.studio.progress import WaitProgress
 _SETTING_UP = "setting things up"
 _PROBE = f"""python -c 'import sys; print("python " + sys.executable)' \
 && (nvidia-smi -L 2>/dev/null | grep -c '^GPU' | sed 's/^/gpus /'; cd {layout.HOME} 2>/dev/null \
-&& for file in {layout.ARCHIVES}/* {layout.WHEELS}/*/*; do test -f "$file" && printf 'file %s\\n' "$file"; done; \
+&& for file in {layout.PARTS}/* {layout.WHEELS}/*/*; do test -f "$file" && printf 'file %s\\n' "$file"; done; \
 true)"""
 """One command tells all that must be known of a ready studio."""
 _PROBE_PATIENCE = 30.0
@@ -72,7 +72,7 @@ class Probe:
     Args:
         python: absolute path of the studio's Python.
         gpus: number of GPUs that its machine has.
-        files: archives and wheels that it has, relative to `.lightning_zenml`.
+        files: parts of archives, and wheels, that it has, relative to `.lightning_zenml`.
     """
 
     python: str

@@ -9,17 +9,17 @@ from zenml.utils.io_utils import get_global_config_directory
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.package.archive import Archive, pack
+from lightning_zenml.package.known import Known
 from lightning_zenml.package.repository import Repository
 
 logger = get_logger(__name__)
 
 
-def pack_code(root: Path, scratch: Path) -> Archive:
+def pack_code(root: Path) -> Archive:
     """Packs a folder of code, unless ZenML's keys and tokens would be packed with it; warns of what is missing.
 
     Args:
         root: the folder of the code.
-        scratch: folder for the archive.
 
     Returns:
         The archive.
@@ -36,7 +36,7 @@ def pack_code(root: Path, scratch: Path) -> Archive:
             f"ZenML keeps its keys in {folder}, which lies in the source root {root} and would travel with it. Move "
             "it (ZENML_CONFIG_PATH), list it in .gitignore, or run `zenml init` in the folder of your code."
         )
-    archive = pack(repository, scratch / "code.tar.gz")
+    archive = pack(repository, Known.of_user())
     for warning in archive.warnings:
         logger.warning(warning)
     return archive

@@ -193,7 +193,7 @@ def _submit(
     machines = studio_machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
         scratch, packed = Path(folder), caller.root_to_pack(root)
-        archive = pack_code(packed, scratch)
+        archive = pack_code(packed)
         spec = launch_spec(snapshot, stack, run, settings, environment, archive, packed, machines, start)
         with Watchdog(lightning, caller, scratch, run.id) as watchdog:
             launcher = Launcher(lightning, notify=logger.info, on_hold=watchdog.hold, scratch=scratch)

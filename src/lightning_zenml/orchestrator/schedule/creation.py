@@ -164,7 +164,7 @@ class _Creation:
     def _prepare(self, scratch: Path, watchdog: Watchdog) -> Launch:
         """Puts code and packages into the studio; on a CPU, or on what the studio runs on already."""
         packed, take = self._caller.root_to_pack(self._root), partial(self._take, watchdog)
-        archive = pack_code(packed, scratch)
+        archive = pack_code(packed)
         launcher = Launcher(self._lightning, notify=logger.info, on_hold=take, scratch=scratch)
         launch = launcher.launch(self._caller.adapt(self._spec(archive, packed), self._root))
         status = None
