@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Without its bytecode, each of the hundreds of processes that the tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-matrix coverage compat lint format bench bench-image lock clean
+.PHONY: demo test test-slow test-matrix coverage compat lint format bench bench-packing bench-start bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
@@ -67,9 +67,17 @@ format: $(VENV)/installed
 
 # One round tells whether the benchmark still works, five what it measures.
 ROUNDS ?= 5
+FILES ?= 20000
+MEGABYTES ?= 280
 
 bench: $(VENV)/installed ## our launch beside ZenML's stock Lightning orchestrator, on the same local cloud
 	$(BIN)/python benchmarks/stock.py --rounds $(ROUNDS)
+
+bench-packing: $(VENV)/installed ## a repository becomes an archive, beside tar and zstd; FILES, MEGABYTES
+	$(BIN)/python benchmarks/packing.py --rounds $(ROUNDS) --files $(FILES) --megabytes $(MEGABYTES)
+
+bench-start: $(VENV)/installed ## CPU time until the Action's first request to Lightning
+	$(BIN)/python benchmarks/start.py --rounds $(ROUNDS)
 
 bench-image: $(VENV)/installed ## size and start-up of the Action's image
 	$(BIN)/python benchmarks/image.py
