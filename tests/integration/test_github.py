@@ -25,6 +25,7 @@ from lightning_zenml.action.github.client import (
 from lightning_zenml.action.github.comments import Comment, Comments, Marker
 from lightning_zenml.action.github.rest import GitHubRest
 from localcloud import tls
+from localcloud.chaos import Fault, Proxy
 from localcloud.github import GitHub as LocalGitHub
 
 REPOSITORY = "octo/repo"
@@ -340,6 +341,20 @@ class TestErrors:
     def test_bad_token(self, server: LocalGitHub, session: requests.Session) -> None:
         with pytest.raises(UnauthorizedError, match=r"not valid.*401: Bad credentials"):
             GitHub(server.url, "wrong", session).pull_requests_of_commit(REPOSITORY, HEAD)
+
+    def test_an_answer_of_another_shape_is_asked_for_again(
+        self, comments: Comments, github: GitHub, server: LocalGitHub
+    ) -> None:
+        comments.put(5, BODY)
+        with Proxy("github", server.url, addresses={}) as proxy:
+            odd = proxy.fault(Fault.body("{}"), "GET", ".*/issues/{id}/comments", times=2)
+            asking = GitHub(proxy.url, server.token, sleep=lambda seconds: None)
+            Comments(asking, REPOSITORY, RUN).put(5, f"{MARKER}\nx")
+            empty = proxy.fault(Fault.body("[]"), "GET", ".*/pulls", times=1)
+            assert not asking.is_of_fork(REPOSITORY, HEAD)
+        assert (odd.met, empty.met, empty.seen) == (2, 1, 2)
+        (comment,) = server.comments(REPOSITORY, 5)
+        assert comment.history == [BODY, f"{MARKER}\nx"]
 
     @pytest.mark.parametrize("status", [401, 403, 404])
     def test_one_refusal_decides_nothing(

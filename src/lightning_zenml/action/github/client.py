@@ -140,8 +140,10 @@ class GitHub:
         Raises:
             GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
         """
+        path = f"/repos/{repository}/commits/{sha}/pulls"
         try:
-            found = list(self.rest.pages(f"/repos/{repository}/commits/{sha}/pulls"))
+            # One empty list is no proof, and lets a stranger's code in.
+            found = list(self.rest.pages(path)) or list(self.rest.pages(path))
         except InvalidError:
             # "No commit found": the workflow has made it.
             return False

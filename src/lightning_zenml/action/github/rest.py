@@ -116,7 +116,7 @@ class GitHubRest:
         """Gets all items of a list."""
         url: str | None = f"{self._api_url}{path}?per_page=100"
         while url:
-            response = self._send("GET", url)
+            response = self._send("GET", url, shape=list)
             with expected():
                 yield from [dict(item) for item in response.json()]
             url = response.links.get("next", {}).get("url")
@@ -152,7 +152,13 @@ class GitHubRest:
         self._sleep(seconds)
 
     def _send(
-        self, method: str, url: str, body: dict[str, Any] | None = None, *, repeatable: bool = True
+        self,
+        method: str,
+        url: str,
+        body: dict[str, Any] | None = None,
+        *,
+        repeatable: bool = True,
+        shape: type[dict[str, Any]] | type[list[Any]] = dict,
     ) -> requests.Response:
         began, refusals = time.monotonic(), 0
 
@@ -169,7 +175,10 @@ class GitHubRest:
             return state.attempt_number >= ATTEMPTS or waited + state.upcoming_sleep > self.patience
 
         def send_in_time() -> requests.Response:
-            return self._send_once(method, url, body, began + self.patience - time.monotonic())
+            response = self._send_once(method, url, body, began + self.patience - time.monotonic())
+            if response.content and not isinstance(response.json(), shape):
+                raise UnreachableError(f"GitHub's answer makes no sense: it is no {shape.__name__}.")
+            return response
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_worth_another),
