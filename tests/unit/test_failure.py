@@ -64,7 +64,8 @@ def test_a_failed_command_points_at_the_line_that_its_traceback_names(tmp_path: 
 
 
 def test_a_failed_command_without_a_traceback_stays_as_it_is(tmp_path: Path) -> None:
-    for output in ("", "ValueError: x", TRACEBACK.replace(CODE, "/elsewhere"), TRACEBACK.rpartition("ValueError")[0]):
+    handled = TRACEBACK.replace(CODE, "/elsewhere") + "handled\n"
+    for output in ("", "ValueError: x", handled, TRACEBACK.rpartition("ValueError")[0]):
         failure = Failure(phase=Phase.COMMANDS, message="m", output=output)
         found = of_output(failure, tmp_path)
         assert (found.failure.message, found.place) == ("m", None)
@@ -155,3 +156,32 @@ def test_of_a_traceback_whose_beginning_is_cut_off_the_exception_is_told(tmp_pat
     cut = "rows)\n" + TRACEBACK.partition("\n")[2].partition("\n")[2].replace(CODE, "/elsewhere")
     found = of_output(Failure(phase=Phase.RUNNING, message="m", output=cut + "x" * 3), tmp_path)
     assert (found.failure.message, found.place) == ("m: ValueError: the loss is NaN", None)
+
+
+def test_a_traceback_at_the_end_is_why_whosever_code_it_names(tmp_path: Path) -> None:
+    found = of_output(Failure(phase=Phase.RUNNING, message="m", output=TRACEBACK.replace(CODE, "/zenml")), tmp_path)
+    assert (found.failure.message, found.place) == ("m: ValueError: the loss is NaN", None)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "output", "told"),
+    [
+        (
+            2,
+            f"python: can't open file '{CODE}/run.py': [Errno 2] No such file or directory\n",
+            ": python: can't open file",
+        ),
+        (2, "usage: run.py [-h]\nrun.py: error: unrecognized arguments: --fast\n\n", ": run.py: error: unrecognized"),
+        (127, "bash: line 1: pyton: command not found\n", ": bash: line 1: pyton: command not found"),
+        (1, "Epoch 3\n", ""),
+        (127, "", ""),
+    ],
+)
+def test_a_command_that_is_called_wrongly_has_the_last_word(
+    tmp_path: Path, exit_code: int, output: str, told: str
+) -> None:
+    failure = Failure(phase=Phase.RUNNING, message=f"m {CODE}/x", output=output, exit_code=exit_code)
+    message = of_output(failure, tmp_path).failure.message
+    assert message.startswith(f"m x{told}")
+    assert bool(message.removeprefix("m x")) is bool(told)
+    assert CODE not in message

@@ -19,6 +19,8 @@ _TRACEBACK = re.compile(r"^(?:[ ]{2}\+ Exception Group )?Traceback \(most recent
 _RAISED = re.compile(r"[A-Za-z_][\w.]*(?::|$)")
 _REFUSAL = re.compile(rf"^{re.escape(REFUSAL)}(.+)$", re.MULTILINE)
 """How our orchestrator says that nothing runs with the ZenML that is installed."""
+_SAID_AT_LAST = frozenset({2, 126, 127})
+"""Exit codes of a command that was called wrongly, or isn't there: its last line says so."""
 _CUT_OFF = re.compile(r'^  File "[^"\n]+", line \d+, in ', re.MULTILINE)
 """A frame, with which a traceback begins whose beginning is missing."""
 _OUTPUT_LIMIT = 8000
@@ -71,22 +73,24 @@ def of_steps(steps: Iterable[Step], root: Path) -> list[StepFailure]:
 
 
 def of_output(failure: Failure, root: Path) -> StepFailure:
-    """A failed command, with the exception and the place that a traceback in its output names.
+    """A failed command, with the exception and the place that a traceback in its output names, or its last words.
 
     Args:
         failure: failure of the command.
         root: folder of the repository.
     """
     output = in_repository(failure.output).replace(f"{root}/", "")
+    failure = replace(failure, message=in_repository(failure.message))
     if refusals := _REFUSAL.findall(output):
         message = f"{failure.message}: {refusals[-1]}"
         return StepFailure(failure=replace(failure, message=message, output=output[-_OUTPUT_LIMIT:]), place=None)
     reason, place = raised(output), _place(_last_traceback(output), root)
-    # Of a traceback whose beginning is cut off nobody knows whether it was of the user's code: most are.
-    if reason and (place or not _TRACEBACK.search(output)):
-        failure = replace(failure, message=f"{failure.message}: {reason}")
-    else:
+    # One that is not the user's, and before the end, may have been handled; whose a cut one is nobody knows.
+    if not (reason and (place or output.rstrip().endswith(reason) or not _TRACEBACK.search(output))):
+        reason = _last_line(output) if failure.exit_code in _SAID_AT_LAST else None
         place = None
+    if reason:
+        failure = replace(failure, message=f"{failure.message}: {reason}")
     return StepFailure(failure=replace(failure, output=output[-_OUTPUT_LIMIT:]), place=place)
 
 
@@ -113,6 +117,10 @@ def raised(text: str) -> str | None:
     if in_group and (members := [line.strip() for line in words[1:] if _RAISED.match(line) and "Group:" not in line]):
         reason = f"{reason}, the first: {members[0]}"
     return reason[:_RAISED_LIMIT]
+
+
+def _last_line(output: str) -> str:
+    return next(filter(None, map(str.strip, reversed(output.splitlines()))), "")[:_RAISED_LIMIT]
 
 
 def _last_traceback(text: str) -> str:
