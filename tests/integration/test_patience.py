@@ -38,6 +38,7 @@ ODD = (
     Fault.status(403),
     Fault.status(404),
     Fault.status(500),
+    Fault.status(429, retry_after="3600"),
     Fault.html(),
     Fault.cut_short(),
     Fault.reset(after=True),

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import requests
 import tenacity
+from requests.adapters import HTTPAdapter
 from zenml.client import Client
 from zenml.config.global_config import GlobalConfiguration
 from zenml.exceptions import AuthorizationException, IllegalOperationError
@@ -46,7 +47,9 @@ def be_patient() -> None:
     # In the server itself there is none.
     if isinstance(session, requests.Session):
         for prefix, adapter in tuple(session.adapters.items()):
-            if not isinstance(adapter, PatientAdapter):
+            if isinstance(adapter, HTTPAdapter):
+                # A server, or what is before it, could name any time, and the machine is paid for meanwhile.
+                adapter.max_retries = adapter.max_retries.new(respect_retry_after_header=False)
                 stop = tenacity.stop_after_delay(SPAN)
                 session.mount(prefix, PatientAdapter(adapter, stop=stop, warn=logger.warning))
 
