@@ -1,9 +1,10 @@
 """Patience of ZenML's client: one odd answer of the server decides nothing.
 
-The client tries again where the server can't be reached or is busy (429, 502, 503, 504). Everything else it believes at
-once, also what a proxy or a server that is just starting says in passing, and the run ends with it. Here such an answer
-is asked for again, for a minute; then it is believed. What is sent twice is carried out once: ZenML's requests have
-an idempotency key (`zenml.zen_stores.rest_zen_store`).
+The client tries again for half a minute where the server can't be reached or is busy (429, 502, 503, 504). Everything
+else it believes at once, also what a proxy or a server that is just starting says in passing, and the run ends with it.
+Here such an answer is asked for again, for a minute; then it is believed. A server that is away is waited for, three
+minutes long. What is sent twice is carried out once: ZenML's requests have an idempotency key
+(`zenml.zen_stores.rest_zen_store`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 SPAN = 60.0
 """Seconds until an odd answer is believed."""
+OUTAGE = 180.0
+"""Seconds for which the server may be away: it may be updated, say."""
+_OUTAGES = (requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError)
 
 
 def let_in() -> None:
@@ -50,8 +54,8 @@ def be_patient() -> None:
             if isinstance(adapter, HTTPAdapter):
                 # A server, or what is before it, could name any time, and the machine is paid for meanwhile.
                 adapter.max_retries = adapter.max_retries.new(respect_retry_after_header=False)
-                stop = tenacity.stop_after_delay(SPAN)
-                session.mount(prefix, PatientAdapter(adapter, stop=stop, warn=logger.warning))
+                patient = PatientAdapter(adapter, stop=_is_believed, outages=_OUTAGES, warn=logger.warning)
+                session.mount(prefix, patient)
 
 
 def insist(call: Callable[[], T]) -> T:
@@ -66,6 +70,11 @@ def insist(call: Callable[[], T]) -> T:
         Exception: the last error, if it failed each time.
     """
     return _insist(call, _may_pass)
+
+
+def _is_believed(state: tenacity.RetryCallState) -> bool:
+    is_away = state.outcome is not None and state.outcome.failed
+    return (state.seconds_since_start or 0) > (OUTAGE if is_away else SPAN)
 
 
 def _insist(call: Callable[[], T], may_pass: Callable[[BaseException], bool]) -> T:

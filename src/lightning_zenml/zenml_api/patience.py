@@ -30,6 +30,7 @@ class PatientAdapter(BaseAdapter):
     Args:
         adapter: what sends it; tries again by itself where the server can't be reached or is busy.
         stop: when the last try was made.
+        outages: errors of the adapter that pass, too.
         logs_in: whether whoever asks logs in anew when a token isn't accepted.
         warn: takes a line for the log.
     """
@@ -38,25 +39,26 @@ class PatientAdapter(BaseAdapter):
         self,
         adapter: BaseAdapter,
         *,
-        stop: tenacity.stop.stop_base,
+        stop: Callable[[tenacity.RetryCallState], bool],
+        outages: tuple[type[requests.RequestException], ...] = (),
         logs_in: bool = False,
         warn: Callable[[str], None] = lambda line: None,
     ) -> None:
         super().__init__()
         self._adapter = adapter
         self._stop = stop
+        self._outages = outages
         self._logs_in = logs_in
         self._warn = warn
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         """Sends a request, see `BaseAdapter.send`."""
-        told = f"ZenML's answer to {request.method} {request.path_url.partition('?')[0]} is odd. It is asked again."
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda answer: _is_odd(request, answer, logs_in=self._logs_in))
-            | tenacity.retry_if_exception_type(requests.exceptions.ChunkedEncodingError),
+            | tenacity.retry_if_exception_type((*self._outages, requests.exceptions.ChunkedEncodingError)),
             stop=self._stop,
             wait=PAUSES,
-            before_sleep=lambda state: self._warn(told),
+            before_sleep=lambda state: self._warn(_why_again(request, state)),
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
         answer: requests.Response = retrying(self._whole, request, *args, **options)
@@ -71,6 +73,11 @@ class PatientAdapter(BaseAdapter):
         # Read here, as it may break off in the middle.
         _ = answer.content
         return answer
+
+
+def _why_again(request: requests.PreparedRequest, state: tenacity.RetryCallState) -> str:
+    how = "does not come" if state.outcome and state.outcome.failed else "is odd"
+    return f"ZenML's answer to {request.method} {request.path_url.partition('?')[0]} {how}. It is asked again."
 
 
 def _is_odd(request: requests.PreparedRequest, answer: requests.Response, *, logs_in: bool) -> bool:
