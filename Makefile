@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Without its bytecode, each of the hundreds of processes that the tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-matrix coverage compat lint format bench bench-packing bench-start bench-image lock clean
+.PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format bench bench-packing bench-start bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
@@ -22,6 +22,12 @@ test-slow: $(VENV)/installed ## what `make test` leaves out: long tests of what 
 
 test-matrix: $(VENV)/installed ## every call of a run x every fault that it may meet: days; MATRIX_OF_EACH_CALL=1 tries one fault of each, two hours
 	$(BIN)/python -m pytest -m matrix --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+
+test-kills: $(VENV)/installed ## kill -9 of a random process at a random moment, SEEDS=100 times from FIRST_SEED=0: an hour
+	$(BIN)/python -m pytest -m kills --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+
+test-load: $(VENV)/installed ## many launches, steps, lines, files, bytes: half an hour, one after the other
+	$(BIN)/python -m pytest -m load $(PYTEST_ARGS)
 
 coverage: $(VENV)/installed ## the tests, with coverage over all processes, which takes half as long again
 	@# Coverage's data files come and go; a docker build of this tree must not meet them.
