@@ -163,7 +163,7 @@ def test_nothing_of_the_machine_is_in_it(root: Path, tmp_path: Path) -> None:
         "steps/train.py": 0o644,
         "train.sh": 0o755,
     }
-    assert [m.name for m in members] == sorted(m.name for m in members)
+    assert [m.name for m in members] == ["empty", "folder", "link", "run.py", "steps/train.py", "train.sh"]
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import FileIO
 from itertools import islice
 from pathlib import Path
-from typing import IO
 
 from lightning_zenml.package.compression import Compressor
 from lightning_zenml.package.errors import PackageError
@@ -164,7 +164,8 @@ def _shared_out(files: Mapping[str, File]) -> Iterator[dict[str, File]]:
         else:
             shared.setdefault(zlib.crc32(os.fsencode(name)) % shares, {})[name] = file
     for _, some in sorted(shared.items()):
-        yield some
+        # Of one kind together: they compress better, and what is noise lies in one stretch.
+        yield dict(sorted(some.items(), key=lambda item: os.path.splitext(item[0])[1]))  # noqa: PTH122 - a third of the time
 
 
 def _tar(root: Path, files: Mapping[str, File]) -> Iterator[bytes]:
@@ -174,7 +175,7 @@ def _tar(root: Path, files: Mapping[str, File]) -> Iterator[bytes]:
     """
     for name, file in files.items():
         try:
-            yield from _entry(root / name, name, file)
+            yield from _entry(f"{root}/{name}", name, file)
         except FileNotFoundError as error:
             raise PackageError(f"{name!r} vanished while it was packed. {_ADVICE}") from error
         except OSError as error:
@@ -182,7 +183,7 @@ def _tar(root: Path, files: Mapping[str, File]) -> Iterator[bytes]:
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _entry(path: Path, name: str, file: File) -> Iterator[bytes]:
+def _entry(path: str, name: str, file: File) -> Iterator[bytes]:
     # A fresh TarInfo has time, user and group 0 and no names of them.
     entry = tarfile.TarInfo(name)
     if file.is_symlink:
@@ -193,7 +194,8 @@ def _entry(path: Path, name: str, file: File) -> Iterator[bytes]:
     entry.mode = 0o755 if file.mode & stat.S_IXUSR else 0o644
     entry.size = file.size
     yield entry.tobuf(tarfile.GNU_FORMAT)
-    with path.open("rb", buffering=0) as content:
+    # A Path of each file costs a tenth of all the time that packing takes.
+    with FileIO(path) as content:
         left = file.size
         while left and (chunk := content.read(min(left, _CHUNK))):
             yield chunk
@@ -207,7 +209,7 @@ def _entry(path: Path, name: str, file: File) -> Iterator[bytes]:
 _ADVICE = "Let nothing write to it meanwhile; or name it in .gitignore, and take it from git (`git rm --cached`)."
 
 
-def _differs(content: IO[bytes], file: File) -> bool:
+def _differs(content: FileIO, file: File) -> bool:
     now = File.of(os.fstat(content.fileno()))
     return (now.size, now.modified) != (file.size, file.modified)
 
