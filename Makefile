@@ -80,7 +80,7 @@ bench: $(VENV)/installed ## our launch beside ZenML's stock Lightning orchestrat
 	$(BIN)/python benchmarks/stock.py --rounds $(ROUNDS)
 
 bench-packing: $(VENV)/installed ## a repository becomes an archive, beside tar and zstd; FILES, MEGABYTES
-	$(BIN)/python benchmarks/packing.py --rounds $(ROUNDS) --files $(FILES) --megabytes $(MEGABYTES)
+	ZENML_LOGGING_VERBOSITY=ERROR $(BIN)/python benchmarks/packing.py --rounds $(ROUNDS) --files $(FILES) --megabytes $(MEGABYTES)
 
 bench-start: $(VENV)/installed ## CPU time until the Action's first request to Lightning
 	$(BIN)/python benchmarks/start.py --rounds $(ROUNDS)
