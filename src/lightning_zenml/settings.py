@@ -90,6 +90,13 @@ class Settings(Attributes):
         description="Time zone of a schedule's cron expression, like `Europe/Berlin`. Unset: UTC.",
     )
     reuse_snapshot: bool = Field(default=True, description="Let jobs of one run share one snapshot of the studio.")
+    fork_steps: bool = Field(
+        default=True, description="Let steps in the studio start as copies of a process that has imported ZenML."
+    )
+    preload: list[str] = Field(
+        default_factory=list,
+        description="Modules of a pipeline's steps, such as `torch`, that this process imports, too.",
+    )
 
     @property
     def machines(self) -> tuple[str, ...]:

@@ -13,15 +13,28 @@ from localcloud.chaos import chaos
 from localcloud.stack import Stack
 from scene import Actions
 
+KNOWN: dict[str, str] = {}
+"""Cells that fail so far (a regular expression of their names) and what goes wrong in each."""
+
 SEED = os.environ.get("MATRIX_SEED", "34424")
 """Of the cells that are tried each time, and of those that are tried where not all are."""
 OF_EACH_CALL = int(os.environ.get("MATRIX_OF_EACH_CALL", "0"))
 """Number of cells of each call that `make test-matrix` tries; 0: all."""
 
 
+def known(cell: Cell) -> str | None:
+    """What goes wrong in the cell so far; None: nothing is known to."""
+    return next((symptom for cells, symptom in KNOWN.items() if re.fullmatch(cells, str(cell))), None)
+
+
+def expected(cell: Cell) -> object:
+    symptom = known(cell)
+    return pytest.param(cell, marks=pytest.mark.xfail(reason=symptom, strict=False)) if symptom else cell
+
+
 def quick() -> list[Cell]:
     """Cells that take no longer than a run takes anyway."""
-    return [cell for cell in cells() if cell.shape is Shape.SYNC and cell.fault in FAULTS]
+    return [cell for cell in cells() if cell.shape is Shape.SYNC and cell.fault in FAULTS and not known(cell)]
 
 
 def wanted() -> list[Cell]:
@@ -46,7 +59,7 @@ def test_a_slice_of_the_matrix(stack: Stack, actions: Actions, cell: Cell) -> No
 
 @pytest.mark.matrix
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize("cell", wanted(), ids=str)
+@pytest.mark.parametrize("cell", [expected(cell) for cell in wanted()], ids=str)
 def test_the_matrix(stack: Stack, actions: Actions, cell: Cell) -> None:
     check(cell, stack, actions)
 

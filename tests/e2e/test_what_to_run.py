@@ -71,10 +71,9 @@ def test_bad_inputs_are_told_of_together_and_start_nothing(cloud: LightningCloud
     assert len(cloud.requests) == requests
 
 
-def test_an_unknown_input_and_another_environment_are_warned_of(cloud: LightningCloud, actions: Actions) -> None:
-    finished = actions.step(variables={"INPUT_MACHINE-TYP": "T4"}, studio_name="warm", run="true || uv run x.py").run()
+def test_an_unknown_input_is_warned_of(cloud: LightningCloud, actions: Actions) -> None:
+    finished = actions.step(variables={"INPUT_MACHINE-TYP": "T4"}, studio_name="warm", run="true").run()
     assert finished.exit_code == 0, finished.log
-    assert [text for level, text in finished.annotations if level == "warning" and "`uv run` makes a Python" in text]
     assert ("warning", "`machine-typ` is no input of this action and is ignored; did you mean `machine-type`?") in (
         finished.annotations
     )

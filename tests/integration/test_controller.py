@@ -34,7 +34,8 @@ def meet(name, other):
 
 @step
 def load() -> int:
-    facts = {"cwd": os.getcwd(), "variables": dict(os.environ)}
+    facts = {"cwd": os.getcwd(), "variables": dict(os.environ), "program": sys.argv[0]}
+    facts["ahead"] = "colorsys" in sys.modules
     (FOLDER / "facts.json").write_text(json.dumps(facts))
     print("loading")  # SALT
     return 3
@@ -142,6 +143,7 @@ def test_parallel_steps_and_cached_second_run(studio: Studio, zenml_stack: Stack
     facts = json.loads((studio.facts / "facts.json").read_text())
     variables = facts["variables"]
     assert facts["cwd"] == str(studio.code)
+    assert Path(facts["program"]).name == "forkserver_program.py"
     assert variables["TOLD"] == "yes"
     assert "LIGHTNING_ZENML_SETTINGS" not in variables
     assert zenml_stack.zenml_api_key not in variables.values()
@@ -255,10 +257,13 @@ def test_launched_controller_has_the_token_of_its_run_only(
 
     done, log = studio.run(
         *("-m", "lightning_zenml.orchestrator.controller", "--snapshot-id", snapshot, "--run-id", run),
+        # As the client has it for a static pipeline.
+        *("--fork-steps", "zenml.integrations.s3.artifact_stores.s3_artifact_store", "colorsys"),
         **variables,
     )
 
     assert done == code, log
+    assert json.loads((studio.facts / "facts.json").read_text())["ahead"]
     assert studio.runs()[-1]["run_id"] == run
     assert studio.last_run().status == status
 

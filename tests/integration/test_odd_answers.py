@@ -85,7 +85,6 @@ def spec(tmp_path: Path) -> LaunchSpec:
 @pytest.fixture
 def tries_follow_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failures, "_BACKOFF", tenacity.wait_fixed(0.05))
-    monkeypatch.setattr(failures, "_OUTAGE_BACKOFF", tenacity.wait_fixed(0.05))
     monkeypatch.setattr(studio_module, "_PAUSE", 0.05)
 
 

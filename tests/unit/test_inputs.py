@@ -442,10 +442,6 @@ def test_env_is_read_as_a_dotenv_file(text: str, expected: dict[str, str]) -> No
         ("LD_LIBRARY_PATH=/x", "sets `LD_LIBRARY_PATH`"),
         ("PYTHONHOME=/x", "sets `PYTHONHOME`"),
         ("ZENML_STORE_URL=https://other", "than the input `zenml-store-url`"),
-        ("ZENML_ACTIVE_STACK_ID=x", "which the action sets by the input `stack`: set that instead"),
-        ("ZENML_ACTIVE_PROJECT_ID=x", "by the input `project`"),
-        ("ZENML_STORE_API_TOKEN=x", "by the input `zenml-store-api-key`"),
-        ("LIGHTNING_ZENML_SETTINGS={}", "by the input `settings`"),
         ("LIGHTNING_API_KEY=other", "than the input `lightning-api-key`"),
     ],
 )

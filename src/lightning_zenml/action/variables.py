@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dotenv.parser import Binding, parse_stream
 
 from lightning_zenml.action.github.redactor import has_secret
-from lightning_zenml.launch.payload.variables import SETTINGS
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SYSTEM_FOLDERS = ("/usr/bin", "/bin")
@@ -25,13 +24,6 @@ _RESERVED: Mapping[str, str] = {
     "PYTHONHOME": f"no Python on the studio would find its standard library; {_ELSEWHERE}",
 }
 """Variables that break the programs of the studio, ours among them, and what to do instead."""
-_OF_INPUTS: Mapping[str, str] = {
-    SETTINGS: "settings",
-    "ZENML_ACTIVE_PROJECT_ID": "project",
-    "ZENML_ACTIVE_STACK_ID": "stack",
-    "ZENML_STORE_API_TOKEN": "zenml-store-api-key",
-}
-"""Variables that the action sets itself, by inputs."""
 _SECRET_NAME = re.compile(
     r"KEY(?!WORD|BOARD)|TOKEN(?!I[SZ])|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)(PASS|PWD|AUTH|DSN)(_|$)", re.IGNORECASE
 )
@@ -105,8 +97,6 @@ def conflicts(variables: Mapping[str, str], inputs: Mapping[str, tuple[str, str]
                 "sets `PATH` without the system's folders, so that no program would be found (nothing is expanded "
                 "here, `$PATH` neither): put `export PATH=/opt/x:$PATH` into `commands` instead"
             )
-        elif name in _OF_INPUTS:
-            yield f"sets `{name}`, which the action sets by the input `{_OF_INPUTS[name]}`: set that instead"
         elif name in inputs and value != inputs[name][1]:
             yield f"sets `{name}` to something else than the input `{inputs[name][0]}`: set that input instead"
 

@@ -11,10 +11,8 @@ from lightning_sdk.lightning_cloud.openapi.rest import ApiException
 
 from lightning_zenml.launch.errors import CredentialsError, LaunchError
 
-_TRIES = 6
-"""How often a call is made that fails for a passing reason."""
-_OUTAGE_TRIES = 10
-"""How often a call is made that nobody answers: an outage of half a minute is sat out."""
+_TRIES = 10
+"""How often a call is made that fails for a passing reason: an outage of half a minute is sat out."""
 _REFUSALS = 3
 """How often it is made that is refused: one such answer may be a proxy's, or a server's that has just come up."""
 _STRAY = frozenset({401, 403, 404})
@@ -23,8 +21,7 @@ _PATIENCE = 60.0
 """Seconds after which a failed call is not made again."""
 _LONGEST_RETRY_AFTER = 20.0
 """Seconds for which a call waits at most because Lightning asks for it (`Retry-After`)."""
-_BACKOFF = tenacity.wait_random_exponential(multiplier=0.3, max=10)
-_OUTAGE_BACKOFF = tenacity.wait_exponential(multiplier=0.3, max=10) + tenacity.wait_random(0, 0.3)
+_BACKOFF = tenacity.wait_exponential(multiplier=0.3, max=10) + tenacity.wait_random(0, 0.3)
 
 
 class ApiError(LaunchError):
@@ -95,7 +92,7 @@ def _is_settled(state: tenacity.RetryCallState) -> bool:
     """Whether a call has failed often enough, or for so long that its caller should know."""
     error = state.outcome.exception() if state.outcome else None
     is_refused = isinstance(error, CredentialsError) or (isinstance(error, ApiError) and error.status in _STRAY)
-    tries = _REFUSALS if is_refused else _OUTAGE_TRIES if _is_outage(error) else _TRIES
+    tries = _REFUSALS if is_refused else _TRIES
     return state.attempt_number >= tries or (state.seconds_since_start or 0) > _PATIENCE
 
 
@@ -103,13 +100,7 @@ def _pause(state: tenacity.RetryCallState) -> float:
     """Seconds until the next try: what Lightning asks for where that is reasonable, else more with each try."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, ApiError) else 0.0
-    backoff = _OUTAGE_BACKOFF if _is_outage(error) else _BACKOFF
-    return max(backoff(state), min(asked, _LONGEST_RETRY_AFTER))
-
-
-def _is_outage(error: BaseException | None) -> bool:
-    """Whether nobody has answered."""
-    return isinstance(error, UnreachableError) and not isinstance(error, OddAnswerError)
+    return max(_BACKOFF(state), min(asked, _LONGEST_RETRY_AFTER))
 
 
 def _retry_after(error: ApiException) -> float:

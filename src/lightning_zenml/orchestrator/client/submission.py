@@ -30,9 +30,11 @@ from lightning_zenml.orchestrator.client.packing import pack_code
 from lightning_zenml.orchestrator.client.run_end import fail, how_it_ended, raise_unless_succeeded
 from lightning_zenml.orchestrator.client.watchdog import Watchdog
 from lightning_zenml.orchestrator.connect import connect
+from lightning_zenml.orchestrator.controller.command_line import PROGRAM, Options
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.start import Start
 from lightning_zenml.orchestrator.steps.placement import Placement, resources_of
+from lightning_zenml.orchestrator.steps.starter import modules_of_steps
 from lightning_zenml.package.archive import Archive
 
 if TYPE_CHECKING:
@@ -232,8 +234,14 @@ def launch_spec(
     Raises:
         LaunchError: if requirements can't be found out, or lie outside of the source root.
     """
-    command = ["python", "-m", "lightning_zenml.orchestrator.controller"]
-    command += ["--snapshot-id", str(snapshot.id), "--run-id", str(run.id), "--start", str(start)]
+    # Dynamic pipelines run most steps in the controller itself.
+    forks = settings.fork_steps and not snapshot.is_dynamic
+    options = Options(
+        snapshot_id=snapshot.id,
+        run_id=run.id,
+        start=start,
+        fork_steps=modules_of_steps(stack, settings) if forks else None,
+    )
     spec = base_spec(
         snapshot,
         stack,
@@ -243,7 +251,7 @@ def launch_spec(
         root,
         machines,
         owner=f"ZenML run {run.name}",
-        command=shlex.join(command),
+        command=shlex.join(["python", "-m", PROGRAM, *options.arguments()]),
     )
     return replace(spec, on_failure=("-m", "lightning_zenml.zenml_api.run_end", str(run.id)), restarts=_RESTARTS)
 

@@ -6,13 +6,10 @@ or `control` in the process that compiled the pipeline, when that stands in the 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from zenml.client import Client
 from zenml.exceptions import IllegalOperationError
@@ -25,6 +22,7 @@ from zenml.utils.logging_utils import is_pipeline_logging_enabled, setup_logging
 from lightning_zenml.launch.payload.records import RunRecord
 from lightning_zenml.orchestrator import provenance
 from lightning_zenml.orchestrator.context import LaunchContext
+from lightning_zenml.orchestrator.controller.command_line import Options
 from lightning_zenml.orchestrator.controller.pipeline_errors import (
     STOPPED_EXIT_CODE,
     PipelineFailedError,
@@ -34,7 +32,7 @@ from lightning_zenml.orchestrator.controller.static import StaticController
 from lightning_zenml.orchestrator.patience import let_in
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.start import Start
+from lightning_zenml.orchestrator.steps.forkserver import ForkServer
 from lightning_zenml.orchestrator.steps.starter import StepStarter
 
 if TYPE_CHECKING:
@@ -49,6 +47,7 @@ def control(
     stack: Stack,
     settings: LightningOrchestratorSettings,
     context: LaunchContext,
+    forks: ForkServer | None = None,
 ) -> None:
     """Runs a pipeline to its end.
 
@@ -58,6 +57,7 @@ def control(
         stack: ZenML stack that the pipeline runs on; its orchestrator is ours.
         settings: settings of the pipeline.
         context: the launch that this process is part of.
+        forks: makes the processes of steps, if it was started already.
 
     Raises:
         PipelineFailedError: if steps failed, or the run had ended before.
@@ -82,11 +82,11 @@ def control(
         update = PipelineRunUpdate(orchestrator_run_id=orchestrator_run_id(context.id, run.id))
         Client().zen_store.update_run(run.id, update)
     if snapshot.is_dynamic:
-        _control_dynamic(snapshot, run, stack, settings, context)
+        _control_dynamic(snapshot, run, stack, settings, context, forks)
     else:
         # ZenML itself does so for dynamic pipelines.
         with _log_kept(snapshot, run):
-            StaticController(snapshot, run, stack, settings, context).run()
+            StaticController(snapshot, run, stack, settings, context, forks).run()
 
 
 def _log_kept(snapshot: PipelineSnapshotResponse, run: PipelineRunResponse) -> AbstractContextManager[Any]:
@@ -107,10 +107,11 @@ def _control_dynamic(
     stack: Stack,
     settings: LightningOrchestratorSettings,
     context: LaunchContext,
+    forks: ForkServer | None,
 ) -> None:
     from lightning_zenml.orchestrator.controller.dynamic import run_dynamic
 
-    starter = StepStarter(snapshot, run, stack, settings, context)
+    starter = StepStarter(snapshot, run, stack, settings, context, forks=forks)
     try:
         now = Client().get_pipeline_run(run.id)
         if not now.steps:
@@ -123,23 +124,20 @@ def _control_dynamic(
         raise PipelineFailedError(f"The pipeline failed: {type(error).__name__}: {error}") from error
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(options: Options, forks: ForkServer | None) -> int:
     """Runs the controller that a client has launched.
 
     Args:
-        arguments: command line without the program; None: that of this process.
+        options: command line of this process.
+        forks: makes the processes of steps, if it was started already.
 
     Returns:
         The exit code: 0 only if the whole pipeline completed.
     """
-    parser = argparse.ArgumentParser(prog="python -m lightning_zenml.orchestrator.controller")
-    parser.add_argument("--snapshot-id", type=UUID, required=True)
-    parser.add_argument("--run-id", type=UUID, required=True)
-    parser.add_argument("--start", type=Start.parse, default=Start(), help="where the pipeline was started, JSON")
-    options = parser.parse_args(arguments)
     context = LaunchContext.find()
     if context is None:
-        parser.error("this program runs in a studio that a launch has prepared")
+        logger.error("This program runs in a studio that a launch has prepared.")
+        return 2
     context = replace(context, start=options.start)
     context.start.enter(context.code)
     source_utils.set_custom_source_root(str(context.code))
@@ -148,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stack = Stack.from_model(snapshot.stack)
     run = Client().get_pipeline_run(options.run_id)
     try:
-        control(snapshot, run, stack, stack.orchestrator.get_settings(snapshot), context)
+        control(snapshot, run, stack, stack.orchestrator.get_settings(snapshot), context, forks)
     except (PipelineFailedError, PipelineStoppedError) as error:
         logger.error("%s", error)
         return 1

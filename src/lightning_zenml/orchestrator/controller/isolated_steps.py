@@ -25,7 +25,7 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.orchestrator.controller.records import misses_heartbeat
 from lightning_zenml.orchestrator.controller.slots import NotStartedError, Slots
 from lightning_zenml.orchestrator.controller.timing import HEARTBEAT_POLL, STOP_GRACE, Turns
-from lightning_zenml.orchestrator.steps.process import RunningStep, UnstartedStep
+from lightning_zenml.orchestrator.steps.running import RunningStep, UnstartedStep
 from lightning_zenml.orchestrator.steps.starter import StepStarter
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ from lightning_zenml.orchestrator.controller.records import StepRecords
 from lightning_zenml.orchestrator.controller.timing import HEARTBEAT_POLL, SERVER_POLL, STEP_POLL, STOP_GRACE, Turns
 from lightning_zenml.orchestrator.patience import insist
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.steps.process import RunningStep, UnstartedStep
+from lightning_zenml.orchestrator.steps.forkserver import ForkServer
+from lightning_zenml.orchestrator.steps.running import RunningStep, UnstartedStep
 from lightning_zenml.orchestrator.steps.starter import StepStarter
 from lightning_zenml.zenml_api.run_end import REASON_LIMIT
 
@@ -56,6 +57,7 @@ class StaticController:
         stack: ZenML stack that the pipeline runs on.
         settings: settings of the pipeline.
         context: the launch that this process is part of.
+        forks: makes the processes of steps, if it was started already.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class StaticController:
         stack: Stack,
         settings: LightningOrchestratorSettings,
         context: LaunchContext,
+        forks: ForkServer | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._run = pipeline_run
@@ -73,15 +76,11 @@ class StaticController:
         self._context = context
         self._mode = snapshot.pipeline_configuration.execution_mode
         self._records = StepRecords(snapshot, pipeline_run, stack)
-        self._starter = StepStarter(snapshot, pipeline_run, stack, settings, context)
+        self._starter = StepStarter(snapshot, pipeline_run, stack, settings, context, forks=forks)
         # A replayed run has the steps that it skips recorded as such.
         settled = self._records.settled() if context.restarted or pipeline_run.original_run else {}
         self._nodes = [
-            Node(
-                id=name,
-                upstream_nodes=step.spec.upstream_steps,
-                status=settled.get(name, NodeStatus.NOT_READY),
-            )
+            Node(id=name, upstream_nodes=step.spec.upstream_steps, status=settled.get(name, NodeStatus.NOT_READY))
             for name, step in snapshot.step_configurations.items()
         ]
         self._settled = set(settled)

@@ -35,7 +35,7 @@ class StepEntrypoint(StepEntrypointConfiguration):  # type: ignore[misc]
 
     def prepare_code_environment(self) -> None:
         """Goes to where the pipeline was started; lets Python import as there."""
-        _enter()
+        enter()
 
 
 class JointStepEntrypoint(StepEntrypoint):
@@ -56,7 +56,7 @@ class ResumedStepEntrypoint(StepOperatorEntrypointConfiguration):  # type: ignor
 
     def prepare_code_environment(self) -> None:
         """Goes to where the pipeline was started; lets Python import as there."""
-        _enter()
+        enter()
 
 
 class FollowingStepEntrypoint(ResumedStepEntrypoint):
@@ -107,5 +107,6 @@ def arguments_of(
     return [str(one) for one in kind.get_entrypoint_arguments(step_name=name, snapshot_id=snapshot_id, **more)]
 
 
-def _enter() -> None:
+def enter() -> None:
+    """Goes to where the pipeline was started, as the variables of this process have it."""
     Start.find().enter(Path(os.environ[SOURCE_ROOT]), [Path(os.environ[CODE])])

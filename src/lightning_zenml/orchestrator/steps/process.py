@@ -1,9 +1,9 @@
-"""A step that runs in a process of its own in the studio, and what every step under way is (`RunningStep`)."""
+"""A step that runs in a process of its own in the studio, and how it gets that process."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
 import os
 import shlex
 import signal
@@ -13,77 +13,30 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
-from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload import bash
 from lightning_zenml.launch.payload.process import is_group_alive
+from lightning_zenml.orchestrator.steps.task import Task
+
+if TYPE_CHECKING:
+    from lightning_zenml.orchestrator.steps.forkserver import ForkedProcess, ForkServer
+
+logger = logging.getLogger(__name__)
 
 _OUTPUT_DEADLINE = 5.0
 # Without the folder that it starts in: what lies there may be named like a module that the program imports.
 _PROGRAM = (sys.executable, "-P", "-m", "lightning_zenml.orchestrator.steps.process_program")
 
 
-class RunningStep(Protocol):
-    """A step under way, wherever it runs."""
-
-    @property
-    def error(self) -> LaunchError | None:
-        """Why it has ended before it began, as far as that is known."""
-
-    @property
-    def url(self) -> str:
-        """Its own page on Lightning AI; '' for a step in the studio."""
-
-    @property
-    def age(self) -> float:
-        """Seconds since it was started."""
-
-    def poll(self) -> int | None:
-        """Gets the exit code; None while the step runs."""
-
-    def wait(self, timeout: float) -> bool:
-        """Waits, `timeout` seconds at most; returns whether the step has ended."""
-
-    def terminate(self) -> None:
-        """Asks the step to end, once."""
-
-    def kill(self) -> None:
-        """Ends it; harmless when it has ended."""
-
-
-class UnstartedStep:
-    """A step that couldn't be started, which is how it has ended, and is recorded so.
-
-    Args:
-        error: why it couldn't be started, for whoever records that; None: it is recorded already.
-    """
-
-    url = ""
-    age = 0.0
-
-    def __init__(self, error: LaunchError | None = None) -> None:
-        self.error = error
-
-    def poll(self) -> int | None:
-        """Gets an exit code that no command has."""
-        return -1
-
-    def wait(self, timeout: float) -> bool:
-        """Says that it has ended."""
-        return True
-
-    def terminate(self) -> None:
-        """Does nothing."""
-
-    def kill(self) -> None:
-        """Does nothing."""
+class NotForkedError(Exception):
+    """The fork server makes no copy of itself, and won't make one."""
 
 
 class StepProcess:
     """A step's process, leader of its own process group.
 
-    Unless it runs a command of the user's, it does its imports before it is told its step.
+    Unless it runs a command of the user's, it has done its imports before it is told its step.
 
     Its output goes to a stream, line by line behind the step's name.
 
@@ -95,6 +48,11 @@ class StepProcess:
         program: program that runs the step, with its arguments.
         root: folder that the commands begin in; None: that of the process.
         name: name of the step's invocation, as far as it is known.
+        inherits: file descriptors that the program inherits, stdin, stdout and stderr aside.
+        forks: makes the process, instead of the program; then there are no commands.
+
+    Raises:
+        NotForkedError: if the fork server makes none.
     """
 
     error = None
@@ -109,29 +67,43 @@ class StepProcess:
         program: Sequence[str] = _PROGRAM,
         root: Path | None = None,
         name: str = "step",
+        inherits: Sequence[int] = (),
+        forks: ForkServer | None = None,
     ) -> None:
         self.name = name
         self.environment = dict(environment)
+        self._directory = directory
         self._output = output
         self._terminated = False
         self._started = time.monotonic()
-        self._process = subprocess.Popen(
-            _after(commands, directory, program) if commands else program,
-            env=self.environment,
-            cwd=(root or directory) if commands else directory,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            # A signal meant for a step must reach its children, and no other step.
-            process_group=0,
-        )
+        self._is_copy = forks is not None
+        self._process: ForkedProcess | subprocess.Popen[str]
+        if forks is not None:
+            self._process = forks.fork()
+        else:
+            self._process = subprocess.Popen(
+                _after(commands, directory, program) if commands else program,
+                env=self.environment,
+                cwd=(root or directory) if commands else directory,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                # A signal meant for a step must reach its children, and no other step.
+                process_group=0,
+                pass_fds=inherits,
+            )
         self._reader = threading.Thread(
             target=self._copy_output, args=[self._process.stdout], name="step-output", daemon=True
         )
         self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, that of its process group, too."""
+        return self._process.pid
 
     @property
     def age(self) -> float:
@@ -146,9 +118,15 @@ class StepProcess:
             arguments: arguments of the entrypoint, from `lightning_zenml.orchestrator.steps.entrypoint.arguments_of`.
         """
         self.name = name
+        own = self.environment if self._is_copy else None
+        task = Task(arguments=tuple(arguments), environment=own, directory=str(self._directory))
         # A process that died in its imports shows that by its exit code.
         with contextlib.suppress(BrokenPipeError), self._stdin as stdin:
-            stdin.write(json.dumps(list(arguments)) + "\n")
+            stdin.write(f"{task}\n")
+
+    def tell_nothing(self) -> None:
+        """Leaves the process to what it runs anyway."""
+        self._stdin.close()
 
     def poll(self) -> int | None:
         """Gets the exit code, negative for a signal; None while the step runs."""
@@ -207,19 +185,26 @@ class StepProcess:
 
 
 class StepProcesses:
-    """Makes the processes of a run's steps, the next one ahead of its time.
+    """Makes the processes of a run's steps: copies of one that waits or, without a fork server, the next one ahead.
 
     Args:
         environment: variables that the steps have in common.
         directory: folder that the steps run in.
         output: takes what the steps print.
         root: folder that commands before a step begin in; None: that of the steps.
+        forks: makes the processes; None: each is started for itself.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], directory: Path, output: TextIO, root: Path | None = None
+        self,
+        environment: Mapping[str, str],
+        directory: Path,
+        output: TextIO,
+        root: Path | None = None,
+        forks: ForkServer | None = None,
     ) -> None:
         self._root = root
+        self._forks = forks
         self._environment = dict(environment)
         self._directory = directory
         self._output = output
@@ -227,31 +212,57 @@ class StepProcesses:
 
     def prepare(self) -> None:
         """Starts the process of a step to come, unless one waits already."""
-        if self._spare is None:
+        if self._forks is not None:
+            self._forks.start()
+        elif self._spare is None:
             self._spare = StepProcess(self._environment, self._directory, self._output)
 
     def begin(
-        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], commands: Sequence[str] = ()
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        commands: Sequence[str] = (),
+        *,
+        forked: bool = True,
     ) -> StepProcess:
-        """Runs a step, in the process that waits where that has the step's own variables.
+        """Runs a step, in the process that waits where that can be: it runs no commands, and has its own variables.
 
         Args:
             name: name of the step's invocation.
             arguments: arguments of the entrypoint, from `lightning_zenml.orchestrator.steps.entrypoint.arguments_of`.
             environment: variables of this step alone.
             commands: bash lines of this step alone, which come first.
+            forked: whether the process may be a copy of the fork server's.
 
         Returns:
             Its process.
         """
         wanted = self._environment | dict(environment)
-        spare = self._spare
-        if spare is not None and not commands and spare.environment == wanted and spare.poll() is None:
-            process, self._spare = spare, None
-        else:
+        process = None
+        if not commands:
+            process = (self._fork(wanted) if forked else None) or self._take_spare(wanted)
+        if process is None:
             process = StepProcess(wanted, self._directory, self._output, commands, root=self._root)
         process.begin(name, arguments)
         return process
+
+    def _fork(self, environment: Mapping[str, str]) -> StepProcess | None:
+        if self._forks is None:
+            return None
+        try:
+            return StepProcess(environment, self._directory, self._output, forks=self._forks)
+        except NotForkedError as error:
+            logger.debug("From now on, each step's process is started for itself: the fork server is out, %s.", error)
+            self._forks = None
+            return None
+
+    def _take_spare(self, environment: Mapping[str, str]) -> StepProcess | None:
+        spare = self._spare
+        if spare is None or spare.environment != environment or spare.poll() is not None:
+            return None
+        self._spare = None
+        return spare
 
     def begin_command(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], commands: Sequence[str] = ()
@@ -276,11 +287,11 @@ class StepProcesses:
             root=self._root,
             name=name,
         )
-        process.begin(name, [])
+        process.tell_nothing()
         return process
 
     def close(self) -> None:
-        """Ends the process that waits."""
+        """Ends the process that waits; whoever has made the fork server closes that."""
         if self._spare is not None:
             self._spare.kill()
             self._spare = None

@@ -19,13 +19,16 @@ from zenml.utils import source_utils
 from zenml.utils.env_utils import get_runtime_environment
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.payload.variables import GITHUB, LENT, ORCHESTRATOR_RUN_ID, RESTARTED, SETTINGS, SOURCE_ROOT
+from lightning_zenml.launch.payload.variables import ORCHESTRATOR_RUN_ID
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
+from lightning_zenml.orchestrator.steps import variables
 from lightning_zenml.orchestrator.steps.entrypoint import ResumedStepEntrypoint, StepEntrypoint, arguments_of
+from lightning_zenml.orchestrator.steps.forkserver import ForkServer
 from lightning_zenml.orchestrator.steps.placement import OwnMachines, Placement, resources_of
-from lightning_zenml.orchestrator.steps.process import RunningStep, StepProcesses
+from lightning_zenml.orchestrator.steps.process import StepProcesses
+from lightning_zenml.orchestrator.steps.running import RunningStep
 
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step
@@ -43,8 +46,6 @@ logger = get_logger(__name__)
 _SNAPSHOT_PATIENCE = 10.0
 """Seconds that a request for the snapshot may still take; whoever ends the launch looks for its job, too."""
 
-_DROPPED = frozenset({"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS, GITHUB})
-
 
 class StepStarter:
     """Starts the steps of one run. Its methods may be called from several threads.
@@ -56,6 +57,7 @@ class StepStarter:
         settings: settings of the pipeline.
         context: the launch that this process is part of.
         root: the run that this one is a child of, if it is one: ZenML knows both by the same orchestrator run id.
+        forks: makes the processes of steps in the studio, if it was started already.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class StepStarter:
         context: LaunchContext,
         *,
         root: PipelineRunResponse | None = None,
+        forks: ForkServer | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._run = run
@@ -78,8 +81,11 @@ class StepStarter:
         self._source_root = Path(source_utils.get_source_root()).absolute()
         self._environment = self._make_environment()
         self._placement = Placement(settings, context.machine, self._catalog)
-        directory = context.start.directory(self._source_root)
-        self._processes = StepProcesses(self._with_studio(self._environment), directory, sys.stdout, context.code)
+        directory, common = context.start.directory(self._source_root), variables.of_the_studio() | self._environment
+        if forks is None and settings.fork_steps:
+            forks = ForkServer(common, directory, modules_of_steps(stack, settings), sys.stdout)
+        self._forks = forks
+        self._processes = StepProcesses(common, directory, sys.stdout, context.code, forks)
         # Reentrant: a signal's handler may close while its own thread starts a step.
         self._starting = threading.RLock()
         self._closed = False
@@ -93,7 +99,9 @@ class StepStarter:
             snapshot: compiled child pipeline.
             run: the child pipeline's run in ZenML.
         """
-        return StepStarter(snapshot, run, self._stack, self._pipeline, self._context, root=self._root)
+        return StepStarter(
+            snapshot, run, self._stack, self._pipeline, self._context, root=self._root, forks=self._forks
+        )
 
     def check(self, names: Collection[str]) -> None:
         """Checks that steps can have the machines that they ask for.
@@ -152,17 +160,22 @@ class StepStarter:
         """
         settings = self._settings(step)
         own = self._placement.place(settings, resources_of(step))
-        variables = settings.environment | get_runtime_environment(config=step.config, stack=self._stack)
+        environment = settings.environment | get_runtime_environment(config=step.config, stack=self._stack)
         commands = self._commands(settings)
         if own is None:
             with self._starting:
                 if self._closed:
                     return None
                 if step.config.command is not None:
-                    return self._processes.begin_command(name, step.config.command, variables, commands)
+                    return self._processes.begin_command(name, step.config.command, environment, commands)
                 kind = ResumedStepEntrypoint if step_run_id else StepEntrypoint
                 arguments = arguments_of(kind, name, self._snapshot.id, step_run_id)
-                return self._processes.begin(name, arguments, variables, commands)
+                process = self._processes.begin(name, arguments, environment, commands, forked=settings.fork_steps)
+                if self._closed:
+                    # The run was stopped while the step waited for the imports of the fork server.
+                    process.kill()
+                    return None
+                return process
         if self._closed:
             return None
         job = self._jobs.begin(
@@ -170,7 +183,7 @@ class StepStarter:
             step.config.command or self._job_program(name, own, step_run_id),
             own=own,
             settings=settings,
-            environment=self._environment | variables,
+            environment=self._environment | environment,
             commands=commands,
             attempt=attempt,
         )
@@ -199,8 +212,11 @@ class StepStarter:
 
     def close(self) -> None:
         """Nothing is started any more; ends the process that waits."""
+        self._closed = True
+        if self._forks is not None:
+            # Who waits for it has the lock.
+            self._forks.close()
         with self._starting:
-            self._closed = True
             self._processes.close()
 
     def clean_up(self) -> None:
@@ -234,23 +250,15 @@ class StepStarter:
 
     def _make_environment(self) -> dict[str, str]:
         """What every step needs, wherever it runs. A step gets the run's own token only, and settles nothing anew."""
-        variables, secrets = get_config_environment_vars(pipeline_run_id=self._run.id)
+        of_zenml, secrets = get_config_environment_vars(pipeline_run_id=self._run.id)
         own = self._context.own_variables()
         return {
-            **{name: value for name, value in own.items() if name not in _DROPPED},
-            **variables,
+            **{name: value for name, value in own.items() if name not in variables.WITHHELD},
+            **of_zenml,
             **secrets,
             ORCHESTRATOR_RUN_ID: self._orchestrator_run_id,
-            SOURCE_ROOT: str(self._source_root),
-            **self._context.start.variables(),
-            "PYTHONUNBUFFERED": "1",
+            **variables.of_the_start(self._context.start, self._source_root),
         }
-
-    def _with_studio(self, environment: dict[str, str]) -> dict[str, str]:
-        """Together with what the studio and the shell of the commands have."""
-        lent = (os.environ.get(LENT) or "").split(",")
-        dropped = {*_DROPPED, LENT, RESTARTED, *lent}
-        return {**{name: value for name, value in os.environ.items() if name not in dropped}, **environment}
 
     # lightning-sdk takes two seconds to import, which a run that stays in the studio is spared.
 
@@ -288,3 +296,14 @@ class StepStarter:
             orchestrator_run_id=self._orchestrator_run_id,
             output=sys.stdout,
         )
+
+
+def modules_of_steps(stack: Stack, settings: LightningOrchestratorSettings) -> tuple[str, ...]:
+    """Finds what a fork server imports for the steps of a pipeline: their artifact store, and what the user asks for.
+
+    Args:
+        stack: ZenML stack that the pipeline runs on.
+        settings: settings of the pipeline.
+    """
+    artifact_store = type(stack.artifact_store).__module__
+    return (*((artifact_store,) if artifact_store.startswith("zenml.") else ()), *settings.preload)
