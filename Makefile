@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Without its bytecode, each of the hundreds of processes that the tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format bench bench-packing bench-start bench-image lock clean
+.PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format bench bench-packing bench-start bench-steps bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
@@ -84,6 +84,9 @@ bench-packing: $(VENV)/installed ## a repository becomes an archive, beside tar 
 
 bench-start: $(VENV)/installed ## CPU time until the Action's first request to Lightning
 	$(BIN)/python benchmarks/start.py --rounds $(ROUNDS)
+
+bench-steps: $(VENV)/installed ## a trivial step in the studio beside the import of ZenML
+	$(BIN)/python benchmarks/steps.py --rounds $(ROUNDS)
 
 bench-image: $(VENV)/installed ## size and start-up of the Action's image
 	$(BIN)/python benchmarks/image.py
