@@ -15,10 +15,9 @@ from typing import TypeVar
 import requests
 import tenacity
 from requests.adapters import HTTPAdapter
-from zenml.client import Client
-from zenml.config.global_config import GlobalConfiguration
 from zenml.exceptions import AuthorizationException, IllegalOperationError
 from zenml.logger import get_logger
+from zenml.zen_stores.rest_zen_store import RestZenStore
 
 from lightning_zenml.zenml_api.patience import PAUSES, PatientAdapter
 
@@ -33,29 +32,26 @@ OUTAGE = 180.0
 _OUTAGES = (requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError)
 
 
-def let_in() -> None:
-    """Lets ZenML's client in at the server, be it at the second try, and be patient with it from now on.
-
-    Raises:
-        Exception: whatever ZenML's client raises, if it has not been let in for a minute.
-    """
-    _insist(lambda: Client().zen_store, lambda error: isinstance(error, Exception))
-    be_patient()
-
-
 def be_patient() -> None:
-    """Lets ZenML's client, if it knows its server already, be patient with it from now on, in this whole process."""
-    if not GlobalConfiguration().is_initialized:
-        return
-    session = getattr(Client().zen_store, "session", None)
-    # In the server itself there is none.
-    if isinstance(session, requests.Session):
-        for prefix, adapter in tuple(session.adapters.items()):
-            if isinstance(adapter, HTTPAdapter):
-                # A server, or what is before it, could name any time, and the machine is paid for meanwhile.
-                adapter.max_retries = adapter.max_retries.new(respect_retry_after_header=False)
-                patient = PatientAdapter(adapter, stop=_is_believed, outages=_OUTAGES, warn=logger.warning)
-                session.mount(prefix, patient)
+    """Lets ZenML's client be patient with its server from the next request on, in this whole process."""
+    if RestZenStore.session is not _session:
+        RestZenStore.session = _session
+
+
+def _patient(store: RestZenStore) -> requests.Session:
+    """The store's session, in which each adapter has become a patient one: the store asks for it at each request."""
+    session: requests.Session = _of_zenml.fget(store)
+    for prefix, adapter in tuple(session.adapters.items()):
+        if isinstance(adapter, HTTPAdapter):
+            # A server, or what is before it, could name any time, and the machine is paid for meanwhile.
+            adapter.max_retries = adapter.max_retries.new(respect_retry_after_header=False)
+            patient = PatientAdapter(adapter, stop=_is_believed, outages=_OUTAGES, warn=logger.warning)
+            session.mount(prefix, patient)
+    return session
+
+
+_of_zenml = RestZenStore.session
+_session = property(_patient)
 
 
 def insist(call: Callable[[], T]) -> T:
@@ -69,22 +65,18 @@ def insist(call: Callable[[], T]) -> T:
         IllegalOperationError: if the server refuses what it is told.
         Exception: the last error, if it failed each time.
     """
-    return _insist(call, _may_pass)
-
-
-def _is_believed(state: tenacity.RetryCallState) -> bool:
-    is_away = state.outcome is not None and state.outcome.failed
-    return (state.seconds_since_start or 0) > (OUTAGE if is_away else SPAN)
-
-
-def _insist(call: Callable[[], T], may_pass: Callable[[BaseException], bool]) -> T:
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(may_pass),
+        retry=tenacity.retry_if_exception(_may_pass),
         stop=tenacity.stop_after_delay(SPAN),
         wait=PAUSES,
         reraise=True,
     )
     return retrying(call)
+
+
+def _is_believed(state: tenacity.RetryCallState) -> bool:
+    is_away = state.outcome is not None and state.outcome.failed
+    return (state.seconds_since_start or 0) > (OUTAGE if is_away else SPAN)
 
 
 def _may_pass(error: BaseException) -> bool:

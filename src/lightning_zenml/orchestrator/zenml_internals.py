@@ -41,7 +41,6 @@ USED: Mapping[str, tuple[str, ...]] = {
     ),
     "zenml.config": ("ResourceSettings",),
     "zenml.config.base_settings": ("BaseSettings",),
-    "zenml.config.global_config": ("GlobalConfiguration.is_initialized",),
     "zenml.config.step_configurations": ("Step(spec, config, step_config_overrides)",),
     "zenml.constants": (
         "ENV_ZENML_DYNAMIC_PIPELINE_MONITORING_INTERVAL",

@@ -53,6 +53,9 @@ class PatientAdapter(BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         """Sends a request, see `BaseAdapter.send`."""
+        if options.get("stream"):
+            # Whoever reads it bit by bit has to cope with what comes.
+            return self._adapter.send(request, *args, **options)
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda answer: _is_odd(request, answer, logs_in=self._logs_in))
             | tenacity.retry_if_exception_type((*self._outages, requests.exceptions.ChunkedEncodingError)),

@@ -29,7 +29,7 @@ from lightning_zenml.orchestrator.controller.pipeline_errors import (
     PipelineStoppedError,
 )
 from lightning_zenml.orchestrator.controller.static import StaticController
-from lightning_zenml.orchestrator.patience import let_in
+from lightning_zenml.orchestrator.patience import be_patient
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.forkserver import ForkServer
@@ -141,7 +141,7 @@ def main(options: Options, forks: ForkServer | None) -> int:
     context = replace(context, start=options.start)
     context.start.enter(context.code)
     source_utils.set_custom_source_root(str(context.code))
-    let_in()
+    be_patient()
     snapshot = Client().zen_store.get_snapshot(options.snapshot_id)
     stack = Stack.from_model(snapshot.stack)
     run = Client().get_pipeline_run(options.run_id)

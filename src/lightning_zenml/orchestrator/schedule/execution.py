@@ -33,7 +33,7 @@ from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.controller.controller import control
 from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
-from lightning_zenml.orchestrator.patience import let_in
+from lightning_zenml.orchestrator.patience import be_patient
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id, run_metadata
 from lightning_zenml.orchestrator.start import Start
 
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     context = replace(context, id=execution, start=options.start)
     context.start.enter(context.code)
     source_utils.set_custom_source_root(str(context.code))
-    let_in()
+    be_patient()
     snapshot = Client().zen_store.get_snapshot(options.snapshot_id)
     stack = Stack.from_model(snapshot.stack)
     settings = stack.orchestrator.get_settings(snapshot)

@@ -17,7 +17,7 @@ from zenml.steps.utils import get_resolved_signature
 from zenml.utils import env_utils
 
 from lightning_zenml.launch.payload.variables import CODE, SOURCE_ROOT
-from lightning_zenml.orchestrator.patience import let_in
+from lightning_zenml.orchestrator.patience import be_patient
 from lightning_zenml.orchestrator.start import Start
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class StepEntrypoint(StepEntrypointConfiguration):  # type: ignore[misc]
 
     def run(self) -> None:
         """Runs the step, with patience for the ZenML server."""
-        let_in()
+        be_patient()
         super().run()
 
     def prepare_code_environment(self) -> None:
@@ -51,7 +51,7 @@ class ResumedStepEntrypoint(StepOperatorEntrypointConfiguration):  # type: ignor
 
     def run(self) -> None:
         """Runs the step, with patience for the ZenML server."""
-        let_in()
+        be_patient()
         super().run()
 
     def prepare_code_environment(self) -> None:

@@ -19,7 +19,7 @@ from zenml.client import Client
 from zenml.entrypoints import entrypoint
 from zenml.enums import ExecutionStatus
 
-from lightning_zenml.orchestrator.patience import let_in
+from lightning_zenml.orchestrator.patience import be_patient
 from lightning_zenml.orchestrator.steps.entrypoint import (
     FollowingStepEntrypoint,
     JointStepEntrypoint,
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--step-run-id", type=UUID, help="of a step that ZenML has recorded before it starts")
     parser.add_argument("--num-machines", type=int, default=1)
     options = parser.parse_args(arguments)
-    let_in()
+    be_patient()
     kind: type[StepEntrypoint | ResumedStepEntrypoint]
     step_run_id: UUID | None
     # As the script of the job has it, see `job_starter`.
