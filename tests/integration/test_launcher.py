@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tenacity
 
 from lightning_api import credentials, eventually, lent
 from lightning_zenml.launch.errors import (
@@ -34,6 +35,7 @@ from lightning_zenml.launch.errors import (
 )
 from lightning_zenml.launch.interruption import Interruption
 from lightning_zenml.launch.launcher import Hold, Launch, Launcher, Limits
+from lightning_zenml.launch.lightning import failures
 from lightning_zenml.launch.lightning.client import Credentials, Lightning
 from lightning_zenml.launch.lightning.failures import ApiError
 from lightning_zenml.launch.lightning.job import Job
@@ -868,11 +870,12 @@ def test_packages_that_are_never_found_out_are_not_waited_for_without_end(
 
 
 def test_an_outage_is_waited_out_while_the_run_goes_on(
-    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(failures, "_BACKOFF", tenacity.wait_fixed(0.05))
     started = launch(lightning, replace(spec, command="while ! test -e ~/go; do sleep 0.1; done; echo went"))
     # More than one call tries.
-    cloud.knobs.fail = [("POST", r"/execute$", 503, 8)]
+    cloud.knobs.fail = [("POST", r"/execute$", 503, failures._TRIES + 2)]
     log = ""
     for update in started.follow():
         log += update.log

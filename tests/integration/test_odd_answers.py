@@ -33,6 +33,7 @@ from lightning_zenml.launch.payload.records import JobRecord
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.launch.studio import bundle
 from lightning_zenml.launch.studio import hold as hold_module
+from lightning_zenml.launch.studio import remote as remote_module
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.orchestrator.steps.job import StartedJob, StepJob
 from lightning_zenml.package.archive import pack
@@ -101,6 +102,8 @@ def test_no_odd_answer_ends_a_run(
     cloud: LightningCloud, lightning: Lightning, proxy: Proxy, spec: LaunchSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launch_module, "_POLL", (0.05, 0.1))
+    monkeypatch.setattr(launch_module, "_WAIT", 0.0)
+    monkeypatch.setattr(remote_module, "_SELDOM", 0.5)
     launch = Launcher(lightning).launch(replace(spec, command="while ! test -e ~/go; do sleep 0.1; done"))
     updates = launch.follow()
     for fault in ODD.values():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,34 @@ def test_a_character_that_is_half_written_waits(tmp_path: Path) -> None:
     assert (answer.log, answer.more) == ("garbage \ufffd and ", False)
     folder.log.write_bytes(whole)
     assert folder.read(log_offset=answer.log_offset, runs_offset=0).log == "\u2588"
+
+
+@pytest.mark.parametrize("told", ["log", "runs", "jobs", "status", "end"])
+def test_a_read_waits_until_there_is_something_to_tell(tmp_path: Path, told: str) -> None:
+    folder = LaunchFolder(root=tmp_path, path=tmp_path)
+    folder.write_supervisor()
+    folder.log.write_text("known\n")
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(folder.read, log_offset=6, runs_offset=0, wait=300)
+        while not folder.follower.exists():
+            pass
+        if told == "status":
+            folder.write_status(Status(phase=Phase.INSTALLING))
+        elif told == "end":
+            folder.pid.unlink()
+        else:
+            with getattr(folder, told).open("a") as file:
+                file.write("\n")
+        news = reading.result(60)
+    assert news.log == ("\n" if told == "log" else "")
+    assert news.alive is (told != "end")
+
+
+def test_a_read_waits_no_longer_than_asked_nor_for_what_is_known(tmp_path: Path) -> None:
+    folder = LaunchFolder(root=tmp_path, path=tmp_path)
+    folder.write_supervisor()
+    assert folder.read(log_offset=0, runs_offset=0, wait=0.1).log == ""
+    folder.log.write_text("new\n")
+    assert folder.read(log_offset=0, runs_offset=0, wait=1e9).log == "new\n"
+    folder.write_status(Status(phase=Phase.FINISHED, exit_code=0))
+    assert folder.read(log_offset=4, runs_offset=0, wait=1e9).log == ""

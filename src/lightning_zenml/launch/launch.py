@@ -27,10 +27,10 @@ from lightning_zenml.launch.spec import Phase, Status, Update
 from lightning_zenml.launch.studio.hold import Hold, give_back
 from lightning_zenml.launch.studio.remote import Remote
 
-_POLL = (2.0, 3.5)
-"""Seconds between two polls: at least while something happens, at most when nothing does."""
-_FIRST_POLL = 1.0
-"""Seconds until the first poll: by then a launch that fails at once has failed."""
+_WAIT = 18.5
+"""Seconds that a read waits on the studio for something new, for which five looks from here do."""
+_POLL = (1.2, 3.5)
+"""Seconds between two reads: after one that told something, as more follows soon, and after one that failed."""
 _STOP_POLL = 0.7
 """Seconds between two polls while a command is being stopped."""
 _DEAD_AFTER = 60.0
@@ -115,12 +115,11 @@ class Launch:
             UnfollowableError: if the key is refused for five minutes, or the platform fails for ten: the run goes on.
         """
         log_offset = runs_offset = 0
-        pause, last_alive = _POLL[0], time.monotonic()
+        is_quiet, last_alive = False, time.monotonic()
         unheard_since: float | None = None
-        time.sleep(_FIRST_POLL)
         while True:
             try:
-                news, status = self._read(log_offset=log_offset, runs_offset=runs_offset)
+                news, status = self._read(log_offset, runs_offset, wait=_WAIT, is_quiet=is_quiet)
             except StudioLostError:
                 raise
             except LaunchError as error:
@@ -142,11 +141,10 @@ class Launch:
             yield Update(status=current, log=news.log, runs=news.runs, jobs=self._jobs)
             if current.phase is Phase.FINISHED:
                 return
-            quiet = news.log_offset == log_offset and not news.runs
+            is_quiet = news.alive and news.log_offset == log_offset and not news.runs
             log_offset, runs_offset = news.log_offset, news.runs_offset
-            if not news.more:
-                pause = min(pause * 1.3, _POLL[1]) if quiet else _POLL[0]
-                time.sleep(pause)
+            if not (news.more or is_quiet):
+                time.sleep(_POLL[0])
 
     def status(self) -> Status:
         """The payload's record as it stands, without following.
@@ -219,9 +217,11 @@ class Launch:
             f"end. Look at {self.studio_url} and at the run in ZenML."
         )
 
-    def _read(self, *, log_offset: int = 0, runs_offset: int = 0) -> tuple[News, Status]:
+    def _read(
+        self, log_offset: int = 0, runs_offset: int = 0, *, wait: float = 0.0, is_quiet: bool = False
+    ) -> tuple[News, Status]:
         try:
-            news = self._remote.read(log_offset=log_offset, runs_offset=runs_offset)
+            news = self._remote.read(log_offset=log_offset, runs_offset=runs_offset, wait=wait, is_quiet=is_quiet)
         except StudioAwayError:
             if why := self._studio.why_lost():
                 raise StudioLostError(why) from None

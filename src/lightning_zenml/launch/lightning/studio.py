@@ -36,6 +36,9 @@ from lightning_zenml.launch.lightning.upload import FAILURES, upload
 
 T = TypeVar("T")
 
+LOOKS = (0.35, 2.0)
+"""Seconds until the first look whether a command has ended, which most have by then, and at most between two looks."""
+
 _PATIENCE = 60.0
 """Seconds for a machine to be on its way."""
 _PAUSE = 1.0
@@ -200,12 +203,13 @@ class Studio:
         """Moves the studio to the machine that was asked for."""
         self._call(self._lightning.client.cloud_space_service_switch_cloud_space_instance)
 
-    def run(self, command: str, *, timeout: float = 120) -> Completed:
+    def run(self, command: str, *, timeout: float = 120, looks: tuple[float, float] = LOOKS) -> Completed:
         """Runs a bash command, which must be safe to run twice: it is sent again when it or an answer is lost.
 
         Args:
             command: bash command; its output must be valid UTF-8.
             timeout: seconds for the whole call.
+            looks: seconds until the first look whether it has ended, and at most between two of them.
 
         Raises:
             StudioAwayError: when the studio does not run (any more).
@@ -213,10 +217,10 @@ class Studio:
         """
         for _ in range(_SENDS - 1):
             with contextlib.suppress(CommandLostError):
-                return self._run(command, timeout)
-        return self._run(command, timeout)
+                return self._run(command, timeout, looks)
+        return self._run(command, timeout, looks)
 
-    def _run(self, command: str, timeout: float) -> Completed:
+    def _run(self, command: str, timeout: float, looks: tuple[float, float]) -> Completed:
         client = self._lightning.client
         try:
             session = self._ask(
@@ -224,21 +228,19 @@ class Studio:
                 client.cloud_space_service_execute_command_in_cloud_space,
                 body=CloudSpaceServiceExecuteCommandInCloudSpaceBody(command, detached=True),
             )
-            # Most commands here end within this time, so most need one poll.
-            deadline, pause = time.monotonic() + timeout, 0.35
+            deadline, pause = time.monotonic() + timeout, looks[0]
             time.sleep(pause)
             while (completed := self._poll(session)) is None:
                 if time.monotonic() > deadline:
                     raise StudioError(f"A command on the studio '{self.name}' did not end within {timeout:.0f} s.")
                 time.sleep(pause)
-                pause = min(pause * 1.5, 2)
+                pause = min(pause * 1.5, looks[1])
         except (ApiError, StudioAwayError) as error:
             # A 404 may be about the session alone; a studio that is gone has no state either.
             state = self._state()
             if not state.running:
                 raise StudioAwayError(self._not_running(state)) from None
-            lost = isinstance(error, StudioAwayError)
-            kind = CommandLostError if lost else StudioError
+            kind = CommandLostError if isinstance(error, StudioAwayError) else StudioError
             raise kind(f"The studio '{self.name}' refuses a command: {error}") from None
         return completed
 

@@ -23,6 +23,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--owner", default="")
     parser.add_argument("--log-offset", type=int, default=0)
     parser.add_argument("--runs-offset", type=int, default=0)
+    parser.add_argument("--wait", type=float, default=0.0)
     parser.add_argument("--closing", action="store_true")
     parser.add_argument("--started", action="store_true")
     parser.add_argument("--keep", action="store_true")
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> int:
     if arguments.verb == "start":
         answer = _start(folder)
     elif arguments.verb == "read":
-        answer = folder.read(log_offset=arguments.log_offset, runs_offset=arguments.runs_offset)
+        answer = folder.read(log_offset=arguments.log_offset, runs_offset=arguments.runs_offset, wait=arguments.wait)
     elif arguments.verb == "peek":
         answer = Glance(status=folder.read_status(), alive=folder.supervisor_pid() is not None)
     elif arguments.verb == "stop":

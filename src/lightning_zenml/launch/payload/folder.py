@@ -29,6 +29,8 @@ _CHUNK = 1024 * 1024
 """Bytes of the log that one read tells at most."""
 _LAST_OUTPUT = 2 * 1024 * 1024
 """Bytes of the log, at most, that are still to be read once the launch has finished: the machine waits for that."""
+_LOOK = 0.2
+"""Seconds between two looks whether there is something to tell."""
 _READ_OUT = 600.0
 """Seconds that a client may go on reading after the end."""
 
@@ -124,9 +126,20 @@ class LaunchFolder:
         """The record; None before there is one."""
         return Status.from_json(json.loads(self.status.read_text())) if self.status.exists() else None
 
-    def read(self, *, log_offset: int, runs_offset: int) -> News:
-        """What is new since the offsets (bytes)."""
+    def read(self, *, log_offset: int, runs_offset: int, wait: float = 0.0) -> News:
+        """What is new since the offsets (bytes), at once or as soon as there is something.
+
+        Args:
+            log_offset: bytes of the log that are known.
+            runs_offset: bytes of the record of runs that are known.
+            wait: seconds after which nothing will do.
+        """
+        deadline, known = time.monotonic() + wait, self._told_otherwise()
         self.follower.touch()
+        while self._is_quiet(log_offset, runs_offset) and self._told_otherwise() == known:
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(_LOOK)
         alive = self.supervisor_pid() is not None
         # Status before log: a finished status must come with the end of the log.
         status = self.read_status()
@@ -144,6 +157,17 @@ class LaunchFolder:
             runs_offset=runs_end - len(runs[len(complete) :].encode()),
             jobs=tuple({record.token: record for record in read(JobRecord, self.jobs)}.values()),
         )
+
+    def _is_quiet(self, log_offset: int, runs_offset: int) -> bool:
+        """Whether the launch goes on and has nothing to tell."""
+        if _size(self.log) > log_offset or _size(self.runs) > runs_offset:
+            return False
+        status = self.read_status()
+        return not (status and status.phase is Phase.FINISHED) and self.supervisor_pid() is not None
+
+    def _told_otherwise(self) -> tuple[int, int]:
+        """Changes when something is recorded that no offset tells of."""
+        return _size(self.jobs), _size(self.status)
 
     def last_output(self, limit: int) -> str:
         """The last `limit` characters at most of what the log's last part holds."""
@@ -234,6 +258,13 @@ def _is_whole(part: Path) -> bool:
             return hashlib.file_digest(file, "sha256").hexdigest() == part.name
     except OSError:
         return False
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _living(pid: str, known_as: str) -> int | None:

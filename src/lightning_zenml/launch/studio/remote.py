@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from lightning_zenml.launch.errors import NotArrivedError, StudioError
-from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.lightning.studio import LOOKS, Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.protocol import (
     FOLLOWED_WITHIN,
@@ -27,7 +27,9 @@ from lightning_zenml.launch.studio import bundle
 _TIMEOUT = 120.0
 """Seconds for one call."""
 _READ_TIMEOUT = FOLLOWED_WITHIN / 4
-"""The same for a read: one that hangs must not make who follows look like gone."""
+"""The same for a read that waits for nothing: one that hangs must not make who follows look like gone."""
+_SELDOM = 3.8
+"""Seconds between two looks, at most, whether there is something new."""
 
 Answer = TypeVar("Answer", bound=Record)
 
@@ -56,10 +58,18 @@ class Remote:
         """
         return self._call(Started, "start", before=before, timeout=180)
 
-    def read(self, *, log_offset: int = 0, runs_offset: int = 0) -> News:
-        """Gets what is new since the offsets (bytes); counts as following."""
-        offsets = ("--log-offset", str(log_offset), "--runs-offset", str(runs_offset))
-        return self._call(News, "read", *offsets, timeout=_READ_TIMEOUT)
+    def read(self, *, log_offset: int = 0, runs_offset: int = 0, wait: float = 0.0, is_quiet: bool = False) -> News:
+        """Gets what is new; counts as following.
+
+        Args:
+            log_offset: bytes of the log that are known.
+            runs_offset: bytes of the record of runs that are known.
+            wait: seconds that the payload may wait for something new.
+            is_quiet: whether that is to be expected: then it is looked seldom whether it has come.
+        """
+        options = ("--log-offset", str(log_offset), "--runs-offset", str(runs_offset), "--wait", str(wait))
+        first = _SELDOM if is_quiet else LOOKS[0]
+        return self._call(News, "read", *options, timeout=_READ_TIMEOUT + wait, looks=(first, _SELDOM))
 
     def peek(self) -> Glance:
         """Gets how far the launch is, without following."""
@@ -103,7 +113,13 @@ class Remote:
         return self._call(Unleased, "unlease", *(["--closing"] if closing else []), timeout=20)
 
     def _call(
-        self, answer: type[Answer], verb: str, *options: str, before: str = "", timeout: float = _TIMEOUT
+        self,
+        answer: type[Answer],
+        verb: str,
+        *options: str,
+        before: str = "",
+        timeout: float = _TIMEOUT,
+        looks: tuple[float, float] = LOOKS,
     ) -> Answer:
         """Calls a verb of `lightning_zenml.launch.payload`, each of which is safe to repeat.
 
@@ -113,7 +129,7 @@ class Remote:
         """
         arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, self.launch_id, *options]
         command = f'{before}\ncd "$HOME" && PYTHONPATH="$HOME/{layout.HOME}/{self.wheel}" {shlex.join(arguments)}'
-        completed = self.studio.run(command, timeout=timeout)
+        completed = self.studio.run(command, timeout=timeout, looks=looks)
         if completed.exit_code == bundle.NOT_ARRIVED:
             raise NotArrivedError(f"What was uploaded does not show up on the studio '{self.studio.name}'.")
         if completed.exit_code == bundle.NOT_UNPACKED:
