@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Without its bytecode, each of the hundreds of processes that the tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format bench bench-packing bench-start bench-steps bench-image lock clean
+.PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format bench bench-packing bench-start bench-steps bench-following bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
@@ -77,7 +77,7 @@ FILES ?= 20000
 MEGABYTES ?= 280
 
 bench: $(VENV)/installed ## our launch beside ZenML's stock Lightning orchestrator, on the same local cloud
-	$(BIN)/python benchmarks/stock.py --rounds $(ROUNDS)
+	$(BIN)/python benchmarks/stock.py --rounds $(ROUNDS) $(if $(JSON),--json $(JSON))
 
 bench-packing: $(VENV)/installed ## a repository becomes an archive, beside tar and zstd; FILES, MEGABYTES
 	ZENML_LOGGING_VERBOSITY=ERROR $(BIN)/python benchmarks/packing.py --rounds $(ROUNDS) --files $(FILES) --megabytes $(MEGABYTES)
@@ -87,6 +87,9 @@ bench-start: $(VENV)/installed ## CPU time until the Action's first request to L
 
 bench-steps: $(VENV)/installed ## a trivial step in the studio beside the import of ZenML
 	$(BIN)/python benchmarks/steps.py --rounds $(ROUNDS)
+
+bench-following: $(VENV)/installed ## calls a minute and delay of what is followed
+	$(BIN)/python benchmarks/following.py $(if $(JSON),--json $(JSON))
 
 bench-image: $(VENV)/installed ## size and start-up of the Action's image
 	$(BIN)/python benchmarks/image.py
