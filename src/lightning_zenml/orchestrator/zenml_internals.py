@@ -208,7 +208,6 @@ OVERRIDDEN: Mapping[str, tuple[str, ...]] = {
     "zenml.entrypoints.step_entrypoint_configuration": (
         "StepEntrypointConfiguration._run_step(step, snapshot)",
         "StepEntrypointConfiguration.prepare_code_environment()",
-        "StepEntrypointConfiguration.run()",
     ),
     "zenml.step_operators.step_operator_entrypoint_configuration": (
         "StepOperatorEntrypointConfiguration._run_step(step, snapshot)",

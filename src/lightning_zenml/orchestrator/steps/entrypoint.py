@@ -17,7 +17,6 @@ from zenml.steps.utils import get_resolved_signature
 from zenml.utils import env_utils
 
 from lightning_zenml.launch.payload.variables import CODE, SOURCE_ROOT
-from lightning_zenml.orchestrator.patience import be_patient
 from lightning_zenml.orchestrator.start import Start
 
 if TYPE_CHECKING:
@@ -27,11 +26,6 @@ if TYPE_CHECKING:
 
 class StepEntrypoint(StepEntrypointConfiguration):  # type: ignore[misc]
     """Runs a step and makes its record."""
-
-    def run(self) -> None:
-        """Runs the step, with patience for the ZenML server."""
-        be_patient()
-        super().run()
 
     def prepare_code_environment(self) -> None:
         """Goes to where the pipeline was started; lets Python import as there."""
@@ -48,11 +42,6 @@ class JointStepEntrypoint(StepEntrypoint):
 
 class ResumedStepEntrypoint(StepOperatorEntrypointConfiguration):  # type: ignore[misc]
     """Runs a step that has a record already."""
-
-    def run(self) -> None:
-        """Runs the step, with patience for the ZenML server."""
-        be_patient()
-        super().run()
 
     def prepare_code_environment(self) -> None:
         """Goes to where the pipeline was started; lets Python import as there."""

@@ -48,9 +48,11 @@ def main() -> None:
 
 
 def import_zenml() -> None:
-    """Imports what every step needs. Nothing is connected to, and no thread is started."""
+    """Imports what every step needs, and has it patient with ZenML. Nothing is connected to, no thread is started."""
     from zenml.entrypoints import entrypoint
     from zenml.integrations.registry import integration_registry
+
+    from lightning_zenml.orchestrator.patience import be_patient
 
     _needed_by_run = entrypoint
     for module in _IMPORTED_BY_STEPS:
@@ -58,6 +60,7 @@ def import_zenml() -> None:
             importlib.import_module(module)
     # A step does so itself, first of all: it imports what it finds installed of the libraries that ZenML knows.
     integration_registry.activate_integrations()
+    be_patient()
 
 
 def run(arguments: Sequence[str]) -> None:
