@@ -25,6 +25,7 @@ import pytest
 import tenacity
 
 from lightning_api import credentials, eventually, lent
+from lightning_zenml.launch import attempt
 from lightning_zenml.launch.errors import (
     CredentialsError,
     LaunchError,
@@ -337,6 +338,26 @@ def test_a_second_launch_waits_for_the_lease_and_says_for_whom(
     first.release()
     thread.join(60)
     assert [status.succeeded for status in outcome] == [True]
+
+
+def test_launches_stand_in_line_however_often_the_studio_is_put_back(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "_RESTARTS", 2)
+    outcome: list[bool] = []
+
+    def one() -> None:
+        started = launch(lightning, replace(spec, studio_name="crowded", command="sleep 1"))
+        outcome.append(follow(started)[0].succeeded)
+        started.release()
+
+    threads = [threading.Thread(target=one) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(300)
+    assert outcome == [True] * 5
+    eventually(lambda: not cloud.running())
 
 
 def test_a_studio_stays_awake_and_leased_while_the_launch_is_made_ready(

@@ -38,7 +38,7 @@ _LEASE_POLL = (2.0, 15.0)
 _STOP_GRACE = 1.0
 """Seconds that a command has which was started a moment ago."""
 _RESTARTS = 5
-"""How often a named studio may be stopped under a launch that waits for it."""
+"""How often in a row a named studio may be stopped under a launch whose turn it could be."""
 
 
 class Attempt:
@@ -76,6 +76,7 @@ class Attempt:
         self._hold: Hold | None = None
         self._policy = Release.NONE
         self._started = False
+        self._stood_in_line = False
         self._late_packages: Future[Sequence[str]] | None = None
         self._packing = Packing(spec.archive, scratch)
 
@@ -115,7 +116,9 @@ class Attempt:
             return provisioner.fresh(
                 names.prefixed(spec.name), spec.machines, cloud=spec.cloud, interruptible=spec.interruptible
             )
-        for restart in range(_RESTARTS):
+        restarts = 0
+        while True:
+            self._stood_in_line = False
             try:
                 return provisioner.named(
                     spec.studio_name,
@@ -126,10 +129,10 @@ class Attempt:
                     on_switch=self._on_switch,
                 )
             except (StudioAwayError, StudioLostError):
-                # The launch before us put the studio back as it had found it: stopped.
-                if restart == _RESTARTS - 1:
+                # The launch before us put the studio back as it had found it: stopped. Each of many may do so.
+                restarts = 0 if self._stood_in_line else restarts + 1
+                if restarts == _RESTARTS:
                     raise
-        raise AssertionError("unreachable")
 
     def _on_studio(self, studio: Studio, was_running: bool) -> None:
         self._policy = _release_policy(self._spec, was_running=was_running)
@@ -177,6 +180,7 @@ class Attempt:
         pause, holder = _LEASE_POLL[0], ""
         progress = WaitProgress(f"the studio {studio.name}", self._notify)
         while not answer.acquired:
+            self._stood_in_line = True
             if answer.launch != holder:
                 holder = answer.launch
                 self._take(replace(wanted, release=Release.NONE, leased=False))
