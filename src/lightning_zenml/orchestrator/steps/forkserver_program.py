@@ -19,9 +19,13 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from lightning_zenml.orchestrator.steps import process_program
 from lightning_zenml.orchestrator.steps.task import Task
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _FRESH = (sys.executable, "-P", "-m", process_program.__name__)
 _READ_BY_NATIVE_CODE = (
@@ -59,6 +63,8 @@ def _import(modules: Sequence[str]) -> None:
     # What is imported stays, and shared: the garbage collector would write to it.
     gc.disable()
     process_program.import_zenml()
+    from pydantic import BaseModel
+
     from lightning_zenml.orchestrator.steps.entrypoint import enter
 
     for module in modules:
@@ -69,8 +75,18 @@ def _import(modules: Sequence[str]) -> None:
             importlib.import_module(module)
         except Exception as error:
             print(f"`{module}` isn't imported ahead of the steps: {type(error).__name__}: {error}", flush=True)
+    for model in _models(BaseModel):
+        if not model.__pydantic_complete__:
+            # Pydantic puts this off until a model is used.
+            model.model_rebuild(raise_errors=False)
     gc.freeze()
     gc.enable()
+
+
+def _models(kind: type[BaseModel]) -> set[type[BaseModel]]:
+    """All models below one."""
+    below = kind.__subclasses__()
+    return set(below).union(*map(_models, below))
 
 
 def _serve(control: socket.socket) -> None:
