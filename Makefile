@@ -88,8 +88,11 @@ bench-start: $(VENV)/installed ## CPU time until the Action's first request to L
 bench-steps: $(VENV)/installed ## a trivial step in the studio beside the import of ZenML
 	$(BIN)/python benchmarks/steps.py --rounds $(ROUNDS)
 
+# For how long a launch that is followed goes on.
+SECONDS ?= 120
+
 bench-following: $(VENV)/installed ## calls a minute and delay of what is followed
-	$(BIN)/python benchmarks/following.py $(if $(JSON),--json $(JSON))
+	$(BIN)/python benchmarks/following.py --seconds $(SECONDS) $(if $(JSON),--json $(JSON))
 
 bench-image: $(VENV)/installed ## size and start-up of the Action's image
 	$(BIN)/python benchmarks/image.py
