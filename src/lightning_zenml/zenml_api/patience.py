@@ -88,7 +88,8 @@ def _is_odd(request: requests.PreparedRequest, answer: requests.Response, *, log
     if answer.is_redirect or "/api/v1/" not in str(url.path):
         return False
     is_login = str(url.path).endswith("/login")
-    if answer.status_code == 401 and not is_login and (logs_in or "Authorization" not in request.headers):
+    is_asked_for_token = "Authorization" not in request.headers and "WWW-Authenticate" in answer.headers
+    if answer.status_code == 401 and not is_login and (logs_in or is_asked_for_token):
         return False
     try:
         told = answer.json()
@@ -102,7 +103,9 @@ def _is_odd(request: requests.PreparedRequest, answer: requests.Response, *, log
         return True
     match answer.status_code:
         case 401:
-            return not (is_login or _END_OF_TOKEN.search(str(detail)))
+            # Without a token, the client asks first and logs in then.
+            is_expected = is_login or "Authorization" not in request.headers
+            return not (is_expected or _END_OF_TOKEN.search(str(detail)))
         case 404:
             return bool(_RECORD.search(str(url.path)))
         case status:
