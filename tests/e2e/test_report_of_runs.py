@@ -33,13 +33,13 @@ def evaluate(weights: float) -> None:
     log_metadata({"score": {"total": 3}}, run_id_name_or_prefix=run_id)
 
 
-@pipeline(enable_cache=False, model=Model(name="digits"))
-def measured():
+@pipeline(enable_cache=False, model=Model(name="reported_model"))
+def reported():
     evaluate(train())
 
 
 if __name__ == "__main__":
-    measured()
+    reported()
 """
 REPORT = "metrics: {score.total: lower}\nexclude: ['*seconds']"
 
@@ -66,7 +66,7 @@ def rows(markdown: str) -> dict[str, list[str]]:
 def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Actions) -> None:
     first = run(actions, branch="main", LOSS="0.5", ACCURACY="0.8")
     assert first.exit_code == 0, first.log
-    assert rows(first.summary)["accuracy"] == ["model digits", "0.8"]
+    assert rows(first.summary)["accuracy"] == ["model reported_model", "0.8"]
     assert "No earlier completed run of this pipeline on <code>main</code>" in first.summary
 
     finished = run(actions, LOSS="0.25", ACCURACY="0.72")
@@ -74,7 +74,7 @@ def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Action
     for markdown in (actions.comment(), finished.summary):
         told = rows(markdown)
         assert told["score.total"] == ["run", "3", "3", "= no change"]
-        assert told["accuracy"] == ["model digits", "0.72", "0.8", "↓ 0.08 (10.0 %) 🔴 worse"]
+        assert told["accuracy"] == ["model reported_model", "0.72", "0.8", "↓ 0.08 (10.0 %) 🔴 worse"]
         assert told["loss"] == ["step train", "0.25", "0.5", "↓ 0.25 (50.0 %) 🟢 better"]
         assert told["layers"] == ["artifact weights", "1,000", "1,000", "= no change"]
         assert not {"seconds", "storage_size"} & set(told)
