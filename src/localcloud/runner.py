@@ -253,21 +253,21 @@ class Step:
 
 def _send(process: subprocess.Popen[str], number: signal.Signals) -> None:
     """Sends a signal to the first process of a container, with which all others die."""
-    others = _children(process.pid) if number is signal.SIGKILL else []
+    others = descendants(process.pid) if number is signal.SIGKILL else []
     process.send_signal(number)
     for pid in others:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
-def _children(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """The ids of a process's children, and of theirs."""
     children: list[int] = []
     for one in Path(f"/proc/{pid}/task").glob("*/children"):
         # A thread may have ended meanwhile.
         with contextlib.suppress(OSError):
             children += map(int, one.read_text().split())
-    return children + [other for child in children for other in _children(child)]
+    return children + [other for child in children for other in descendants(child)]
 
 
 def _unescape(data: str) -> str:

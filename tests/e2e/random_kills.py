@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcloud.runner import descendants
 from localcloud.stack import Stack
 
 WITHIN = 25.0
@@ -92,6 +93,7 @@ class Kill:
         if self.victim == SERVER:
             stack.zenml.go_away(0)
             return True
+        # A studio's processes are among this one's descendants; another test's are not.
         found = [pid for pid in descendants(os.getpid()) if PROCESSES[self.victim] in _command_line(pid)]
         for pid in found[-1:]:
             with contextlib.suppress(ProcessLookupError):
@@ -104,15 +106,6 @@ def _victims(shape: str) -> list[str]:
     studio = [name for name in ON_THE_STUDIO if name != "job" or shape == "job"]
     beside = OF_A_LAPTOP if shape == "laptop" else OF_THE_ACTION
     return [*beside, *studio, SERVER]
-
-
-def descendants(pid: int) -> list[int]:
-    """A process's children and theirs. A studio's processes are among this one's; another test's are not."""
-    children: list[int] = []
-    for one in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            children += map(int, one.read_text().split())
-    return children + [other for child in children for other in descendants(child)]
 
 
 def _command_line(pid: int) -> str:

@@ -16,9 +16,8 @@ import pytest
 
 from localcloud.chaos import Fault, chaos
 from localcloud.lightning import LightningCloud
-from localcloud.runner import Finished, Step
+from localcloud.runner import Finished, Step, descendants
 from localcloud.stack import Stack
-from random_kills import descendants
 from scene import REPOSITORY, Actions, github_of, wait_for
 
 pytestmark = [pytest.mark.load, pytest.mark.timeout(3600)]
