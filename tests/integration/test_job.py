@@ -19,8 +19,7 @@ from lightning_zenml.launch.errors import LaunchError, MachineError
 from lightning_zenml.launch.lightning import job_request
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import Job, JobError, JobLostError
-from lightning_zenml.launch.lightning.job_request import TIMED_OUT
-from lightning_zenml.launch.lightning.job_spec import JobSpec
+from lightning_zenml.launch.lightning.job_request import TIMED_OUT, JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.records import JobPhase, JobState
 from lightning_zenml.launch.lightning.studio import Studio

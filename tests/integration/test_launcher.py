@@ -40,7 +40,7 @@ from lightning_zenml.launch.lightning import failures
 from lightning_zenml.launch.lightning.client import Credentials, Lightning
 from lightning_zenml.launch.lightning.failures import ApiError
 from lightning_zenml.launch.lightning.job import Job
-from lightning_zenml.launch.lightning.job_spec import JobSpec
+from lightning_zenml.launch.lightning.job_request import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload.protocol import Release

@@ -25,7 +25,7 @@ from lightning_zenml.launch.lightning import studio as studio_module
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.failures import UnreachableError
 from lightning_zenml.launch.lightning.job import Job
-from lightning_zenml.launch.lightning.job_spec import JobSpec
+from lightning_zenml.launch.lightning.job_request import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload.protocol import Release

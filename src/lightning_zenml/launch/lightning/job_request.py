@@ -1,10 +1,12 @@
-"""What is sent to start a job, once: a lost answer must not make two jobs."""
+"""What a job is to be, and what is sent to start it, once: a lost answer must not make two jobs."""
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from lightning_sdk.lightning_cloud.openapi import (
@@ -19,7 +21,7 @@ from lightning_sdk.lightning_cloud.openapi import (
 from lightning_zenml.launch.lightning import answers
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.failures import ApiError, UnreachableError
-from lightning_zenml.launch.lightning.job_spec import JobSpec
+from lightning_zenml.launch.lightning.machines import Machine
 from lightning_zenml.launch.lightning.records import JobAnswer
 from lightning_zenml.launch.payload import layout
 
@@ -30,6 +32,39 @@ TIMED_OUT = 124
 _SENDS = 3
 _LOOKS = 5
 _LOOK_PAUSE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec:
+    """A command, and the machines that it is to run on.
+
+    Args:
+        name: wanted name of the job; Lightning slugifies it, and changes it when it is taken.
+        command: bash script, run in the job's home by a shell that has none of the studio's aliases: Python goes by its
+            absolute path. With several machines it runs on each, with Lightning's variables `NODE_RANK`, `MASTER_ADDR`
+            and `MASTER_PORT`.
+        machine: kind of machine, one that the studio's cloud account sells.
+        environment: variables of the command; secrets are fine.
+        interruptible: whether spot machines will do.
+        num_machines: number of machines, all of the same kind; more than one make a multi-machine job.
+        max_runtime: seconds until the command is ended with exit code `TIMED_OUT`, which are asked for as a
+            reservation too; None: no limit.
+        max_run_attempts: how often Lightning starts the job at most; None: Lightning decides.
+        snapshot: word by which jobs from one studio share the snapshot that the first of them takes: they don't see
+            what the studio has written since; '': a snapshot of the job's own, as the studio is at its start.
+        token: word by which the job is told from every other, and found again; names the file with its exit code.
+    """
+
+    name: str
+    command: str
+    machine: Machine
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    interruptible: bool = False
+    num_machines: int = 1
+    max_runtime: int | None = None
+    max_run_attempts: int | None = None
+    snapshot: str = ""
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 def build(job: JobSpec, *, studio_id: str, cluster: str) -> Any:

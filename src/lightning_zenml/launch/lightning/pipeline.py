@@ -33,7 +33,7 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning import answers, job_request
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.failures import ApiError, UnreachableError
-from lightning_zenml.launch.lightning.job_spec import JobSpec
+from lightning_zenml.launch.lightning.job_request import JobSpec
 from lightning_zenml.launch.lightning.studio import Studio
 
 PIPELINE_ID = "LIGHTNING_PIPELINE_ID"

@@ -26,7 +26,7 @@ from lightning_zenml.launch.interruption import Interruption
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.launcher import Launcher
 from lightning_zenml.launch.lightning.client import Lightning
-from lightning_zenml.launch.lightning.job_spec import JobSpec
+from lightning_zenml.launch.lightning.job_request import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.pipeline import LightningPipeline
 from lightning_zenml.launch.lightning.studio import Studio

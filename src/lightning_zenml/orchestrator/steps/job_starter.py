@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 from zenml.logger import get_logger
 
 from lightning_zenml.launch.lightning.job import Job
-from lightning_zenml.launch.lightning.job_spec import JobSpec
+from lightning_zenml.launch.lightning.job_request import JobSpec
 from lightning_zenml.launch.payload.records import JobRecord
 from lightning_zenml.launch.payload.variables import CODE, MACHINE, SOURCE_ROOT, UV_TRAP, ZENML_CONFIG_PATH
 from lightning_zenml.launch.spec import KeepStudio
