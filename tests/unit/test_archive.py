@@ -26,6 +26,7 @@ from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.known import Known
 from lightning_zenml.package.packing import Packing
 from lightning_zenml.package.repository import Repository
+from lightning_zenml.package.tar import header
 
 Tree = dict[str, tuple[str, bytes]]
 
@@ -258,6 +259,27 @@ def test_what_is_compressed_already_takes_no_more_room(root: Path, tmp_path: Pat
     (root / "noise").write_bytes(random.Random(0).randbytes(3_000_000))
     (root / "text").write_bytes(b"some text\n" * 300_000)
     assert sum(part.stat().st_size for part in packed(root, tmp_path / "packed")) < 3_050_000
+
+
+def test_it_is_packed_without_the_faster_library_too(root: Path) -> None:
+    code = """
+import gzip, io, sys
+sys.modules["isal"] = None
+from lightning_zenml.package.compression import Compressor
+with Compressor(file := io.BytesIO()) as compressed:
+    for data in [b"text" * 9999, bytes(range(256)) * 99, b"text"]:
+        compressed.write(data)
+assert gzip.decompress(file.getvalue()) == b"text" * 9999 + bytes(range(256)) * 99 + b"text"
+assert len(file.getvalue()) < 30_000
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@given(st.binary(min_size=1, max_size=110).filter(lambda name: b"\0" not in name), st.integers(0, 8**11), st.booleans())
+def test_headers_are_those_of_tarfile(name: bytes, size: int, executable: bool) -> None:
+    entry = tarfile.TarInfo(os.fsdecode(name))
+    entry.size, entry.mode = size, 0o755 if executable else 0o644
+    assert header(entry.name, size=size, executable=executable) == entry.tobuf(tarfile.GNU_FORMAT)
 
 
 class TestKnown:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
-import tarfile
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from io import FileIO
 from itertools import islice
 from pathlib import Path
 
@@ -23,12 +20,12 @@ from lightning_zenml.package.compression import Compressor
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.known import Known
 from lightning_zenml.package.repository import File, Repository
+from lightning_zenml.package.tar import CHANGED, tar
 
 _MOST_SHARES = 64
 """Parts that small files share, at most; a file that would stand out among them is one of its own."""
 _LEAST_SHARE = 1 << 18
 """Bytes that are worth a part."""
-_CHUNK = 1 << 20
 _SETTLED = 2_000_000_000
 """Nanoseconds after which another change of a file gives it another time: the coarsest clock of a file system."""
 
@@ -100,7 +97,7 @@ class Archive:
         try:
             destination.touch(mode=0o600)
             with destination.open("wb") as file, Compressor(file) as compressed:
-                for chunk in _tar(self.root, part.files):
+                for chunk in tar(self.root, part.files):
                     if given_up and given_up.is_set():
                         return
                     digest.update(chunk)
@@ -110,7 +107,7 @@ class Archive:
         if digest.hexdigest() != part.sha256:
             # Something writes to files without giving them another time.
             self.known.forget(part.files)
-            raise PackageError(f"{_listed(part.files)} changed while it was packed. {_ADVICE}")
+            raise PackageError(f"{_listed(part.files)} changed while it was packed. {CHANGED}")
 
 
 def pack(repository: Repository, known: Known | None = None, *, clock: Callable[[], int] = time.time_ns) -> Archive:
@@ -136,7 +133,7 @@ def pack(repository: Repository, known: Known | None = None, *, clock: Callable[
         sha256 = known.get(files)
         if sha256 is None:
             digest = hashlib.sha256()
-            for chunk in _tar(repository.root, files):
+            for chunk in tar(repository.root, files):
                 digest.update(chunk)
             sha256 = digest.hexdigest()
             if all(max(file.modified, file.changed) < settled for file in files.values()):
@@ -166,52 +163,6 @@ def _shared_out(files: Mapping[str, File]) -> Iterator[dict[str, File]]:
     for _, some in sorted(shared.items()):
         # Of one kind together: they compress better, and what is noise lies in one stretch.
         yield dict(sorted(some.items(), key=lambda item: os.path.splitext(item[0])[1]))  # noqa: PTH122 - a third of the time
-
-
-def _tar(root: Path, files: Mapping[str, File]) -> Iterator[bytes]:
-    """The bytes of a tar of the files.
-
-    GNU's format holds names of any length and any bytes as they are; PAX would have to call them UTF-8.
-    """
-    for name, file in files.items():
-        try:
-            yield from _entry(f"{root}/{name}", name, file)
-        except FileNotFoundError as error:
-            raise PackageError(f"{name!r} vanished while it was packed. {_ADVICE}") from error
-        except OSError as error:
-            raise PackageError(f"{name!r} can't be packed: {error}.") from error
-    yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _entry(path: str, name: str, file: File) -> Iterator[bytes]:
-    # A fresh TarInfo has time, user and group 0 and no names of them.
-    entry = tarfile.TarInfo(name)
-    if file.is_symlink:
-        entry.type, entry.mode = tarfile.SYMTYPE, 0o777
-        entry.linkname = os.readlink(path)  # noqa: PTH115 - Path.readlink would tidy it
-        yield entry.tobuf(tarfile.GNU_FORMAT)
-        return
-    entry.mode = 0o755 if file.mode & stat.S_IXUSR else 0o644
-    entry.size = file.size
-    yield entry.tobuf(tarfile.GNU_FORMAT)
-    # A Path of each file costs a tenth of all the time that packing takes.
-    with FileIO(path) as content:
-        left = file.size
-        while left and (chunk := content.read(min(left, _CHUNK))):
-            yield chunk
-            left -= len(chunk)
-        if left or _differs(content, file):
-            raise PackageError(f"{name!r} changed while it was packed. {_ADVICE}")
-    if padding := -file.size % tarfile.BLOCKSIZE:
-        yield bytes(padding)
-
-
-_ADVICE = "Let nothing write to it meanwhile; or name it in .gitignore, and take it from git (`git rm --cached`)."
-
-
-def _differs(content: FileIO, file: File) -> bool:
-    now = File.of(os.fstat(content.fileno()))
-    return (now.size, now.modified) != (file.size, file.modified)
 
 
 def _listed(names: Iterable[str]) -> str:
