@@ -57,11 +57,13 @@ def spec(tmp_path: Path) -> LaunchSpec:
 
 
 @pytest.mark.parametrize("fault", ["cut", "502", "404"])
+@pytest.mark.parametrize("route", [("POST", "/execute$"), ("GET", "/stream$")])
 def test_an_answer_that_breaks_off_or_knows_no_session_ends_no_run(
-    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, fault: str
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, route: tuple[str, str], fault: str
 ) -> None:
     launch = Launcher(lightning).launch(spec)
-    cloud.knobs.spoil_answers.append(("GET", "/stream$", fault))
+    cloud.knobs.waits_for_commands = route[0] == "POST"
+    cloud.knobs.spoil_answers.append((*route, fault))
     *_, last = launch.follow()
     assert last.status.succeeded
     assert cloud.knobs.spoil_answers == []

@@ -26,6 +26,7 @@ import tenacity
 
 from lightning_api import credentials, eventually, lent
 from lightning_zenml.launch import attempt
+from lightning_zenml.launch import launch as launch_module
 from lightning_zenml.launch.errors import (
     CredentialsError,
     LaunchError,
@@ -101,6 +102,25 @@ def test_a_fresh_studio_runs_the_command_and_is_deleted(
     assert cloud.studio(started.studio_name).deleted
     assert started.cost is not None
     assert 0 < started.cost < 0.01
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_silence_is_told_without_calls_and_its_end_whether_lightning_waits_for_commands_or_not(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    cloud.knobs.waits_for_commands = waits
+    monkeypatch.setattr(launch_module, "_TICK", 0.01)
+    started = launch(lightning, replace(spec, command="while ! test -e ~/go; do sleep 0.1; done; echo went"))
+    told: list[int] = []
+    log = ""
+    for update in started.follow():
+        log += update.log
+        told.append(len(cloud.requests))
+        if len(told) > 9 and len(set(told[-9:])) == 1:
+            (cloud.studio(started.studio_name).home / "go").touch()
+    started.release()
+    assert update.status.succeeded
+    assert log.endswith("went\n")
 
 
 def test_secrets_are_in_no_command_and_no_telemetry(

@@ -133,3 +133,25 @@ def test_a_read_waits_no_longer_than_asked_nor_for_what_is_known(tmp_path: Path)
     assert folder.read(log_offset=0, runs_offset=0, wait=1e9).log == "new\n"
     folder.write_status(Status(phase=Phase.FINISHED, exit_code=0))
     assert folder.read(log_offset=4, runs_offset=0, wait=1e9).log == ""
+
+
+@pytest.mark.parametrize("told", ["runs", "jobs", "status", "end", "more"])
+def test_lines_wait_for_more_of_them_but_hold_up_nothing_else(tmp_path: Path, told: str) -> None:
+    folder = LaunchFolder(root=tmp_path, path=tmp_path)
+    folder.write_supervisor()
+    folder.log.write_text("new\n")
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(folder.read, log_offset=0, runs_offset=0, wait=300, gather=300)
+        while not folder.follower.exists():
+            pass
+        if told == "status":
+            folder.write_status(Status(phase=Phase.FINISHED, exit_code=0))
+        elif told == "end":
+            folder.pid.unlink()
+        elif told == "more":
+            # As much as one read tells.
+            folder.log.write_text("new\n" * 300_000)
+        else:
+            with getattr(folder, told).open("a") as file:
+                file.write("\n")
+        assert reading.result(60).log.startswith("new\n")

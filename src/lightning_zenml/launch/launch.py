@@ -6,7 +6,10 @@ import contextlib
 import shlex
 import time
 from collections.abc import Iterator
+from concurrent.futures import wait
+from functools import partial
 
+from lightning_zenml.deadline import begin
 from lightning_zenml.launch.agreement import Agreement
 from lightning_zenml.launch.errors import (
     CredentialsError,
@@ -28,9 +31,13 @@ from lightning_zenml.launch.studio.hold import Hold, give_back
 from lightning_zenml.launch.studio.remote import Remote
 
 _WAIT = 18.5
-"""Seconds that a read waits on the studio for something new, for which five looks from here do."""
+"""Seconds that a read waits on the studio for something new: one call, which may take 30, or one and five looks."""
 _POLL = (1.2, 3.5)
 """Seconds between two reads: after one that told something, as more follows soon, and after one that failed."""
+_PACE = 0.7
+"""Seconds from one read to the next at least, where a read is a single call."""
+_TICK = 2.0
+"""Seconds between two updates at most: what a run has cost is looked at without a call."""
 _STOP_POLL = 0.7
 """Seconds between two polls while a command is being stopped."""
 _DEAD_AFTER = 60.0
@@ -108,7 +115,7 @@ class Launch:
         return f"Studio {self.studio_name} {done}{cost}"
 
     def follow(self) -> Iterator[Update]:
-        """Yields what is new until the launch is finished; the last update's phase is FINISHED.
+        """Yields what is new, and every other second that nothing is; the last update's phase is FINISHED.
 
         Raises:
             StudioLostError: if the studio stopped, slept, was preempted or deleted meanwhile.
@@ -117,9 +124,14 @@ class Launch:
         log_offset = runs_offset = 0
         is_quiet, last_alive = False, time.monotonic()
         unheard_since: float | None = None
+        current = _NOT_RECORDED
         while True:
+            began = time.monotonic()
             try:
-                news, status = self._read(log_offset, runs_offset, wait=_WAIT, is_quiet=is_quiet)
+                reading = begin(partial(self._read, log_offset, runs_offset, wait=_WAIT, is_quiet=is_quiet))
+                while not wait([reading], _TICK).done:
+                    yield Update(status=current, jobs=self._jobs)
+                news, status = reading.result()
             except StudioLostError:
                 raise
             except LaunchError as error:
@@ -128,7 +140,8 @@ class Launch:
                 unheard_since = unheard_since or last_alive
                 if last_alive - unheard_since > _patience(error):
                     raise self._unfollowable(error) from error
-                yield Update(status=Status(phase=Phase.RUNNING), log=told, jobs=self._jobs)
+                current = Status(phase=Phase.RUNNING)
+                yield Update(status=current, log=told, jobs=self._jobs)
                 time.sleep(_POLL[1])
                 continue
             unheard_since = None
@@ -143,7 +156,11 @@ class Launch:
                 return
             is_quiet = news.alive and news.log_offset == log_offset and not news.runs
             log_offset, runs_offset = news.log_offset, news.runs_offset
-            if not (news.more or is_quiet):
+            if news.more:
+                continue
+            if self._remote.reads_at_once:
+                time.sleep(max(0.0, began + _PACE - time.monotonic()))
+            elif not is_quiet:
                 time.sleep(_POLL[0])
 
     def status(self) -> Status:

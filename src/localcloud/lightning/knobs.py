@@ -31,6 +31,7 @@ class Knobs:
         storage_delay_seconds: after set-up, until the studio sees files that were uploaded during set-up.
         strip_home_prefix: a remote path below `teamspace/studios/this_studio/` is one in the home, not taken literally.
         environment_on_path: scripts that a session starts find the `python` of the studio's environment too.
+        waits_for_commands: a command that is not detached is answered when it has ended; else it is refused.
         latency: before each call is carried out.
         lose_answers: (method, regular expression of the path): the next matching call is carried out and its connection
             dropped instead of answered; used up, one call per entry.
@@ -70,6 +71,7 @@ class Knobs:
     storage_delay_seconds: float = 0
     strip_home_prefix: bool = False
     environment_on_path: bool = False
+    waits_for_commands: bool = True
     latency: float = 0
     lose_answers: list[tuple[str, str]] = field(default_factory=list)
     spoil_answers: list[tuple[str, str, str]] = field(default_factory=list)

@@ -28,6 +28,9 @@ from .validation import InvalidError, check
 # gRPC code -> HTTP status, as gRPC gateways map them.
 _STATUS = {3: 400, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 12: 501, 13: 500, 14: 503, 16: 401}
 
+_LOOK = 0.05
+"""Seconds between two looks for an answer that takes its time."""
+
 
 class ApiError(Exception):
     """An answer other than success.
@@ -63,13 +66,24 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Later:
+    """What a handler returns whose answer takes its time.
+
+    Args:
+        look: returns the answer, or None as long as there is none; called under the cloud's lock, again and again.
+    """
+
+    look: Callable[[], Any]
+
+
+@dataclass(frozen=True)
 class Route:
     """One operation of the API.
 
     Args:
         method: HTTP method.
         path: with variables as in the SDK: `/v1/projects/{projectId}`; the last one may span slashes as `{path:path}`.
-        handler: gets the call, returns what becomes the JSON answer, or a Response. Runs under the cloud's lock.
+        handler: gets the call, returns what becomes the JSON answer, a Response, or `Later`; the cloud's lock is held.
         body: the SDK's model of the body; None: there must be none.
         query: names that the query may hold.
         answer: the SDK's model of the answer, which is checked too.
@@ -216,6 +230,8 @@ class Server:
         self._check(route, request)
         body = {} if request.body is None else request.body
         result = await asyncio.to_thread(self._handle, route, Call(params, request.query, body, file))
+        if isinstance(result, Later):
+            result = await self._later(result, http)
         if isinstance(result, Response):
             return result
         try:
@@ -227,6 +243,16 @@ class Server:
     def _handle(self, route: Route, call: Call) -> Any:
         with self._lock:
             return route.handler(call)
+
+    async def _later(self, later: Later, http: HttpRequest) -> Any:
+        while True:
+            with self._lock:
+                result = later.look()
+            if result is not None:
+                return result
+            if self._uvicorn.should_exit or await http.is_disconnected():
+                raise ApiError(14, "nobody waits for the answer any more")
+            await asyncio.sleep(_LOOK)
 
     def _find(self, request: Request) -> tuple[Route | None, dict[str, str]]:
         for route in self.routes:

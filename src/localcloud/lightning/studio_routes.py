@@ -15,7 +15,7 @@ from .computer.sessions import Session
 from .entities import Instance, Phase, Studio
 from .knobs import Knobs
 from .machines import cluster
-from .server import ApiError, Call, Route
+from .server import ApiError, Call, Later, Route
 from .studios import Studios
 
 _ALL = "/v1/projects/{projectId}/cloudspaces"
@@ -177,10 +177,16 @@ class StudioRoutes:
         self._studios.keep_awake(self._find(call))
 
     def _execute(self, call: Call) -> Any:
-        if not call.json.get("detached"):
-            raise ApiError(12, "only detached commands", refused=True)
-        session = self._studios.execute(self._find(call), call.json.get("command", ""))
-        return {"sessionName": session.name, "output": "", "exitCode": -1}
+        studio, is_detached = self._find(call), call.json.get("detached")
+        if not is_detached and not self._knobs.waits_for_commands:
+            raise ApiError(12, "only detached commands")
+        name = self._studios.execute(studio, call.json.get("command", "")).name
+
+        def look() -> Any:
+            answer = next(_results(self._studios.session(studio, name), chunk=None))
+            return None if answer["exitCode"] == -1 else {"sessionName": name, **answer}
+
+        return {"sessionName": name, "output": "", "exitCode": -1} if is_detached else Later(look)
 
     def _session(self, call: Call) -> Any:
         return next(_results(self._studios.session(self._find(call), call.params["session"]), chunk=None))

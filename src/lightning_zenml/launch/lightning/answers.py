@@ -174,8 +174,14 @@ def _instance(one: Any) -> Instance | None:
 
 
 def session(answer: Any) -> str:
-    """The name under which a command's output is read (`V1ExecuteCommandInCloudSpaceResponse`)."""
+    """The name under which a command's output is read (`V1ExecuteCloudSpaceCommandResponse`)."""
     return _needed(answer, "session_name")
+
+
+def completed(answer: Any) -> Completed:
+    """How a command has ended (`V1ExecuteCloudSpaceCommandResponse`), where the call has waited for that."""
+    # As everywhere in JSON that a gateway makes of gRPC, an exit code of 0 may be left out.
+    return Completed(exit_code=int(answer.exit_code or 0), output=_needed(answer, "output"))
 
 
 def command_state(answer: Any) -> CommandState:

@@ -202,6 +202,7 @@ class Lightning:
         operation: Callable[..., Any],
         *args: Any,
         idempotent: bool = True,
+        once: bool = False,
         **kwargs: Any,
     ) -> T:
         """Calls an operation of the generated client and reads its answer.
@@ -212,6 +213,7 @@ class Lightning:
             args: positional arguments of the operation.
             idempotent: whether the call may be sent again though it may have been carried out: its answer is lost,
                 makes no sense, or is a fault of the server. What was turned away is sent again in any case.
+            once: whether the call is made but once, however it fails.
             kwargs: keyword arguments of the operation.
 
         Raises:
@@ -220,7 +222,7 @@ class Lightning:
             UnreachableError: when no answer comes.
             OddAnswerError: when the answer makes no sense.
         """
-        again = retrying(idempotent=idempotent, deadline=self.deadline)
+        again = retrying(idempotent=idempotent, deadline=-math.inf if once else self.deadline)
         result: T = again(self._ask_once, read, operation, *args, **kwargs)
         return result
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lightning_sdk.lightning_cloud.openapi import (
-    CloudSpaceServiceExecuteCommandInCloudSpaceBody,
     CloudSpaceServiceKeepAliveCloudSpaceInstanceBody,
     CloudSpaceServiceStartCloudSpaceInstanceBody,
     CloudSpaceServiceUpdateCloudSpaceInstanceConfigBody,
@@ -27,17 +26,14 @@ from lightning_zenml.launch.errors import (
     StudioError,
     StudioLostError,
 )
-from lightning_zenml.launch.lightning import answers, creation, ending
+from lightning_zenml.launch.lightning import answers, commands, creation, ending
 from lightning_zenml.launch.lightning.client import Lightning
-from lightning_zenml.launch.lightning.failures import ApiError, OddAnswerError, UnreachableError
+from lightning_zenml.launch.lightning.failures import ApiError, UnreachableError
 from lightning_zenml.launch.lightning.machines import Machine
 from lightning_zenml.launch.lightning.records import Completed, StudioAnswer, StudioState
 from lightning_zenml.launch.lightning.upload import FAILURES, upload
 
 T = TypeVar("T")
-
-LOOKS = (0.35, 2.0)
-"""Seconds until the first look whether a command has ended, which most have by then, and at most between two looks."""
 
 _PATIENCE = 60.0
 """Seconds for a machine to be on its way."""
@@ -203,7 +199,7 @@ class Studio:
         """Moves the studio to the machine that was asked for."""
         self._call(self._lightning.client.cloud_space_service_switch_cloud_space_instance)
 
-    def run(self, command: str, *, timeout: float = 120, looks: tuple[float, float] = LOOKS) -> Completed:
+    def run(self, command: str, *, timeout: float = 120, looks: tuple[float, float] = commands.LOOKS) -> Completed:
         """Runs a bash command, which must be safe to run twice: it is sent again when it or an answer is lost.
 
         Args:
@@ -221,20 +217,8 @@ class Studio:
         return self._run(command, timeout, looks)
 
     def _run(self, command: str, timeout: float, looks: tuple[float, float]) -> Completed:
-        client = self._lightning.client
         try:
-            session = self._ask(
-                answers.session,
-                client.cloud_space_service_execute_command_in_cloud_space,
-                body=CloudSpaceServiceExecuteCommandInCloudSpaceBody(command, detached=True),
-            )
-            deadline, pause = time.monotonic() + timeout, looks[0]
-            time.sleep(pause)
-            while (completed := self._poll(session)) is None:
-                if time.monotonic() > deadline:
-                    raise StudioError(f"A command on the studio '{self.name}' did not end within {timeout:.0f} s.")
-                time.sleep(pause)
-                pause = min(pause * 1.5, looks[1])
+            return commands.run(self, command, timeout=timeout, looks=looks)
         except (ApiError, StudioAwayError) as error:
             # A 404 may be about the session alone; a studio that is gone has no state either.
             state = self._state()
@@ -242,7 +226,17 @@ class Studio:
                 raise StudioAwayError(self._not_running(state)) from None
             kind = CommandLostError if isinstance(error, StudioAwayError) else StudioError
             raise kind(f"The studio '{self.name}' refuses a command: {error}") from None
-        return completed
+
+    def run_at_once(self, command: str) -> Completed:
+        """Runs a bash command, which must be safe to run twice, by a single call that is answered when it has ended.
+
+        Args:
+            command: bash command that takes no longer than a call may (30 s), and has output.
+
+        Raises:
+            LaunchError: when the platform does not answer so: whether the command runs is unknown.
+        """
+        return commands.run_at_once(self, command)
 
     def keep_alive(self) -> None:
         """Counts as activity: a studio sleeps after ten idle minutes."""
@@ -300,9 +294,19 @@ class Studio:
         return cls(lightning, id=record.id, name=record.name, cluster=record.cluster, stays_awake=record.stays_awake)
 
     def _call(self, operation: Callable[..., Any], **kwargs: Any) -> None:
-        self._ask(answers.nothing, operation, **kwargs)
+        self.ask(answers.nothing, operation, **kwargs)
 
-    def _ask(self, read: Callable[[Any], T], operation: Callable[..., Any], **kwargs: Any) -> T:
+    @property
+    def client(self) -> Any:
+        """The SDK's generated client."""
+        return self._lightning.client
+
+    def ask(self, read: Callable[[Any], T], operation: Callable[..., Any], **kwargs: Any) -> T:
+        """Calls an operation on this studio; see `Lightning.ask`.
+
+        Raises:
+            StudioAwayError: when Lightning answers 404.
+        """
         try:
             return self._lightning.ask(read, operation, project_id=self._lightning.teamspace_id, id=self.id, **kwargs)
         except ApiError as error:
@@ -310,22 +314,9 @@ class Studio:
                 raise StudioAwayError(self._gone()) from None
             raise
 
-    def _poll(self, session: str) -> Completed | None:
-        """How a command has ended; None while it runs."""
-        stream = self._lightning.client.cloud_space_service_get_long_running_command_in_cloud_space_stream
-        try:
-            state = self._ask(answers.command_state, stream, session=session, _preload_content=False)
-        except OddAnswerError:
-            raise StudioError(
-                f"Lightning's answer about a command on the studio '{self.name}' makes no sense."
-            ) from None
-        if state.lost:
-            raise CommandLostError(f"The studio '{self.name}' lost a command: {state.lost}")
-        return state.completed
-
     def _state(self) -> StudioState:
         """One look; a `StudioAwayError` when it finds no such studio."""
-        return self._ask(
+        return self.ask(
             answers.studio_state, self._lightning.client.cloud_space_service_get_cloud_space_instance_status
         )
 

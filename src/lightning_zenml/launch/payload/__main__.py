@@ -24,6 +24,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--log-offset", type=int, default=0)
     parser.add_argument("--runs-offset", type=int, default=0)
     parser.add_argument("--wait", type=float, default=0.0)
+    parser.add_argument("--gather", type=float, default=0.0)
     parser.add_argument("--closing", action="store_true")
     parser.add_argument("--started", action="store_true")
     parser.add_argument("--keep", action="store_true")
@@ -34,7 +35,12 @@ def main(argv: list[str]) -> int:
     if arguments.verb == "start":
         answer = _start(folder)
     elif arguments.verb == "read":
-        answer = folder.read(log_offset=arguments.log_offset, runs_offset=arguments.runs_offset, wait=arguments.wait)
+        answer = folder.read(
+            log_offset=arguments.log_offset,
+            runs_offset=arguments.runs_offset,
+            wait=arguments.wait,
+            gather=arguments.gather,
+        )
     elif arguments.verb == "peek":
         answer = Glance(status=folder.read_status(), alive=folder.supervisor_pid() is not None)
     elif arguments.verb == "stop":

@@ -29,7 +29,7 @@ _CHUNK = 1024 * 1024
 """Bytes of the log that one read tells at most."""
 _LAST_OUTPUT = 2 * 1024 * 1024
 """Bytes of the log, at most, that are still to be read once the launch has finished: the machine waits for that."""
-_LOOK = 0.2
+_LOOK = 0.1
 """Seconds between two looks whether there is something to tell."""
 _READ_OUT = 600.0
 """Seconds that a client may go on reading after the end."""
@@ -126,18 +126,21 @@ class LaunchFolder:
         """The record; None before there is one."""
         return Status.from_json(json.loads(self.status.read_text())) if self.status.exists() else None
 
-    def read(self, *, log_offset: int, runs_offset: int, wait: float = 0.0) -> News:
+    def read(self, *, log_offset: int, runs_offset: int, wait: float = 0.0, gather: float = 0.0) -> News:
         """What is new since the offsets (bytes), at once or as soon as there is something.
 
         Args:
             log_offset: bytes of the log that are known.
             runs_offset: bytes of the record of runs that are known.
             wait: seconds after which nothing will do.
+            gather: seconds until which lines of the log alone wait for more of them.
         """
-        deadline, known = time.monotonic() + wait, self._told_otherwise()
+        began, known = time.monotonic(), self._told_otherwise()
         self.follower.touch()
-        while self._is_quiet(log_offset, runs_offset) and self._told_otherwise() == known:
-            if time.monotonic() >= deadline:
+        while self._is_quiet(runs_offset) and self._told_otherwise() == known:
+            unread = _size(self.log) - log_offset
+            patience = wait if unread <= 0 else gather if unread < _CHUNK else 0
+            if time.monotonic() - began >= patience:
                 break
             time.sleep(_LOOK)
         alive = self.supervisor_pid() is not None
@@ -158,9 +161,9 @@ class LaunchFolder:
             jobs=tuple({record.token: record for record in read(JobRecord, self.jobs)}.values()),
         )
 
-    def _is_quiet(self, log_offset: int, runs_offset: int) -> bool:
-        """Whether the launch goes on and has nothing to tell."""
-        if _size(self.log) > log_offset or _size(self.runs) > runs_offset:
+    def _is_quiet(self, runs_offset: int) -> bool:
+        """Whether the launch goes on, and has no new run."""
+        if _size(self.runs) > runs_offset:
             return False
         status = self.read_status()
         return not (status and status.phase is Phase.FINISHED) and self.supervisor_pid() is not None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from lightning_zenml.launch.errors import NotArrivedError, StudioError
-from lightning_zenml.launch.lightning.studio import LOOKS, Studio
+from lightning_zenml.launch.errors import LaunchError, NotArrivedError, StudioError
+from lightning_zenml.launch.lightning.commands import LOOKS
+from lightning_zenml.launch.lightning.failures import ApiError
+from lightning_zenml.launch.lightning.records import Completed
+from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.protocol import (
     FOLLOWED_WITHIN,
@@ -31,10 +34,15 @@ _READ_TIMEOUT = FOLLOWED_WITHIN / 4
 _SELDOM = 3.8
 """Seconds between two looks, at most, whether there is something new."""
 
+_GATHER = 1.3
+"""Seconds over which lines are gathered for an answer, where one follows upon another: they come within 2 s."""
+_VAIN = 3
+"""How often in a row a single call for a read may come to nothing, until it is taken for what Lightning doesn't do."""
+
 Answer = TypeVar("Answer", bound=Record)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Remote:
     """The payload of one launch on one studio.
 
@@ -49,6 +57,7 @@ class Remote:
     python: str
     wheel: str
     launch_id: str
+    _in_vain: int = field(default=0, init=False)
 
     def start(self, *, before: str) -> Started:
         """Starts the payload, once.
@@ -57,6 +66,11 @@ class Remote:
             before: bash that runs first, and is safe to repeat too.
         """
         return self._call(Started, "start", before=before, timeout=180)
+
+    @property
+    def reads_at_once(self) -> bool:
+        """Whether a read is a single call, answered as soon as there is something to tell."""
+        return self._in_vain < _VAIN
 
     def read(self, *, log_offset: int = 0, runs_offset: int = 0, wait: float = 0.0, is_quiet: bool = False) -> News:
         """Gets what is new; counts as following.
@@ -68,8 +82,22 @@ class Remote:
             is_quiet: whether that is to be expected: then it is looked seldom whether it has come.
         """
         options = ("--log-offset", str(log_offset), "--runs-offset", str(runs_offset), "--wait", str(wait))
+        if wait and self.reads_at_once and (news := self._read_at_once(options)):
+            return news
         first = _SELDOM if is_quiet else LOOKS[0]
         return self._call(News, "read", *options, timeout=_READ_TIMEOUT + wait, looks=(first, _SELDOM))
+
+    def _read_at_once(self, options: tuple[str, ...]) -> News | None:
+        """The same by a single call; None where that comes to nothing, for whatever reason."""
+        try:
+            completed = self.studio.run_at_once(self._command("read", *options, "--gather", str(_GATHER)))
+            news = self._answer(News, "read", completed)
+        except LaunchError as error:
+            # Not implemented, on this Lightning: there is no use in asking again.
+            self._in_vain = _VAIN if isinstance(error, ApiError) and error.status == 501 else self._in_vain + 1
+            return None
+        self._in_vain = 0
+        return news
 
     def peek(self) -> Glance:
         """Gets how far the launch is, without following."""
@@ -127,9 +155,14 @@ class Remote:
             StudioAwayError: if the studio does not run.
             StudioError: if the verb failed, or its answer can't be read.
         """
+        command = f"{before}\n{self._command(verb, *options)}"
+        return self._answer(answer, verb, self.studio.run(command, timeout=timeout, looks=looks))
+
+    def _command(self, verb: str, *options: str) -> str:
         arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, self.launch_id, *options]
-        command = f'{before}\ncd "$HOME" && PYTHONPATH="$HOME/{layout.HOME}/{self.wheel}" {shlex.join(arguments)}'
-        completed = self.studio.run(command, timeout=timeout, looks=looks)
+        return f'cd "$HOME" && PYTHONPATH="$HOME/{layout.HOME}/{self.wheel}" {shlex.join(arguments)}'
+
+    def _answer(self, answer: type[Answer], verb: str, completed: Completed) -> Answer:
         if completed.exit_code == bundle.NOT_ARRIVED:
             raise NotArrivedError(f"What was uploaded does not show up on the studio '{self.studio.name}'.")
         if completed.exit_code == bundle.NOT_UNPACKED:
@@ -157,4 +190,7 @@ def last_object(output: str) -> object:
     Whatever the studio's shell prints of its own comes before it.
     """
     lines = [line for line in output.splitlines() if line.startswith("{")]
-    return json.loads(lines[-1]) if lines else None
+    try:
+        return json.loads(lines[-1]) if lines else None
+    except ValueError:
+        return None
