@@ -277,15 +277,27 @@ def test_a_forks_commit_is_refused_whatever_event_brings_it(name: str, payload: 
         ("pull_request_review_comment", "comment"),
         ("discussion", "discussion"),
         ("discussion_comment", "comment"),
+        ("issues", "issue"),
     ],
 )
 def test_what_strangers_write_starts_nothing(name: str, where: str) -> None:
     def reason(association: str | None) -> str | None:
-        return event(name, {where: {"author_association": association}}).reason_to_leave(has_secrets=True)
+        payload = {"action": "opened", where: {"author_association": association}}
+        return event(name, payload).reason_to_leave(has_secrets=True)
 
     assert {reason(association) for association in ("OWNER", "MEMBER", "COLLABORATOR")} == {None}
     for association in ("NONE", "CONTRIBUTOR", "FIRST_TIME_CONTRIBUTOR", "FIRST_TIMER", "MANNEQUIN", None):
         assert "owner, member or collaborator" in (reason(association) or "")
+
+
+def test_a_label_on_a_strangers_issue_is_a_members() -> None:
+    labeled = event("issues", {"action": "labeled", "issue": {"author_association": "NONE"}})
+    assert labeled.reason_to_leave(has_secrets=True) is None
+
+
+@pytest.mark.parametrize("name", ["fork", "watch"])
+def test_a_click_that_anybody_may_make_starts_nothing(name: str) -> None:
+    assert "starts no paid machine" in (event(name, {}).reason_to_leave(has_secrets=True) or "")
 
 
 @pytest.mark.parametrize(

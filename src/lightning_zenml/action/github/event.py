@@ -27,8 +27,13 @@ _WORDS_OF_PEOPLE: Mapping[str, tuple[str, str]] = {
     "pull_request_review_comment": ("comment", "comments"),
     "discussion": ("discussion", "starts discussions"),
     "discussion_comment": ("comment", "comments"),
+    "issues": ("issue", "opens issues"),
 }
 """Events that anybody can cause by writing something: where the payload has that, and what its author does."""
+_BY_AUTHORS_OF_ISSUES = frozenset({"opened", "edited", "closed", "reopened"})
+"""What the author of an issue may do with it; all else, labels above all, takes a role in the repository."""
+_OF_ANYBODY = frozenset({"fork", "watch"})
+"""Events that anybody can cause with a click."""
 _ASSOCIATED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 
 
@@ -62,8 +67,9 @@ class Event:
         is_settled: whether that is known; else GitHub must be asked whose the commit is.
         is_dependabot: whether Dependabot started the workflow, though a person may have started it again; such runs get
             no secrets either.
-        association: what the author of the comment, review or discussion is to the repository, e.g. `MEMBER`; '' for
-            other events.
+        association: what the author of the comment, review, discussion or issue is to the repository, e.g. `MEMBER`;
+            '' for other events.
+        is_of_words: whether something that anybody may write has caused it.
         deleted: whether the event tells of a deleted branch or tag, so that there is nothing to run.
         problem: why the payload can't be read, so that nobody knows whose code this is; '' where it could be.
     """
@@ -88,6 +94,7 @@ class Event:
     is_settled: bool = True
     is_dependabot: bool
     association: str = ""
+    is_of_words: bool = False
     deleted: bool
     problem: str = ""
 
@@ -105,6 +112,7 @@ class Event:
         repository = environ.get("GITHUB_REPOSITORY", "")
         head = Head.of(name, payload, repository)
         actors = {environ.get("GITHUB_ACTOR"), text(payload, "sender", "login")}
+        where, _ = _WORDS_OF_PEOPLE.get(name, ("", ""))
         return cls(
             name=name,
             repository=repository,
@@ -125,7 +133,8 @@ class Event:
             is_fork=head.is_fork is True,
             is_settled=head.is_fork is not None,
             is_dependabot=DEPENDABOT in actors,
-            association=text(payload, _WORDS_OF_PEOPLE.get(name, ("",))[0], "author_association"),
+            association=text(payload, where, "author_association"),
+            is_of_words=bool(where) and (name != "issues" or payload.get("action") in _BY_AUTHORS_OF_ISSUES),
             deleted=name == "delete" or (name == "push" and payload.get("deleted") is True),
             problem=problem,
         )
@@ -165,7 +174,12 @@ class Event:
         """
         if self.deleted:
             return "The branch or tag is deleted, so there is nothing to run."
-        if self.name in _WORDS_OF_PEOPLE and self.association not in _ASSOCIATED:
+        if self.name in _OF_ANYBODY:
+            return (
+                f"Anybody may star or fork a public repository, so `{self.name}` starts no paid machine. Use an event "
+                "that takes a role in the repository, such as `workflow_dispatch`. It cost nothing."
+            )
+        if self.is_of_words and self.association not in _ASSOCIATED:
             _, does = _WORDS_OF_PEOPLE[self.name]
             return (
                 f"Whoever {does} here starts a paid machine only as owner, member or collaborator of the repository; "
