@@ -25,6 +25,19 @@ def test_neither_zenml_nor_what_only_some_runs_need_is_imported() -> None:
     assert len(generated) < 300
 
 
+def test_what_a_usual_store_needs_is_known_without_zenml() -> None:
+    program = """
+import json, sys
+from lightning_zenml.zenml_api.integrations import of_integrations
+print(json.dumps([of_integrations(["s3", "lightning"]), "zenml" in sys.modules]))
+"""
+    told = told_by(program)
+    assert isinstance(told, list)
+    wanted, has_zenml = told
+    assert "boto3" in wanted
+    assert not has_zenml
+
+
 def test_each_of_the_sdks_classes_is_there_when_it_is_asked_for() -> None:
     program = """
 import json

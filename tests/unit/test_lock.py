@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from zenml.integrations.registry import integration_registry
 
 from lightning_zenml.launch.payload.locks import lock
 from lightning_zenml.launch.payload.locks.lock import FOR, Lock, Outcome
@@ -62,8 +63,11 @@ def test_a_lock_holds_what_it_is_for_by_version_and_hash_and_names_no_host(file:
 
 @pytest.mark.parametrize("integration", ["s3", "gcp", "azure"])
 def test_a_lock_is_for_what_zenml_wants(integration: str) -> None:
-    lines = (FOLDER / f"{minor(NEWEST_TESTED)}-{integration}.txt").read_text().splitlines()
-    assert {line.removeprefix(FOR) for line in lines if line.startswith(FOR)} == set(of_integrations([integration]))
+    wanted = sorted(integration_registry.select_integration_requirements(integration))
+    assert lock.wanted_by(integration, NEWEST_TESTED) == tuple(wanted)
+    assert of_integrations([integration, "lightning"]) == tuple(wanted)
+    # Together with one that has no lock.
+    assert set(wanted) < set(of_integrations([integration, "wandb"]))
 
 
 def test_the_lock_is_that_of_the_servers_version_and_the_stacks_store() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from importlib import metadata
+
+from lightning_zenml.launch.payload.locks.lock import wanted_by
 
 
 class UnknownIntegrationError(LookupError):
@@ -15,7 +18,7 @@ def of_integrations(
 ) -> tuple[str, ...]:
     """The requirement specifiers of integrations, as the installed ZenML lists them.
 
-    Imports ZenML, which costs seconds.
+    Imports ZenML, which costs two seconds of CPU, unless all of them are usual artifact stores.
 
     Args:
         names: names of ZenML integrations, e.g. `s3`; `lightning` is left out, since our own package brings what it
@@ -28,9 +31,11 @@ def of_integrations(
     Raises:
         UnknownIntegrationError: if there is no integration of a name; with the nearest one.
     """
-    wanted = sorted(set(names) - {"lightning"})
-    if not wanted:
-        return ()
+    wanted, version = sorted(set(names) - {"lightning"}), metadata.version("zenml")
+    listed = [wanted_by(name, version) for name in wanted]
+    known = [one for one in listed if one is not None]
+    if len(known) == len(listed):
+        return tuple(sorted({requirement for one in known for requirement in one}))
     from zenml.integrations.registry import integration_registry
 
     found: set[str] = set()

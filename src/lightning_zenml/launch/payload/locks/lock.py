@@ -67,7 +67,7 @@ class Lock:
         # An installer has one list of constraints: the user's.
         if not version or "UV_CONSTRAINT" in environment or not _is_for_this_machine():
             return cls()
-        known = [text.splitlines() for text in _texts(".".join(version.split(".")[:2]))]
+        known = [text.splitlines() for text in _texts(_minor(version))]
         if not known:
             return cls()
         lines = max(known, key=lambda lines: (len(_made_for(lines) & set(specifiers)), -len(lines)))
@@ -109,6 +109,20 @@ class Lock:
         return rest if len(rest.lines) < len(self.lines) else Lock()
 
 
+def wanted_by(integration: str, version: str) -> tuple[str, ...] | None:
+    """What ZenML wants installed for an integration that there is a lock for.
+
+    Args:
+        integration: name of the integration.
+        version: version of ZenML.
+
+    Returns:
+        Requirement specifiers, sorted; None where there is no lock for it.
+    """
+    lock = resources.files(__package__ or "").joinpath(f"{_minor(version)}-{integration}.txt")
+    return tuple(sorted(_made_for(lock.read_text().splitlines()))) or None if lock.is_file() else None
+
+
 def distributions() -> set[str]:
     """What this environment has of packages, as `<name>-<version>`."""
     folders = [path for path in map(Path, sys.path) if path.is_dir()]
@@ -122,6 +136,10 @@ def distributions() -> set[str]:
 
 def _is_for_this_machine() -> bool:
     return platform.system() == "Linux" and platform.machine() == "x86_64"
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
 
 
 def _texts(minor: str) -> list[str]:
