@@ -1,7 +1,7 @@
 """How closely a launch is followed, and by how many calls: `make bench-following`.
 
-One launch that says nothing and one that writes 10,000 lines a second, each on a studio of the local cloud. Each line
-holds the time at which it was written, and so does the last.
+One launch that says nothing and one that writes 10,000 lines a second, each on a studio of the local cloud, where it
+waits for commands and where it doesn't. Each line holds the time at which it was written, and so does the last.
 """
 
 from __future__ import annotations
@@ -32,7 +32,13 @@ while (now := time.time()) < start + seconds:
     time.sleep(0.01)
 print(time.time(), "last", written, flush=True)
 """
-WAYS = {"silent": 0, "10,000 lines/s": 10_000}
+WAYS = {
+    "silent": (0, True),
+    "10,000 lines/s": (10_000, True),
+    "silent, looked at": (0, False),
+    "10,000 lines/s, looked at": (10_000, False),
+}
+"""Lines a second, and whether the local cloud answers a command when it has ended: else we look whether it has."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,12 @@ def main() -> None:
         repository.mkdir()
         (repository / "program.py").write_text(PROGRAM)
         with LightningCloud(Path(scratch) / "cloud") as cloud:
-            taken = {way: follow(cloud, repository, arguments.seconds, lines) for way, lines in WAYS.items()}
-    print(f"{'':18}{'calls a minute':>16}{'p95 of a line, s':>18}{'the end, s':>12}{'lines':>10}")
+            taken = {}
+            for way, (lines, cloud.knobs.waits_for_commands) in WAYS.items():
+                taken[way] = follow(cloud, repository, arguments.seconds, lines)
+    print(f"{'':26}{'calls a minute':>16}{'p95 of a line, s':>18}{'the end, s':>12}{'lines':>10}")
     for way, figures in taken.items():
-        print(f"{way:18}{figures.calls:>16.1f}{figures.delay:>18.1f}{figures.end:>12.1f}{figures.lines:>10}")
+        print(f"{way:26}{figures.calls:>16.1f}{figures.delay:>18.1f}{figures.end:>12.1f}{figures.lines:>10}")
     if arguments.json:
         arguments.json.write_text(json.dumps({way: asdict(figures) for way, figures in taken.items()}, indent=2))
 

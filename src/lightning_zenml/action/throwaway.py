@@ -11,7 +11,10 @@ from pathlib import Path
 
 from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.payload.install import ERROR
+from lightning_zenml.launch.payload.locks.lock import Lock, Outcome
 from lightning_zenml.launch.payload.requirements.reason import explain, is_for_pip
+from lightning_zenml.launch.payload.requirements.wanted import Wanted
 
 _PASSED_ON = re.compile(
     r"(?i)(PATH|LANG|LC_\w+|TZ|CI|RUNNER_DEBUG|(https?|no|all)_proxy|(SSL_CERT|REQUESTS_CA|CURL_CA)_\w+"
@@ -71,7 +74,7 @@ class Throwaway:
         }
 
     def install(self, packages: Sequence[str], requirements: Sequence[str], repository: Path) -> None:
-        """Makes the environment, as one resolution.
+        """Makes the environment, as one resolution, by the lock that fits as on a studio.
 
         Args:
             packages: requirement specifiers of what is installed.
@@ -88,19 +91,36 @@ class Throwaway:
         files = [argument for file in requirements for argument in ("-r", file)]
         wanted = [*packages, *(f"-r {file}" for file in requirements)]
         everything = [str(wheel.repack(self._folder)), *packages, *files]
-        try:
-            try:
-                self._run([uv, "pip", "install", "--python", python, *everything], repository)
-            except _ProgramError as error:
-                if not is_for_pip(error.output, wanted):
-                    raise
-                self._say("uv can't read these requirements; pip may\n")
-                self._run([python, "-m", "pip", "install", "--disable-pip-version-check", *everything], repository)
-        except _ProgramError as error:
-            reason = explain(error.output, wanted, repository) or error.output.strip()
+        install = [uv, "pip", "install", "--python", python]
+        asked = [line.text for line in Wanted(wanted, repository).lines]
+        lock = Lock.find(wanted, asked=asked, there=(), environment=self._of_installers)
+        outcome = lock.tried(lambda options: self._tried([*install, *options, *everything], repository))
+        if outcome.exit_code and is_for_pip(outcome.error, wanted):
+            self._say("uv can't read these requirements; pip may\n")
+            pip = [python, "-m", "pip", "install", "--disable-pip-version-check", *everything]
+            outcome = self._tried(pip, repository)
+        if outcome.exit_code:
+            self._say(outcome.error)
+            reason = explain(outcome.error, wanted, repository) or outcome.error.strip()[-_LAST_WORDS:]
             raise InstallError(
-                f"The requirements can't be installed on the runner (exit code {error.exit_code}). {reason}"
-            ) from None
+                f"The requirements can't be installed on the runner (exit code {outcome.exit_code}). {reason}"
+            )
+
+    def _tried(self, install: Sequence[str], repository: Path) -> Outcome:
+        """How an installer has ended; its words are passed on up to an error: there may be another try."""
+        error = list[str]()
+
+        def say(line: str) -> None:
+            if error or ERROR.match(line):
+                error.append(line)
+            else:
+                self._say(line)
+
+        try:
+            self._run(install, repository, say)
+        except _ProgramError as failure:
+            return Outcome(failure.exit_code, "".join(error) or failure.output)
+        return Outcome(0, "")
 
     def _uv(self) -> str:
         """The uv at hand, or one that pip brings: the image does without, since most runs never need it."""
@@ -113,7 +133,7 @@ class Throwaway:
             found = str(tools / "bin" / "uv")
         return found
 
-    def _run(self, command: Sequence[str], folder: Path) -> None:
+    def _run(self, command: Sequence[str], folder: Path, say: Callable[[str], None] | None = None) -> None:
         # Inside of the folder unless told otherwise, so that nothing is left behind.
         environment = {"UV_CACHE_DIR": str(self._folder / "cache"), **self._passed_on, **self._of_installers}
         words = ""
@@ -130,7 +150,7 @@ class Throwaway:
             try:
                 for line in process.stdout or ():
                     words = (words + line)[-2 * _LAST_WORDS :]
-                    self._say(line)
+                    (say or self._say)(line)
             except BaseException:
                 process.kill()
                 raise

@@ -28,7 +28,8 @@ from lightning_zenml.launch.payload.variables import UV_TRAP
 _MARKER = Path(sys.prefix) / layout.INSTALLED
 _REMEMBERED = 20
 """How many installs an environment is known to have had."""
-_ERROR = re.compile(rb"(?i)\s*(?:\x1b\[[0-9;]*m)*(?:error\b|\xc3\x97)")
+ERROR = re.compile(r"(?i)\s*(?:\x1b\[[0-9;]*m)*(?:error\b|\xd7)")
+"""Begins a line in which an installer tells of an error."""
 
 
 def environment_without_traps(environment: Mapping[str, str]) -> dict[str, str]:
@@ -210,7 +211,7 @@ def _others(there: set[str]) -> set[str]:
 def _pass_on(output: IO[bytes], log: IO[bytes], error: list[bytes]) -> None:
     """Passes an installer's output on as it comes, up to an error: there may be another try."""
     for line in output:
-        if error or _ERROR.match(line):
+        if error or ERROR.match(line.decode(errors="replace")):
             error.append(line)
         else:
             log.write(line)

@@ -1,0 +1,74 @@
+"""The environment on the runner, made by a `uv` that notes what it is asked for."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+
+from lightning_zenml.action.throwaway import InstallError, Throwaway
+
+UV = """#!/bin/sh
+while [ $# -gt 0 ]; do
+  if [ "$1" = --constraint ]; then cp "$2" "{noted}"; echo x >> "{noted}.tries"; constrained=1; fi
+  if [ "$1" = venv ]; then exit 0; fi
+  shift
+done
+echo installing
+{then}
+"""
+
+
+locked = pytest.mark.skipif(
+    (platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="there is no lock for this machine"
+)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def noted(tmp_path: Path) -> Path:
+    return tmp_path / "noted"
+
+
+def throwaway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], then: str) -> Throwaway:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "uv").write_text(UV.format(noted=tmp_path / "noted", then=then))
+    (programs / "uv").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    return Throwaway(tmp_path / "python", {}, said.append)
+
+
+@locked
+def test_it_is_made_by_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], noted: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("requests==2.31.0\n")
+    throwaway(tmp_path, monkeypatch, said, "").install(["zenml==0.98.0"], ["requirements.txt"], tmp_path)
+    names = {line.partition("==")[0] for line in noted.read_text().splitlines()}
+    assert "backoff" in names
+    # What the user decides.
+    assert "requests" not in names
+    assert said == ["installing\n"]
+
+
+@locked
+def test_what_opposes_the_lock_leaves_it_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], noted: Path
+) -> None:
+    then = 'if [ "$constrained" ] && grep -q ^backoff= "{}"; then echo "error: No solution found: backoff"; exit 1; fi'
+    throwaway(tmp_path, monkeypatch, said, then.format(noted)).install(["zenml==0.98.0"], [], tmp_path)
+    assert "backoff" not in noted.read_text()
+    assert noted.with_name("noted.tries").read_text() == "x\n" * 2
+    assert said == ["installing\n"] * 2
+
+
+def test_why_it_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    then = "echo error: disk full; exit 2"
+    with pytest.raises(InstallError, match=r"exit code 2.*disk full"):
+        throwaway(tmp_path, monkeypatch, said, then).install(["zenml==0.98.0"], [], tmp_path)
+    assert said == ["installing\n", "error: disk full\n"]
