@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lightning_zenml.launch.spec import KeepStudio
 
+LARGEST_POOL = 32
+"""Studios in a pool, at most: each costs its storage."""
 CREDENTIALS = ("user_id", "api_key")
 
 _SENSITIVE = {"sensitive": True}
@@ -62,6 +64,12 @@ class Attributes(BaseModel):
 class Settings(Attributes):
     """Settings of a pipeline or a step."""
 
+    studio_pool: int | None = Field(
+        default=None,
+        ge=1,
+        le=LARGEST_POOL,
+        description="Number of studios, `<main_studio_name>-1` and so on, of which a run takes one that is free.",
+    )
     async_mode: bool | None = Field(
         default=None,
         description="The opposite of `synchronous`: leave as soon as the run has started.",
@@ -112,6 +120,24 @@ class Settings(Attributes):
         if isinstance(data, Mapping) and isinstance(data.get("async_mode"), bool):
             return {**data, "synchronous": not data["async_mode"]}
         return data
+
+
+def pool_problem(size: int | None, studio_name: str | None, keep_studio: str) -> str:
+    """Tells why there can be no such pool of studios.
+
+    Args:
+        size: number of studios; None: no pool is wanted.
+        studio_name: name that its studios share.
+        keep_studio: what is to become of the studio at the end.
+
+    Returns:
+        Words that follow the name of the setting; '' where nothing is wrong.
+    """
+    if size is not None and not studio_name:
+        return "is the size of a pool of studios that share a name: which name, is not given"
+    if size is not None and keep_studio == KeepStudio.DELETE:
+        return "is the size of a pool of studios that stay; none of them can be deleted at the end of a run"
+    return ""
 
 
 def problems(settings: Mapping[str, Any]) -> list[str]:

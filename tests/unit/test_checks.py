@@ -5,8 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from zenml.exceptions import SettingsResolvingError
 
-from lightning_zenml.orchestrator.checks import check_stack
+from lightning_zenml.orchestrator.checks import check_stack, studio_names
+from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
 KEY = "some-key"
 
@@ -79,3 +81,17 @@ def test_a_key_of_the_environment_is_one(environment: pytest.MonkeyPatch, name: 
     environment.setenv(name, value)
 
     assert "API key" not in check_stack(stack(is_local=True, api_key=None))[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [({}, ()), ({"main_studio_name": "ci"}, ("ci",)), ({"main_studio_name": "ci", "studio_pool": 2}, ("ci-1", "ci-2"))],
+)
+def test_studios_of_a_pipeline(settings: dict[str, Any], names: tuple[str, ...]) -> None:
+    assert studio_names(LightningOrchestratorSettings(**settings)) == names
+
+
+@pytest.mark.parametrize("settings", [{}, {"main_studio_name": "ci", "keep_studio": "delete"}])
+def test_a_pool_that_cannot_be(settings: dict[str, Any]) -> None:
+    with pytest.raises(SettingsResolvingError, match="`studio_pool` is the size of a pool of studios that"):
+        studio_names(LightningOrchestratorSettings(studio_pool=2, **settings))

@@ -143,7 +143,9 @@ def test_secret_references_are_stored_as_they_are() -> None:
     assert settings.model_dump(exclude_unset=True) == {"api_key": "{{lightning.key}}"}
 
 
-@pytest.mark.parametrize("values", [{"timeout": 0}, {"num_machines": 0}, {"keep_studio": "maybe"}])
+@pytest.mark.parametrize(
+    "values", [{"timeout": 0}, {"num_machines": 0}, {"keep_studio": "maybe"}, {"studio_pool": 33}, {"studio_pool": 1.5}]
+)
 def test_values_are_checked(values: dict[str, Any]) -> None:
     with pytest.raises(SettingsResolvingError, match=next(iter(values))):
         LightningOrchestratorSettings(**values)

@@ -48,6 +48,7 @@ def test_defaults() -> None:
         submit_from=SubmitFrom.STUDIO,
         working_directory=".",
         studio_name=None,
+        studio_pool=None,
         machine_type=(),
         commands=(),
         requirements=(),
@@ -84,6 +85,7 @@ def test_all_given() -> None:
     found = inputs(
         working_directory="./training//gpu/",
         studio_name="ci",
+        studio_pool="4",
         machine_type="A100, T4,,",
         requirements="a.txt\nb/c.txt, d.txt",
         env="A=1\n# no\n\n B =x=y \nEMPTY=",
@@ -98,7 +100,7 @@ def test_all_given() -> None:
         **{"async": "TRUE"},
     )
     assert found.working_directory == "training/gpu"
-    assert found.studio_name == "ci"
+    assert (found.studio_name, found.studio_pool) == ("ci", 4)
     assert found.machine_type == ("A100", "T4")
     assert found.requirements == ("a.txt", "b/c.txt", "d.txt")
     assert found.env == {"A": "1", "B": "x=y", "EMPTY": ""}
@@ -160,6 +162,20 @@ def test_every_problem_is_reported_at_once() -> None:
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e999"])
 def test_timeout_must_be_a_positive_number(value: str) -> None:
     assert [name for name, _ in problems(timeout_minutes=value)] == ["timeout-minutes"]
+
+
+@pytest.mark.parametrize("value", ["0", "33", "-1", "2.5", "four", "1e1", "²"])
+def test_a_pool_has_so_many_studios(value: str) -> None:
+    ((name, message),) = problems(studio_name="ci", studio_pool=value)
+    assert name == "studio-pool"
+    assert "a whole number from 1 to 32" in message
+
+
+def test_a_pool_shares_a_name_and_stays() -> None:
+    assert [(name, "which name" in message) for name, message in problems(studio_pool="2")] == [("studio-pool", True)]
+    ((name, message),) = problems(studio_pool="2", studio_name="ci", keep_studio="delete")
+    assert name == "studio-pool"
+    assert "none of them can be deleted" in message
 
 
 @pytest.mark.parametrize("value", ["zenml.example", "ftp://zenml.example", "https://", "http://[x"])

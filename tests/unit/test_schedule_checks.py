@@ -39,8 +39,11 @@ def test_all_that_lightning_cannot_do_is_told_at_once(schedule: Schedule, names:
 
 
 def test_settings_that_do_not_go_with_a_schedule() -> None:
-    zone, studio = found(Schedule(cron_expression="0 6 * * *"), schedule_timezone="Mars/Base", keep_studio="delete")
+    zone, pool, studio = found(
+        Schedule(cron_expression="0 6 * * *"), schedule_timezone="Mars/Base", studio_pool=2, keep_studio="delete"
+    )
     assert "`Mars/Base`" in zone
+    assert "`studio_pool`" in pool
     assert "keep_studio=delete" in studio
 
 

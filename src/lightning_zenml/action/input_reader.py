@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import posixpath
@@ -15,6 +16,8 @@ import yaml
 
 from lightning_zenml.action import variables
 
+_OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
+"""Inputs that GitHub gives every Docker action."""
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 
@@ -53,6 +56,17 @@ class Reader:
         self._variables = variables
         self.workspace = workspace
         self.problems: list[tuple[str, str]] = []
+
+    def unknown(self) -> list[tuple[str, str]]:
+        """Names that are given and that no input has, each with what becomes of it."""
+        given = (name.removeprefix("INPUT_").lower() for name in self._environ if name.startswith("INPUT_"))
+        known = {*self._defaults, *_OF_EVERY_DOCKER_ACTION}
+        unknown = sorted(name for name in given if name.replace("_", "-") not in known)
+        return [(name, f"is no input of this action and is ignored{self._nearest(name)}") for name in unknown]
+
+    def _nearest(self, name: str) -> str:
+        nearest = difflib.get_close_matches(name.replace("_", "-"), self._defaults, n=1)
+        return f"; did you mean `{nearest[0]}`?" if nearest else "."
 
     def text(self, name: str) -> str:
         """What is given, without white space around it; else the default."""
@@ -143,6 +157,29 @@ class Reader:
         if not (math.isfinite(number) and number > 0):
             self.refuse(name, value, "a number above 0")
         return number
+
+    def whole_number(self, name: str, most: int) -> int | None:
+        """A whole number from 1 to so many, or None."""
+        value = self.text(name)
+        if not value:
+            return None
+        number = int(value) if re.fullmatch(r"[0-9]{1,9}", value) else 0
+        if not 1 <= number <= most:
+            self.refuse(name, value, f"a whole number from 1 to {most}")
+            return None
+        return number
+
+    def context(self, name: str) -> dict[str, Any]:
+        """A context of GitHub's that is a mapping, as JSON; `null` where there is none."""
+        value = self.text(name)
+        try:
+            context = json.loads(value or "null") or {}
+        except (ValueError, RecursionError):
+            context = None
+        if isinstance(context, dict):
+            return context
+        self.refuse(name, value, f"left alone: it is GitHub's own `${{{{ toJSON({name}) }}}}`")
+        return {}
 
     def url(self, name: str, meaning: str) -> str:
         """The address of a server, without a slash at the end."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import difflib
-import json
 import posixpath
 import shlex
 from collections.abc import Mapping
@@ -29,6 +27,7 @@ DEFAULTS: Mapping[str, str] = {
     "submit-from": "studio",
     "working-directory": ".",
     "studio-name": "",
+    "studio-pool": "",
     "machine-type": "",
     "commands": "",
     "requirements": "",
@@ -70,6 +69,7 @@ FROM_ENVIRONMENT: Mapping[str, str] = {
 
 SETTINGS_OF_INPUTS: Mapping[str, str] = {
     "main_studio_name": "studio-name",
+    "studio_pool": "studio-pool",
     "machine_type": "machine-type",
     "custom_commands": "commands",
     "synchronous": "async",
@@ -85,12 +85,19 @@ SETTINGS_OF_INPUTS: Mapping[str, str] = {
 """Settings of the orchestrator that have an input of their own, so that there is one way to say a thing."""
 
 _OF_A_LAUNCH = frozenset(
-    {"config", "submit-from", "working-directory", "studio-name", "machine-type", "commands", "requirements"}
+    {
+        "config",
+        "submit-from",
+        "working-directory",
+        "studio-name",
+        "studio-pool",
+        "machine-type",
+        "commands",
+        "requirements",
+    }
     | {"async", "settings", "timeout-minutes", "keep-studio"}
 )
 """Inputs that mean nothing where an earlier launch is followed; the secrets in `env` are masked there too."""
-# Inputs that GitHub gives every Docker action.
-_OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
 
 COMMENT_KEY_LIMIT = 200
 """Characters: a comment has but so much room."""
@@ -114,6 +121,7 @@ class Inputs:
         submit_from: place where `run` or `pipeline` runs.
         working_directory: folder where `run` runs, relative to the repository, normalised.
         studio_name: name of the studio to use or create; None: a fresh studio.
+        studio_pool: number of studios that share this name; None: it is one studio's.
         machine_type: names of machines in order of preference, as given.
         commands: commands before `run`, in bash.
         requirements: paths of requirements files, relative to the repository.
@@ -148,6 +156,7 @@ class Inputs:
     submit_from: SubmitFrom
     working_directory: str
     studio_name: str | None
+    studio_pool: int | None
     machine_type: tuple[str, ...]
     commands: tuple[str, ...]
     requirements: tuple[str, ...]
@@ -201,6 +210,7 @@ class Inputs:
             submit_from=SubmitFrom(reader.choice("submit-from", tuple(SubmitFrom))),
             working_directory=reader.folder("working-directory"),
             studio_name=reader.name("studio-name"),
+            studio_pool=_studio_pool(reader),
             machine_type=reader.words("machine-type"),
             commands=reader.commands("commands"),
             requirements=_requirements(reader),
@@ -216,7 +226,7 @@ class Inputs:
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
             comment_key=reader.line("comment-key", COMMENT_KEY_LIMIT),
-            matrix=_matrix(reader),
+            matrix=reader.context("matrix"),
             report=_report(reader),
             github_token=reader.secret("github-token") or None,
             lightning_user_id=reader.line("lightning-user-id"),
@@ -226,7 +236,7 @@ class Inputs:
             lightning_org=reader.line("lightning-org"),
             zenml_store_url=reader.url("zenml-store-url", "the address of your ZenML server"),
             zenml_store_api_key=reader.secret("zenml-store-api-key", "the key of a ZenML service account"),
-            warnings=(*_unknown(environ), *_without_effect(reader)),
+            warnings=(*reader.unknown(), *_without_effect(reader)),
         )
         if reader.problems:
             raise InputsError(reader.problems)
@@ -291,19 +301,6 @@ def _is_texts(value: Any) -> TypeGuard[dict[str, str]]:
     return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
-def _matrix(reader: Reader) -> dict[str, Any]:
-    """GitHub's context, as JSON; `null` where the job has no matrix."""
-    value = reader.text("matrix")
-    try:
-        context = json.loads(value or "null") or {}
-    except (ValueError, RecursionError):
-        context = None
-    if isinstance(context, dict):
-        return context
-    reader.refuse("matrix", value, "left alone: it is GitHub's own `${{ toJSON(matrix) }}`")
-    return {}
-
-
 def _report(reader: Reader) -> ReportSettings:
     given = reader.mapping("report", "a YAML mapping, e.g. `metrics: {accuracy: higher, loss: lower}`")
     report, problems = ReportSettings.from_yaml(given)
@@ -320,24 +317,20 @@ def _requirements(reader: Reader) -> tuple[str, ...]:
     return files
 
 
+def _studio_pool(reader: Reader) -> int | None:
+    value = reader.whole_number("studio-pool", orchestrator_settings.LARGEST_POOL)
+    problem = orchestrator_settings.pool_problem(value, reader.text("studio-name"), reader.text("keep-studio"))
+    if problem:
+        reader.note("studio-pool", problem)
+    return value
+
+
 def _max_cost(reader: Reader) -> float | None:
     """A limit that somebody must be there to keep."""
     value = reader.number("max-cost")
     if value is not None and (reader.text("async").lower() == "true" or reader.text("attach")):
         reader.note("max-cost", "goes with a run that is waited for; with `async` or `attach` use `timeout-minutes`")
     return value
-
-
-def _unknown(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    names = (name.removeprefix("INPUT_").lower() for name in environ if name.startswith("INPUT_"))
-    known = {*DEFAULTS, *_OF_EVERY_DOCKER_ACTION}
-    unknown = sorted(name for name in names if name.replace("_", "-") not in known)
-    return [(name, f"is no input of this action and is ignored{_nearest(name)}") for name in unknown]
-
-
-def _nearest(name: str) -> str:
-    nearest = difflib.get_close_matches(name.replace("_", "-"), DEFAULTS, n=1)
-    return f"; did you mean `{nearest[0]}`?" if nearest else "."
 
 
 def _without_effect(reader: Reader) -> list[tuple[str, str]]:

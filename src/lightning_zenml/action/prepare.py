@@ -121,6 +121,7 @@ class Preparation:
             archive=packed,
             command=inputs.command,
             studio_name=inputs.studio_name,
+            studio_pool=inputs.studio_pool,
             machines=inputs.machine_type,
             commands=inputs.commands,
             packages=services.packages,
@@ -323,6 +324,7 @@ def _settings_of(inputs: Inputs) -> dict[str, Any]:
     """The inputs as settings of the orchestrator, for a client that submits from here."""
     given = {
         "main_studio_name": inputs.studio_name,
+        "studio_pool": inputs.studio_pool,
         "machine_type": list(inputs.machine_type),
         "custom_commands": list(inputs.commands),
         "timeout": inputs.timeout_minutes and inputs.timeout_minutes * 60,

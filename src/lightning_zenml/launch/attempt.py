@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from lightning_zenml.launch import wheel
-from lightning_zenml.launch.errors import LaunchError, NotArrivedError, StudioAwayError, StudioError, StudioLostError
+from lightning_zenml.launch.errors import (
+    LaunchError,
+    NotArrivedError,
+    StudioAwayError,
+    StudioBusyError,
+    StudioError,
+    StudioLostError,
+)
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.studio import Studio
@@ -25,8 +32,10 @@ from lightning_zenml.launch.payload.protocol import Instructions, Leased, Meter,
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import bundle, names
 from lightning_zenml.launch.studio.beat import kept_alive
-from lightning_zenml.launch.studio.hold import Hold
-from lightning_zenml.launch.studio.progress import WaitProgress, reported
+from lightning_zenml.launch.studio.hold import Hold, release_of
+from lightning_zenml.launch.studio.line import Line
+from lightning_zenml.launch.studio.pool import Pool
+from lightning_zenml.launch.studio.progress import reported
 from lightning_zenml.launch.studio.provision import Provisioner, Ready
 from lightning_zenml.launch.studio.remote import Remote
 from lightning_zenml.launch.studio.waits import Limits, Probe
@@ -34,7 +43,6 @@ from lightning_zenml.package.packing import Packing
 
 T = TypeVar("T")
 
-_LEASE_POLL = (2.0, 15.0)
 _STOP_GRACE = 1.0
 """Seconds that a command has which was started a moment ago."""
 _RESTARTS = 5
@@ -116,29 +124,41 @@ class Attempt:
             return provisioner.fresh(
                 names.prefixed(spec.name), spec.machines, cloud=spec.cloud, interruptible=spec.interruptible
             )
+
+        def take(name: str) -> Ready:
+            return provisioner.named(
+                name,
+                spec.machines,
+                cloud=spec.cloud,
+                interruptible=spec.interruptible,
+                lease=self._lease,
+                on_switch=self._on_switch,
+                waits=not spec.studio_pool,
+            )
+
         restarts = 0
         while True:
             self._stood_in_line = False
             try:
-                return provisioner.named(
-                    spec.studio_name,
-                    spec.machines,
-                    cloud=spec.cloud,
-                    interruptible=spec.interruptible,
-                    lease=self._lease,
-                    on_switch=self._on_switch,
-                )
+                if spec.studio_pool is None:
+                    return take(spec.studio_name)
+                pool = names.of_pool(spec.studio_name, spec.studio_pool)
+                line = Line(f"a studio of the pool {spec.studio_name}", self._notify, self._deadline)
+                return Pool(self._lightning, pool, spec.machines, cloud=spec.cloud).take(take, line)
             except (StudioAwayError, StudioLostError):
                 # The launch before us put the studio back as it had found it: stopped. Each of many may do so.
                 restarts = 0 if self._stood_in_line else restarts + 1
                 if restarts == _RESTARTS:
                     raise
+                if spec.studio_pool:
+                    # The next one may be another.
+                    self.release()
 
     def _on_studio(self, studio: Studio, was_running: bool) -> None:
-        self._policy = _release_policy(self._spec, was_running=was_running)
+        self._policy = release_of(self._spec, was_running=was_running)
         self._started = not was_running
         if self._hold is not None and self._hold.studio_id != studio.id:
-            # A fresh one that was stuck has been deleted, and this one takes its place.
+            # A fresh one that was stuck has been deleted, one of a pool is another launch's: this one takes its place.
             self._take(self._hold.released())
         self._take(
             Hold(
@@ -167,7 +187,11 @@ class Attempt:
         self._on_hold(hold)
 
     def _lease(self, studio: Studio, probe: Probe) -> None:
-        """Waits until no other launch has the studio; while one has it, nothing of it is ours to release."""
+        """Waits until no other launch has the studio; while one has it, nothing of it is ours to release.
+
+        Raises:
+            StudioBusyError: if one has it, and there are others in its pool.
+        """
         wanted = self._held
         remote = self._remote(studio, probe.python)
         keep = self._spec.keep_studio is KeepStudio.KEEP
@@ -177,25 +201,18 @@ class Attempt:
 
         has_wheel = self._wheel_target in probe.files
         answer = take("") if has_wheel else self._arriving(lambda: self._upload_wheel(studio), take)
-        pause, holder = _LEASE_POLL[0], ""
-        progress = WaitProgress(f"the studio {studio.name}", self._notify)
+        line = Line(f"the studio {studio.name}", self._notify, self._deadline)
         while not answer.acquired:
             self._stood_in_line = True
-            if answer.launch != holder:
-                holder = answer.launch
-                self._take(replace(wanted, release=Release.NONE, leased=False))
-                self._notify(f"Waiting: {studio.name} is in use by {answer.owner} (launch {holder})")
-            progress.go_on()
-            if time.monotonic() > self._deadline:
-                raise StudioError(
-                    f"The studio '{studio.name}' was in use by {answer.owner} (launch {holder}) for all the time that "
-                    "this launch may take, its timeout. Run it again later, give it more time, or use another studio."
-                )
-            time.sleep(pause)
-            pause = min(pause * 1.5, _LEASE_POLL[1])
+            if (theirs := replace(wanted, release=Release.NONE, leased=False)) != self._held:
+                self._take(theirs)
+            busy = f"{studio.name} is in use by {answer.owner} (launch {answer.launch})"
+            if self._spec.studio_pool:
+                raise StudioBusyError(busy)
+            line.wait(busy)
             # The wheel is unpacked; and what tells so may be cleared away meanwhile.
             answer = take("")
-        progress.end()
+        line.end()
         mine = replace(wanted, release=self._policy, leased=True, python=probe.python, wheel=self._wheel_target)
         self._take(mine)
 
@@ -326,12 +343,3 @@ def _in_background(call: Callable[[], Sequence[str]]) -> Future[Sequence[str]]:
 
     threading.Thread(target=work, name="late-packages", daemon=True).start()
     return future
-
-
-def _release_policy(spec: LaunchSpec, *, was_running: bool) -> Release:
-    """What becomes of the studio: fresh studios are deleted, named ones put back as they were found."""
-    if spec.keep_studio is not KeepStudio.AUTO:
-        return Release.NONE if spec.keep_studio is KeepStudio.KEEP else Release(spec.keep_studio)
-    if spec.studio_name is None:
-        return Release.DELETE
-    return Release.NONE if was_running else Release.STOP

@@ -39,6 +39,10 @@ class StudioAwayError(StudioError):
     """A studio was found gone or not running: by one look, which decides nothing."""
 
 
+class StudioBusyError(StudioError):
+    """Another launch has a studio, or is about to."""
+
+
 class StudioLostError(StudioError):
     """The studio stopped, slept, was preempted or deleted while the launch needed it, as several looks have found.
 

@@ -32,6 +32,8 @@ class LaunchSpec:
         archive: the packaged repository.
         command: bash; exit code 0 means success.
         studio_name: studio to use or create; None: a fresh studio, deleted at the end.
+        studio_pool: number of studios, `<studio_name>-1` and so on, of which the launch takes one that is free; None:
+            it is the one of that name.
         machines: machine names in order of preference; empty: the machine the studio is on, or a CPU.
         commands: bash lines run before `command`, in one session; the first failure ends the launch.
         packages: requirement specifiers that every launch needs (zenml as on the server, ...).
@@ -56,6 +58,7 @@ class LaunchSpec:
     archive: Archive
     command: str
     studio_name: str | None = None
+    studio_pool: int | None = None
     machines: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()

@@ -11,16 +11,17 @@ from zenml.exceptions import SettingsResolvingError
 from zenml.logger import get_logger
 
 from lightning_zenml.launch.payload.variables import SETTINGS
+from lightning_zenml.launch.studio.names import of_pool
 from lightning_zenml.orchestrator import zenml_internals
 from lightning_zenml.orchestrator.refusal import refuse
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
-from lightning_zenml.settings import CREDENTIALS
+from lightning_zenml.settings import CREDENTIALS, pool_problem
 
 if TYPE_CHECKING:
     from zenml.stack import Stack
 
 
-_OF_THE_LAUNCH = ("main_studio_name", "keep_studio", "cloud", "timeout")
+_OF_THE_LAUNCH = ("main_studio_name", "studio_pool", "keep_studio", "cloud", "timeout")
 logger = get_logger(__name__)
 
 
@@ -86,6 +87,23 @@ def warn_of_the_ineffective(settings: LightningOrchestratorSettings) -> None:
             "The pipeline's settings %s have no effect: its studio is up already. The action's inputs decide on it.",
             ", ".join(f"`{name}`" for name in late),
         )
+
+
+def studio_names(settings: LightningOrchestratorSettings) -> tuple[str, ...]:
+    """Finds the names of the studios on which a pipeline may run; none where it gets a fresh one.
+
+    Args:
+        settings: settings of the pipeline.
+
+    Raises:
+        SettingsResolvingError: if there can be no pool as the settings want it.
+    """
+    name, size = settings.main_studio_name, settings.studio_pool
+    if problem := pool_problem(size, name, settings.keep_studio):
+        raise SettingsResolvingError(f"The setting `studio_pool` {problem}.")
+    if name is None:
+        return ()
+    return of_pool(name, size) if size else (name,)
 
 
 def settings_to_pass_on() -> dict[str, str]:

@@ -62,6 +62,8 @@ def acquire(root: Path, *, launch_id: str, owner: str, started: bool = False, ke
             if put_back and not holder.put_back:
                 _write(root, replace(holder, put_back=True))
             return Leased(acquired=False, launch=holder.launch, owner=holder.owner)
+        if holder is None and _was_written_lately(root):
+            return Leased(acquired=False, launch="unknown", owner="another version of this program")
         mine = Lease(launch=launch_id, owner=owner, heartbeat=time.time(), machine=machine(), put_back=put_back)
         _write(root, replace(mine, put_back=False) if keep else mine)
         return Leased(acquired=True)
@@ -112,6 +114,14 @@ def _read(root: Path) -> Lease | None:
         return Lease.from_json(json.loads(_path(root).read_text()))
     except (OSError, ValueError):
         return None
+
+
+def _was_written_lately(root: Path) -> bool:
+    """Whether there is a lease, be it readable or not, whose owner was heard of lately."""
+    try:
+        return time.time() - _path(root).stat().st_mtime < STALE
+    except FileNotFoundError:
+        return False
 
 
 def _write(root: Path, holder: Lease) -> None:

@@ -17,6 +17,7 @@ from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.lease import Lease, in_force
 from lightning_zenml.launch.payload.protocol import Release
 from lightning_zenml.launch.payload.records import Record
+from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio.remote import Remote
 from lightning_zenml.launch.studio.switch import take_back
 from lightning_zenml.launch.studio.waits import facts
@@ -69,6 +70,20 @@ class Hold(Record):
     def released(self) -> Hold:
         """The same once everything is released."""
         return replace(self, release=Release.NONE, leased=False, python="", switching="")
+
+
+def release_of(spec: LaunchSpec, *, was_running: bool) -> Release:
+    """What becomes of a launch's studio: fresh studios are deleted, named ones put back as they were found.
+
+    Args:
+        spec: what is launched.
+        was_running: whether the studio ran before.
+    """
+    if spec.keep_studio is not KeepStudio.AUTO:
+        return Release.NONE if spec.keep_studio is KeepStudio.KEEP else Release(spec.keep_studio)
+    if spec.studio_name is None:
+        return Release.DELETE
+    return Release.NONE if was_running else Release.STOP
 
 
 def give_back(lightning: Lightning, studio: Studio, hold: Hold) -> None:

@@ -25,6 +25,11 @@ def launch_id(studio_name: str, suffix: str) -> str:
     return f"{studio_name}-{suffix}"
 
 
+def of_pool(studio_name: str, size: int) -> tuple[str, ...]:
+    """Names of the studios of a pool: `ci-1`, `ci-2` and so on."""
+    return tuple(f"{studio_name}-{number}" for number in range(1, size + 1))
+
+
 def studio_name_of(launch_id: str) -> str:
     """Name of the studio that a launch is on, as `launch_id` has put it in."""
     return launch_id[: -len(f"-{'0' * 2 * _SUFFIX_BYTES}")]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lightning_zenml.launch.errors import LaunchError, MachineError, StudioError
+from lightning_zenml.launch.errors import LaunchError, MachineError, StudioBusyError, StudioError
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.records import StudioState
@@ -63,6 +63,7 @@ class Provisioner:
         self._on_studio = on_studio
         self._wait = BoundedWaits(limits, say)
         self._started: set[str] = set()
+        self._warned: set[str] = set()
 
     def fresh(self, prefix: str, machines: Sequence[str], *, cloud: str | None, interruptible: bool) -> Ready:
         """A new studio named `<prefix>-<8 hex>`; one that is stuck in its set-up is replaced once.
@@ -97,6 +98,7 @@ class Provisioner:
         interruptible: bool,
         lease: Callable[[Studio, Probe], None],
         on_switch: Callable[[str, bool], None],
+        waits: bool = True,
     ) -> Ready:
         """The studio of that name, created when there is none, started when stopped, switched when it must be.
 
@@ -108,9 +110,11 @@ class Provisioner:
             interruptible: whether a spot machine will do.
             lease: takes the lease, given the studio and what is found there; called before its machine is switched.
             on_switch: called when a switch begins, ends or passes the point of no return, see `Switch`.
+            waits: whether to wait where somebody else starts the studio or stops it.
 
         Raises:
             MachineError: when a name is unknown, none has capacity, or another machine comes up than was asked for.
+            StudioBusyError: when somebody else starts the studio or stops it, and that is not waited for.
             StudioError: when the studio does not get through its set-up, or was stopped meanwhile.
         """
         studio = self._lightning.found(lambda: Studio.find(self._lightning, name))
@@ -122,9 +126,12 @@ class Provisioner:
         else:
             state = studio.state()
             candidates = self._candidates(catalog, machines, state)
+            if not (waits or state.running or state.stopped):
+                raise StudioBusyError(f"{name} is {'being stopped' if state.stopping else 'started for somebody else'}")
             if state.stopping:
                 state = self._wait.until_stopped(studio)
-        if studio.stays_awake:
+        if studio.stays_awake and name not in self._warned:
+            self._warned.add(name)
             self._say(
                 f"Auto-sleep is off for {studio.name}: should all else fail to stop it, it costs until somebody does. "
                 f"Turn it on at {studio.url}"
@@ -142,11 +149,13 @@ class Provisioner:
                         # Another client was faster: nothing of it is ours before the lease is.
                         was_running = True
                         self._on_studio(studio, was_running)
+                        if not waits:
+                            raise StudioBusyError(f"{name} is started for somebody else")
                 state = self._until_running(studio, machine, interruptible=interruptible, before=state)
                 if was_running and not machines:
                     machine = self._candidates(catalog, machines, state)[0]
                 since = time.time()
-                probe = self._set_up(studio)
+                probe = self._set_up(studio, waits=waits or not was_running)
                 lease(studio, probe)
                 comes_second = was_running or candidate is not candidates[0]
                 if comes_second and state.in_use and not machine.is_reported_as(state.in_use.machine):
@@ -224,8 +233,10 @@ class Provisioner:
             name = has.machine
             return [Machine(name=name, compute_name=name, aliases=frozenset({name.lower()}), gpus=0)]
 
-    def _set_up(self, studio: Studio) -> Probe:
-        probe = self._wait.until_set_up(studio)
+    def _set_up(self, studio: Studio, *, waits: bool = True) -> Probe:
+        probe = self._wait.until_set_up(studio, at_once=not waits)
+        if probe is None and not waits:
+            raise StudioBusyError(f"{studio.name} is set up for somebody else")
         if probe is None:
             raise StudioError(
                 f"The studio '{studio.name}' did not finish its set-up within {self._wait.limits.setup:.0f} s. "

@@ -159,11 +159,12 @@ class BoundedWaits:
         progress.end()
         return state
 
-    def until_set_up(self, studio: Studio) -> Probe | None:
+    def until_set_up(self, studio: Studio, *, at_once: bool = False) -> Probe | None:
         """Waits until a running studio's Python works.
 
         Args:
             studio: studio whose machine is up.
+            at_once: whether one look must do.
 
         Returns:
             What is found there; None when it does not work within the limit.
@@ -178,7 +179,7 @@ class BoundedWaits:
             if probe := self._probe(studio):
                 progress.end()
                 return probe
-            if time.monotonic() > deadline:
+            if at_once or time.monotonic() > deadline:
                 return None
             time.sleep(pause)
             pause = min(pause * 1.3, 5)

@@ -25,7 +25,7 @@ from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload.variables import GITHUB
 from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.orchestrator import docker_settings
-from lightning_zenml.orchestrator.checks import settings_to_pass_on
+from lightning_zenml.orchestrator.checks import settings_to_pass_on, studio_names
 from lightning_zenml.orchestrator.client.packing import pack_code
 from lightning_zenml.orchestrator.client.run_end import fail, how_it_ended, raise_unless_succeeded
 from lightning_zenml.orchestrator.client.watchdog import Watchdog
@@ -297,6 +297,7 @@ def base_spec(
         archive=archive,
         command=command,
         studio_name=settings.main_studio_name,
+        studio_pool=settings.studio_pool,
         machines=machines,
         commands=tuple(settings.custom_commands or ()),
         packages=tuple(docker_settings.packages(stack, asked)),
@@ -325,9 +326,10 @@ def studio_machines(
 
     Raises:
         MachineError: if the studio's machine is unknown or can't be had.
-        SettingsResolvingError: if a step's machine is unknown or can't be had.
+        SettingsResolvingError: if a step's machine is unknown or can't be had, or there can be no such pool.
     """
-    studio = Studio.find(lightning, settings.main_studio_name) if settings.main_studio_name else None
+    names = studio_names(settings)
+    studio = Studio.find(lightning, names[0]) if names else None
     catalog = Catalog(lightning, studio.cluster if studio else settings.cloud)
     machines, resources = settings.machines, snapshot.pipeline_configuration.resource_settings
     placement = Placement(settings, catalog.choose(machines).name if machines else "", lambda: catalog)

@@ -1,0 +1,42 @@
+"""Several pushes at once, on one pool of studios."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+from localcloud.lightning import LightningCloud
+from localcloud.runner import Finished, Step
+from scene import Actions, wait_for
+
+ALONE = "mkdir ~/busy && while ! test -e ~/go; do sleep 0.1; done && rmdir ~/busy"
+"""Fails where another run is on the same studio."""
+
+
+def test_four_pushes_at_once_share_a_pool_of_two(cloud: LightningCloud, actions: Actions) -> None:
+    names = [f"shared-{number}" for number in (1, 2)]
+    steps = [actions.step(studio_name="shared", studio_pool="2", commands="true", run=ALONE) for _ in range(4)]
+    waiting: set[int] = set()
+
+    def run(number: int, step: Step) -> Finished:
+        def see(line: str) -> None:
+            if all(f"{name} is in use by octo/model" in line for name in names):
+                waiting.add(number)
+
+        return step.run(interrupt=see)
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(run, number, step) for number, step in enumerate(steps)]
+        try:
+            wait_for(lambda: len(waiting) == 2 or any(one.done() for one in running))
+        finally:
+            for name in names:
+                (cloud.studio(name).home / "go").touch()
+        finished = [one.result() for one in running]
+    assert [one.exit_code for one in finished] == [0] * 4, "\n".join(one.log for one in finished)
+    assert len(waiting) == 2
+    assert set(Counter(one.outputs["studio-name"] for one in finished)) == set(names)
+    # Each studio is made once, and what it has is not installed again.
+    assert [studio.name for studio in cloud.studios if studio.name.startswith("shared-")] == names
+    assert sorted("Requirements: unchanged on this studio" in one.log for one in finished) == [False, False, True, True]
+    wait_for(lambda: not cloud.running())
