@@ -12,6 +12,8 @@ from lightning_zenml.launch.spec import KeepStudio
 
 LARGEST_POOL = 32
 """Studios in a pool, at most: each costs its storage."""
+LONGEST_WARM = 120
+"""Minutes for which a machine is kept, at most: it costs as much as one that works."""
 CREDENTIALS = ("user_id", "api_key")
 
 _SENSITIVE = {"sensitive": True}
@@ -89,6 +91,12 @@ class Settings(Attributes):
         default=KeepStudio.AUTO,
         description="What becomes of the studio: `auto`, `keep`, `stop` or `delete`.",
     )
+    keep_warm: float | None = Field(
+        default=None,
+        gt=0,
+        le=LONGEST_WARM,
+        description="Minutes for which the machines of a run are kept up at its end, for the next one.",
+    )
     max_parallel_steps: int | None = Field(
         default=None, gt=0, description="Steps that run at once. Unset: as many as the pipeline allows."
     )
@@ -122,22 +130,29 @@ class Settings(Attributes):
         return data
 
 
-def pool_problem(size: int | None, studio_name: str | None, keep_studio: str) -> str:
-    """Tells why there can be no such pool of studios.
+def studio_problems(
+    name: str | None, keep_studio: str, *, studio_pool: float | None, keep_warm: float | None
+) -> Iterator[tuple[str, str]]:
+    """Finds settings of the studio that don't go together.
 
     Args:
-        size: number of studios; None: no pool is wanted.
-        studio_name: name that its studios share.
+        name: name of the studio, or that its pool shares.
         keep_studio: what is to become of the studio at the end.
+        studio_pool: number of studios in the pool.
+        keep_warm: minutes for which its machine is kept.
 
-    Returns:
-        Words that follow the name of the setting; '' where nothing is wrong.
+    Yields:
+        The name of a setting, and words that follow it.
     """
-    if size is not None and not studio_name:
-        return "is the size of a pool of studios that share a name: which name, is not given"
-    if size is not None and keep_studio == KeepStudio.DELETE:
-        return "is the size of a pool of studios that stay; none of them can be deleted at the end of a run"
-    return ""
+    if studio_pool is not None and not name:
+        yield "studio_pool", "is the size of a pool of studios that share a name: which name, is not given"
+    if studio_pool is not None and keep_studio == KeepStudio.DELETE:
+        yield (
+            "studio_pool",
+            "is the size of a pool of studios that stay; none of them can be deleted at the end of a run",
+        )
+    if keep_warm is not None and keep_studio in (KeepStudio.KEEP, KeepStudio.DELETE):
+        yield "keep_warm", f"is for a studio that is stopped after the run, and this one is to be `{keep_studio}`"
 
 
 def problems(settings: Mapping[str, Any]) -> list[str]:

@@ -139,6 +139,7 @@ def instructions(platform: Platform, **changes: Any) -> dict[str, Any]:
         "timeout": None,
         "release": "none",
         "leased": False,
+        "keep_warm": 0.0,
         "on_failure": [],
         "restarts": 0,
         "studio": {

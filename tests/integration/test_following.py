@@ -52,6 +52,7 @@ class Launch:
     studio_name: str = "x"
     studio_url: str = "https://lightning.example/x"
     machine: str = "CPU"
+    warmth: str = ""
     deletes_studio: bool = True
     cost: float | None = None
     release_notice: str = "released"

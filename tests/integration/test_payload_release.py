@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +96,79 @@ def test_an_empty_list_is_doubted_where_a_job_has_not_told_of_its_end(
     pauses = list[float]()
     release.end_jobs(folder, told(platform).platform, sleep=pauses.append)
     assert sum(pauses) == seconds
+
+
+class Clock:
+    """Time that passes only where it is waited for; at each wait something may happen."""
+
+    def __init__(self, *events: Callable[[], object]) -> None:
+        self.now = time.time()
+        self.begun = self.now
+        self._events = list(events)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self._events:
+            self._events.pop(0)()
+
+    @property
+    def passed(self) -> float:
+        return self.now - self.begun
+
+
+def keep_warm(folder: LaunchFolder, platform: Platform, clock: Clock, *, started: bool = True) -> None:
+    """Gives the studio back after a launch `l-1`, which keeps it for ten minutes."""
+    lease.acquire(folder.root, launch_id="l-1", owner="Ada", started=started)
+    instructed = told(platform, release="stop" if started else "none", leased=True, keep_warm=600.0)
+    release.give_studio_back(folder, instructed, sleep=clock.sleep, clock=clock)
+
+
+def take(folder: LaunchFolder, **options: bool) -> None:
+    assert lease.acquire(folder.root, launch_id="l-2", owner="Bob", **options).acquired
+
+
+def test_a_warm_machine_that_nobody_takes_is_stopped(folder: LaunchFolder, platform: Platform) -> None:
+    clock = Clock()
+    keep_warm(folder, platform, clock)
+    assert not platform.is_running
+    assert 600 <= clock.passed <= 640
+    assert platform.sent("POST", "/keep-alive")
+
+
+def test_a_warm_machine_is_free_and_its_next_launch_has_to_stop_it(folder: LaunchFolder, platform: Platform) -> None:
+    def begin() -> None:
+        """As its guardian does."""
+        next_one = LaunchFolder(root=folder.root, path=folder.root / "launches/l-2")
+        next_one.path.mkdir(parents=True)
+        next_one.write_guardian()
+
+    clock = Clock(lambda: take(folder), lambda: None, begin)
+    keep_warm(folder, platform, clock)
+    assert clock.passed < 10
+    assert platform.is_running
+    assert lease.release(folder.root, launch_id="l-2").put_back
+
+
+def test_a_launch_that_takes_a_warm_machine_and_comes_to_nothing(folder: LaunchFolder, platform: Platform) -> None:
+    clock = Clock(lambda: take(folder))
+    keep_warm(folder, platform, clock)
+    # Nobody hears of it any more after five minutes; the ten minutes begin then.
+    assert not platform.is_running
+    assert 900 <= clock.passed <= 945
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_a_machine_that_somebody_wants_to_run_on_is_not_stopped(
+    folder: LaunchFolder, platform: Platform, started: bool
+) -> None:
+    def keep() -> None:
+        take(folder, keep=True)
+        lease.release(folder.root, launch_id="l-2")
+
+    clock = Clock(keep)
+    keep_warm(folder, platform, clock, started=started)
+    assert clock.passed < 10
+    assert platform.is_running

@@ -177,3 +177,22 @@ def test_a_launch_is_found_again_wherever_in_the_pool_it_is(
     (cloud.studio(attached.studio_name).home / "go").touch()
     assert end_of(attached).succeeded
     first.stop(grace=1)
+
+
+def test_a_warm_machine_is_taken_without_a_start_and_stopped_when_nobody_comes(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    spec = replace(spec, keep_warm=600)
+    first = launch(lightning, spec)
+    assert first.warmth == "10 min for the next run, at $0.0055 a minute"
+    assert end_of(first).succeeded
+    assert f"Studio {first.studio_name} kept up 10 min for the next run" in first.release_notice
+    assert cloud.running() == [first.studio_name]
+
+    before = len(cloud.requests)
+    second = launch(lightning, replace(spec, keep_warm=0.5))
+    assert second.studio_name == first.studio_name
+    assert not [request for request in cloud.requests[before:] if request.path.endswith(("/start", "/codeconfig"))]
+    # The last one says for how long: the program in the studio stops it, with nobody there.
+    assert end_of(second).succeeded
+    eventually(lambda: not cloud.running())

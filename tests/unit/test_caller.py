@@ -108,6 +108,7 @@ def test_what_is_told_is_heard(tmp_path: Path) -> None:
             studio_name="x",
             studio_url=launch.studio_url,
             machine="",
+            warmth="",
             archive_sha256="0" * 64,
         ),
         Updated(launch_id=launch.id, cost=None, runs=(run,), jobs=(job,)),

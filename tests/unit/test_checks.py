@@ -91,6 +91,11 @@ def test_studios_of_a_pipeline(settings: dict[str, Any], names: tuple[str, ...])
     assert studio_names(LightningOrchestratorSettings(**settings)) == names
 
 
+def test_a_studio_that_is_kept_needs_not_be_kept_warm() -> None:
+    with pytest.raises(SettingsResolvingError, match="`keep_warm` is for a studio that is stopped"):
+        studio_names(LightningOrchestratorSettings(keep_warm=5, keep_studio="keep"))
+
+
 @pytest.mark.parametrize("settings", [{}, {"main_studio_name": "ci", "keep_studio": "delete"}])
 def test_a_pool_that_cannot_be(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingsResolvingError, match="`studio_pool` is the size of a pool of studios that"):

@@ -61,6 +61,7 @@ def test_defaults() -> None:
         timeout_minutes=None,
         max_cost=None,
         keep_studio=KeepStudio.AUTO,
+        keep_warm=None,
         stop_on_cancel=True,
         comment=True,
         comment_key=None,
@@ -91,6 +92,7 @@ def test_all_given() -> None:
         env="A=1\n# no\n\n B =x=y \nEMPTY=",
         timeout_minutes="2.5",
         keep_studio="stop",
+        keep_warm="7.5",
         stop_on_cancel="False",
         comment="off",
         comment_key="gpu",
@@ -105,7 +107,7 @@ def test_all_given() -> None:
     assert found.requirements == ("a.txt", "b/c.txt", "d.txt")
     assert found.env == {"A": "1", "B": "x=y", "EMPTY": ""}
     assert found.timeout_minutes == 2.5
-    assert found.keep_studio is KeepStudio.STOP
+    assert (found.keep_studio, found.keep_warm) == (KeepStudio.STOP, 7.5)
     assert (found.is_async, found.stop_on_cancel, found.comment) == (True, False, False)
     assert found.comment_key == "gpu"
     assert found.settings == {"max_parallel_steps": 2, "environment": {"A": "x"}}
@@ -176,6 +178,21 @@ def test_a_pool_shares_a_name_and_stays() -> None:
     ((name, message),) = problems(studio_pool="2", studio_name="ci", keep_studio="delete")
     assert name == "studio-pool"
     assert "none of them can be deleted" in message
+
+
+@pytest.mark.parametrize("value", ["0", "121", "-1", "nan", "soon"])
+def test_a_machine_is_kept_for_two_hours_at_most(value: str) -> None:
+    ((name, message),) = problems(studio_name="ci", keep_warm=value)
+    assert name == "keep-warm"
+    assert "a number above 0, at most 120" in message
+
+
+def test_what_is_kept_warm_is_stopped_afterwards() -> None:
+    for fate in ("keep", "delete"):
+        ((name, message),) = problems(studio_name="ci", keep_warm="5", keep_studio=fate)
+        assert (name, f"`{fate}`" in message) == ("keep-warm", True)
+    ((name, message),) = inputs(keep_warm="5").warnings
+    assert (name, "a fresh studio is deleted" in message) == ("keep-warm", True)
 
 
 @pytest.mark.parametrize("value", ["zenml.example", "ftp://zenml.example", "https://", "http://[x"])

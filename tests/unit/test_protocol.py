@@ -71,6 +71,7 @@ RECORDS = [
         on_failure=("-m", "x"),
         release=Release.NONE,
         leased=False,
+        keep_warm=600.0,
         studio=StudioFacts(name="x", url="https://l/x", cloud_url="https://l", teamspace="acme/vision"),
         meter=METER,
         credentials={"LIGHTNING_API_KEY": "k"},

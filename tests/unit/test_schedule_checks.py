@@ -39,11 +39,11 @@ def test_all_that_lightning_cannot_do_is_told_at_once(schedule: Schedule, names:
 
 
 def test_settings_that_do_not_go_with_a_schedule() -> None:
-    zone, pool, studio = found(
-        Schedule(cron_expression="0 6 * * *"), schedule_timezone="Mars/Base", studio_pool=2, keep_studio="delete"
-    )
+    given = {"schedule_timezone": "Mars/Base", "studio_pool": 2, "keep_warm": 5, "keep_studio": "delete"}
+    zone, pool, warm, studio = found(Schedule(cron_expression="0 6 * * *"), **given)
     assert "`Mars/Base`" in zone
     assert "`studio_pool`" in pool
+    assert "`keep_warm`" in warm
     assert "keep_studio=delete" in studio
 
 

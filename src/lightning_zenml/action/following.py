@@ -17,11 +17,10 @@ from lightning_zenml.action.report.cost import CostLimit
 from lightning_zenml.action.report.ending import Ending, goes_on
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_of_launch, end_runs, record_of
-from lightning_zenml.action.runner_launch import FollowedLaunch
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.payload.records import RunRecord
-from lightning_zenml.launch.spec import Failure, Phase, Status
+from lightning_zenml.launch.spec import Failure, FollowedLaunch, Phase, Status
 from lightning_zenml.zenml_api.models import Run
 from lightning_zenml.zenml_api.server import ZenMLServer
 
@@ -212,6 +211,7 @@ class Following:
             studio_name=launch.studio_name,
             studio_url=launch.studio_url,
             machine=launch.machine,
+            warmth=launch.warmth,
             launch_id=launch.id,
             is_async=self._inputs.is_async,
         )

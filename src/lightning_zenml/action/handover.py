@@ -23,7 +23,10 @@ _SHARES = {"holds": 25_000, "run_ids": 25_000, "report": 15_000, "runs": 25_000,
 program with one of more than 128 KiB, or with too many of them (`execve(2)`)."""
 _CUTS = (8_000, 1_000, 200)
 """Characters of one text in a report that is too long."""
-_FACTS = ("pipeline", "studio_name", "studio_url", "studio_deleted", "machine", "launch_id", "is_async", "cost")
+_FACTS = (
+    *("pipeline", "studio_name", "studio_url", "studio_deleted", "machine", "warmth"),
+    *("launch_id", "is_async", "cost"),
+)
 """Fields of a report that nobody but main knows."""
 
 T = TypeVar("T")

@@ -7,6 +7,7 @@ import json
 import math
 import posixpath
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -145,8 +146,8 @@ class Reader:
         self.refuse(name, value, description or "one of " + ", ".join(f"`{item}`" for item in allowed))
         return allowed[0]
 
-    def number(self, name: str) -> float | None:
-        """A finite number above 0, or None."""
+    def number(self, name: str, most: float = sys.float_info.max) -> float | None:
+        """A finite number above 0, at most so much, or None."""
         value = self.text(name)
         if not value:
             return None
@@ -154,8 +155,9 @@ class Reader:
             number = float(value)
         except ValueError:
             number = math.nan
-        if not (math.isfinite(number) and number > 0):
-            self.refuse(name, value, "a number above 0")
+        if not 0 < number <= most:
+            limit = "" if most == sys.float_info.max else f", at most {most:g}"
+            self.refuse(name, value, f"a number above 0{limit}")
         return number
 
     def whole_number(self, name: str, most: int) -> int | None:

@@ -40,6 +40,7 @@ DEFAULTS: Mapping[str, str] = {
     "timeout-minutes": "",
     "max-cost": "",
     "keep-studio": "auto",
+    "keep-warm": "",
     "stop-on-cancel": "true",
     "comment": "auto",
     "comment-key": "",
@@ -75,6 +76,7 @@ SETTINGS_OF_INPUTS: Mapping[str, str] = {
     "synchronous": "async",
     "async_mode": "async",
     "keep_studio": "keep-studio",
+    "keep_warm": "keep-warm",
     "timeout": "timeout-minutes",
     "user_id": "lightning-user-id",
     "api_key": "lightning-api-key",
@@ -95,7 +97,7 @@ _OF_A_LAUNCH = frozenset(
         "commands",
         "requirements",
     }
-    | {"async", "settings", "timeout-minutes", "keep-studio"}
+    | {"async", "settings", "timeout-minutes", "keep-studio", "keep-warm"}
 )
 """Inputs that mean nothing where an earlier launch is followed; the secrets in `env` are masked there too."""
 
@@ -134,6 +136,7 @@ class Inputs:
         timeout_minutes: minutes after which the run is stopped; None: no limit.
         max_cost: US dollars after which the run is stopped; None: no limit.
         keep_studio: what becomes of the studio at the end.
+        keep_warm: minutes for which the run's machines are kept for the next one; None: they are not.
         stop_on_cancel: whether the remote run is stopped when the workflow is cancelled.
         comment: whether to comment on pull requests.
         comment_key: text that tells several comments on one pull request apart; None: derived from the workflow.
@@ -169,6 +172,7 @@ class Inputs:
     timeout_minutes: float | None
     max_cost: float | None
     keep_studio: KeepStudio
+    keep_warm: float | None
     stop_on_cancel: bool
     comment: bool
     comment_key: str | None
@@ -210,7 +214,7 @@ class Inputs:
             submit_from=SubmitFrom(reader.choice("submit-from", tuple(SubmitFrom))),
             working_directory=reader.folder("working-directory"),
             studio_name=reader.name("studio-name"),
-            studio_pool=_studio_pool(reader),
+            studio_pool=reader.whole_number("studio-pool", orchestrator_settings.LARGEST_POOL),
             machine_type=reader.words("machine-type"),
             commands=reader.commands("commands"),
             requirements=_requirements(reader),
@@ -223,6 +227,7 @@ class Inputs:
             timeout_minutes=reader.number("timeout-minutes"),
             max_cost=_max_cost(reader),
             keep_studio=KeepStudio(reader.choice("keep-studio", tuple(KeepStudio))),
+            keep_warm=reader.number("keep-warm", orchestrator_settings.LONGEST_WARM),
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
             comment_key=reader.line("comment-key", COMMENT_KEY_LIMIT),
@@ -238,6 +243,7 @@ class Inputs:
             zenml_store_api_key=reader.secret("zenml-store-api-key", "the key of a ZenML service account"),
             warnings=(*reader.unknown(), *_without_effect(reader)),
         )
+        _check_studio(inputs.studio_pool, inputs.keep_warm, reader)
         if reader.problems:
             raise InputsError(reader.problems)
         return inputs
@@ -317,12 +323,11 @@ def _requirements(reader: Reader) -> tuple[str, ...]:
     return files
 
 
-def _studio_pool(reader: Reader) -> int | None:
-    value = reader.whole_number("studio-pool", orchestrator_settings.LARGEST_POOL)
-    problem = orchestrator_settings.pool_problem(value, reader.text("studio-name"), reader.text("keep-studio"))
-    if problem:
-        reader.note("studio-pool", problem)
-    return value
+def _check_studio(studio_pool: int | None, keep_warm: float | None, reader: Reader) -> None:
+    name, keep_studio = reader.text("studio-name"), reader.text("keep-studio")
+    found = orchestrator_settings.studio_problems(name, keep_studio, studio_pool=studio_pool, keep_warm=keep_warm)
+    for setting, problem in found:
+        reader.note(SETTINGS_OF_INPUTS[setting], problem)
 
 
 def _max_cost(reader: Reader) -> float | None:
@@ -335,7 +340,8 @@ def _max_cost(reader: Reader) -> float | None:
 
 def _without_effect(reader: Reader) -> list[tuple[str, str]]:
     if not reader.text("attach"):
-        return []
+        of_jobs = "keeps the machines of steps only: a fresh studio is deleted at the end. Give it a `studio-name`."
+        return [("keep-warm", of_jobs)] if reader.text("keep-warm") and not reader.text("studio-name") else []
     return [
         (name, "has no effect with `attach`: the launch is as it was started.")
         for name, default in DEFAULTS.items()

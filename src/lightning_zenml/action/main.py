@@ -24,11 +24,10 @@ from lightning_zenml.action.report.baseline import Baseline
 from lightning_zenml.action.report.ending import Ending
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_of_launch
-from lightning_zenml.action.runner_launch import FollowedLaunch
 from lightning_zenml.http_session import is_readable_on_the_way
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Launcher
-from lightning_zenml.launch.spec import Failure, Phase
+from lightning_zenml.launch.spec import Failure, FollowedLaunch, Phase
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.server import ZenMLServer

@@ -115,6 +115,8 @@ class Preparation:
         if inputs.machine_type:
             # The steps of a pipeline that names another machine stay in the studio, but those with one of their own.
             settings["machine_type"] = list(inputs.machine_type)
+        if inputs.keep_warm:
+            settings["keep_warm"] = inputs.keep_warm
         spec = LaunchSpec(
             name=self._event.repository.rpartition("/")[2] or "run",
             owner=f"{self._event.repository} {self._event.run_url}".strip(),
@@ -136,6 +138,7 @@ class Preparation:
             working_directory=inputs.working_directory,
             timeout=inputs.timeout_minutes * 60 if inputs.timeout_minutes else None,
             keep_studio=inputs.keep_studio,
+            keep_warm=60 * (inputs.keep_warm or 0),
             interruptible=bool(settings.get("interruptible")),
             cloud=settings.get("cloud"),
             on_failure=("-m", "lightning_zenml.zenml_api.run_end"),
@@ -325,6 +328,7 @@ def _settings_of(inputs: Inputs) -> dict[str, Any]:
     given = {
         "main_studio_name": inputs.studio_name,
         "studio_pool": inputs.studio_pool,
+        "keep_warm": inputs.keep_warm,
         "machine_type": list(inputs.machine_type),
         "custom_commands": list(inputs.commands),
         "timeout": inputs.timeout_minutes and inputs.timeout_minutes * 60,

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from lightning_zenml.launch.caller import Held, Launched, Left, Record, Submitted, Updated
 from lightning_zenml.launch.launcher import Hold, Launcher
@@ -30,70 +29,6 @@ _OUTPUT = 16_000
 _KILL_AFTER = 1.0
 """Seconds that the command has for an orderly end: what counts runs on Lightning."""
 _LOOK = 0.05
-
-
-class FollowedLaunch(Protocol):
-    """What main follows: a launch on a studio, or a command on the runner that makes some."""
-
-    @property
-    def id(self) -> str:
-        """Id of the launch; '' before there is one."""
-
-    @property
-    def studio_name(self) -> str:
-        """Name of the launch's studio; '' before there is one."""
-
-    @property
-    def studio_url(self) -> str:
-        """Page of the launch's studio; '' before there is one."""
-
-    @property
-    def machine(self) -> str:
-        """Name of the studio's machine; '' where it isn't known."""
-
-    @property
-    def deletes_studio(self) -> bool:
-        """Whether the studio is deleted when it is released."""
-
-    @property
-    def cost(self) -> float | None:
-        """US dollars so far, jobs among it; None where a price isn't known."""
-
-    @property
-    def release_notice(self) -> str:
-        """What became of the studio, in words."""
-
-    def follow(self) -> Iterator[Update]:
-        """Yields what is new until the launch is finished.
-
-        Raises:
-            StudioLostError: if the studio is gone before the launch is finished.
-            LaunchError: if the launch can't be followed.
-        """
-
-    def leave(self) -> None:
-        """Leaves the launch to itself: it releases its studio at its end.
-
-        Raises:
-            LaunchError: if the launch can't be told.
-        """
-
-    def stop(self, *, grace: float = ...) -> None:
-        """Ends the launch and releases its studio.
-
-        Args:
-            grace: seconds that the run has for an orderly end.
-
-        Raises:
-            LaunchError: if the studio can't be released.
-        """
-
-    def release(self) -> None:
-        """Releases the studio of a launch that has finished.
-
-        Raises:
-            LaunchError: if the studio can't be released.
-        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +108,11 @@ class RunnerLaunch:
     def machine(self) -> str:
         """Machine of the newest launch's studio; '' before there is one."""
         return self._newest.machine if self._newest else ""
+
+    @property
+    def warmth(self) -> str:
+        """How long the machine of the newest launch's studio is kept, in words; '': it isn't."""
+        return self._newest.warmth if self._newest else ""
 
     @property
     def deletes_studio(self) -> bool:

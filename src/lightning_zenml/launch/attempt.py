@@ -169,6 +169,7 @@ class Attempt:
                 named=self._spec.studio_name is not None,
                 # Another launch may have a running studio: nothing of it is ours before the lease is.
                 release=Release.NONE if was_running else self._policy,
+                keep_warm=self._spec.keep_warm,
             )
         )
         if self._late_packages is None:
@@ -213,8 +214,8 @@ class Attempt:
             # The wheel is unpacked; and what tells so may be cleared away meanwhile.
             answer = take("")
         line.end()
-        mine = replace(wanted, release=self._policy, leased=True, python=probe.python, wheel=self._wheel_target)
-        self._take(mine)
+        release = Release.STOP if answer.put_back and self._policy is Release.NONE else self._policy
+        self._take(replace(wanted, release=release, leased=True, python=probe.python, wheel=self._wheel_target))
 
     def _arriving(self, upload: Callable[[], str], use: Callable[[str], T]) -> T:
         """Uploads and uses what was uploaded; what does not arrive, though the answers were good, is sent once more."""
@@ -295,6 +296,7 @@ class Attempt:
             on_failure=spec.on_failure,
             release=self._held.release,
             leased=self._held.leased,
+            keep_warm=spec.keep_warm,
             studio=StudioFacts(
                 name=studio.name,
                 url=studio.url,

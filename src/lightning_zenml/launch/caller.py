@@ -57,6 +57,7 @@ class Launched:
         studio_name: name of the launch's studio.
         studio_url: page of the studio.
         machine: name of the studio's machine.
+        warmth: how long that is kept for the next launch, in words; '': it isn't.
         archive_sha256: SHA-256 of the archive that was uploaded.
     """
 
@@ -64,6 +65,7 @@ class Launched:
     studio_name: str
     studio_url: str
     machine: str
+    warmth: str
     archive_sha256: str
 
 
@@ -172,6 +174,7 @@ class Caller:
                 studio_name=launch.studio_name,
                 studio_url=launch.studio_url,
                 machine=launch.machine,
+                warmth=launch.warmth,
                 archive_sha256=archive_sha256,
             )
         )

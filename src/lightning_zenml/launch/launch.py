@@ -108,9 +108,16 @@ class Launch:
         return sum(known) if len(known) == len(costs) else None
 
     @property
+    def warmth(self) -> str:
+        """How long the studio's machine is kept for the next launch, and at what price, in words; '': it isn't."""
+        price = self._meter.price if self._meter else None
+        cost = "" if price is None else f", at ${price / 60:.4f} a minute"
+        return f"{self.hold.keep_warm / 60:g} min for the next run{cost}" if self.hold.is_kept_warm else ""
+
+    @property
     def release_notice(self) -> str:
         """What became of the studio, in words."""
-        done = _DONE[self.hold.release]
+        done = f"kept up {self.warmth}" if self.warmth else _DONE[self.hold.release]
         cost = "" if self.cost is None else f", cost ${self.cost:.4f}"
         return f"Studio {self.studio_name} {done}{cost}"
 
@@ -271,7 +278,7 @@ class Launch:
             raise failure
 
     def _leave_to_payload(self) -> bool:
-        """Whether a payload is there that ends the jobs, for which it tries far longer than we can, and the rest."""
+        """Whether a payload is there that releases all: it tries far longer than we can, and outlasts us."""
         try:
             return self._remote.leave(timeout=20).releases
         except LaunchError:
@@ -282,7 +289,8 @@ class Launch:
         return not self._has_finished or any(job.ended is None for job in self._jobs)
 
     def _release_studio(self) -> None:
-        give_back(self._lightning, self._studio, self.hold)
+        if not (self.hold.is_kept_warm and self._leave_to_payload()):
+            give_back(self._lightning, self._studio, self.hold)
         self._ended = self._ended or time.time()
 
 

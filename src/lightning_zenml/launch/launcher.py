@@ -118,5 +118,6 @@ class Launcher:
             leased=described.leased,
             python=described.python,
             wheel=described.wheel,
+            keep_warm=described.keep_warm,
         )
         return Launch(self._lightning, hold, described.meter)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from lightning_zenml.launch.payload.protocol import Failure, Phase, Status
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.package.archive import Archive
 
-__all__ = ["Failure", "KeepStudio", "LaunchSpec", "Phase", "Status", "Update"]
+__all__ = ["Failure", "FollowedLaunch", "KeepStudio", "LaunchSpec", "Phase", "Status", "Update"]
 
 
 class KeepStudio(StrEnum):
@@ -43,6 +44,7 @@ class LaunchSpec:
         working_directory: where `command` runs, relative to the repository.
         timeout: seconds until the launch is stopped, installing included; None: no limit, but two hours for installing.
         keep_studio: what becomes of the studio at the end.
+        keep_warm: seconds for which the machine of a named studio that is to be stopped is kept for the next launch.
         interruptible: on a spot machine.
         cloud: cloud account or provider for a new studio.
         restarts: how often a command that was killed is started again, with `LIGHTNING_ZENML_RESTARTED` set; `commands`
@@ -68,6 +70,7 @@ class LaunchSpec:
     working_directory: str = "."
     timeout: float | None = None
     keep_studio: KeepStudio = KeepStudio.AUTO
+    keep_warm: float = 0.0
     interruptible: bool = False
     cloud: str | None = None
     restarts: int = 0
@@ -89,3 +92,71 @@ class Update:
     log: str = ""
     runs: tuple[RunRecord, ...] = ()
     jobs: tuple[JobRecord, ...] = ()
+
+
+class FollowedLaunch(Protocol):
+    """What is followed: a launch on a studio, or a command on the runner that makes some."""
+
+    @property
+    def id(self) -> str:
+        """Id of the launch; '' before there is one."""
+
+    @property
+    def studio_name(self) -> str:
+        """Name of the launch's studio; '' before there is one."""
+
+    @property
+    def studio_url(self) -> str:
+        """Page of the launch's studio; '' before there is one."""
+
+    @property
+    def machine(self) -> str:
+        """Name of the studio's machine; '' where it isn't known."""
+
+    @property
+    def warmth(self) -> str:
+        """How long the studio's machine is kept for the next launch, and at what price, in words; '': it isn't."""
+
+    @property
+    def deletes_studio(self) -> bool:
+        """Whether the studio is deleted when it is released."""
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars so far, jobs among it; None where a price isn't known."""
+
+    @property
+    def release_notice(self) -> str:
+        """What became of the studio, in words."""
+
+    def follow(self) -> Iterator[Update]:
+        """Yields what is new until the launch is finished.
+
+        Raises:
+            StudioLostError: if the studio is gone before the launch is finished.
+            LaunchError: if the launch can't be followed.
+        """
+
+    def leave(self) -> None:
+        """Leaves the launch to itself: it releases its studio at its end.
+
+        Raises:
+            LaunchError: if the launch can't be told.
+        """
+
+    def stop(self, *, grace: float = ...) -> None:
+        """Ends the launch and releases its studio.
+
+        Args:
+            grace: seconds that the run has for an orderly end.
+
+        Raises:
+            LaunchError: if the studio can't be released.
+        """
+
+    def release(self) -> None:
+        """Releases the studio of a launch that has finished.
+
+        Raises:
+            LaunchError: if the studio can't be released.
+        """

@@ -15,7 +15,7 @@ from lightning_zenml.launch.studio.names import of_pool
 from lightning_zenml.orchestrator import zenml_internals
 from lightning_zenml.orchestrator.refusal import refuse
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
-from lightning_zenml.settings import CREDENTIALS, pool_problem
+from lightning_zenml.settings import CREDENTIALS, studio_problems
 
 if TYPE_CHECKING:
     from zenml.stack import Stack
@@ -96,11 +96,12 @@ def studio_names(settings: LightningOrchestratorSettings) -> tuple[str, ...]:
         settings: settings of the pipeline.
 
     Raises:
-        SettingsResolvingError: if there can be no pool as the settings want it.
+        SettingsResolvingError: if the settings of the studio don't go together.
     """
     name, size = settings.main_studio_name, settings.studio_pool
-    if problem := pool_problem(size, name, settings.keep_studio):
-        raise SettingsResolvingError(f"The setting `studio_pool` {problem}.")
+    problems = studio_problems(name, settings.keep_studio, studio_pool=size, keep_warm=settings.keep_warm)
+    if told := [f"The setting `{setting}` {problem}." for setting, problem in problems]:
+        raise SettingsResolvingError(" ".join(told))
     if name is None:
         return ()
     return of_pool(name, size) if size else (name,)

@@ -43,6 +43,7 @@ class Knobs:
             platform. Jobs with the same run id share it.
         collect_seconds: from the end of a job's command (`complete`, `fail`) to its end (`completed`, `failed`).
         artifact_seconds: between two looks at a running job's home for files that it made or changed.
+        kept_minute_seconds: what a minute lasts for which a job's machine is kept (`reserveMachinesTimeoutMinutes`).
         cost_delay_seconds: after the end of a job, while its `totalCost` is 0.
         preempt: names of interruptible jobs that lose their machines; used up, one loss per entry.
         home_survives_preemption: a job that is started again finds the files of the attempt before.
@@ -80,6 +81,7 @@ class Knobs:
     first_snapshot_seconds: float = 0
     collect_seconds: float = 0.05
     artifact_seconds: float = 0.5
+    kept_minute_seconds: float = 60
     cost_delay_seconds: float = 0
     preempt: set[str] = field(default_factory=set)
     home_survives_preemption: bool = False

@@ -145,6 +145,7 @@ class Report:
         studio_url: page of the studio.
         studio_deleted: whether the studio, and its page, is gone.
         machine: name of the studio's machine.
+        warmth: how long that machine is kept for the next run, and at what price, in words.
         commit_sha: hash of the commit that runs.
         commit_url: page of the commit.
         branch: name of the commit's branch.
@@ -167,6 +168,7 @@ class Report:
     studio_url: str | None = None
     studio_deleted: bool = False
     machine: str | None = None
+    warmth: str | None = None
     commit_sha: str | None = None
     commit_url: str | None = None
     branch: str | None = None

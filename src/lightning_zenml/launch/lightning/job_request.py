@@ -52,6 +52,7 @@ class JobSpec:
         max_run_attempts: how often Lightning starts the job at most; None: Lightning decides.
         snapshot: word by which jobs from one studio share the snapshot that the first of them takes: they don't see
             what the studio has written since; '': a snapshot of the job's own, as the studio is at its start.
+        keep_minutes: minutes for which Lightning keeps the machines up when the job has ended, and bills them; 0: none.
         token: word by which the job is told from every other, and found again; names the file with its exit code.
     """
 
@@ -64,6 +65,7 @@ class JobSpec:
     max_runtime: int | None = None
     max_run_attempts: int | None = None
     snapshot: str = ""
+    keep_minutes: int = 0
     token: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -87,6 +89,9 @@ def build(job: JobSpec, *, studio_id: str, cluster: str) -> Any:
         spot=job.interruptible,
         requested_run_duration_seconds=str(job.max_runtime) if job.max_runtime else None,
         max_run_attempts=None if multi else job.max_run_attempts,
+        # Both, as lightning-sdk does for its `keep_minutes`.
+        reserve_machines_timeout_minutes=job.keep_minutes or None,
+        keep_machine_after_stop=True if job.keep_minutes else None,
     )
     if not multi:
         return JobsServiceCreateJobBody(name=job.name, spec=spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,7 +44,15 @@ class Lease(Record):
     put_back: bool = False
 
 
-def acquire(root: Path, *, launch_id: str, owner: str, started: bool = False, keep: bool = False) -> Leased:
+def acquire(
+    root: Path,
+    *,
+    launch_id: str,
+    owner: str,
+    started: bool = False,
+    keep: bool = False,
+    clock: Callable[[], float] = time.time,
+) -> Leased:
     """Takes the lease; when another launch holds it, tells of that one and its owner.
 
     Args:
@@ -54,19 +62,20 @@ def acquire(root: Path, *, launch_id: str, owner: str, started: bool = False, ke
         started: whether the launch has started the machine of a studio that was stopped, for whoever has it last to
             stop.
         keep: whether the launch's user wants the machine to run on in any case.
+        clock: function that tells seconds since 1970.
     """
     with _locked(root):
         holder = _read(root)
         put_back = started or (holder is not None and holder.machine == machine() and holder.put_back)
-        if holder and holder.launch != launch_id and in_force(holder, now=time.time(), machine=machine()):
+        if holder and holder.launch != launch_id and in_force(holder, now=clock(), machine=machine()):
             if put_back and not holder.put_back:
                 _write(root, replace(holder, put_back=True))
             return Leased(acquired=False, launch=holder.launch, owner=holder.owner)
         if holder is None and _was_written_lately(root):
             return Leased(acquired=False, launch="unknown", owner="another version of this program")
-        mine = Lease(launch=launch_id, owner=owner, heartbeat=time.time(), machine=machine(), put_back=put_back)
-        _write(root, replace(mine, put_back=False) if keep else mine)
-        return Leased(acquired=True)
+        put_back = put_back and not keep
+        _write(root, Lease(launch=launch_id, owner=owner, heartbeat=time.time(), machine=machine(), put_back=put_back))
+        return Leased(acquired=True, put_back=put_back)
 
 
 def renew(root: Path, *, launch_id: str) -> bool:
@@ -97,6 +106,34 @@ def release(root: Path, *, launch_id: str, closing: bool = False) -> Unleased:
         else:
             _path(root).unlink()
         return Unleased(released=True, put_back=holder.put_back)
+
+
+def offer(root: Path, *, launch_id: str, put_back: bool) -> bool:
+    """Gives the lease back for anybody to take at once, who then has the machine to stop.
+
+    Args:
+        root: folder `.lightning_zenml` in the studio's home.
+        launch_id: id of the launch that gives it back.
+        put_back: whether the launch itself would stop the machine.
+
+    Returns:
+        Whether the machine is to be stopped where nobody takes it.
+    """
+    with _locked(root):
+        holder = _read(root)
+        if not _is_of(holder, launch_id):
+            return False
+        if not (put_back or holder.put_back):
+            _path(root).unlink()
+            return False
+        _write(root, replace(holder, heartbeat=0.0, put_back=True))
+        return True
+
+
+def holder(root: Path) -> Lease | None:
+    """The lease as it was last written, in force or not; None where there is none."""
+    with _locked(root):
+        return _read(root)
 
 
 def in_force(holder: Lease, *, now: float, machine: str) -> bool:

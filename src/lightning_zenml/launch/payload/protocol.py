@@ -80,6 +80,7 @@ class Instructions(Record):
             follows; empty: none.
         release: what becomes of the studio at the end.
         leased: whether the launch holds the studio's lease.
+        keep_warm: seconds for which a machine that is to be stopped is kept for the next launch.
         studio: what commands are told of the studio.
         meter: what the studio costs.
         credentials: Lightning's credentials as variables, lent to a studio that has none of its own.
@@ -99,6 +100,7 @@ class Instructions(Record):
     on_failure: tuple[str, ...]
     release: Release
     leased: bool
+    keep_warm: float
     studio: StudioFacts
     meter: Meter
     credentials: Mapping[str, str] = field(repr=False)
@@ -166,6 +168,7 @@ class Description(Record):
         release: what becomes of the studio at the end.
         leased: whether the launch holds the studio's lease.
         meter: what the studio costs.
+        keep_warm: seconds for which a machine that is to be stopped is kept for the next launch.
     """
 
     python: str
@@ -173,6 +176,7 @@ class Description(Record):
     release: Release
     leased: bool
     meter: Meter
+    keep_warm: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,11 +265,13 @@ class Leased(Record):
         acquired: whether the launch has the studio's lease now.
         launch: id of the launch that has it instead; '' when acquired.
         owner: who started that launch, in a few words; '' when acquired.
+        put_back: whether the studio, acquired, was found stopped by a launch that started it, and is to be stopped.
     """
 
     acquired: bool
     launch: str = ""
     owner: str = ""
+    put_back: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 
-from lightning_zenml.launch.payload import lease
+from lightning_zenml.launch.payload import layout, lease
 from lightning_zenml.launch.payload.folder import LaunchFolder
+from lightning_zenml.launch.payload.lightning.heartbeat import Heartbeat
 from lightning_zenml.launch.payload.lightning.insist import insist
 from lightning_zenml.launch.payload.lightning.platform import Platform, UnlistedError
+from lightning_zenml.launch.payload.process import machine
 from lightning_zenml.launch.payload.protocol import Instructions, Release
 from lightning_zenml.launch.payload.records import JobRecord, RecordError, read
 
+_WARM_LOOK = 1.0
+"""Seconds between two looks whether somebody has taken a warm studio."""
+_BEAT = 30.0
+"""Seconds between two signs of life of a warm studio: it would sleep after ten idle minutes."""
 _AGREEING = (0.0, 15.0, 15.0)
 """Seconds before each of the looks that have to agree that something is gone."""
 _FIRST_PAUSE = 2.0
@@ -55,7 +62,11 @@ def end_jobs(folder: LaunchFolder, platform: Platform, *, sleep: Callable[[float
 
 
 def give_studio_back(
-    folder: LaunchFolder, instructions: Instructions, *, sleep: Callable[[float], None] = time.sleep
+    folder: LaunchFolder,
+    instructions: Instructions,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.time,
 ) -> None:
     """Gives back the lease, stops or deletes the studio as instructed; that ends this program, too.
 
@@ -63,12 +74,22 @@ def give_studio_back(
         folder: folder of the launch.
         instructions: what becomes of the studio.
         sleep: function that waits for so many seconds.
+        clock: function that tells seconds since 1970.
 
     Raises:
         Exception: if the studio is still there after half a day.
     """
     policy, platform = instructions.release, instructions.platform
-    if policy is Release.NONE:
+    if instructions.keep_warm and instructions.leased and policy is not Release.DELETE:
+        awake = Heartbeat(_BEAT, [platform.keep_alive], lambda text: print(text, file=sys.stderr))
+        awake.start()
+        try:
+            if not _is_left_warm(folder, instructions, sleep, clock):
+                return
+        finally:
+            awake.end()
+        policy = Release.STOP
+    elif policy is Release.NONE:
         if not lease.release(folder.root, launch_id=folder.path.name).put_back:
             return
         # Found stopped and started by another launch, whose turn never came or is over.
@@ -92,6 +113,38 @@ def give_studio_back(
             raise failure or error from None
 
     insist(once, pause=_FIRST_PAUSE, longest=_STUDIO_PAUSE, times=_STUDIO_TRIES, sleep=sleep)
+
+
+def _is_left_warm(
+    folder: LaunchFolder,
+    instructions: Instructions,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> bool:
+    """Offers the machine to other launches for a while; returns whether it is ours to stop then.
+
+    A launch that takes it has the duty as soon as it has a guardian. Until then it may come to nothing.
+    """
+    ours, root = folder.path.name, folder.root
+    try:
+        if not lease.offer(root, launch_id=ours, put_back=instructions.release is Release.STOP):
+            return False
+    except OSError:
+        # A full disk takes no note, and a warm studio costs money.
+        return True
+    until = clock() + instructions.keep_warm
+    while clock() < until:
+        sleep(_WARM_LOOK)
+        holder = lease.holder(root)
+        if holder is None or holder.machine != machine():
+            # Somebody wants it to run on.
+            return False
+        if holder.launch != ours:
+            if LaunchFolder(root, root / layout.launch(holder.launch)).guardian_pid() is not None:
+                return False
+            if lease.in_force(holder, now=clock(), machine=machine()):
+                until = clock() + instructions.keep_warm
+    return lease.acquire(root, launch_id=ours, owner="a launch that stops it", clock=clock).acquired
 
 
 def _see_gone(is_gone: Callable[[], bool], looks: tuple[float, ...], sleep: Callable[[float], None]) -> None:

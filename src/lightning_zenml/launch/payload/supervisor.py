@@ -133,7 +133,12 @@ class Supervisor:
         """What another client must know to take over the launch."""
         told = self._instructions
         return Description(
-            python=sys.executable, wheel=told.wheel, release=told.release, leased=told.leased, meter=told.meter
+            python=sys.executable,
+            wheel=told.wheel,
+            release=told.release,
+            leased=told.leased,
+            meter=told.meter,
+            keep_warm=told.keep_warm,
         )
 
     def finish(

@@ -49,6 +49,7 @@ class Hold(Record):
         python: absolute path of the studio's Python; '' before it is known.
         wheel: path of our wheel below `.lightning_zenml`; '' before it is known.
         switching: name of the machine to which a switch of the studio is under way; '' when none is.
+        keep_warm: seconds for which the machine is kept for the next launch before it is stopped.
     """
 
     launch_id: str
@@ -61,11 +62,17 @@ class Hold(Record):
     python: str = ""
     wheel: str = ""
     switching: str = ""
+    keep_warm: float = 0.0
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to release or to stop."""
         return self.release is Release.NONE and not (self.leased or self.python or self.switching)
+
+    @property
+    def is_kept_warm(self) -> bool:
+        """Whether the studio's machine is kept for the next launch, which the payload sees to."""
+        return self.keep_warm > 0 and self.leased and self.release is Release.STOP
 
     def released(self) -> Hold:
         """The same once everything is released."""

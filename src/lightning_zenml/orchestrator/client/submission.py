@@ -305,6 +305,7 @@ def base_spec(
         environment=variables,
         timeout=settings.timeout,
         keep_studio=settings.keep_studio,
+        keep_warm=60 * (settings.keep_warm or 0),
         interruptible=settings.interruptible,
         cloud=settings.cloud,
     )

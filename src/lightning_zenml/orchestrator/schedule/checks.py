@@ -60,6 +60,8 @@ def problems(schedule: ScheduleResponse, settings: LightningOrchestratorSettings
         yield f"it knows no time zone `{zone}` (`schedule_timezone`); use one like `Europe/Berlin`"
     if settings.studio_pool is not None:
         yield "its runs start from one studio, not from a pool (`studio_pool`); they have machines of their own"
+    if settings.keep_warm is not None:
+        yield "its runs come by the clock: no machine is kept for them (`keep_warm`)"
     if settings.keep_studio is KeepStudio.DELETE:
         yield "the schedule needs its studio (`keep_studio=delete`); it goes when the schedule is deleted"
 

@@ -7,6 +7,7 @@ must know and nobody else may travels as the job's environment.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shlex
 import sys
@@ -100,7 +101,8 @@ class StepJobs:
             jobs,
             step,
             on_change=self._context.record_job,
-            keep=settings.keep_studio in (KeepStudio.KEEP, KeepStudio.STOP),
+            # With a job that is deleted, the machine that is kept for the next one may go.
+            keep=settings.keep_studio in (KeepStudio.KEEP, KeepStudio.STOP) or settings.keep_warm is not None,
             output=self._output,
             patience=Limits.from_environ(os.environ).start,
         )
@@ -168,11 +170,15 @@ class StepJobs:
                 max_runtime=settings.max_runtime,
                 max_run_attempts=settings.max_run_attempts,
                 snapshot=self._orchestrator_run_id if settings.reuse_snapshot else "",
+                keep_minutes=math.ceil(settings.keep_warm or 0),
                 token=token,
             )
             job = job or Job.run(self._lightning, self._studio, spec)
             machines = f"{own.count} machines {machine.name}" if own.count > 1 else machine.name
             logger.info("Step `%s` runs as Lightning job on %s: %s", step, machines, job.url)
+            if spec.keep_minutes:
+                price = "" if record.price is None else f", at ${record.price * own.count / 60:.4f} a minute"
+                logger.info("%s of it is kept up %s min for the next job%s", machines, spec.keep_minutes, price)
             yield StartedJob(job=job, machines=machines, record=record)
 
     def _record(

@@ -71,6 +71,21 @@ class Node:
     bytes_read: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class KeptMachine:
+    """A machine that is up though its job has ended, for the next one of its kind.
+
+    Args:
+        job: job that has left it.
+        interval: what it is billed as.
+        until: when it ends, by `time.monotonic`.
+    """
+
+    job: Job
+    interval: Interval
+    until: float
+
+
 @dataclass
 class Job:
     """A job, as long as the stand-in runs: deleted ones are remembered. Several machines make it a multi-machine job.

@@ -1,7 +1,8 @@
 """What the platform does with jobs: when asked, and by itself as time goes by.
 
 Not known of the platform, and therefore a guess: that a command which fails is started again while `maxRunAttempts`
-allows, that a stop kills, the names of the variables that tell a machine its rank, and one process for each machine.
+allows, that a stop kills, that a machine which is kept for the next job ends with the deletion of its own, the names of
+the variables that tell a machine its rank, and one process for each machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import socket
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from ..ledger import Ledger
 from ..machines import cluster
 from ..server import ApiError
 from ..studios import Studios
-from .job_entities import Job, JobState, LogLine, Node
+from .job_entities import Job, JobState, KeptMachine, LogLine, Node
 from .snapshots import Home, Snapshot
 
 
@@ -44,6 +46,7 @@ class Jobs:
         self._ledger = ledger
         self._studios = studios
         self._snapshots: dict[tuple[str, str], Snapshot] = {}
+        self._kept: list[KeptMachine] = []
 
     def present(self, project_id: str) -> list[Job]:
         """The jobs of a teamspace, oldest first."""
@@ -119,6 +122,7 @@ class Jobs:
     def tick(self) -> None:
         """Let everything happen that is due."""
         now = time.monotonic()
+        self._end_kept([kept for kept in self._kept if kept.until <= now or kept.job.deleted is not None])
         for job in self.all:
             if job.deleted is not None or job.state.ended:
                 continue
@@ -131,6 +135,7 @@ class Jobs:
 
     def close(self) -> None:
         """End every machine, at once."""
+        self._end_kept(self._kept)
         for job in self.all:
             self._release(job)
             for node in job.nodes:
@@ -151,7 +156,7 @@ class Jobs:
             job.message = "the studio was deleted before its snapshot was taken"
             job.state = JobState.FAILED
         elif job.snapshot.ready and job.boot_at is None:
-            job.boot_at = now + self._knobs.start_seconds
+            job.boot_at = now + (0 if self._takes_kept(job) else self._knobs.start_seconds)
             for node in job.nodes:
                 self._furnish(job, node)
         elif job.boot_at is not None and now >= job.boot_at:
@@ -232,6 +237,30 @@ class Jobs:
         self._release(job)
         self.artifacts_seen(job)
         job.state = job.next_state
+        minutes = job.spec.get("reserveMachinesTimeoutMinutes") or 0
+        if job.started is not None and job.spec.get("keepMachineAfterStop"):
+            until = time.monotonic() + minutes * self._knobs.kept_minute_seconds
+            for node in job.nodes:
+                interval = self._ledger.open(node.name, job.offer.machine.name, node.intervals[-1].price)
+                self._kept.append(KeptMachine(job, interval, until))
+
+    def _takes_kept(self, job: Job) -> bool:
+        """Whether as many machines of its kind are up as a job needs, which it then has."""
+        wanted = (job.offer, job.spot, job.studio.cluster, job.project_id)
+        fitting = [
+            kept
+            for kept in self._kept
+            if (kept.job.offer, kept.job.spot, kept.job.studio.cluster, kept.job.project_id) == wanted
+        ][: len(job.nodes)]
+        if len(fitting) < len(job.nodes):
+            return False
+        self._end_kept(fitting)
+        return True
+
+    def _end_kept(self, machines: Sequence[KeptMachine]) -> None:
+        for kept in machines:
+            kept.interval.close()
+        self._kept = [kept for kept in self._kept if kept not in machines]
 
     def _release(self, job: Job) -> None:
         for node in job.nodes:
