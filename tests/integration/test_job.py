@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,28 @@ def test_several_machines(cloud: LightningCloud, lightning: Lightning, studio: S
     assert set(messages(job)) <= {"0 at 127.0.0.1", "1 at 127.0.0.1"}
     assert "1 at 127.0.0.1" in messages(job)
     assert job.url == f"{cloud.url}/acme/vision/jobs/pair?app_id=mmt"
+
+
+@pytest.mark.parametrize("num_machines", [1, 2])
+def test_machines_are_kept_for_the_next_job(
+    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine, num_machines: int
+) -> None:
+    cloud.knobs.kept_minute_seconds = 3600
+    spec = JobSpec(name="first", command="true", machine=machine, num_machines=num_machines, keep_minutes=3)
+    first = Job.run(lightning, studio, spec)
+    end(first)
+    eventually(lambda: len(cloud.running()) == num_machines, "billed though the job has ended")
+
+    # No other machine comes.
+    cloud.knobs.start_seconds = 3600
+    following = Job.run(lightning, studio, replace(spec, name="following", token="following", keep_minutes=0))
+    assert end(following).exit_code == 0
+    eventually(lambda: not cloud.running(), "each machine is taken once")
+
+    cloud.knobs.start_seconds = 0
+    cloud.knobs.kept_minute_seconds = 0.1
+    end(Job.run(lightning, studio, replace(spec, name="last", token="last")))
+    eventually(lambda: not cloud.running(), "the minutes are over")
 
 
 @pytest.mark.parametrize("num_machines", [1, 2])

@@ -74,6 +74,7 @@ studio = Studio("studio")
 studio.start(Machine.CPU)
 studio.run("echo data > input.txt")
 arguments = {"machine": Machine.T4, "studio": studio, "env": {"WORD": "hello"}, "tags": ["  My   Tag"]}
+arguments["keep_minutes"] = 2
 job = Job.run(name="My Job|1", command="echo $WORD; cat input.txt; echo made > made.txt", **arguments)
 studio.stop()
 job.wait(interval=0.1, timeout=30)
@@ -82,6 +83,7 @@ facts["cost"] = job.total_cost > 0
 facts["files"] = sorted(entry.path for entry in job.list_artifacts())
 facts["link"] = job.link.partition("/acme/")[2]
 facts["tags"] = list(job.tags)
+facts["kept"] = job.keep_minutes
 again = Job("my-job-1")
 facts["found"] = again.status.name
 job.delete()
@@ -108,6 +110,7 @@ print(json.dumps(facts, default=str))
         "status": "Completed",
         "logs": ["hello", "data"],
         "machine": "T4",
+        "kept": 2,
         "cost": True,
         "files": ["made.txt"],
         "link": "vision/studios/studio/app?app_id=jobs&job_name=my-job-1",
