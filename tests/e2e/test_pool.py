@@ -39,4 +39,7 @@ def test_four_pushes_at_once_share_a_pool_of_two(cloud: LightningCloud, actions:
     # Each studio is made once, and what it has is not installed again.
     assert [studio.name for studio in cloud.studios if studio.name.startswith("shared-")] == names
     assert sorted("Requirements: unchanged on this studio" in one.log for one in finished) == [False, False, True, True]
+    for name in names:
+        noted = (cloud.studio(name).home / ".lightning_zenml/environments").read_text().splitlines()
+        assert len(noted) == 1
     wait_for(lambda: not cloud.running())

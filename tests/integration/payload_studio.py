@@ -131,6 +131,7 @@ def instructions(platform: Platform, **changes: Any) -> dict[str, Any]:
         "archive": "0",
         "wheel": "wheels/0/x.whl",
         "packages": [],
+        "environment_digest": "0" * 64,
         "requirements": [],
         "commands": [],
         "command": "cat hello.txt",

@@ -18,6 +18,7 @@ from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.spec import LaunchSpec, Status
 from lightning_zenml.launch.studio import line
+from lightning_zenml.launch.studio.pool import environment_digest
 from lightning_zenml.package.archive import pack
 from lightning_zenml.package.repository import Repository
 from localcloud.lightning import LightningCloud
@@ -112,6 +113,22 @@ def test_the_one_that_suits_is_taken(cloud: LightningCloud, lightning: Lightning
     started.stop(grace=1)
     for studio in (cpu, gpu):
         studio.stop()
+
+
+def test_the_one_that_has_what_is_to_be_installed_is_taken(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    first, second = (Studio.create(lightning, f"{spec.studio_name}-{number}", cluster=None) for number in (1, 2))
+    for studio, environments in ((first, "another\n"), (second, f"another\n{environment_digest(spec)}\n")):
+        (cloud.studio(studio.name).home / ".lightning_zenml").mkdir()
+        (cloud.studio(studio.name).home / ".lightning_zenml/environments").write_text(environments)
+    started = launch(lightning, replace(spec, command="sleep 300"))
+    assert started.studio_name == second.name
+    # What is in use is no choice.
+    other = launch(lightning, spec)
+    assert other.studio_name == first.name
+    assert end_of(other).succeeded
+    started.stop(grace=1)
 
 
 def test_who_waits_has_a_deadline_and_can_be_interrupted(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_zenml.launch.payload.folder import LaunchFolder
+from lightning_zenml.launch.payload.folder import LaunchFolder, note_environment
 from lightning_zenml.launch.payload.protocol import Phase, Status
 
 
@@ -155,3 +155,12 @@ def test_lines_wait_for_more_of_them_but_hold_up_nothing_else(tmp_path: Path, to
             with getattr(folder, told).open("a") as file:
                 file.write("\n")
         assert reading.result(60).log.startswith("new\n")
+
+
+def test_what_is_installed_is_noted_as_long_as_it_is_whole(tmp_path: Path) -> None:
+    noted = tmp_path / "environments"
+    for digest, others_hold in (("a", True), ("b", True), ("a", True)):
+        note_environment(tmp_path, digest, others_hold)
+    assert noted.read_text() == "b\na\n"
+    note_environment(tmp_path, "c", False)
+    assert noted.read_text() == "c\n"

@@ -61,6 +61,7 @@ RECORDS = [
         archive="0" * 64,
         wheel="wheels/0/x.whl",
         packages=("zenml==1",),
+        environment_digest="0" * 64,
         requirements=("-r requirements.txt",),
         commands=("true",),
         command="python run.py",

@@ -34,7 +34,7 @@ from lightning_zenml.launch.studio import bundle, names
 from lightning_zenml.launch.studio.beat import kept_alive
 from lightning_zenml.launch.studio.hold import Hold, release_of
 from lightning_zenml.launch.studio.line import Line
-from lightning_zenml.launch.studio.pool import Pool
+from lightning_zenml.launch.studio.pool import Pool, environment_digest
 from lightning_zenml.launch.studio.progress import reported
 from lightning_zenml.launch.studio.provision import Provisioner, Ready
 from lightning_zenml.launch.studio.remote import Remote
@@ -144,7 +144,7 @@ class Attempt:
                     return take(spec.studio_name)
                 pool = names.of_pool(spec.studio_name, spec.studio_pool)
                 line = Line(f"a studio of the pool {spec.studio_name}", self._notify, self._deadline)
-                return Pool(self._lightning, pool, spec.machines, cloud=spec.cloud).take(take, line)
+                return Pool(self._lightning, spec, pool).take(take, line)
             except (StudioAwayError, StudioLostError):
                 # The launch before us put the studio back as it had found it: stopped. Each of many may do so.
                 restarts = 0 if self._stood_in_line else restarts + 1
@@ -286,6 +286,7 @@ class Attempt:
             archive=spec.archive.sha256,
             wheel=self._wheel_target,
             packages=(*spec.packages, *self._found_packages()),
+            environment_digest=environment_digest(spec),
             requirements=spec.requirements,
             commands=spec.commands,
             command=spec.command,

@@ -29,9 +29,9 @@ from lightning_zenml.launch.errors import (
 from lightning_zenml.launch.lightning import answers, commands, creation, ending
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.failures import ApiError, UnreachableError
+from lightning_zenml.launch.lightning.files import FAILURES, upload
 from lightning_zenml.launch.lightning.machines import Machine
 from lightning_zenml.launch.lightning.records import Completed, StudioAnswer, StudioState
-from lightning_zenml.launch.lightning.upload import FAILURES, upload
 
 T = TypeVar("T")
 

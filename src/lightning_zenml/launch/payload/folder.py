@@ -229,6 +229,19 @@ class LaunchFolder:
         return now - self.follower.stat().st_mtime < FOLLOWED_WITHIN
 
 
+def note_environment(root: Path, digest: str, others_hold: bool) -> None:
+    """Notes what a studio has installed.
+
+    Args:
+        root: folder `.lightning_zenml` in the studio's home.
+        digest: what it is known by.
+        others_hold: whether what was noted before is still whole.
+    """
+    path = root / layout.ENVIRONMENTS
+    before = path.read_text().splitlines() if others_hold and path.exists() else []
+    path.write_text("".join(f"{one}\n" for one in [*(one for one in before if one != digest), digest][-_KEPT:]))
+
+
 def prune(root: Path, *, keep: str) -> None:
     """Removes all but the newest launches and archives, and what was uploaded in vain; those in use stay."""
     launches = [LaunchFolder(root, path) for path in (root / layout.LAUNCHES).iterdir()]

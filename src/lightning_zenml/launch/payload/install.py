@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import IO
@@ -117,6 +117,7 @@ def install(
     log: IO[bytes],
     environment: Mapping[str, str],
     timeout: float,
+    note: Callable[[bool], object] = lambda others_hold: None,
 ) -> Outcome:
     """Runs the install in the repository.
 
@@ -127,6 +128,7 @@ def install(
         log: where its output goes.
         environment: variables of the installer.
         timeout: seconds that it may take.
+        note: called once it has succeeded, with whether what was installed before is still whole.
 
     Returns:
         How the last installer that had a try has ended.
@@ -178,9 +180,11 @@ def install(
             if outcome.exit_code:
                 break
     if outcome.exit_code == 0:
-        kept = installs if _others(there) <= distributions() else []
+        others_hold = _others(there) <= distributions()
+        kept = installs if others_hold else []
         wanted = digest(wheel, specifiers, code)
         _MARKER.write_text(json.dumps({"digests": [*(one for one in kept if one != wanted), wanted][-_REMEMBERED:]}))
+        note(others_hold)
     return outcome
 
 

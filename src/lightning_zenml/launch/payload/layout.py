@@ -7,6 +7,7 @@ What is below `HOME`:
     wheels/<digest>/<wheel>    our own distribution
     launches/<id>/             one folder per launch
     jobs/<token>               exit codes of Lightning jobs
+    environments               what is installed
     lease.json, lease.lock     which launch has the studio
 """
 
@@ -27,6 +28,9 @@ LAUNCHES = "launches"
 JOBS = "jobs"
 """Folder of the exit codes of Lightning jobs by their tokens, below `HOME`. A job writes its own, and names it in its
 command: that is how client and guardian find the jobs of a launch."""
+ENVIRONMENTS = "environments"
+"""What was installed that is still whole: digests of what clients have asked for, a line each, below `HOME`. The
+supervisor writes it; a client that chooses one of several studios reads it, while they are stopped."""
 LEASE = "lease.json"
 """Which launch has the studio, below `HOME`. The payload writes it, the client reads it before it has a payload."""
 LEASE_LOCK = "lease.lock"

@@ -6,7 +6,7 @@ A client may be of another age than the payload: `attach` meets launches that an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from lightning_zenml.launch.payload.lightning.platform import Platform
@@ -69,6 +69,7 @@ class Instructions(Record):
         archive: sha256 of the packed repository, hex.
         wheel: path of our wheel below `.lightning_zenml`.
         packages: requirement specifiers that every launch needs.
+        environment_digest: what packages and requirements together are known by, to clients that choose a studio.
         requirements: requirement specifiers of the user, or `-r <file>` relative to the repository.
         commands: bash lines that run before the command.
         command: bash line that the launch is for.
@@ -90,6 +91,7 @@ class Instructions(Record):
     archive: str
     wheel: str
     packages: tuple[str, ...]
+    environment_digest: str
     requirements: tuple[str, ...]
     commands: tuple[str, ...]
     command: str
@@ -177,6 +179,12 @@ class Description(Record):
     leased: bool
     meter: Meter
     keep_warm: float = 0.0
+
+    @classmethod
+    def of(cls, instructions: Instructions, python: str) -> Description:
+        """What of a launch's instructions is no secret, and the absolute path of the studio's Python."""
+        told = {field.name: getattr(instructions, field.name) for field in fields(cls) if field.name != "python"}
+        return cls(python=python, **told)
 
 
 @dataclass(frozen=True, kw_only=True)

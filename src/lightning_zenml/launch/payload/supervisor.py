@@ -12,10 +12,11 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from lightning_zenml.launch.payload import install, lease, release
-from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder
+from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder, note_environment
 from lightning_zenml.launch.payload.lightning.heartbeat import Heartbeat
 from lightning_zenml.launch.payload.protocol import Description, Failure, Instructions, Phase, Status
 from lightning_zenml.launch.payload.records import RecordError
@@ -131,15 +132,7 @@ class Supervisor:
 
     def description(self) -> Description:
         """What another client must know to take over the launch."""
-        told = self._instructions
-        return Description(
-            python=sys.executable,
-            wheel=told.wheel,
-            release=told.release,
-            leased=told.leased,
-            meter=told.meter,
-            keep_warm=told.keep_warm,
-        )
+        return Description.of(self._instructions, sys.executable)
 
     def finish(
         self,
@@ -241,6 +234,7 @@ class Supervisor:
             log=log,
             environment=environment,
             timeout=min(left, _INSTALL),
+            note=partial(note_environment, self._folder.root, self._instructions.environment_digest),
         ).exit_code
         if exit_code == 0:
             return None

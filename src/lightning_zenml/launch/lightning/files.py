@@ -1,7 +1,8 @@
-"""A file uploaded to a studio, by the SDK's own uploader: begun anew where it fails, within a deadline."""
+"""Files of studios, by the SDK's own means. An upload that fails is begun anew, within a deadline."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import tenacity
@@ -16,6 +17,8 @@ _SLOWEST = 250_000
 """Bytes a second below which an upload has got stuck: 2 MBit/s."""
 _LEAST = 600.0
 """Seconds that even a small file may take, with all the retries."""
+_READ = 20.0
+"""Seconds for a small file that is read."""
 _TRIES = 5
 """How often an upload is begun. Of one whose last answer is lost, the SDK's own next try finds nothing any more."""
 _LONGEST_PAUSE = 10.0
@@ -38,10 +41,7 @@ def upload(lightning: Lightning, source: Path, target: str, *, studio_id: str, c
     """
 
     def send() -> None:
-        api = StudioApi()
-        # Its own client keeps the credentials and address of whoever used the SDK first in this process.
-        api._client = lightning.client
-        api.upload_file(
+        _api(lightning).upload_file(
             studio_id=studio_id,
             teamspace_id=lightning.teamspace_id,
             cloud_account=cluster,
@@ -61,3 +61,34 @@ def upload(lightning: Lightning, source: Path, target: str, *, studio_id: str, c
 
     # Parts of large files are sent without a timeout of their own.
     within(_LEAST + source.stat().st_size / _SLOWEST, work)
+
+
+def read(lightning: Lightning, path: str, *, studio_id: str, cluster: str) -> str:
+    """Reads a small file, of a studio that is stopped, too.
+
+    Args:
+        lightning: teamspace of the studio.
+        path: path of the file on the studio, relative to its home.
+        studio_id: id of the studio.
+        cluster: id of the studio's cloud account.
+
+    Raises:
+        Exception: one of `FAILURES`, when there is no such file or it does not come.
+    """
+
+    def work() -> str:
+        with lightning.credentials.exported(), tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "file"
+            _api(lightning).download_file(
+                path, str(target), studio_id, lightning.teamspace_id, cluster, progress_bar=False
+            )
+            return target.read_text()
+
+    return within(_READ, work)
+
+
+def _api(lightning: Lightning) -> StudioApi:
+    api = StudioApi()
+    # Its own client keeps the credentials and address of whoever used the SDK first in this process.
+    api._client = lightning.client
+    return api
