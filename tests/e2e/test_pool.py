@@ -1,4 +1,4 @@
-"""Several pushes at once, on one pool of studios."""
+"""Several pushes, at once and one after the other, on studios that stay."""
 
 from __future__ import annotations
 
@@ -42,4 +42,18 @@ def test_four_pushes_at_once_share_a_pool_of_two(cloud: LightningCloud, actions:
     for name in names:
         noted = (cloud.studio(name).home / ".lightning_zenml/environments").read_text().splitlines()
         assert len(noted) == 1
+    wait_for(lambda: not cloud.running())
+
+
+def test_the_next_push_finds_the_machine_up(cloud: LightningCloud, actions: Actions) -> None:
+    finished = actions.step(studio_name="warm", keep_warm="60", run="true").run()
+    assert finished.exit_code == 0, finished.log
+    assert cloud.running() == ["warm"]
+    assert "Studio warm kept up 60 min for the next run, at $0.0055 a minute" in finished.log
+    assert "| **Kept up** | 60 min for the next run, at $0.0055 a minute |" in actions.comment()
+
+    finished = actions.step(studio_name="warm", keep_warm="0.01", run="true").run()
+    assert finished.exit_code == 0, finished.log
+    assert "Starting warm on" not in finished.log
+    # Nobody comes, and nobody is there but the studio.
     wait_for(lambda: not cloud.running())
