@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Without its bytecode, each of the hundreds of processes that the tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format bench bench-packing bench-start bench-steps bench-following bench-installing bench-scale bench-image lock clean
+.PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format bench bench-packing bench-start bench-steps bench-following bench-installing bench-scale bench-money bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
@@ -105,6 +105,9 @@ CODE ?= 1 30 300 2000
 bench-scale: $(VENV)/installed ## overhead by steps, launches and size of code; STEPS, LAUNCHES, CODE
 	$(BIN)/python benchmarks/scale.py --steps $(STEPS) --launches $(LAUNCHES) --megabytes $(CODE) \
 	  $(if $(SVG),--svg $(SVG)) $(if $(JSON),--json $(JSON))
+
+bench-money: $(VENV)/installed ## billed seconds of a GPU for a step, beside the step's own
+	$(BIN)/python benchmarks/money.py --rounds $(ROUNDS) $(if $(JSON),--json $(JSON))
 
 bench-image: $(VENV)/installed ## size and start-up of the Action's image
 	$(BIN)/python benchmarks/image.py
