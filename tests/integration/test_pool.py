@@ -166,6 +166,18 @@ def test_a_lease_that_cannot_be_read_is_another_launchs(
     theirs.stop(grace=1)
 
 
+def test_one_that_is_broken_keeps_nobody_from_the_others(
+    cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
+) -> None:
+    cloud.knobs.stuck_studios = 1
+    started = launch(lightning, spec, limits=replace(LIMITS, setup=2))
+    assert started.studio_name == f"{spec.studio_name}-2"
+    assert cloud.running() == [started.studio_name]
+    assert end_of(started).succeeded
+    with pytest.raises(StudioError, match=f"'{spec.studio_name}-1' did not finish its set-up"):
+        launch(lightning, replace(spec, studio_pool=1), limits=replace(LIMITS, setup=1))
+
+
 def test_one_that_is_stopped_before_it_is_leased_is_started_again(
     cloud: LightningCloud, lightning: Lightning, spec: LaunchSpec
 ) -> None:

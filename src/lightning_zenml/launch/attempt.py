@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, wait
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from lightning_zenml.deadline import begin
 from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import (
     LaunchError,
@@ -107,7 +107,7 @@ class Attempt:
 
     def release(self) -> None:
         """Releases what is held, if anything is, and sees to it that a start under way comes to nothing."""
-        if self._hold is not None:
+        if self._hold is not None and not self._hold.is_over:
             self._notify(f"Releasing {self._hold.studio_name}")
             launch = Launch(self._lightning, self._hold)
             if self._hold.release is Release.DELETE and not self._hold.leased:
@@ -126,15 +126,21 @@ class Attempt:
             )
 
         def take(name: str) -> Ready:
-            return provisioner.named(
-                name,
-                spec.machines,
-                cloud=spec.cloud,
-                interruptible=spec.interruptible,
-                lease=self._lease,
-                on_switch=self._on_switch,
-                waits=not spec.studio_pool,
-            )
+            try:
+                return provisioner.named(
+                    name,
+                    spec.machines,
+                    cloud=spec.cloud,
+                    interruptible=spec.interruptible,
+                    lease=self._lease,
+                    on_switch=self._on_switch,
+                    waits=not spec.studio_pool,
+                )
+            except StudioError:
+                if spec.studio_pool:
+                    # Another studio's turn has come, with nothing of this one held.
+                    self.release()
+                raise
 
         restarts = 0
         while True:
@@ -150,9 +156,6 @@ class Attempt:
                 restarts = 0 if self._stood_in_line else restarts + 1
                 if restarts == _RESTARTS:
                     raise
-                if spec.studio_pool:
-                    # The next one may be another.
-                    self.release()
 
     def _on_studio(self, studio: Studio, was_running: bool) -> None:
         self._policy = release_of(self._spec, was_running=was_running)
@@ -173,7 +176,7 @@ class Attempt:
             )
         )
         if self._late_packages is None:
-            self._late_packages = _in_background(self._spec.late_packages)
+            self._late_packages = begin(self._spec.late_packages)
 
     def _on_switch(self, machine: str, leased: bool) -> None:
         self._take(replace(self._held, switching=machine, leased=leased))
@@ -332,17 +335,3 @@ class Attempt:
 
 def _meter(ready: Ready) -> Meter:
     return Meter(machine=ready.machine.name, price=ready.machine.cost, since=ready.since)
-
-
-def _in_background(call: Callable[[], Sequence[str]]) -> Future[Sequence[str]]:
-    """Calls in a thread that no exit waits for."""
-    future: Future[Sequence[str]] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, name="late-packages", daemon=True).start()
-    return future

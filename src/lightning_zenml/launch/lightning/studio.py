@@ -86,13 +86,13 @@ class Studio:
         """
         made, is_ours = creation.create(lightning, name, cluster=cluster)
         studio = cls._of(lightning, made)
-        if not is_ours:
-            # Its first run is not ours to make either.
-            return studio
         try:
-            creation.create_run(lightning, made)
+            if is_ours:
+                creation.create_run(lightning, made)
         except BaseException:
-            studio.delete()
+            # Found by its name, it may work for another launch already.
+            if studio.state().stopped:
+                studio.delete()
             raise
         return studio
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 
-from lightning_zenml.launch.errors import StudioBusyError
+from lightning_zenml.launch.errors import StudioAwayError, StudioBusyError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.files import FAILURES, read
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
@@ -36,7 +36,7 @@ class Pool:
         self._environments: dict[str, str] = {}
 
     def take(self, take: Callable[[str], Ready], line: Line) -> Ready:
-        """Takes the first studio that is free; while none is, waits in line.
+        """Takes the first studio that is free; while none is, waits in line. One that fails is not tried again.
 
         Args:
             take: makes the studio of that name ready and takes its lease, or raises a `StudioBusyError`.
@@ -46,21 +46,29 @@ class Pool:
             StudioError: when no studio is free until the line's deadline.
             LaunchError: when the one that is can't be made ready.
         """
+        broken: dict[str, StudioError] = {}
         while True:
-            busy: dict[str, str] = {}
-            for name in self._in_order():
+            busy: dict[str, StudioError] = {}
+            for name in self._in_order(without=broken):
                 try:
                     ready = take(name)
                 except StudioBusyError as error:
-                    busy[name] = str(error)
+                    busy[name] = error
+                except (StudioAwayError, StudioLostError):
+                    raise
+                except StudioError as error:
+                    broken[name] = error
                 else:
                     line.end()
                     return ready
-            line.wait("no studio of the pool is free: " + "; ".join(busy[name] for name in self._names))
+            if not busy:
+                raise broken.popitem()[1]
+            told = {**busy, **broken}
+            line.wait("no studio of the pool is free: " + "; ".join(str(told[name]) for name in self._names))
 
-    def _in_order(self) -> list[str]:
+    def _in_order(self, *, without: Collection[str]) -> list[str]:
         """The names, that of the studio which suits best first; of several, the first."""
-        return sorted(self._names, key=self._distance)
+        return sorted((name for name in self._names if name not in without), key=self._distance)
 
     def _distance(self, name: str) -> tuple[bool, int]:
         """How far a studio is from running the launch: whether there is anything to install, then its machine."""
