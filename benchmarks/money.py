@@ -36,7 +36,7 @@ from zenml import pipeline, step
 
 
 def tell(event, when):
-    os.write(2, f"bench {{event}} {{when}}\\n".encode())
+    os.write(2, f"bench {{event}} {{when}} {{time.process_time()}}\\n".encode())
 
 
 @step
@@ -75,6 +75,8 @@ class Figures:
         function: that the function took.
         after: until the process has ended: outputs, ZenML's records, logs.
         stop: until the machine is billed no more.
+        before_cpu: CPU of the process in `before`.
+        after_cpu: the same in `after`.
         billed: all of it.
         alone: billed for a job that does nothing but what the function does.
     """
@@ -84,6 +86,8 @@ class Figures:
     function: float
     after: float
     stop: float
+    before_cpu: float
+    after_cpu: float
     billed: float
     alone: float
 
@@ -91,8 +95,10 @@ class Figures:
 ROWS = {
     "shell": "until the step's process has begun",
     "before": "imports, records, inputs",
+    "before_cpu": "  of which CPU",
     "function": "the step's function",
     "after": "outputs, records, logs",
+    "after_cpu": "  of which CPU",
     "stop": "until the machine is billed no more",
     "billed": "billed for the step",
     "alone": "billed for a job with the function alone",
@@ -134,10 +140,12 @@ def run(stack: Stack, folder: Path) -> Figures:
     on_gpu = [interval for interval in cloud.intervals[before:] if interval.machine == "T4"]
     if len(on_gpu) != 1 or on_gpu[0].end is None:
         raise SystemExit(f"More than the step was on the T4: {on_gpu}")
-    told = dict(re.findall(r"bench (\w+) ([\d.]+)", cloud.job(on_gpu[0].name).log))
-    times = [on_gpu[0].start, *(float(told[event]) for event in ("process", "begin", "end", "exit")), on_gpu[0].end]
+    told = re.findall(r"bench (\w+) ([\d.]+) ([\d.]+)", cloud.job(on_gpu[0].name).log)
+    when, cpu = ({event: float(one[number]) for event, *one in told} for number in (0, 1))
+    times = [on_gpu[0].start, *(when[event] for event in ("process", "begin", "end", "exit")), on_gpu[0].end]
     phases = [later - earlier for earlier, later in itertools.pairwise(times)]
-    return Figures(*phases, billed=on_gpu[0].seconds, alone=alone(cloud))
+    cpus = (cpu["begin"], cpu["exit"] - cpu["end"])
+    return Figures(*phases, *cpus, billed=on_gpu[0].seconds, alone=alone(cloud))
 
 
 def alone(cloud: LightningCloud) -> float:
@@ -151,11 +159,12 @@ def alone(cloud: LightningCloud) -> float:
     program = f"import time; time.sleep({WORK})"
     python = "/home/zeus/miniconda3/envs/cloudspace/bin/python"
     machine = Catalog(lightning, studio.cluster).machine("T4")
+    before = len(cloud.intervals)
     job = Job.run(lightning, studio, JobSpec(name="alone", command=f'{python} -c "{program}"', machine=machine))
-    while not (interval := cloud.intervals[-1]).end or interval.machine != "T4":
+    while not (billed := cloud.intervals[before:]) or billed[0].end is None:
         time.sleep(0.05)
     job.delete()
-    return interval.seconds
+    return billed[0].seconds
 
 
 if __name__ == "__main__":
