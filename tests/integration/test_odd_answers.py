@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from lightning_api import QUICK, credentials, eventually, lent
 from lightning_zenml.launch import launch as launch_module
 from lightning_zenml.launch.errors import (
     CredentialsError,
+    LaunchError,
     MachineError,
     StudioError,
     StudioLostError,
@@ -133,6 +135,21 @@ def test_a_refused_key_leaves_the_run_to_itself(
     assert cloud.running() == [launch.studio_name]
     proxy.clear()
     launch.stop(grace=1)
+
+
+@pytest.mark.usefixtures("tries_follow_soon")
+def test_no_odd_answer_says_that_a_run_is_over(lightning: Lightning, proxy: Proxy, spec: LaunchSpec) -> None:
+    launch = Launcher(lightning).launch(spec)
+    for route in (EXECUTE, STREAM):
+        for fault in ODD.values():
+            # So many as decide that one call is refused.
+            rule = proxy.fault(fault, "GET|POST", f".*{route}", times=failures._REFUSALS)
+            while not rule.met:
+                with contextlib.suppress(LaunchError):
+                    assert launch.is_under_way()
+            proxy.clear()
+    launch.stop(grace=1)
+    assert not launch.is_under_way()
 
 
 def test_a_key_that_is_refused_before_anything_runs_is_told_at_once(cloud: LightningCloud, proxy: Proxy) -> None:

@@ -194,11 +194,25 @@ class Launch:
             time.sleep(dead.pause)
 
     def is_under_way(self) -> bool:
-        """Whether the payload runs: it releases the studio itself when it is done, if nobody follows."""
-        try:
-            return bool(self.hold.python) and self.status().phase is not Phase.FINISHED
-        except StudioError:
-            return False
+        """Whether the payload runs: it releases the studio itself when it is done, if nobody follows.
+
+        Raises:
+            LaunchError: if it can't be told for now.
+        """
+        mute = Agreement()
+        while self.hold.python:
+            try:
+                return self.status().phase is not Phase.FINISHED
+            except StudioLostError:
+                return False
+            except StudioAwayError:
+                raise
+            except StudioError:
+                # As a studio answers on which no payload is, or one that had no answer this time.
+                if mute.settles(True):
+                    return False
+                time.sleep(mute.pause)
+        return False
 
     def leave(self) -> None:
         """Nobody follows any more: the payload releases the studio itself as soon as it is done."""
