@@ -69,6 +69,7 @@ class Launch:
         self._ended: float | None = None
         self._jobs: tuple[JobRecord, ...] = ()
         self._has_finished = False
+        self._is_left_warm = False
         self._studio = Studio(lightning, id=hold.studio_id, name=hold.studio_name, cluster=hold.cluster)
         self._remote = Remote(self._studio, hold.python, hold.wheel, hold.launch_id)
 
@@ -117,7 +118,7 @@ class Launch:
     @property
     def release_notice(self) -> str:
         """What became of the studio, in words."""
-        done = f"kept up {self.warmth}" if self.warmth else _DONE[self.hold.release]
+        done = f"kept up {self.warmth}" if self._is_left_warm else _DONE[self.hold.release]
         cost = "" if self.cost is None else f", cost ${self.cost:.4f}"
         return f"Studio {self.studio_name} {done}{cost}"
 
@@ -303,7 +304,8 @@ class Launch:
         return not self._has_finished or any(job.ended is None for job in self._jobs)
 
     def _release_studio(self) -> None:
-        if not (self.hold.is_kept_warm and self._leave_to_payload()):
+        self._is_left_warm = self.hold.is_kept_warm and self._leave_to_payload()
+        if not self._is_left_warm:
             give_back(self._lightning, self._studio, self.hold)
         self._ended = self._ended or time.time()
 
