@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +52,7 @@ def test_the_next_push_finds_the_machine_up(cloud: LightningCloud, actions: Acti
     assert finished.exit_code == 0, finished.log
     assert cloud.running() == ["warm"]
     (told,) = re.findall(r"Studio warm kept up (60 min for the next run, at \$0\.\d{4} a minute)", finished.log)
-    assert f"| **Kept up** | {told} |" in actions.comment()
+    assert f"| **Kept up** | {told} |" in html.unescape(actions.comment())
 
     finished = actions.step(studio_name="warm", keep_warm="0.01", run="true").run()
     assert finished.exit_code == 0, finished.log
