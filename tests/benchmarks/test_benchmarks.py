@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
         ("bench-start ROUNDS=1", ["first request"]),
         ("bench-steps ROUNDS=1", ["one more trivial step, CPU"]),
         ("bench-following SECONDS=3", ["silent", "10,000 lines/s"]),
+        ("bench-scale STEPS= LAUNCHES=1 CODE=1", ["launches at once", "MB of code"]),
     ],
     ids=lambda value: value.split()[0] if isinstance(value, str) else None,
 )
