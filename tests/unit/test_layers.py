@@ -23,12 +23,13 @@ ARROWS = {
     "http_log": set(),
     "http_session": set(),
     "deadline": set(),
+    "terminal": set(),
     "launch": {"package", "http_log", "deadline"},
     # Its one module for the studio asks ZenML as the payload asks Lightning.
     "zenml_api": {"http_log", "http_session", "deadline", "launch.payload"},
     "settings": {"launch"},
-    "orchestrator": {"launch", "package", "zenml_api", "settings", "http_log", "deadline"},
-    "action": {"launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline"},
+    "orchestrator": {"launch", "package", "zenml_api", "settings", "http_log", "deadline", "terminal"},
+    "action": {"launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline", "terminal"},
 }
 """What each room of the product may import besides itself, its parent's version aside."""
 

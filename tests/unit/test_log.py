@@ -67,6 +67,8 @@ def test_titles_and_steps_begin_groups() -> None:
             "\x1b[38;2;1;2;3mx\x1b[4:3m\ny\x1b[4:0;39m\nz\n",
             ["\x1b[38;2;1;2;3mx\x1b[4:3m\x1b[0m", "\x1b[38;2;1;2;3m\x1b[4:3my\x1b[4:0;39m", "z"],
         ),
+        ("\x1b]8;id=1;https://x\x07text\x1b]8;;\x07 on\n", ["text on"]),
+        ("\x1b[38;5;1mx\x1b[39m\n\x1b[38:2::1:2:3my\x1b[m\n", ["\x1b[38;5;1mx\x1b[39m", "\x1b[38:2::1:2:3my\x1b[m"]),
         (f"{RED}10%\r\x1b[32m20%\r\n", ["\x1b[31m\x1b[32m20%\x1b[0m"]),
     ],
 )
@@ -96,6 +98,35 @@ def test_a_progress_bar_is_shown_now_and_then() -> None:
 
 def test_a_bar_that_was_shown_at_its_end_is_not_shown_again() -> None:
     assert logged("\r50%\r100%", "\n", "next\n") == ["100%", "next"]
+
+
+UP, CLEAR = "\x1b[A", "\x1b[2K"
+
+
+def test_bars_below_one_another_are_shown_now_and_then() -> None:
+    """As tqdm draws two of them."""
+    stream, now = io.StringIO(), 0.0
+    log = Log(Workflow({}, stream), clock=lambda: now)
+    log.feed("begin\n")
+    for percent in range(101):
+        log.feed(f"\rfiles {percent:3}%")
+        log.feed(f"\n\rbytes {percent:3}%{UP}")
+        now += 0.5
+    log.feed("\n\nnext\n")
+    shown = stream.getvalue().splitlines()
+    assert shown[:2] == ["begin", "files   0%"]
+    assert [line[:5] for line in shown[2:-1]] == ["files", "bytes"] * 6
+    assert shown[-3:] == ["files 100%", "bytes 100%", "next"]
+
+
+def test_a_block_that_is_drawn_anew_is_shown_as_it_ends() -> None:
+    """As rich draws one, with a line of its own above it."""
+    frames = [f"{RED}one{RESET} {number}\ntwo {number}" for number in range(50)]
+    back = f"\r{CLEAR}\x1b[1A{CLEAR}"
+    shown = logged(*(f"{frame}{back}" for frame in frames), f"half way\n{frames[-1]}{back}{frames[-1]}\nthe end\n")
+    assert shown[0] == f"{RED}one{RESET} 0"
+    assert shown[-4:] == ["half way", f"{RED}one{RESET} 49", "two 49", "the end"]
+    assert len(shown) < 10
 
 
 def test_a_line_without_an_end_is_shown_in_pieces() -> None:

@@ -21,6 +21,7 @@ from lightning_zenml.launch.lightning.job import JobLostError
 from lightning_zenml.launch.lightning.records import JobPhase, JobState
 from lightning_zenml.launch.payload.records import JobRecord
 from lightning_zenml.orchestrator.steps.machine import StepMachine
+from lightning_zenml.terminal.screen import Screen
 
 logger = get_logger(__name__)
 
@@ -79,6 +80,7 @@ class StepJob:
         self._on_change = on_change
         self._keep = keep
         self._output = output
+        self._screen = Screen()
         self._patience = patience
         self._began = time.monotonic()
         self._started: float | None = None
@@ -253,7 +255,8 @@ class StepJob:
                 continue
             self._seen.add(key)
             self._last_line = line.timestamp or self._last_line
-            self._say(line.message.rstrip())
+            for text in self._screen.feed(f"{line.message}\n"):
+                self._say(text.rstrip())
 
     def _say(self, text: str) -> None:
         self._output.write(f"[{self.name}] {text}\n")

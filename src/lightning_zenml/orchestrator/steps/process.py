@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import logging
 import os
@@ -11,20 +12,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, TextIO, cast
 
 from lightning_zenml.launch.payload import bash
 from lightning_zenml.launch.payload.process import is_group_alive
 from lightning_zenml.orchestrator.steps.task import Task
+from lightning_zenml.terminal.screen import Screen
 
 if TYPE_CHECKING:
+    import io
+
     from lightning_zenml.orchestrator.steps.forkserver import ForkedProcess, ForkServer
 
 logger = logging.getLogger(__name__)
 
 _OUTPUT_DEADLINE = 5.0
+_PIECE = 65_536
+"""Bytes of output that are read at once."""
 # Without the folder that it starts in: what lies there may be named like a module that the program imports.
 _PROGRAM = (sys.executable, "-P", "-m", "lightning_zenml.orchestrator.steps.process_program")
 
@@ -178,10 +184,16 @@ class StepProcess:
             os.killpg(self._process.pid, number)
 
     def _copy_output(self, stream: TextIO) -> None:
-        with stream as lines:
-            for line in lines:
-                self._output.write(f"[{self.name}] {line.rstrip()}\n")
-                self._output.flush()
+        screen = Screen()
+        with stream:
+            for text in _pieces(stream):
+                self._tell(screen.feed(text))
+        self._tell(screen.end())
+
+    def _tell(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._output.write(f"[{self.name}] {line.rstrip()}\n")
+            self._output.flush()
 
 
 class StepProcesses:
@@ -295,6 +307,14 @@ class StepProcesses:
         if self._spare is not None:
             self._spare.kill()
             self._spare = None
+
+
+def _pieces(stream: TextIO) -> Iterator[str]:
+    """A stream's text as it comes, with the carriage returns that reading by lines takes for line ends."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    while data := cast("io.BufferedReader", stream.buffer).read1(_PIECE):
+        yield decoder.decode(data)
+    yield decoder.decode(b"", final=True)
 
 
 def _after(commands: Sequence[str], directory: Path, program: Sequence[str]) -> list[str]:
