@@ -63,12 +63,59 @@ def test_a_failed_command_points_at_the_line_that_its_traceback_names(tmp_path: 
     assert of_output(Failure(phase=Phase.RUNNING, message="m", output=on_the_runner), root).place == found.place
 
 
-def test_a_failed_command_without_a_traceback_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_traceback_that_may_have_been_handled_is_not_why_a_command_failed(tmp_path: Path) -> None:
     handled = TRACEBACK.replace(CODE, "/elsewhere") + "handled\n"
     for output in ("", "ValueError: x", handled, TRACEBACK.rpartition("ValueError")[0]):
         failure = Failure(phase=Phase.COMMANDS, message="m", output=output)
         found = of_output(failure, tmp_path)
         assert (found.failure.message, found.place) == ("m", None)
+    found = of_output(Failure(phase=Phase.COMMANDS, message="m", output=handled, exit_code=1), tmp_path)
+    assert (found.failure.message, found.place) == ("m. It printed last: handled", None)
+
+
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.INSTALLING])
+def test_what_is_told_whole_stays_as_it_is(tmp_path: Path, phase: Phase) -> None:
+    failure = Failure(phase=phase, message="m", output="Resolved 3 packages\n", exit_code=1)
+    assert of_output(failure, tmp_path).failure.message == "m"
+
+
+SYNTAX = """  File "steps/train.py", line 3
+    x = = 3
+        ^
+SyntaxError: invalid syntax
+"""
+OF_RICH = """╭───────────────────── Traceback (most recent call last) ──────────────────────╮
+│ /elsewhere/typer/main.py:330 in __call__                                     │
+│ steps/train.py:12 in train                                                   │
+│                                                                              │
+│ ❱ 12 raise ValueError("the loss is NaN")                                     │
+╰──────────────────────────────────────────────────────────────────────────────╯
+ValueError: the loss is NaN
+"""
+OF_TORCHRUN = TRACEBACK.replace("ValueError: the loss is NaN", "ChildFailedError: \n====\ntrain.py FAILED\n----")
+
+
+@pytest.mark.parametrize(
+    ("output", "told", "line"),
+    [
+        (SYNTAX, "SyntaxError: invalid syntax", 3),
+        (OF_RICH, "ValueError: the loss is NaN", 12),
+        (OF_RICH.replace("─", "-").replace("│", "|").replace("╭", "+"), "ValueError: the loss is NaN", 12),
+        (OF_TORCHRUN, "ChildFailedError: train.py FAILED", 12),
+        (TRACEBACK.replace("ValueError:", "\x1b[1;35mValueError\x1b[0m:"), "ValueError: the loss is NaN", 12),
+        (TRACEBACK.replace("ValueError:", "run.<locals>.Diverged:"), "run.<locals>.Diverged: the loss is NaN", 12),
+    ],
+    ids=["not Python", "rich", "rich in ASCII", "torchrun", "colours", "local class"],
+)
+def test_a_traceback_of_any_kind_is_read(tmp_path: Path, output: str, told: str, line: int) -> None:
+    found = of_output(Failure(phase=Phase.RUNNING, message="m", output=output, exit_code=1), repository(tmp_path))
+    assert (found.failure.message, found.place) == (f"m: {told}", Place(file="steps/train.py", line=line))
+
+
+def test_what_the_orchestrator_tells_of_a_step_is_in_words(tmp_path: Path) -> None:
+    told = "lightning_zenml.launch.errors.LaunchError: The step's process ended with exit code 137.\n"
+    (found,) = of_steps([Step(name="train", status="failed", traceback=told)], tmp_path)
+    assert found.failure.message == "Step `train` failed: The step's process ended with exit code 137."
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "y/" * 3000, "a\nb", "nul\0"])
@@ -173,7 +220,8 @@ def test_a_traceback_at_the_end_is_why_whosever_code_it_names(tmp_path: Path) ->
         ),
         (2, "usage: run.py [-h]\nrun.py: error: unrecognized arguments: --fast\n\n", ": run.py: error: unrecognized"),
         (127, "bash: line 1: pyton: command not found\n", ": bash: line 1: pyton: command not found"),
-        (1, "Epoch 3\n", ""),
+        (1, "no data there\n===\n\n", ". It printed last: no data there"),
+        (137, "1%\r 50%\r\n", ". It printed last: 50%"),
         (127, "", ""),
     ],
 )

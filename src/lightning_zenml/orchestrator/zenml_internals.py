@@ -111,7 +111,6 @@ USED: Mapping[str, tuple[str, ...]] = {
     ),
     "zenml.orchestrators.input_utils": ("resolve_step_inputs(step, pipeline_run)",),
     "zenml.orchestrators.publish_utils": (
-        "publish_failed_step_run(step_run_id)",
         "publish_pipeline_run_metadata(pipeline_run_id, pipeline_run_metadata)",
         "publish_pipeline_run_status_update(pipeline_run_id, status, status_reason)",
         "publish_schedule_metadata(schedule_id, schedule_metadata)",

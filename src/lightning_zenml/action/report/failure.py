@@ -10,19 +10,28 @@ from pathlib import Path
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.folder import REFUSAL
 from lightning_zenml.launch.spec import Failure, Phase
+from lightning_zenml.terminal.sgr import CODE as COLOUR
 from lightning_zenml.zenml_api.models import Step
 
 _CODE = re.compile(rf"/[^\s\"']*/{re.escape(layout.HOME)}/{layout.LAUNCHES}/[^/\s\"']+/{layout.CODE}/")
 _FRAME = re.compile(r'File "(?P<file>[^"\n]{1,4096})", line (?P<line>\d{1,9})')
-_TRACEBACK = re.compile(r"^(?:[ ]{2}\+ Exception Group )?Traceback \(most recent call last\):[ \r]*$", re.MULTILINE)
-"""How Python begins a traceback; one within a message, or of an exception in a group, stands further in."""
-_RAISED = re.compile(r"[A-Za-z_][\w.]*(?::|$)")
+_FRAME_OF_RICH = re.compile(r"^[│|] (?P<file>[^\s:][^:\n]{0,4096}):(?P<line>\d{1,9}) in ", re.MULTILINE)
+_TRACEBACK = re.compile(
+    r"^(?:(?:[ ]{2}\+ Exception Group )?Traceback \(most recent call last\):"
+    r"|[╭+][─-]+ Traceback \(most recent call last\) [─-]+[╮+])[ \r]*$",
+    re.MULTILINE,
+)
+"""How Python begins a traceback, or rich, which Typer uses; one within a message, or of an exception in a group, stands
+further in."""
+_RAISED = re.compile(r"[^\W\d](?:[\w.]|<locals>)*(?::|$)")
 _REFUSAL = re.compile(rf"^{re.escape(REFUSAL)}(.+)$", re.MULTILINE)
 """How our orchestrator says that nothing runs with the ZenML that is installed."""
+_OURS = re.compile(r"^lightning_zenml\.[\w.]+Error: ", re.MULTILINE)
 _SAID_AT_LAST = frozenset({2, 126, 127})
 """Exit codes of a command that was called wrongly, or isn't there: its last line says so."""
-_CUT_OFF = re.compile(r'^  File "[^"\n]+", line \d+, in ', re.MULTILINE)
-"""A frame, with which a traceback begins whose beginning is missing."""
+_OF_COMMANDS = (Phase.COMMANDS, Phase.RUNNING)
+_CUT_OFF = re.compile(r'^  File "[^"\n]+", line \d+(?:, in |[ \r]*$)', re.MULTILINE)
+"""A frame, with which a traceback begins whose beginning is missing, and one of a script that isn't Python."""
 _OUTPUT_LIMIT = 8000
 """Characters of a command's output in a comment."""
 _TRACEBACK_LIMIT = 4000
@@ -61,8 +70,10 @@ def of_steps(steps: Iterable[Step], root: Path) -> list[StepFailure]:
     failures = []
     for step in steps:
         if step.status == "failed" and step.traceback:
-            traceback = in_repository(step.traceback).rstrip().lstrip("\r\n")
-            reason = raised(traceback) or next(reversed(traceback.splitlines()), "")[:_RAISED_LIMIT]
+            traceback = COLOUR.sub("", in_repository(step.traceback)).rstrip().lstrip("\r\n")
+            # What our orchestrator has found out is in words for the user.
+            told = _OURS.sub("", traceback)
+            reason = raised(told) or next(reversed(told.splitlines()), "")[:_RAISED_LIMIT]
             failure = Failure(
                 phase=Phase.RUNNING,
                 message=f"Step `{step.name}` failed" + (f": {reason}" if reason else "."),
@@ -79,7 +90,7 @@ def of_output(failure: Failure, root: Path) -> StepFailure:
         failure: failure of the command.
         root: folder of the repository.
     """
-    output = in_repository(failure.output).replace(f"{root}/", "")
+    output = COLOUR.sub("", in_repository(failure.output)).replace(f"{root}/", "")
     failure = replace(failure, message=in_repository(failure.message))
     if refusals := _REFUSAL.findall(output):
         message = f"{failure.message}: {refusals[-1]}"
@@ -87,11 +98,13 @@ def of_output(failure: Failure, root: Path) -> StepFailure:
     reason, place = raised(output), _place(_last_traceback(output), root)
     # One that is not the user's, and before the end, may have been handled; whose a cut one is nobody knows.
     if not (reason and (place or output.rstrip().endswith(reason) or not _TRACEBACK.search(output))):
-        reason = _last_line(output) if failure.exit_code in _SAID_AT_LAST else None
-        place = None
-    if reason:
-        failure = replace(failure, message=f"{failure.message}: {reason}")
-    return StepFailure(failure=replace(failure, output=output[-_OUTPUT_LIMIT:]), place=place)
+        reason, place = None, None
+    told = f": {reason}" if reason else ""
+    if not reason and failure.phase in _OF_COMMANDS and failure.exit_code and (last := _last_line(output)):
+        # Whether that says why, nobody knows, unless the exit code tells.
+        told = f": {last}" if failure.exit_code in _SAID_AT_LAST else f". It printed last: {last}"
+    failure = replace(failure, message=f"{failure.message}{told}", output=output[-_OUTPUT_LIMIT:])
+    return StepFailure(failure=failure, place=place)
 
 
 def raised(text: str) -> str | None:
@@ -108,19 +121,23 @@ def raised(text: str) -> str | None:
     """
     lines = _last_traceback(text).splitlines()
     in_group = bool(lines) and lines[0].startswith("  + ")
-    words = [line for line in (_unframed(line, in_group=in_group) for line in lines[1:]) if line[:1].strip()]
+    words = [line for line in (_unframed(line, in_group=in_group) for line in lines[1:]) if line[:1].strip(" \t│|╰+")]
     if not words or not _RAISED.match(words[0]):
         return None
     reason = words[0].strip()
-    if reason.endswith(":") and len(words) > 1:
-        reason = f"{reason} {words[1].strip()}"
+    if reason.endswith(":"):
+        # Some draw lines first.
+        first = next((line.strip() for line in words[1:] if re.search(r"\w", line)), "")
+        reason = f"{reason} {first}".strip()
     if in_group and (members := [line.strip() for line in words[1:] if _RAISED.match(line) and "Group:" not in line]):
         reason = f"{reason}, the first: {members[0]}"
     return reason[:_RAISED_LIMIT]
 
 
 def _last_line(output: str) -> str:
-    return next(filter(None, map(str.strip, reversed(output.splitlines()))), "")[:_RAISED_LIMIT]
+    """The last line in which something stands; of one that was written over, as it showed at last."""
+    lines = (line.strip().rpartition("\r")[2].strip() for line in reversed(output.split("\n")))
+    return next((line for line in lines if re.search(r"\w", line)), "")[:_RAISED_LIMIT]
 
 
 def _last_traceback(text: str) -> str:
@@ -145,7 +162,7 @@ def in_repository(text: str) -> str:
 def _place(traceback: str, root: Path) -> Place | None:
     own = [
         Place(file=frame["file"], line=int(frame["line"]))
-        for frame in _FRAME.finditer(traceback)
+        for frame in (*_FRAME.finditer(traceback), *_FRAME_OF_RICH.finditer(traceback))
         if not Path(frame["file"]).is_absolute() and _is_file(root / frame["file"])
     ]
     return own[-1] if own else None

@@ -18,6 +18,7 @@ from typing import Any
 from lightning_zenml.launch.payload import install, lease, release
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder, note_environment
 from lightning_zenml.launch.payload.lightning.heartbeat import Heartbeat
+from lightning_zenml.launch.payload.process import exit_code_in_words
 from lightning_zenml.launch.payload.protocol import Description, Failure, Instructions, Phase, Status
 from lightning_zenml.launch.payload.records import RecordError
 from lightning_zenml.launch.payload.requirements.reason import explain
@@ -263,12 +264,12 @@ class Supervisor:
         if ended.at is None:
             command = self._instructions.command
             displaced = install.displaced(self._instructions.packages)
-            message = f"The run failed with exit code {ended.exit_code}: {command}{displaced}"
+            message = f"The run failed with {exit_code_in_words(ended.exit_code)}: {command}{displaced}"
             failure = self._failure(Phase.RUNNING, message, command, ended)
             return self.finish(exit_code=ended.exit_code, failure=failure, report=True)
         command = self._instructions.commands[ended.at]
         what = (
-            f"failed with exit code {ended.exit_code}"
+            f"failed with {exit_code_in_words(ended.exit_code)}"
             if ended.exit_code
             else "ended the session with `exit`, so nothing ran after it"
         )

@@ -22,7 +22,7 @@ from zenml.orchestrators.publish_utils import (
 from zenml.utils.exception_utils import collect_exception_information
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.orchestrator.controller.records import misses_heartbeat
+from lightning_zenml.orchestrator.controller.records import death, misses_heartbeat
 from lightning_zenml.orchestrator.controller.slots import NotStartedError, Slots
 from lightning_zenml.orchestrator.controller.timing import HEARTBEAT_POLL, STOP_GRACE, Turns
 from lightning_zenml.orchestrator.steps.running import RunningStep, UnstartedStep
@@ -59,6 +59,7 @@ class IsolatedSteps:
         self._running: dict[UUID, RunningStep] = {}
         self._cleaned_up: set[UUID] = set()
         self._heartbeats = Turns(HEARTBEAT_POLL)
+        self._silent: set[UUID] = set()
         self._making = threading.Lock()
         self._taking_over = threading.Lock()
 
@@ -157,7 +158,7 @@ class IsolatedSteps:
         if exit_code is None:
             self._watch_heartbeat(step_run, running)
             return ExecutionStatus.RUNNING
-        return self._settle(step_run, running) if exit_code else ExecutionStatus.COMPLETED
+        return self._settle(step_run, running, exit_code) if exit_code else ExecutionStatus.COMPLETED
 
     def stop(self, step_run: StepRunResponse) -> None:
         """Asks a step to end; harmless when it has."""
@@ -249,7 +250,7 @@ class IsolatedSteps:
             step = self.with_own(step_run.pipeline_run_id, step_run.spec, step_run.config)
             return self._begin(step_run.name, step, step_run)
 
-    def _settle(self, step_run: StepRunResponse, running: RunningStep) -> ExecutionStatus:
+    def _settle(self, step_run: StepRunResponse, running: RunningStep, exit_code: int) -> ExecutionStatus:
         """Tells what became of a step whose process ended badly, which it may do with the step's work done.
 
         Records what nobody else can.
@@ -261,8 +262,9 @@ class IsolatedSteps:
             if self.slots.closed and not status.is_finished:
                 publish_stopped_step_run(step_run.id)
                 return ExecutionStatus.STOPPED
-            if running.error and not status.is_finished:
-                info = collect_exception_information(running.error)
+            if not status.is_finished:
+                error = running.error or death(exit_code, was_silent=step_run.id in self._silent)
+                info = collect_exception_information(error)
                 publish_step_run_status_update(step_run.id, ExecutionStatus.FAILED, exception_info=info)
         except AuthorizationException:
             logger.debug("The run is over, and its token with it.")
@@ -292,6 +294,7 @@ class IsolatedSteps:
         # Its record is older than the step: a job may have waited for its machine for long.
         if now.latest_heartbeat is not None and misses_heartbeat(now):
             logger.error("Step `%s` has sent no heartbeat for too long; it is ended.", step_run.name)
+            self._silent.add(step_run.id)
             running.kill()
 
 

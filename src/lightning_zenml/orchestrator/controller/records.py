@@ -20,6 +20,8 @@ from zenml.utils.exception_utils import collect_exception_information
 from zenml.utils.pagination_utils import depaginate
 from zenml.utils.time_utils import utc_now
 
+from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.payload.process import exit_code_in_words
 from lightning_zenml.orchestrator.patience import insist
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class StepRecords:
         self._snapshot = snapshot
         self._run = pipeline_run
         self._requests = StepRunRequestFactory(snapshot=snapshot, pipeline_run=pipeline_run, stack=stack)
+        self._silent: set[str] = set()
 
     def use_cache(self, name: str) -> bool:
         """Records a step as cached, if it is.
@@ -117,7 +120,9 @@ class StepRecords:
             return False
         if step_run is None or (step_run.start_time or since) < since:
             return False
-        return misses_heartbeat(step_run)
+        is_silent = misses_heartbeat(step_run)
+        (self._silent.add if is_silent else self._silent.discard)(name)
+        return is_silent
 
     def may_retry(self, name: str, attempts: int) -> bool:
         """Whether a step whose process or machine was lost has a retry left that it can't take itself any more.
@@ -164,21 +169,23 @@ class StepRecords:
         request.exception_info = info
         Client().zen_store.create_run_step(request)
 
-    def settle_failed(self, name: str, *, stopped: bool) -> NodeStatus:
+    def settle_failed(self, name: str, exit_code: int, *, stopped: bool) -> NodeStatus:
         """Settles the record of a step whose process has failed.
 
         Args:
             name: name of the step's invocation.
-            stopped: whether the process was asked to end.
+            exit_code: exit code of the process.
+            stopped: whether it was asked to end.
 
         Returns:
             What became of the step.
         """
+        error = death(exit_code, was_silent=name in self._silent)
         step_run = self._find(name)
         if step_run is None:
             if stopped:
                 return NodeStatus.CANCELLED
-            self.record_failed(name)
+            self.record_failed(name, error)
         elif step_run.status.is_successful:
             return NodeStatus.COMPLETED
         elif step_run.status in {ExecutionStatus.STOPPED, ExecutionStatus.CANCELLED}:
@@ -187,7 +194,9 @@ class StepRecords:
             if stopped:
                 insist(partial(publish_utils.publish_stopped_step_run, step_run.id))
                 return NodeStatus.CANCELLED
-            insist(partial(publish_utils.publish_failed_step_run, step_run.id))
+            publish = publish_utils.publish_step_run_status_update
+            info = collect_exception_information(error)
+            insist(partial(publish, step_run.id, ExecutionStatus.FAILED, exception_info=info))
         return NodeStatus.FAILED
 
     def close(self, names: Iterable[str]) -> None:
@@ -213,6 +222,20 @@ class StepRecords:
             name=name, pipeline_run_id=self._run.id, exclude_retried=True, hydrate=False, size=1
         )
         return page.items[0] if page.items else None
+
+
+def death(exit_code: int, *, was_silent: bool) -> LaunchError:
+    """Why a step has failed that has told nothing itself.
+
+    Args:
+        exit_code: of its process, negative for a signal; -1 where nobody knows it.
+        was_silent: whether it was ended as it sent no heartbeat.
+    """
+    if was_silent:
+        return LaunchError("The step sent no heartbeat for too long, so it was ended.")
+    if exit_code == -1:
+        return LaunchError("The step's process was lost with its machine.")
+    return LaunchError(f"The step's process ended with {exit_code_in_words(exit_code)} and told nothing.")
 
 
 def misses_heartbeat(step_run: StepRunResponse) -> bool:

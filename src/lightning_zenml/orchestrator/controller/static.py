@@ -24,6 +24,7 @@ from zenml.utils.time_utils import utc_now
 
 from lightning_zenml.deadline import begin
 from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.payload.process import exit_code_in_words
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.controller.pipeline_errors import (
     STOPPED_EXIT_CODE,
@@ -170,14 +171,14 @@ class StaticController:
             return NodeStatus.COMPLETED
         waits = node.id in self._next_tries
         if not waits:
-            logger.error("Step `%s` ended with exit code %s.", node.id, exit_code)
+            logger.error("Step `%s` ended with %s.", node.id, exit_code_in_words(exit_code))
         with _run_may_be_over():
             if not waits and (error := self._steps[node.id].error):
                 self._refuse(node.id, error)
             if self._interrupt is None and (waits or self._records.may_retry(node.id, self._attempts[node.id])):
                 # A process that can tries again itself: this one, or its machine, was lost, or is one of several.
                 return self._try_again(node)
-            return self._records.settle_failed(node.id, stopped=self._interrupt is InterruptMode.FORCE)
+            return self._records.settle_failed(node.id, exit_code, stopped=self._interrupt is InterruptMode.FORCE)
         return NodeStatus.FAILED
 
     def _refuse(self, name: str, error: LaunchError) -> None:
