@@ -97,7 +97,11 @@ def test_a_step_that_was_renamed_is_still_compared() -> None:
         *((name, Direction.LOWER) for name in ("perplexity", "p95_latency_ms", "WER", "FID", "NLL", "error_rate")),
         *((name, Direction.LOWER) for name in ("negative_log_likelihood", "false_positive_rate", "valRMSE", "HD95")),
         *((name, Direction.NEUTRAL) for name in ("learning_rate", "epoch", "rows", "passed", "fidelity", "lossless")),
-        ("accuracy_loss", Direction.NEUTRAL),
+        *(
+            (name, Direction.HIGHER)
+            for name in ("neg_mean_squared_error", "R²", "F0.5", "spearmanr", "tokens/s", "HR@10")
+        ),
+        *((name, Direction.LOWER) for name in ("top1_err", "dice_loss", "accuracy_loss", "neg_log_likelihood", "ttft")),
         ("mapping", Direction.NEUTRAL),
         ("glossary", Direction.NEUTRAL),
         ("", Direction.NEUTRAL),
