@@ -230,6 +230,12 @@ class TestSubmodules:
         assert "don't travel: 'vendor/lib rary'. In a workflow" in warning
         assert "`submodules: true` of actions/checkout" in warning
 
+    def test_the_files_of_one_that_has_lost_its_dot_git_belong(self, with_submodule: Path) -> None:
+        there = names(with_submodule)
+        (with_submodule / "vendor/lib rary/.git").unlink()
+        assert names(with_submodule) == there
+        assert Repository.open(with_submodule).contents().warnings == ()
+
     def test_one_in_a_submodule_that_is_not_checked_out_is_told(
         self, checkout: Path, with_submodule: Path, tmp_path: Path
     ) -> None:

@@ -71,6 +71,10 @@ class Listing:
         for name in index.submodules:
             if is_checkout(folder / name):
                 yield from self._nested(folder, name)
+            elif (folder / name).is_dir() and any((folder / name).iterdir()):
+                # Somebody has put the files there by other means, or taken `.git` away.
+                with Checkout.of_rules_alone(folder / name, folder / name) as rules:
+                    yield from (f"{name}/{one}" for one in rules.untracked() if not one.endswith("/"))
             else:
                 self.absent_submodules.append((folder / name).relative_to(self._root).as_posix())
         is_installed = _in_virtual_environment(folder)
