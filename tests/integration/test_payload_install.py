@@ -233,6 +233,44 @@ def test_what_uv_cannot_read_is_left_to_pip(studio: Studio, there: bool) -> None
         assert status["failure"]["message"] == told
 
 
+HASHED = r"""
+case "$*" in *six*" -r "*)
+    echo "error: In \`--require-hashes\` mode, all requirements must have a hash, but none were provided for: six"
+    exit 2
+esac
+echo uv installs: "$@"
+"""
+
+
+def test_what_has_no_hash_is_installed_after_files_that_demand_one(studio: Studio) -> None:
+    studio.replace_uv(HASHED)
+    (studio.scratch / "repository").mkdir()
+    (studio.scratch / "repository/all.txt").write_text("--require-hashes\niniconfig==2.0.0 --hash=sha256:ab\n")
+    studio.start(packages=["six"], requirements=["-r all.txt"])
+    assert studio.finish()["exit_code"] == 0
+    assert [line.split()[-1] for line in re.findall(r"^uv installs: .*", studio.log, re.MULTILINE)] == [
+        "all.txt",
+        "six",
+    ]
+
+
+@pytest.mark.parametrize("mode", ["--require-hashes", "`--require-hashes`"])
+def test_either_installer_says_that_all_needs_hashes(mode: str) -> None:
+    assert install._WITH_HASHES.search(f"ERROR: In {mode} mode, all requirements must have ...")
+
+
+def test_what_a_private_index_is_asked_with_is_shown_nowhere(studio: Studio) -> None:
+    studio.replace_uv("echo 'error: No solution found because six was not found'; exit 1")
+    (studio.scratch / "repository").mkdir()
+    (studio.scratch / "repository/all.txt").write_text("six @ https://ada:s3cret@index.example/six.whl\n")
+    index = "--extra-index-url https://ada:s3cret@index.example/simple"
+    studio.start(packages=["zenml==0.98.0"], requirements=[index, "-r all.txt"])
+    status = studio.finish()
+    assert "`six @ https://***@index.example/six.whl` (all.txt, line 1)" in status["failure"]["message"]
+    assert "s3cret" not in str(status)
+    assert "s3cret" not in studio.log
+
+
 def test_the_second_launch_runs_its_own_code(studio: Studio) -> None:
     """uv is ours here; what it would be asked is what counts."""
     studio.replace_uv("echo installed from $PWD")

@@ -17,6 +17,7 @@ from zenml.utils.pipeline_docker_image_builder import PipelineDockerImageBuilder
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload import install as installer
 from lightning_zenml.launch.payload.requirements.reason import explain
+from lightning_zenml.launch.payload.requirements.wanted import without_credentials
 from lightning_zenml.launch.requirements import refusal
 from lightning_zenml.zenml_api.integrations import UnknownIntegrationError, of_integrations
 from lightning_zenml.zenml_api.versions import requirement
@@ -104,7 +105,7 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
     if installer.is_installed(installer.digest(None, wanted, root)):
         logger.info("What the pipeline's DockerSettings name is unchanged on this studio.")
         return
-    logger.info("Installing what the pipeline's DockerSettings name: %s", " ".join(wanted))
+    logger.info("Installing what the pipeline's DockerSettings name: %s", without_credentials(" ".join(wanted)))
     sys.stdout.flush()
     outcome = installer.install(
         wanted, None, code=root, log=sys.stdout.buffer, environment=os.environ, timeout=_INSTALL

@@ -30,6 +30,10 @@ _REMEMBERED = 20
 """How many installs an environment is known to have had."""
 ERROR = re.compile(r"(?i)\s*(?:\x1b\[[0-9;]*m)*(?:error\b|\xd7)")
 """Begins a line in which an installer tells of an error."""
+_WITH_HASHES = re.compile(r"--require-hashes\W{1,3}mode")
+"""How uv and pip say that nothing may be without a hash, as something has one: uv, where the file demands it."""
+
+_Installer = Callable[[list[str], Path | None], Outcome]
 
 
 def environment_without_traps(environment: Mapping[str, str]) -> dict[str, str]:
@@ -133,52 +137,17 @@ def install(
     Returns:
         How the last installer that had a try has ended.
     """
-    deadline = time.monotonic() + timeout
-
-    def run(*command: str) -> Outcome:
-        process = subprocess.Popen(
-            command,
-            cwd=code,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-        error: list[bytes] = []
-        reader = threading.Thread(target=_pass_on, args=(process.stdout, log, error), daemon=True)
-        reader.start()
-        exit_code = None
-        try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                exit_code = process.wait(deadline - time.monotonic())
-        finally:
-            # When the launch is stopped, too: packages are built by processes of their own.
-            kill(process.pid)
-            process.wait()
-            # The pipe ends with the session.
-            reader.join(timeout=5)
-        return Outcome(exit_code, b"".join(error).decode(errors="replace"))
-
-    def say(text: str) -> None:
-        log.write(text.encode())
-        log.flush()
-
     there, installs = distributions(), _installs()
     _MARKER.unlink(missing_ok=True)
-    if not _uv():
-        run(sys.executable, "-m", "pip", "install", "--quiet", "uv")
     asked = [line.text for line in Wanted(specifiers, code).lines]
     lock = Lock.find(specifiers, asked=asked, there=there, environment=environment)
-    outcome = lock.tried(lambda options: run(*command(specifiers, wheel, options)))
-    say(outcome.error)
+    installers = _Installers(code, log, environment, time.monotonic() + timeout, lock)
+    if not _uv():
+        installers.run(sys.executable, "-m", "pip", "install", "--quiet", "uv")
+    outcome = installers.tried(installers.uv, specifiers, wheel)
     if outcome.exit_code and is_for_pip(outcome.error, specifiers):
-        say("uv can't read these requirements; pip may\n")
-        for arguments in commands_of_pip(specifiers, wheel):
-            outcome = run(*arguments)
-            say(outcome.error)
-            if outcome.exit_code:
-                break
+        installers.say("uv can't read these requirements; pip may\n")
+        outcome = installers.tried(installers.pip, specifiers, wheel)
     if outcome.exit_code == 0:
         others_hold = _others(there) <= distributions()
         kept = installs if others_hold else []
@@ -186,6 +155,74 @@ def install(
         _MARKER.write_text(json.dumps({"digests": [*(one for one in kept if one != wanted), wanted][-_REMEMBERED:]}))
         note(others_hold)
     return outcome
+
+
+class _Installers:
+    """Runs installers in the repository, one after the other, up to a deadline that they share."""
+
+    def __init__(self, code: Path, log: IO[bytes], environment: Mapping[str, str], deadline: float, lock: Lock) -> None:
+        self._code = code
+        self._log = log
+        self._environment = environment
+        self._deadline = deadline
+        self._lock = lock
+
+    def tried(self, installer: _Installer, specifiers: list[str], wheel: Path | None) -> Outcome:
+        """Installs all at once; files with hashes first, where nothing without one may stand beside them."""
+        outcome = installer(specifiers, wheel)
+        self.say(outcome.error)
+        if outcome.exit_code and _WITH_HASHES.search(outcome.error):
+            self.say("Requirements with hashes are installed first, by themselves\n")
+            files = [one for one in specifiers if one.startswith("-r ")]
+            outcome = installer(files, None)
+            self.say(outcome.error)
+            if outcome.exit_code == 0:
+                outcome = installer([one for one in specifiers if one not in files], wheel)
+                self.say(outcome.error)
+        return outcome
+
+    def uv(self, specifiers: list[str], wheel: Path | None) -> Outcome:
+        """Installs by uv, with what the lock says."""
+        return self._lock.tried(lambda options: self.run(*command(specifiers, wheel, options)))
+
+    def pip(self, specifiers: list[str], wheel: Path | None) -> Outcome:
+        """Installs by pip."""
+        first, *more = commands_of_pip(specifiers, wheel)
+        outcome = self.run(*first)
+        for arguments in more if outcome.exit_code == 0 else ():
+            outcome = self.run(*arguments)
+        return outcome
+
+    def say(self, text: str) -> None:
+        """Writes to the log."""
+        self._log.write(text.encode())
+        self._log.flush()
+
+    def run(self, *command: str) -> Outcome:
+        """Runs an installer; its words go to the log, up to an error."""
+        process = subprocess.Popen(
+            command,
+            cwd=self._code,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._environment,
+            start_new_session=True,
+        )
+        error: list[bytes] = []
+        reader = threading.Thread(target=_pass_on, args=(process.stdout, self._log, error), daemon=True)
+        reader.start()
+        exit_code = None
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                exit_code = process.wait(self._deadline - time.monotonic())
+        finally:
+            # When the launch is stopped, too: packages are built by processes of their own.
+            kill(process.pid)
+            process.wait()
+            # The pipe ends with the session.
+            reader.join(timeout=5)
+        return Outcome(exit_code, b"".join(error).decode(errors="replace"))
 
 
 def _arguments(specifiers: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from lightning_zenml.launch.payload.process import exit_code_in_words
 from lightning_zenml.launch.payload.protocol import Description, Failure, Instructions, Phase, Status
 from lightning_zenml.launch.payload.records import RecordError
 from lightning_zenml.launch.payload.requirements.reason import explain
+from lightning_zenml.launch.payload.requirements.wanted import without_credentials
 from lightning_zenml.launch.payload.session import Ended, Session
 from lightning_zenml.launch.payload.variables import (
     CODE,
@@ -226,7 +227,7 @@ class Supervisor:
         if install.is_installed(install.digest(self._wheel, specifiers, self._folder.code)):
             _say(log, "Requirements: unchanged on this studio")
             return None
-        _say(log, f"Install: {' '.join(specifiers)}")
+        _say(log, f"Install: {without_credentials(' '.join(specifiers))}")
         left = deadline - time.monotonic()
         exit_code = install.install(
             specifiers,
@@ -250,7 +251,7 @@ class Supervisor:
         return Failure(
             phase=Phase.INSTALLING,
             message=message,
-            command=" ".join(install.command(specifiers, self._wheel)),
+            command=without_credentials(" ".join(install.command(specifiers, self._wheel))),
             exit_code=exit_code,
             output=output,
         )

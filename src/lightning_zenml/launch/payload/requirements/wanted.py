@@ -51,7 +51,8 @@ class Line:
         return normalized(found[0]) if found else ""
 
     def __str__(self) -> str:
-        return f"`{self.text}` ({self.file}, line {self.number})" if self.file else f"`{self.text}`"
+        text = without_credentials(self.text)
+        return f"`{text}` ({self.file}, line {self.number})" if self.file else f"`{text}`"
 
 
 class Wanted:
@@ -108,6 +109,11 @@ class Wanted:
             self.certain &= certain
         for line in lines:
             self._take(line, path.parent)
+
+
+def without_credentials(text: str) -> str:
+    """A text whose URLs tell neither user nor password, as those of private indexes have them."""
+    return re.sub(r"(?<=://)[^\s/@]+@", "***@", text)
 
 
 def normalized(name: str) -> str:
