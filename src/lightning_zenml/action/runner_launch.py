@@ -18,7 +18,7 @@ from lightning_zenml.launch.caller import Held, Launched, Left, Record, Submitte
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.payload import bash
-from lightning_zenml.launch.payload.process import is_group_alive
+from lightning_zenml.launch.payload.process import exit_code_in_words, is_group_alive
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 
@@ -149,8 +149,8 @@ class RunnerLaunch:
                 message = f"Stopped: it ran longer than its timeout of {timeout / 60:g} minutes."
                 yield self._failed(message, output)
                 return
-        if self._exit_code != 0:
-            yield self._failed(f"The run failed with exit code {self._exit_code}: {self._command.text}", output)
+        if code := self._exit_code:
+            yield self._failed(f"The run failed with {exit_code_in_words(code)}: {self._command.text}", output)
         elif not self._command.waits and self._runs:
             yield self._update(_RUNNING)
         else:
