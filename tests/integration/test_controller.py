@@ -209,7 +209,9 @@ def test_step_that_leaves_no_record_is_recorded_as_failed(studio: Studio) -> Non
 
     assert code == 1, log
     assert "exit code 3" in log
-    assert studio.steps() == {"load": "failed"}
+    (step,) = studio.server.steps(studio.runs()[-1]["run_id"])
+    assert (step.name, step.status) == ("load", "failed")
+    assert "The step's process ended with exit code 3 and told nothing." in str(step.traceback)
     assert studio.last_run().status == "failed"
 
 

@@ -52,6 +52,14 @@ def test_a_failing_run_is_told_with_exit_code_and_output(studio: Studio) -> None
     assert status["failure"]["output"] == "oh no\n"
 
 
+def test_a_command_that_is_killed_says_what_that_means(studio: Studio) -> None:
+    studio.start(command="bash -c 'kill -9 $$'")
+    assert studio.finish()["failure"]["message"] == (
+        "The run failed with exit code 137 (SIGKILL: killed, most often as the machine has run out of memory): "
+        "bash -c 'kill -9 $$'"
+    )
+
+
 def test_starting_twice_starts_once(studio: Studio) -> None:
     studio.start(command="echo ran >> ../ran")
     assert studio.call("start") == {"started": True, "again": True, "lacking": []}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +125,25 @@ def test_what_a_shell_runs_has_the_time_that_a_terminated_step_has(
     assert step.wait(30)
     step.kill()
     assert (tmp_path / "saved").exists()
+
+
+BAR = """
+import sys
+for percent in range(101):
+    print(f"\\r{percent}%", end="")
+print("\\n\\x1b[32mgreen\\nstill green\\x1b[39m")
+"""
+
+
+def test_a_bar_of_a_step_is_shown_now_and_then(
+    environment: dict[str, str], tmp_path: Path, output: io.StringIO
+) -> None:
+    step = StepProcess(environment, tmp_path, output, program=[sys.executable, "-c", BAR], name="train")
+    step.tell_nothing()
+    assert exit_code(step) == 0
+    green, reset = "\x1b[32m", "\x1b[0m"
+    *bar, first, second = output.getvalue().splitlines()
+    assert bar[-1] == "[train] 100%"
+    # As many as were read at once; not each of them.
+    assert len(bar) < 4
+    assert (first, second) == (f"[train] {green}green{reset}", f"[train] {green}still green\x1b[39m")
