@@ -18,6 +18,8 @@ _MOVE = re.compile(r"(\n|\x1b\[[0-9]{0,3}[ABEF]|\x1bM)")
 """To another line: as several bars do that stand below one another (ECMA-48, 8.3.22 and others)."""
 _BAR_INTERVAL = 10.0
 """Seconds between two looks at what a program writes over and over; its last state is always shown."""
+_LONGEST_BAR = 4_000
+"""Characters of a line that is written over which are kept, as each piece that comes has them looked at again."""
 _LONGEST_LINE = 100_000
 """Characters of a line without an end that are kept until they are shown."""
 _REMEMBERED = 200
@@ -54,7 +56,7 @@ class Screen:
         *parts, self._rest = _MOVE.split(self._rest + text)
         for written, move in zip(parts[::2], parts[1::2], strict=True):
             yield from self._leave(written, move)
-        if len(self._rest) > _LONGEST_LINE:
+        if len(self._rest) > _LONGEST_BAR and "\r" in self._rest:
             self._rest = self._newest(self._rest)
         if len(self._rest) > _LONGEST_LINE:
             rest, self._rest = self._rest, ""
