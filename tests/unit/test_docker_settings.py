@@ -13,7 +13,7 @@ from zenml.stack import Stack
 from zenml.utils import source_utils
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.orchestrator.docker_settings import packages, requirements
+from lightning_zenml.orchestrator.docker_settings import packages, requirements, without_effect
 from lightning_zenml.zenml_api.integrations import of_integrations
 
 STACK = cast(Stack, SimpleNamespace(requirements=lambda: {"s3fs"}))
@@ -88,6 +88,16 @@ def test_what_cannot_be_had_is_told(root: Path, settings: dict[str, Any], told: 
     }
     with pytest.raises(LaunchError, match=told):
         asked(root, in_root)
+
+
+def test_what_means_nothing_on_a_studio_is_told_with_the_way_out() -> None:
+    settings = DockerSettings(apt_packages=["git", "ffmpeg"], environment={"SEED": "1"}, requirements=["six"])
+    assert [told.partition(";")[0] for told in without_effect([settings, settings])] == [
+        "the DockerSettings' `apt_packages` has no effect",
+        "the DockerSettings' `environment` has no effect",
+    ]
+    assert "`sudo apt-get install --yes git ffmpeg` in `custom_commands`" in without_effect([settings])[0]
+    assert without_effect([DockerSettings()]) == []
 
 
 def test_integrations_bring_their_packages() -> None:

@@ -31,17 +31,45 @@ logger = get_logger(__name__)
 
 _INSTALL = 2 * 3600.0
 """Seconds that installing may take."""
+_INSTEAD = {
+    "apt_packages": "`sudo apt-get install --yes {}` in `custom_commands` (`commands` of the Action) installs them",
+    "local_project_install_command": "put `{}` into `custom_commands` (`commands` of the Action)",
+    "environment": "put the variables {} into the setting `environment` (`env` of the Action)",
+    "runtime_environment": "put the variables {} into the setting `environment` (`env` of the Action)",
+    "dockerfile": "what `{}` installs is not on the studio, see `requirements` and `custom_commands`",
+}
+"""Settings that mean nothing on a studio, and the way out."""
 _OURS = re.compile(r"lightning[-_.]zenml\b", re.IGNORECASE)
 
 
 def collect(snapshot: PipelineSnapshotResponse) -> list[DockerSettings]:
     """Collects the settings of a pipeline and of its steps, as far as they are known before it runs.
 
+    Warns of what has no effect.
+
     Args:
         snapshot: compiled pipeline.
     """
     steps = (step.config.docker_settings for step in snapshot.step_configurations.values())
-    return [snapshot.pipeline_configuration.docker_settings, *steps]
+    settings = [snapshot.pipeline_configuration.docker_settings, *steps]
+    for told in without_effect(settings):
+        logger.warning("There is no image: %s", told)
+    return settings
+
+
+def without_effect(settings: Iterable[DockerSettings]) -> list[str]:
+    """What of the settings has no effect, each with the way out.
+
+    Args:
+        settings: DockerSettings of the pipeline and of its steps.
+    """
+    found: dict[str, None] = {}
+    for one in settings:
+        for name, instead in _INSTEAD.items():
+            if value := getattr(one, name, None):
+                shown = value if isinstance(value, str) else " ".join(map(str, value))
+                found[f"the DockerSettings' `{name}` has no effect; {instead.format(shown)}."] = None
+    return list(found)
 
 
 def packages(stack: Stack, settings: Iterable[DockerSettings]) -> list[str]:
