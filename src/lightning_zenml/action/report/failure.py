@@ -72,8 +72,8 @@ def of_steps(steps: Iterable[Step], root: Path) -> list[StepFailure]:
         if step.status == "failed" and step.traceback:
             traceback = COLOUR.sub("", in_repository(step.traceback)).rstrip().lstrip("\r\n")
             # What our orchestrator has found out is in words for the user.
-            told = _OURS.sub("", traceback)
-            reason = raised(told) or next(reversed(told.splitlines()), "")[:_RAISED_LIMIT]
+            traceback = _OURS.sub("", traceback)
+            reason = raised(traceback) or next(reversed(traceback.splitlines()), "")[:_RAISED_LIMIT]
             failure = Failure(
                 phase=Phase.RUNNING,
                 message=f"Step `{step.name}` failed" + (f": {reason}" if reason else "."),
