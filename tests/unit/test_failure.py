@@ -43,6 +43,11 @@ def test_every_failed_step_is_told_of(tmp_path: Path) -> None:
     assert [message.partition(" failed")[0] for message in messages] == ["Step `cnn`", "Step `tree`"]
 
 
+def test_of_several_runs_the_failed_one_is_named(tmp_path: Path) -> None:
+    (found,) = of_steps([Step(name="cnn", status="failed", traceback=TRACEBACK)], tmp_path, "beta-2")
+    assert found.failure.message == "Step `cnn` of `beta-2` failed: ValueError: the loss is NaN"
+
+
 def test_a_traceback_without_our_code_points_nowhere(tmp_path: Path) -> None:
     (found,) = of_steps([Step(name="train", status="failed", traceback=TRACEBACK)], tmp_path)
     assert found.place is None

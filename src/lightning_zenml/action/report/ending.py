@@ -88,7 +88,11 @@ class Ending:
             if failure is None or failure.exit_code is not None:
                 failure = Failure(phase=Phase.RUNNING, message="The run was stopped.")
             return self.fail(failure, state=State.STOPPED, released=released, cost=cost)
-        if of_steps := failures.of_steps(self._runs.steps, self._root):
+        several = len(runs) > 1
+        of_runs = (
+            failures.of_steps(steps, self._root, name if several else "") for name, steps in self._runs.steps.items()
+        )
+        if of_steps := [failure for of_run in of_runs for failure in of_run]:
             self._log.end()
             for other in of_steps[1:_MOST_ANNOTATIONS]:
                 self._annotate(other.failure, other.place, title="The run failed")

@@ -60,12 +60,13 @@ class StepFailure:
     place: Place | None
 
 
-def of_steps(steps: Iterable[Step], root: Path) -> list[StepFailure]:
+def of_steps(steps: Iterable[Step], root: Path, run: str = "") -> list[StepFailure]:
     """The failed steps that left a traceback.
 
     Args:
-        steps: steps of all runs of the launch.
+        steps: steps of a run of the launch.
         root: folder of the repository.
+        run: name of the run where it has to be told from others; else ''.
     """
     failures = []
     for step in steps:
@@ -76,7 +77,8 @@ def of_steps(steps: Iterable[Step], root: Path) -> list[StepFailure]:
             reason = raised(traceback) or next(reversed(traceback.splitlines()), "")[:_RAISED_LIMIT]
             failure = Failure(
                 phase=Phase.RUNNING,
-                message=f"Step `{step.name}` failed" + (f": {reason}" if reason else "."),
+                message=f"Step `{step.name}`{f' of `{run}`' if run else ''} failed"
+                + (f": {reason}" if reason else "."),
                 output=traceback[-_TRACEBACK_LIMIT:],
             )
             failures.append(StepFailure(failure=failure, place=_place(traceback, root)))

@@ -56,7 +56,8 @@ class Runs:
         self._noted: set[str] = set()
         self._lock = threading.Lock()
         self._turn = 0
-        self.steps: list[Step] = []
+        self.steps: dict[str, list[Step]] = {}
+        """By name of the run, as ZenML had them last."""
         self.is_up_to_date = True
 
     def __bool__(self) -> bool:
@@ -141,7 +142,7 @@ class Runs:
         with self._lock:
             if turn != self._turn:
                 return
-            self.steps = [step for _, steps in seen.values() for step in steps]
+            self.steps = {run.name: steps for run, steps in seen.values()}
             self.is_up_to_date = len(seen) == len(self._reports)
         # Only then what is merely shown.
         for run_id, (run, steps) in seen.items():
