@@ -10,7 +10,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("command", "rows"),
     [

@@ -14,8 +14,6 @@ from localcloud.stack import Stack
 from scene import TINY, github_of, lightning_of, wait_for
 from workflow_runs import Repository, Run
 
-pytestmark = pytest.mark.timeout(600)
-
 WORKFLOWS = Path(__file__).parent / "workflows"
 
 Act = Callable[..., Run]

@@ -20,9 +20,6 @@ from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import Actions, wait_for
 
-# The first build from nothing, base included, counts to the first test.
-pytestmark = pytest.mark.timeout(600)
-
 RUNNER_USER = 1001
 """Whoever owns the workspace on a runner; not root, as whom the container runs."""
 

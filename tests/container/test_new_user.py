@@ -114,7 +114,6 @@ def first_workflow() -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_from_nothing_to_a_link_in_the_pull_request(docker: Docker, tmp_path: Path) -> None:
     with (
         zenml_server(tmp_path / "zenml") as zenml,

@@ -13,8 +13,6 @@ from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import Laptop, controllers, wait_for
 
-# Most of it is the start of ZenML, several times over.
-pytestmark = pytest.mark.timeout(600)
 DYNAMIC = """
 import contextlib, os, socket, sys, time
 from zenml import CommandStep, get_step_context, log_metadata, pipeline, step, wait

@@ -58,7 +58,6 @@ def test_a_slice_of_the_matrix(stack: Stack, actions: Actions, cell: Cell) -> No
 
 
 @pytest.mark.matrix
-@pytest.mark.timeout(420)
 @pytest.mark.parametrize("cell", [expected(cell) for cell in wanted()], ids=str)
 def test_the_matrix(stack: Stack, actions: Actions, cell: Cell) -> None:
     check(cell, stack, actions)

@@ -6,15 +6,10 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from localcloud.lightning import LightningCloud
 from localcloud.lightning.jobs.job_entities import Job
 from localcloud.stack import Stack
 from scene import Laptop, wait_for
-
-# Most of it is the start of ZenML, several times over.
-pytestmark = pytest.mark.timeout(600)
 
 HEAD = """
 import os, sys, time

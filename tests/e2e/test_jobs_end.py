@@ -15,8 +15,6 @@ from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import Actions, Laptop, controllers, wait_for
 
-# Most of it is the start of ZenML, several times over.
-pytestmark = pytest.mark.timeout(600)
 HANGING = """
 import os, sys, time
 from zenml import get_step_context, log_metadata, pipeline, step

@@ -16,8 +16,6 @@ from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import Actions, Laptop, wait_for
 
-# Most of it is the start of ZenML, several times over.
-pytestmark = pytest.mark.timeout(600)
 STUDIO = "lasting"
 RUN = """
 import os, sys, time

@@ -51,7 +51,6 @@ if __name__ == "__main__":
 
 
 @pytest.mark.kills
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_random_kill(cloud: LightningCloud, actions: Actions, laptop: Laptop, stack: Stack, seed: int) -> None:
     kill = Kill.by(seed)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from localcloud.runner import Finished
 from scene import Actions
 
@@ -62,7 +60,6 @@ def rows(markdown: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in plain}
 
 
-@pytest.mark.timeout(480)  # Two whole runs.
 def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Actions) -> None:
     first = run(actions, branch="main", LOSS="0.5", ACCURACY="0.8")
     assert first.exit_code == 0, first.log

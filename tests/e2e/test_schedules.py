@@ -100,8 +100,6 @@ if __name__ == "__main__":
 """
 HOURLY = "dict(cron_expression='0 * * * *')"
 HOUR = 3600
-# Most of it is the start of ZenML's client, up to seven times in a test.
-pytestmark = pytest.mark.timeout(480)
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ T = TypeVar("T")
 AnyApi = TypeVar("AnyApi", bound="Api")
 
 
-def eventually(condition: Callable[[], T], what: str = "what was waited for", seconds: float = 60) -> T:
+def eventually(condition: Callable[[], T], what: str = "what was waited for", seconds: float = 180) -> T:
     """What the condition gives as soon as that is true."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -71,7 +71,7 @@ class Api:
         self.project = "/v1/projects/" + next(row["projectId"] for row in rows if row["name"] == cloud.teamspace)
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.cloud.url + path, timeout=20, **options)
+        return self.session.request(method, self.cloud.url + path, timeout=60, **options)
 
     def make_studio(self, name: str) -> str:
         """The id of a new studio."""

@@ -212,7 +212,7 @@ def test_links_in_answers_stay_on_the_way(github: GitHub, session: requests.Sess
             answer = comment(session, proxy)
         assert answer.json()["url"].startswith(proxy.url)
         url = f"{proxy.url}/repos/octo/model/issues/7/comments?per_page=1"
-        assert session.get(url, timeout=20).links["next"]["url"].startswith(proxy.url)
+        assert session.get(url, timeout=60).links["next"]["url"].startswith(proxy.url)
 
 
 def test_many_at_once(proxy: Proxy, github: GitHub) -> None:
@@ -280,7 +280,7 @@ def test_a_chaotic_stack(zenml_stack: Stack) -> None:
         assert proxied.environment["ZENML_STORE_URL"] == proxied.zenml.url
         with requests.Session() as session:
             session.headers["Authorization"] = f"Bearer {zenml_stack.zenml.token}"
-            listing = session.get(f"{proxied.zenml.url}/api/v1/components?name=s3_store&hydrate=true", timeout=20)
+            listing = session.get(f"{proxied.zenml.url}/api/v1/components?name=s3_store&hydrate=true", timeout=60)
             (store,) = listing.json()["items"]
         assert proxied.s3.url == store["metadata"]["configuration"]["client_kwargs"]["endpoint_url"]
 

@@ -66,7 +66,7 @@ class Studios(Api):
 
     def upload(self, base: str, path: str, content: bytes) -> None:
         signed = self.call("POST", f"{base}/blobs", json={"blobs": [{"path": path}]}).json()["results"][0]
-        assert requests.put(signed["urls"][0]["url"], data=content, timeout=20).status_code == 200
+        assert requests.put(signed["urls"][0]["url"], data=content, timeout=60).status_code == 200
         if signed["complete_required"]:
             done = self.call("POST", f"{base}/blobs/complete", json={"blobs": [{"path": path}]})
             assert done.status_code == 200, done.text
@@ -320,7 +320,7 @@ def test_starts_that_never_return_and_machines_that_are_not_to_be_had(tmp_path: 
         assert api.in_use(studio)["phase"].endswith("PENDING")
         api.cloud.knobs.start_never_returns = False
         eventually(lambda: api.in_use(studio)["phase"].endswith("RUNNING"), "running after all")
-        catalog = requests.get(f"{api.cloud.url}/v1/core/accelerators?cloudProvider=AWS", timeout=20).json()
+        catalog = requests.get(f"{api.cloud.url}/v1/core/accelerators?cloudProvider=AWS", timeout=60).json()
         assert [row["displayName"] for row in catalog["accelerator"] if row["outOfCapacity"]] == ["T4"]
         script = """
 from lightning_sdk.exceptions import OutOfCapacityError
@@ -439,7 +439,7 @@ def test_what_the_api_does_not_have_is_refused_and_recorded(
 
 def test_only_the_right_credentials_are_let_in(api: Studios) -> None:
     def whoami(**options: Any) -> int:
-        return requests.get(f"{api.cloud.url}/v1/auth/whoami", timeout=20, **options).status_code
+        return requests.get(f"{api.cloud.url}/v1/auth/whoami", timeout=60, **options).status_code
 
     assert whoami(auth=(api.cloud.user_id, api.cloud.api_key)) == 200
     assert whoami(headers={"Authorization": f"Bearer {api.cloud.api_key}"}) == 200
@@ -484,7 +484,7 @@ def test_nothing_is_left(tmp_path: Path, end: str, isolated: bool) -> None:
             session.auth = auth
 
             def call(method: str, path: str, **options: Any) -> Any:
-                return session.request(method, url + path, timeout=20, **options).json()
+                return session.request(method, url + path, timeout=60, **options).json()
 
             project = call("GET", "/v1/memberships")["memberships"][0]["projectId"]
             studios = f"/v1/projects/{project}/cloudspaces"

@@ -263,7 +263,7 @@ def test_logs_are_paged_filtered_and_saved(api: Jobs) -> None:
     api.cloud.knobs.saved_logs_only = True
     assert page()["entries"] == []
     saved = api.call("GET", f"{api.project}/jobs/{job['id']}/download-logs").json()["url"]
-    assert requests.get(saved, timeout=20).text.splitlines()[1].endswith("Z] one")
+    assert requests.get(saved, timeout=60).text.splitlines()[1].endswith("Z] one")
 
 
 def test_a_job_needs_a_studio_that_exists(api: Jobs) -> None:

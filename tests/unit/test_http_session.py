@@ -49,13 +49,13 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("token", "sent"), [("t", "Bearer t"), ("", None)])
 def test_netrc_replaces_nothing_behind_a_redirect_either(token: str, sent: str | None) -> None:
     with server() as (url, came), Session() as session:
-        assert session.get(url, auth=Bearer(token), timeout=20).status_code == 204
+        assert session.get(url, auth=Bearer(token), timeout=60).status_code == 204
     assert came == [sent, sent]
 
 
 def test_another_server_gets_no_key() -> None:
     with server() as (elsewhere, theirs), server(f"{elsewhere}/end") as (url, came), Session() as session:
-        session.get(url, auth=Bearer("t"), timeout=20)
+        session.get(url, auth=Bearer("t"), timeout=60)
     assert (came, theirs) == (["Bearer t"], [None])
 
 
