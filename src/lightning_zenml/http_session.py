@@ -14,7 +14,24 @@ from requests.auth import AuthBase
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1", "host.docker.internal"})
 
 
-class Bearer(AuthBase):
+class Authorization(AuthBase):
+    """What authorises a request, or nothing.
+
+    Args:
+        value: the header's value; '': the request goes as it is.
+    """
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Authorises a request."""
+        if self._value:
+            request.headers["Authorization"] = self._value
+        return request
+
+
+class Bearer(Authorization):
     """A token, or none, that authorises a request.
 
     Args:
@@ -22,13 +39,7 @@ class Bearer(AuthBase):
     """
 
     def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Authorises a request."""
-        if self._token:
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
+        super().__init__(f"Bearer {token}" if token else "")
 
 
 class Session(requests.Session):

@@ -78,8 +78,17 @@ def present(cloud: LightningCloud) -> list[str]:
 
 @pytest.mark.parametrize("exit_code", [0, 3])
 def test_a_job_ends_with_the_exit_code_of_its_command(
-    cloud: LightningCloud, lightning: Lightning, studio: Studio, machine: Machine, exit_code: int
+    cloud: LightningCloud,
+    lightning: Lightning,
+    studio: Studio,
+    machine: Machine,
+    exit_code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login octocat password hunter2\n")
+    # The user's own, which must not replace our key.
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     command = f'echo "it\'s"; (exit {exit_code})'
     job = Job.run(lightning, studio, JobSpec(name="A Step!", command=command, machine=machine))
     state = end(job)

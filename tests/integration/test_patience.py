@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from localcloud.chaos import Fault, chaos
 from localcloud.stack import Stack
 
 PROJECT = """
+import sys
+
 from zenml import pipeline, step
 
 
@@ -32,6 +37,10 @@ def static():
 @pipeline(dynamic=True)
 def dynamic():
     train(load())
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()
 """
 ODD = (
     Fault.status(401),
@@ -42,6 +51,16 @@ ODD = (
     Fault.cut_short(),
     Fault.reset(after=True),
 )
+LOST = (
+    Fault.reset(after=True),
+    Fault.cut_short(),
+    Fault.html().after_execution(),
+    Fault.status(500).after_execution(),
+    Fault.body("{}"),
+    Fault.body("[]"),
+)
+"""The request is carried out, and its answer never comes."""
+CREATED = {"pipeline_snapshot": 1, "pipeline_run": 1, "step_run": 2, "artifact_version": 2}
 SPOILT = (Fault.body("{}"), Fault.body("[]"), Fault.without("id"), Fault.wrong_types())
 ASKED = "/api/v1/(?!info|login|current-user).*"
 """All that is asked for once ZenML's client knows the server."""
@@ -75,3 +94,26 @@ def test_odd_answers_at_every_turn(zenml_stack: Stack, tmp_path: Path, pipeline:
         ("load", "completed"),
         ("train", "completed"),
     ]
+
+
+def created(stack: Stack) -> dict[str, int]:
+    with contextlib.closing(sqlite3.connect(stack.zenml.server.database, timeout=30)) as database:
+        return {table: database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in CREATED}
+
+
+@pytest.mark.parametrize("pipeline", ["static", "dynamic"])
+def test_what_is_created_is_there_once_though_each_answer_is_lost(
+    zenml_stack: Stack, tmp_path: Path, pipeline: str
+) -> None:
+    studio, before, netrc = Studio(zenml_stack, tmp_path, PROJECT), created(zenml_stack), tmp_path / "netrc"
+    # The user's own, which must not replace ZenML's token.
+    netrc.write_text("machine 127.0.0.1 login octocat password hunter2\n")
+    with chaos(zenml_stack) as proxied:
+        for turn, fault in zip(range(50), itertools.cycle(LOST), strict=False):
+            proxied.zenml.fault(fault, "POST", "/api/v1/(?!login).*", nth=2 * turn + 1)
+        code, log = studio.run("run.py", pipeline, ZENML_STORE_URL=proxied.zenml.url, NETRC=str(netrc))
+        met = proxied.zenml.met
+
+    assert code == 0, log
+    assert {call.route.rpartition("/api/v1/")[2] for call in met} >= {"pipeline_snapshots", "runs", "steps"}
+    assert {table: count - before[table] for table, count in created(zenml_stack).items()} == CREATED

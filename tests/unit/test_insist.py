@@ -35,12 +35,13 @@ def test_outages_and_refusals_are_sat_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "made"), [([401] * 9, 3), ([401, 401, 503, 401, 403, 404, 404], 6), ([503] * 9, 7), ([400] * 9, 7)]
+    ("statuses", "made"), [([401] * 9, 4), ([401, 401, 503, 401, 403, 404, 404], 7), ([503] * 9, 8), ([400] * 9, 8)]
 )
-def test_refusals_in_a_row_may_be_believed_and_patience_ends(statuses: list[int], made: int) -> None:
+def test_refusals_in_a_row_are_believed_after_a_while_and_patience_ends(statuses: list[int], made: int) -> None:
     call = Call([http_error(status) for status in statuses])
+    pauses: list[float] = []
     with pytest.raises(urllib.error.HTTPError):
-        insist(call, pause=0, times=7, refusals=3)
+        insist(call, pause=20, times=8, refused_for=60, sleep=pauses.append, clock=lambda: sum(pauses))
     assert call.made == made
 
 

@@ -19,16 +19,16 @@ MODULES_OF_A_FOLDER = 14
 LINES_OF_A_MODULE = 350
 
 ARROWS = {
-    "package": set(),
+    "package": {"deadline"},
     "http_log": set(),
     "http_session": set(),
     "deadline": set(),
     "terminal": set(),
-    "launch": {"package", "http_log", "deadline"},
+    "launch": {"package", "http_log", "http_session", "deadline"},
     # Its one module for the studio asks ZenML as the payload asks Lightning.
     "zenml_api": {"http_log", "http_session", "deadline", "launch.payload"},
     "settings": {"launch"},
-    "orchestrator": {"launch", "package", "zenml_api", "settings", "http_log", "deadline", "terminal"},
+    "orchestrator": {"launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline", "terminal"},
     "action": {"launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline", "terminal"},
 }
 """What each room of the product may import besides itself, its parent's version aside."""
@@ -36,6 +36,7 @@ ARROWS = {
 ON_THE_STUDIO = {
     "launch.payload": {"launch.payload"},
     "zenml_api.run_end": {"launch.payload"},
+    "zenml_api.run_watch": {"launch.payload", "zenml_api.run_end"},
 }
 """What runs before anything is installed: the standard library, and these."""
 

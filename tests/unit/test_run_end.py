@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import io
+import json
+import urllib.error
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from email.message import Message
 
 import pytest
 
-from lightning_zenml.zenml_api.run_end import FINISHED, end_run, spared
+from lightning_zenml.zenml_api.run_end import FINISHED, end_run, says_that_token_has_ended, spared
 
 
 @dataclass
@@ -88,3 +92,22 @@ def test_a_run_between_two_launches_is_spared(before: str, has_begun: bool, afte
 
     assert server.runs == {"run": after}
     assert server.reasons == {}
+
+
+OVER = "The pipeline run 1 has finished and API tokens scoped to it are no longer valid."
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "expected"),
+    [
+        (401, json.dumps({"detail": ["CredentialsNotValid", OVER]}), True),
+        (401, json.dumps({"detail": ["CredentialsNotValid", "Authentication error"]}), False),
+        (401, json.dumps({"detail": OVER}), False),
+        (404, json.dumps({"detail": ["KeyError", OVER]}), False),
+        (401, f"<html>{OVER}</html>", False),
+    ],
+)
+def test_only_zenml_itself_says_that_a_token_has_ended(status: int, told: str, expected: bool) -> None:
+    error = urllib.error.HTTPError("http://zenml", status, "", Message(), io.BytesIO(told.encode()))
+
+    assert says_that_token_has_ended(error) is expected

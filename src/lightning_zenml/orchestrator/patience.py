@@ -19,14 +19,14 @@ from zenml.exceptions import AuthorizationException, IllegalOperationError
 from zenml.logger import get_logger
 from zenml.zen_stores.rest_zen_store import RestZenStore
 
+from lightning_zenml.http_session import Authorization
 from lightning_zenml.zenml_api.patience import PAUSES, PatientAdapter
+from lightning_zenml.zenml_api.run_end import SPAN
 
 logger = get_logger(__name__)
 
 T = TypeVar("T")
 
-SPAN = 60.0
-"""Seconds until an odd answer is believed."""
 OUTAGE = 180.0
 """Seconds for which the server may be away: it may be updated, say."""
 _OUTAGES = (requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError)
@@ -41,6 +41,8 @@ def be_patient() -> None:
 def _patient(store: RestZenStore) -> requests.Session:
     """The store's session, in which each adapter has become a patient one: the store asks for it at each request."""
     session: requests.Session = _of_zenml.fget(store)
+    # Its tokens stand in a header, which an entry in `~/.netrc` would replace.
+    session.auth = session.auth or Authorization("")
     for prefix, adapter in tuple(session.adapters.items()):
         if isinstance(adapter, HTTPAdapter):
             # A server, or what is before it, could name any time, and the machine is paid for meanwhile.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ import requests
 import tenacity
 from requests.adapters import BaseAdapter
 
+from lightning_zenml.zenml_api.run_end import END_OF_TOKEN
+
 PAUSES = tenacity.wait_exponential(multiplier=0.5, max=10)
 """Between two tries."""
 
@@ -18,8 +21,6 @@ _ONE = re.compile(r"/api/v1/[\w-]+/[0-9a-f-]{36}$")
 _SEVERAL = re.compile(r"/api/v1/[\w-]+$")
 _RECORD = re.compile(r"/api/v1/(runs|steps)/[0-9a-f-]{36}$")
 """What nobody deletes while it is needed."""
-_END_OF_TOKEN = re.compile("has finished|expired", re.IGNORECASE)
-"""In the server's words: a run's own token dies with the run, any other is to be renewed."""
 
 
 class PatientAdapter(BaseAdapter):
@@ -96,7 +97,7 @@ def _is_odd(request: requests.PreparedRequest, answer: requests.Response, *, log
     except (ValueError, RecursionError):
         return True
     if answer.ok:
-        return not _fits(told, str(request.method), str(url.path), str(url.query))
+        return not _fits(told, request)
     detail = told.get("detail") if isinstance(told, dict) else None
     if not isinstance(detail, list):
         # It isn't ZenML that says so: that names its exception.
@@ -105,20 +106,24 @@ def _is_odd(request: requests.PreparedRequest, answer: requests.Response, *, log
         case 401:
             # Without a token, the client asks first and logs in then.
             is_expected = is_login or "Authorization" not in request.headers
-            return not (is_expected or _END_OF_TOKEN.search(str(detail)))
+            return not (is_expected or END_OF_TOKEN.search(str(detail)))
         case 404:
             return bool(_RECORD.search(str(url.path)))
         case status:
             return status == 500
 
 
-def _fits(told: Any, method: str, path: str, query: str) -> bool:
+def _fits(told: Any, request: requests.PreparedRequest) -> bool:
     """Whether an answer has the shape of what was asked for, as far as all of ZenML's have the same."""
+    url, method = urlsplit(str(request.url)), str(request.method)
+    path, query = str(url.path), str(url.query)
     if method in {"GET", "PUT"} and _ONE.search(path):
         return isinstance(told, str) or _is_thing(told)
     if method == "GET" and _SEVERAL.search(path) and "page" in parse_qs(query):
         items = told.get("items") if isinstance(told, dict) else None
         return isinstance(items, list) and all(map(_is_thing, items))
+    if method == "POST" and path.endswith("/batch"):
+        return isinstance(told, list) and all(map(_is_thing, told)) and len(told) == len(json.loads(request.body or ""))
     return not (method == "POST" and _SEVERAL.search(path) and told in ({}, []))
 
 

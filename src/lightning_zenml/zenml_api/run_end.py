@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+import urllib.error
 import urllib.parse
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,8 +36,10 @@ PAUSED = "paused"
 """Status of a run that waits for something outside, without a controller."""
 LAUNCH_END = "lightning_launch_end"
 """Name of a run's metadata with the end of its launch, where nobody followed that, see `LaunchEnd`."""
-_REFUSALS = 3
-"""Refusals in a row after which there is nobody to record a run for."""
+SPAN = 60.0
+"""Seconds until an odd answer is believed, a refusal above all."""
+END_OF_TOKEN = re.compile("has finished|expired", re.IGNORECASE)
+"""In the server's words: a run's own token dies with the run, any other is to be renewed."""
 _RESUMING = "resuming"
 """Status of a run that is on its way to its next launch."""
 
@@ -181,27 +186,40 @@ def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int
     Returns:
         The exit code.
     """
-    server = _Server(environ)
+    server = StudioServer(environ)
     reason = environ.get(FAILURE) or "The controller on Lightning AI was never started or was killed."
     recorded = _recorded(environ)
     if end := environ.get(END):
         for run_id in recorded:
-            insist(partial(_keep_end, server, run_id, environ[LAUNCH_ID], end), pause=1, times=5, refusals=_REFUSALS)
+            _insist(partial(_keep_end, server, run_id, environ[LAUNCH_ID], end))
         return 0
     for run_id in dict.fromkeys([*run_ids, *recorded]):
         fail = partial(end_run, run_id, status="failed", reason=reason, runs=RestRuns(server.get, server.put))
-        # A run's token dies with the run, so a refusal says soon enough that there is nothing left to record.
-        insist(
-            partial(fail, spared=spared(has_begun=run_id in recorded)),
-            pause=1,
-            longest=10,
-            times=20,
-            refusals=_REFUSALS,
-        )
+        _insist(partial(fail, spared=spared(has_begun=run_id in recorded)))
     return 0
 
 
-def _keep_end(server: _Server, run_id: str, launch_id: str, end: str) -> None:
+def _insist(tell: Callable[[], None]) -> None:
+    def unless_it_is_over() -> None:
+        try:
+            tell()
+        except urllib.error.HTTPError as error:
+            if not says_that_token_has_ended(error):
+                raise
+
+    insist(unless_it_is_over, pause=1, longest=10, times=20, refused_for=SPAN)
+
+
+def says_that_token_has_ended(error: urllib.error.HTTPError) -> bool:
+    """Whether it is ZenML itself that refuses a token, as its run is over: there is nothing left to be told."""
+    try:
+        detail = json.loads(error.read())["detail"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return error.code == 401 and isinstance(detail, list) and bool(END_OF_TOKEN.search(str(detail)))
+
+
+def _keep_end(server: StudioServer, run_id: str, launch_id: str, end: str) -> None:
     told = LaunchEnd.of(launch_id, Status.from_json(json.loads(end))).to_json()
     body = {
         "project": server.get(f"runs/{run_id}")["body"]["project_id"],
@@ -209,23 +227,33 @@ def _keep_end(server: _Server, run_id: str, launch_id: str, end: str) -> None:
         "values": {LAUNCH_END: {name: value for name, value in told.items() if value is not None}},
         "types": {LAUNCH_END: "dict"},
     }
-    server.post("run-metadata", body)
+    # Kept once, however often it is sent.
+    server.post("run-metadata", body, key=uuid.uuid5(uuid.UUID(run_id), launch_id))
 
 
-class _Server:
+class StudioServer:
+    """The ZenML server, as the studio reaches it.
+
+    Args:
+        environ: variables with its address and a token or key; that it has neither shows with the first request.
+    """
+
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._url = f"{environ['ZENML_STORE_URL'].rstrip('/')}/api/v1"
         self._token = environ.get("ZENML_STORE_API_TOKEN", "")
         self._key = environ.get("ZENML_STORE_API_KEY", "")
 
     def get(self, path: str, **query: object) -> Any:
+        """Gets a path below `/api/v1/`; keywords are the query."""
         return self._call("GET", f"{path}?{urllib.parse.urlencode(query)}" if query else path, None)
 
     def put(self, path: str, body: dict[str, Any]) -> Any:
+        """Changes a path below `/api/v1/`."""
         return self._call("PUT", path, body)
 
-    def post(self, path: str, body: dict[str, Any]) -> None:
-        send("POST", f"{self._url}/{path}", headers=self._headers(), body=body)
+    def post(self, path: str, body: dict[str, Any], *, key: uuid.UUID) -> None:
+        """Makes something below `/api/v1/`; the server makes one of all that have the same key."""
+        send("POST", f"{self._url}/{path}", headers={**self._headers(), "Idempotency-Key": str(key)}, body=body)
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         return ask(method, f"{self._url}/{path}", headers=self._headers(), body=body)

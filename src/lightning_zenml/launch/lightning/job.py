@@ -18,13 +18,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-import requests
 from lightning_sdk.lightning_cloud.openapi import (
     JobsServiceUpdateJobBody,
     JobsServiceUpdateMultiMachineJobBody,
     V1MultiMachineJobState,
 )
 
+from lightning_zenml.http_session import Authorization, Session
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning import answers, ending, job_request
 from lightning_zenml.launch.lightning.client import Lightning
@@ -236,13 +236,11 @@ class Job:
 
 def _download(lightning: Lightning, path: str) -> str | None:
     """A small file of the teamspace's drive; None when there is none. The generated client has no such operation."""
-    response = requests.get(
-        f"{lightning.url}/v1/projects/{lightning.teamspace_id}/artifacts/blobs/{path}",
-        headers={"Authorization": lightning.credentials.authorization},
-        timeout=30,
-    )
+    url = f"{lightning.url}/v1/projects/{lightning.teamspace_id}/artifacts/blobs/{path}"
+    with Session() as session:
+        response = session.get(url, auth=Authorization(lightning.credentials.authorization), timeout=30)
     if response.status_code == 404:
         return None
     if not response.ok:
         raise ApiError(response.status_code, response.reason)
-    return response.text
+    return str(response.text)

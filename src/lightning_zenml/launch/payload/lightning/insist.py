@@ -14,8 +14,9 @@ def insist(
     pause: float,
     times: int,
     longest: float | None = None,
-    refusals: int | None = None,
+    refused_for: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Makes a call again until it succeeds, through outages far longer than one request sits out.
 
@@ -25,19 +26,25 @@ def insist(
         pause: seconds between the first two tries.
         times: number of tries.
         longest: seconds up to which the pauses grow, each by half; None: they don't grow.
-        refusals: number of refusals in a row that are believed; None: none ever is.
+        refused_for: seconds over which nothing but refusals is believed; None: none ever is.
         sleep: function that waits for so many seconds.
+        clock: function that gives the time in seconds.
 
     Raises:
-        Exception: the last error, if the call failed each time or was refused so often.
+        Exception: the last error, if the call failed each time or was refused for so long.
     """
-    refused = 0
+    refused_since: float | None = None
     for left in reversed(range(times)):
         try:
             return call()
         except Exception as error:
-            refused = refused + 1 if is_refused(error) else 0
-            if not left or refused == refusals:
+            now = clock()
+            if not is_refused(error):
+                refused_since = None
+            elif refused_since is None:
+                refused_since = now
+            is_believed = None not in (refused_for, refused_since) and now - (refused_since or 0) >= (refused_for or 0)
+            if not left or is_believed:
                 raise
             sleep(pause)
             pause = min(pause * 1.5, longest) if longest else pause

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import http.client
+import io
 import json
 import threading
 import time
@@ -20,6 +22,8 @@ _SILENCE = 30.0
 """Seconds that a server may say nothing."""
 _WHOLE = 60.0
 """Seconds for one answer, however it trickles in."""
+_WORDS = 10_000
+"""Bytes that are read of what a server says with an error."""
 _LONGEST_PAUSE = 30.0
 """Seconds between two tries at most, whatever `Retry-After` says: the machine that waits is paid for."""
 _PASSING = frozenset({400, 408, 409, 425, 429})
@@ -116,9 +120,13 @@ def _content(request: urllib.request.Request) -> bytes:
             content: bytes = answer.read()
             return content
     except urllib.error.HTTPError as error:
-        # It is an open answer itself.
-        error.close()
-        raise
+        # It is an open answer itself, and whoever catches it may want to read what was said.
+        said = b""
+        with error, contextlib.suppress(OSError, http.client.HTTPException):
+            said = error.read(_WORDS)
+        raise urllib.error.HTTPError(
+            request.full_url, error.code, error.reason, error.headers, io.BytesIO(said)
+        ) from None
 
 
 def _object(content: bytes) -> dict[str, Any]:
