@@ -79,6 +79,7 @@ class Studio:
             [sys.executable, *command],
             cwd=self.folder,
             env=self.environment | environment,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -142,6 +142,7 @@ def instructions(platform: Platform, **changes: Any) -> dict[str, Any]:
         "leased": False,
         "keep_warm": 0.0,
         "on_failure": [],
+        "watch": [],
         "restarts": 0,
         "studio": {
             "name": "zenml-x",

@@ -12,6 +12,7 @@ from in_place import DEADLINE, STUDIO_URL, Studio, is_running, wait_for
 from lightning_zenml.launch.payload.protocol import Failure, Phase, Status
 from lightning_zenml.launch.payload.records import RunRecord, append
 from lightning_zenml.zenml_api.run_end import LaunchEnd
+from localcloud.chaos import Fault, chaos
 from localcloud.stack import Stack
 
 PROJECT = """
@@ -283,11 +284,38 @@ def test_a_run_that_is_stopped_before_its_controller_begins_starts_no_step(studi
     assert studio.server.run(run).status == "stopped"
 
 
-def test_a_run_whose_controller_never_started_is_failed_with_its_own_token(studio: Studio) -> None:
+def test_a_stop_is_noticed_before_there_is_a_controller(studio: Studio, zenml_stack: Stack) -> None:
+    _, run, variables = studio.prepare("hanging")
+    studio.environment.pop("ZENML_STORE_API_KEY")
+    watch = ("-m", "lightning_zenml.zenml_api.run_watch", run)
+
+    with chaos(zenml_stack) as proxied:
+        proxied.zenml.fault(Fault.status(401), nth=1)
+        with studio.started(*watch, **{**variables, "ZENML_STORE_URL": proxied.zenml.url}) as watching:
+            wait_for(lambda: proxied.zenml.met, "the watch's first look")
+            studio.ask_to_stop(run)
+            assert watching.wait(timeout=60) == 0
+    assert studio.server.run(run).status == "stopped"
+
+
+def test_a_watch_ends_with_whoever_started_it(studio: Studio) -> None:
+    _, run, variables = studio.prepare("hanging")
+
+    done, log = studio.run("-m", "lightning_zenml.zenml_api.run_watch", run, **variables)
+
+    assert done == 1, log
+    assert studio.server.run(run).status == "initializing"
+
+
+def test_a_run_whose_controller_never_started_is_failed_with_its_own_token(studio: Studio, zenml_stack: Stack) -> None:
     _, run, variables = studio.prepare("one")
     studio.environment.pop("ZENML_STORE_API_KEY")
 
-    done, log = studio.run("-m", "lightning_zenml.zenml_api.run_end", run, **variables)
+    with chaos(zenml_stack) as proxied:
+        for nth, status in enumerate((401, 403, 404, 401), start=1):
+            proxied.zenml.fault(Fault.status(status), nth=nth)
+        url = proxied.zenml.url
+        done, log = studio.run("-m", "lightning_zenml.zenml_api.run_end", run, **{**variables, "ZENML_STORE_URL": url})
 
     assert done == 0, log
     assert studio.server.run(run).status == "failed"

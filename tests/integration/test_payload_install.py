@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,28 @@ def test_a_stop_ends_an_install_with_its_builds(studio: Studio) -> None:
     assert studio.call("stop")["stopping"]
     assert studio.finish()["stopped"]
     eventually(lambda: not is_running(int(build)))
+
+
+STOPS_WITH_THE_BUILD = """
+import os, time
+while not os.path.exists(os.environ["LIGHTNING_ZENML_LAUNCH_DIR"] + "/build"):
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("changes", [{"packages": ["a-package"]}, {"commands": ["touch ../build; sleep 300"]}])
+def test_what_is_watched_stops_installs_and_commands(studio: Studio, changes: dict[str, Any]) -> None:
+    studio.replace_uv(BUILD_THAT_HANGS)
+    studio.start(watch=["-c", STOPS_WITH_THE_BUILD], **changes)
+    status = studio.finish()
+    assert status["stopped"]
+    assert status["failure"] is None
+
+
+@pytest.mark.parametrize("watch", [["-c", "raise SystemExit(1)"], ["-c", "input()"]])
+def test_a_watch_that_fails_or_sees_nothing_stops_nothing(studio: Studio, watch: list[str]) -> None:
+    studio.start(watch=watch)
+    assert studio.finish()["exit_code"] == 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from lightning_api import eventually
-from lightning_zenml.launch.payload.supervisor import Stop, StopSignal
+from lightning_zenml.launch.payload.stop import Stop, StopSignal
 from payload_studio import Studio
 
 

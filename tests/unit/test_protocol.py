@@ -70,6 +70,7 @@ RECORDS = [
         timeout=None,
         restarts=1,
         on_failure=("-m", "x"),
+        watch=("-m", "y"),
         release=Release.NONE,
         leased=False,
         keep_warm=600.0,

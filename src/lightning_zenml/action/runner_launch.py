@@ -11,15 +11,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_zenml.launch.caller import Held, Launched, Left, Record, Submitted, Updated
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
-from lightning_zenml.launch.payload import bash
 from lightning_zenml.launch.payload.process import exit_code_in_words, is_group_alive
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
+from lightning_zenml.launch.payload.session import bash
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
 
 _RUNNING = Status(phase=Phase.RUNNING)
@@ -41,6 +41,7 @@ class Command:
         environment: all variables of the command.
         timeout: seconds until the command is stopped; None: no limit.
         waits: whether the command ends with the runs that it submits; else it leaves them to themselves.
+        began: when the timeout began to run, by `time.monotonic`.
     """
 
     text: str
@@ -48,6 +49,7 @@ class Command:
     environment: Mapping[str, str]
     timeout: float | None
     waits: bool
+    began: float = field(default_factory=time.monotonic)
 
 
 class RunnerLaunch:
@@ -137,7 +139,7 @@ class RunnerLaunch:
         is RUNNING.
         """
         timeout = self._command.timeout or math.inf
-        deadline = time.monotonic() + timeout
+        deadline = self._command.began + timeout
         output = ""
         for text in self._output():
             output = (output + text)[-_OUTPUT:]
@@ -181,7 +183,7 @@ class RunnerLaunch:
         """Runs the command; yields what it prints, and '' now and then while it is silent."""
         command = self._command
         self._process = process = subprocess.Popen(
-            bash.argv(command.text),
+            bash(command.text),
             cwd=command.folder,
             env=dict(command.environment),
             stdin=subprocess.DEVNULL,

@@ -298,6 +298,7 @@ class Attempt:
             timeout=spec.timeout,
             restarts=spec.restarts,
             on_failure=spec.on_failure,
+            watch=spec.watch,
             release=self._held.release,
             leased=self._held.leased,
             keep_warm=spec.keep_warm,

@@ -53,6 +53,8 @@ class LaunchSpec:
             with the reason in `LIGHTNING_ZENML_FAILURE` when the command failed, was killed or never started: whoever
             waits for it elsewhere (a ZenML run) learns of an end that it can't report itself. Where nobody follows
             a launch that has made runs, it runs at its end, with the `Status` in `LIGHTNING_ZENML_END` instead.
+        watch: arguments of the same Python for a program that watches until `command` begins, and ends with 0 once the
+            launch is to be stopped: installing may take long, and costs.
     """
 
     name: str
@@ -75,6 +77,7 @@ class LaunchSpec:
     cloud: str | None = None
     restarts: int = 0
     on_failure: tuple[str, ...] = ()
+    watch: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

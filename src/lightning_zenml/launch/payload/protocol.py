@@ -79,6 +79,8 @@ class Instructions(Record):
         restarts: how often a command that was killed is started again.
         on_failure: arguments of the studio's Python for the program that reports a failure, or an end that nobody
             follows; empty: none.
+        watch: arguments of the studio's Python for the program that ends with 0 once the launch is to be stopped; it
+            runs until the command begins. Empty: none.
         release: what becomes of the studio at the end.
         leased: whether the launch holds the studio's lease.
         keep_warm: seconds for which a machine that is to be stopped is kept for the next launch.
@@ -100,6 +102,7 @@ class Instructions(Record):
     timeout: float | None
     restarts: int
     on_failure: tuple[str, ...]
+    watch: tuple[str, ...]
     release: Release
     leased: bool
     keep_warm: float

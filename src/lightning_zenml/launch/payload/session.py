@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from lightning_zenml.launch.payload import bash
 from lightning_zenml.launch.payload.folder import TITLE
 from lightning_zenml.launch.payload.process import is_group_alive, running
 from lightning_zenml.launch.payload.variables import OF_THE_SHELL
@@ -71,7 +70,7 @@ class Session:
         self._whole = False
         reading, writing = os.pipe()
         self._process = subprocess.Popen(
-            bash.argv(_script(commands, command, working_directory, writing)),
+            bash(_script(commands, command, working_directory, writing)),
             cwd=code,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -127,6 +126,15 @@ class Session:
                 # A full disk takes no record; without a reader of its progress the session would end.
                 with contextlib.suppress(OSError):
                     self._on_command(self._at)
+
+
+def bash(script: str) -> list[str]:
+    """Builds the command line that runs what users write: no start-up files, and the first failure ends it.
+
+    Args:
+        script: bash lines.
+    """
+    return ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
 
 
 def kill(session_id: int) -> None:

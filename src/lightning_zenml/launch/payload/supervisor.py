@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from lightning_zenml.launch.payload.records import RecordError
 from lightning_zenml.launch.payload.requirements.reason import explain
 from lightning_zenml.launch.payload.requirements.wanted import without_credentials
 from lightning_zenml.launch.payload.session import Ended, Session
+from lightning_zenml.launch.payload.stop import Stop, StopSignal, Watch
 from lightning_zenml.launch.payload.variables import (
     CODE,
     END,
@@ -53,45 +54,6 @@ _OUTPUT = 16_000
 """Characters of output that a failure carries: most tracebacks are shorter."""
 
 
-class Stop(Exception):  # noqa: N818 - a signal, not an error
-    """The launch is to be stopped."""
-
-
-class StopSignal:
-    """What SIGTERM does: raises `Stop`, once; within `held`, at the end of that.
-
-    Python drops what a signal's handler raises in a finalizer or the callback of a weak reference. So the fact is kept,
-    and whoever waits looks at it.
-    """
-
-    def __init__(self) -> None:
-        self._is_held = False
-        self._came = False
-
-    def __call__(self, *_: object) -> None:
-        """Handles the signal."""
-        self._came = True
-        if not self._is_held:
-            self.look()
-
-    def look(self) -> None:
-        """Raises `Stop` if the signal came."""
-        if self._came:
-            # A second one would interrupt the cleaning up after the first.
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            raise Stop
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Keeps a stop until the end of the block."""
-        self._is_held = True
-        try:
-            yield
-        finally:
-            self._is_held = False
-        self.look()
-
-
 class Supervisor:
     """Supervises one launch.
 
@@ -107,6 +69,7 @@ class Supervisor:
         self._wheel = folder.root / instructions.wheel
         self._session: Session | None = None
         self._stop = StopSignal()
+        self._watch: Watch | None = None
 
     def run(self) -> None:
         """From the unpacked archive to the finished record."""
@@ -130,6 +93,7 @@ class Supervisor:
                     report=True,
                 )
             finally:
+                self._end_watch()
                 heartbeat.end()
 
     def description(self) -> Description:
@@ -180,6 +144,7 @@ class Supervisor:
             with tarfile.open(path) as part:
                 part.extractall(self._folder.code, filter="data")
         environment = self._environment()
+        self._watch = Watch(self._instructions.watch, environment | _own())
         deadline = time.monotonic() + (self._instructions.timeout or float("inf"))
         failure = self._install(log, environment, deadline)
         self._stop.look()
@@ -211,7 +176,7 @@ class Supervisor:
                 working_directory=self._folder.code / self._instructions.working_directory,
                 environment=environment,
                 log=log,
-                on_command=lambda index: self._record(Phase.RUNNING if index is None else Phase.COMMANDS),
+                on_command=self._begins,
             )
         self._folder.session.write_text(str(self._session.id))
         while (left := deadline - time.monotonic()) > 0:
@@ -219,6 +184,15 @@ class Supervisor:
                 return ended
             self._stop.look()
         return None
+
+    def _begins(self, command: int | None) -> None:
+        if command is None:
+            self._end_watch()
+        self._record(Phase.RUNNING if command is None else Phase.COMMANDS)
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.end()
 
     def _install(self, log: Any, environment: dict[str, str], deadline: float) -> Failure | None:
         specifiers = [*self._instructions.packages, *self._instructions.requirements]
@@ -291,11 +265,10 @@ class Supervisor:
                 self._report({END: json.dumps(replace(status, failure=failure).to_json())}, _KEEPING)
 
     def _report(self, told: dict[str, str], timeout: float) -> None:
-        own = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         try:
             subprocess.run(
                 [sys.executable, *self._instructions.on_failure],
-                env=self._environment() | own | told,
+                env=self._environment() | _own() | told,
                 stdin=subprocess.DEVNULL,
                 timeout=timeout,
                 check=True,
@@ -338,6 +311,11 @@ class Supervisor:
     def _end_session(self) -> None:
         if self._session is not None:
             self._session.end(self._folder.stop_grace())
+
+
+def _own() -> dict[str, str]:
+    """Where programs of ours find our package."""
+    return {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
 
 def _say(log: Any, text: str) -> None:

@@ -253,7 +253,12 @@ def launch_spec(
         owner=f"ZenML run {run.name}",
         command=shlex.join(["python", "-m", PROGRAM, *options.arguments()]),
     )
-    return replace(spec, on_failure=("-m", "lightning_zenml.zenml_api.run_end", str(run.id)), restarts=_RESTARTS)
+    return replace(
+        spec,
+        on_failure=("-m", "lightning_zenml.zenml_api.run_end", str(run.id)),
+        watch=("-m", "lightning_zenml.zenml_api.run_watch", str(run.id)),
+        restarts=_RESTARTS,
+    )
 
 
 def base_spec(

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_zenml.launch.payload import bash
+from lightning_zenml.launch.payload.session import bash
 from lightning_zenml.launch.payload.variables import OF_THE_SHELL
 
 
@@ -28,7 +28,7 @@ def run(commands: Sequence[str], directory: Path) -> None:
     """
     with tempfile.NamedTemporaryFile() as exports:
         script = "\n".join([*commands, f"env -0 >{exports.name}"])
-        done = subprocess.run(bash.argv(script), cwd=directory, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(bash(script), cwd=directory, stdin=subprocess.DEVNULL, check=False)
         if done.returncode != 0:
             raise CommandsFailedError(
                 f"The pipeline's custom_commands failed with exit code {done.returncode}: {'; '.join(commands)}"

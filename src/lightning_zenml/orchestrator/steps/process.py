@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO, cast
 
-from lightning_zenml.launch.payload import bash
 from lightning_zenml.launch.payload.process import is_group_alive
+from lightning_zenml.launch.payload.session import bash
 from lightning_zenml.orchestrator.steps.task import Task
 from lightning_zenml.terminal.screen import Screen
 
@@ -321,4 +321,4 @@ def _after(commands: Sequence[str], directory: Path, program: Sequence[str]) -> 
     """A shell that runs the commands, which must not read what is meant for the program, and becomes the program."""
     lines = "\n".join(commands)
     script = f"exec 3<&0 </dev/null\n{lines}\ncd -- {shlex.quote(str(directory))}\nexec {shlex.join(program)} <&3 3<&-"
-    return bash.argv(script)
+    return bash(script)
