@@ -226,11 +226,11 @@ def test_a_run_that_takes_too_long_is_stopped_with_the_command(
     cloud: LightningCloud, actions: Actions, variables: dict[str, str]
 ) -> None:
     finished = actions.step(
-        submit_from="runner", run="echo compiling; sleep 120", timeout_minutes="0.02", variables=variables
+        submit_from="runner", run="echo compiling; sleep 120", timeout_minutes="0.25", variables=variables
     ).run()
     assert finished.exit_code == 1
     assert [text for level, text in finished.annotations if level == "error"] == [
-        "Stopped: it ran longer than its timeout of 0.02 minutes."
+        "Stopped: it ran longer than its timeout of 0.25 minutes."
     ]
 
 

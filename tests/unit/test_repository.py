@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lightning_zenml.package import checkout as checkouts
 from lightning_zenml.package.checkout import Commit
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.repository import Repository
@@ -176,6 +177,16 @@ class TestCheckout:
         monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
         monkeypatch.setenv("GIT_WORK_TREE", str(other))
         assert names(checkout) == [".gitignore", "run.py"]
+
+    def test_a_git_that_hangs_is_not_waited_for(
+        self, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hanging = put(tmp_path / "bin/git", "#!/bin/sh\nexec sleep 20\n")
+        hanging.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{hanging.parent}:{os.environ['PATH']}")
+        monkeypatch.setattr(checkouts, "_PATIENCE", 0.01)
+        with pytest.raises(PackageError, match="git has not answered"):
+            Repository.open(checkout).contents()
 
     def test_reading_leaves_the_index_alone(self, checkout: Path) -> None:
         index = checkout / ".git/index"

@@ -72,3 +72,10 @@ def test_why_it_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(InstallError, match=r"exit code 2.*disk full"):
         throwaway(tmp_path, monkeypatch, said, then).install(["zenml==0.98.0"], [], tmp_path)
     assert said == ["installing\n", "error: disk full\n"]
+
+
+def test_an_install_obeys_the_timeout_of_the_launch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    with pytest.raises(InstallError, match="longer than its timeout of 0"):
+        throwaway(tmp_path, monkeypatch, said, "exec sleep 60").install(["six"], [], tmp_path, timeout=0.3)

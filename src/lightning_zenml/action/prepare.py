@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +157,8 @@ class Preparation:
             PackageError: if the repository can't be read.
             ZenMLServerError: if the ZenML server can't be asked.
         """
-        inputs = self._inputs
+        inputs, began = self._inputs, time.monotonic()
+        timeout = inputs.timeout_minutes * 60 if inputs.timeout_minutes else None
         services = self._check()
         # What the orchestrator will pack: told of here, a fault needs no traceback of the user's program.
         self._warn_of_missing(Repository.open(self._root).contents().warnings)
@@ -164,7 +166,7 @@ class Preparation:
         # As on the studio, an index that `env` names is installed from.
         environment = Throwaway(scratch / "python", {**self._environ, **inputs.env}, self._log.feed)
         packages = [*services.packages, *self._packages_of(services.integrations)]
-        environment.install(packages, inputs.requirements, self._root)
+        environment.install(packages, inputs.requirements, self._root, timeout=timeout)
         record = scratch / "record.jsonl"
         caller = Caller(
             repository=str(self._root), requirements=inputs.requirements, record=str(record), pid=os.getpid()
@@ -180,8 +182,9 @@ class Preparation:
                 **caller.variables(),
                 SETTINGS: json.dumps(_settings_of(inputs)),
             },
-            timeout=inputs.timeout_minutes * 60 if inputs.timeout_minutes else None,
+            timeout=timeout,
             waits=not inputs.is_async,
+            began=began,
         )
         self._log.title(f"Run on the runner: {inputs.command.splitlines()[0]}")
         return RunnerLaunch(

@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from lightning_zenml.launch.payload.install import ERROR
 from lightning_zenml.launch.payload.locks.lock import Lock, Outcome
 from lightning_zenml.launch.payload.requirements.reason import explain, is_for_pip
 from lightning_zenml.launch.payload.requirements.wanted import Wanted
+from lightning_zenml.launch.payload.session import kill
 
 _PASSED_ON = re.compile(
     r"(?i)(PATH|LANG|LC_\w+|TZ|CI|RUNNER_DEBUG|(https?|no|all)_proxy|(SSL_CERT|REQUESTS_CA|CURL_CA)_\w+"
@@ -24,6 +27,8 @@ _PASSED_ON = re.compile(
 _OF_INSTALLERS = re.compile(r"(PIP|UV)_\w+")
 """What only the installation gets: the address of an index may hold a password."""
 _LAST_WORDS = 2000
+_PATIENCE = 2 * 3600.0
+"""Seconds that installing may take where the launch has no timeout."""
 
 
 class InstallError(LaunchError):
@@ -57,6 +62,7 @@ class Throwaway:
         self._bin = folder / "environment" / "bin"
         self._passed_on = {name: value for name, value in environ.items() if _PASSED_ON.fullmatch(name)}
         self._of_installers = {name: value for name, value in environ.items() if _OF_INSTALLERS.fullmatch(name)}
+        self._timeout = self._deadline = 0.0
 
     def variables(self) -> dict[str, str]:
         """What a program in the environment needs, without any secret."""
@@ -73,17 +79,22 @@ class Throwaway:
             "ZENML_ANALYTICS_OPT_IN": "false",
         }
 
-    def install(self, packages: Sequence[str], requirements: Sequence[str], repository: Path) -> None:
+    def install(
+        self, packages: Sequence[str], requirements: Sequence[str], repository: Path, *, timeout: float | None = None
+    ) -> None:
         """Makes the environment, as one resolution, by the lock that fits as on a studio.
 
         Args:
             packages: requirement specifiers of what is installed.
             requirements: paths of requirements files, relative to the repository.
             repository: root folder of the repository.
+            timeout: seconds that the launch may take, this included; None: no limit, but two hours for this.
 
         Raises:
-            InstallError: if the environment can't be made; with the last words of what failed.
+            InstallError: if the environment can't be made, with the last words of what failed; or not in time.
         """
+        self._timeout = _PATIENCE if timeout is None else timeout
+        self._deadline = time.monotonic() + self._timeout
         for own in (self._home, self._temp):
             own.mkdir(parents=True)
         uv, python = self._uv(), str(self._bin / "python")
@@ -146,14 +157,22 @@ class Throwaway:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            start_new_session=True,
         ) as process:
+            # Packages are built by processes of their own.
+            end = threading.Timer(max(0.0, self._deadline - time.monotonic()), kill, [process.pid])
+            end.start()
             try:
                 for line in process.stdout or ():
                     words = (words + line)[-2 * _LAST_WORDS :]
                     (say or self._say)(line)
             except BaseException:
-                process.kill()
+                kill(process.pid)
                 raise
+            finally:
+                end.cancel()
+        if time.monotonic() >= self._deadline:
+            raise InstallError(f"Stopped: it ran longer than its timeout of {self._timeout / 60:g} minutes.")
         if process.returncode != 0:
             raise _ProgramError(process.returncode, words)
 

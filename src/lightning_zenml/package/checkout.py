@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning_zenml.deadline import within
 from lightning_zenml.package.errors import CheckoutError, PackageError
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _OF_A_HOOK = (
     "GIT_WORK_TREE",
 )
 """What a git hook sets (`git rev-parse --local-env-vars`): these speak of the hook's repository, not of ours."""
+_PATIENCE = 300.0
+"""Seconds that git may take for one answer."""
 _SUBMODULE = "160000"
 """Mode of a submodule in the index."""
 
@@ -148,15 +151,24 @@ class Checkout:
         return told
 
     def _ask(self, command: str, *arguments: str) -> tuple[int, bytes, str]:
-        """Exit code, output and errors of git. GitPython's own timeout would outlive a run that is cancelled."""
+        """Exit code, output and errors of git. GitPython's own timeout would outlive a run that is cancelled.
+
+        Raises:
+            CheckoutError: if git doesn't answer in time.
+        """
         from git import GitCommandNotFound
 
         how: dict[str, Any] = {"with_extended_output": True, "with_exceptions": False, "stdout_as_string": False}
         with _no_hook():
             try:
-                code, told, reason = getattr(self._git, command)(*arguments, **how)
+                code, told, reason = within(_PATIENCE, lambda: getattr(self._git, command)(*arguments, **how))
             except GitCommandNotFound as error:
                 raise _no_git(self._folder) from error
+            except TimeoutError:
+                raise CheckoutError(
+                    f"git has not answered in {str(self._folder)!r} for {_PATIENCE / 60:g} minutes. Can its disk be "
+                    "read, and is no other git at work there?"
+                ) from None
         return code, told, reason
 
 
