@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from lightning_sdk.lightning_cloud import env as sdk
 
-from lightning_zenml.action import post
+from lightning_zenml.action import post, throwaway
 from lightning_zenml.action.github import rest as github
 from lightning_zenml.action.report import reporter, runs
 from lightning_zenml.launch import agreement, launch
@@ -21,7 +21,9 @@ from lightning_zenml.launch.payload.lightning import requests
 from lightning_zenml.launch.studio import hold, remote, waits
 from lightning_zenml.orchestrator import patience
 from lightning_zenml.orchestrator.client import watchdog
+from lightning_zenml.package import checkout
 from lightning_zenml.zenml_api import rest as zenml
+from lightning_zenml.zenml_api import run_watch
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/reliability.md"
@@ -74,11 +76,14 @@ def bounds() -> Iterator[Bound]:
     yield Bound("Payload: ends the launch's jobs", "", str(release._JOBS_TRIES), "half an hour")
     yield Bound("Payload: stops or deletes its studio", "", str(release._STUDIO_TRIES), "half a day")
     yield Bound("Payload: installs", total=_time(supervisor._INSTALL))
+    yield Bound("Payload: sees that the run was stopped in ZenML, while it installs", total=_time(run_watch._POLL))
+    yield Bound("Action: installs on the runner", total=f"`timeout-minutes`, else {_time(throwaway._PATIENCE)}")
+    yield Bound("git, one answer", total=_time(checkout._PATIENCE))
     yield Bound("GitHub, every call", _silence(*github.TIMEOUT), str(github.ATTEMPTS), _time(github.PATIENCE))
     yield Bound("Report while the run goes on, in a thread of its own", total=_time(reporter._LOOK_PATIENCE))
     yield Bound("Last report", total=_time(reporter.LAST_PATIENCE))
     yield Bound("Action to ZenML, every call", total=_time(zenml._PATIENCE))
-    yield Bound("Controller, step to ZenML: an odd answer is believed after", total=_time(patience.SPAN))
+    yield Bound("Controller, step, payload to ZenML: an odd answer is believed after", total=_time(patience.SPAN))
     yield Bound("Controller, step to ZenML: a server that is away is waited for", total=_time(patience.OUTAGE))
     yield Bound("Action to ZenML: how the run ended", total=_time(runs._WITNESS_PATIENCE))
     yield Bound("`post`: releases", f"pauses of {_time(post._PAUSE)}", "as many as fit", _time(post._RELEASE_PATIENCE))
