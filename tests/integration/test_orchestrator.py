@@ -237,6 +237,30 @@ def test_a_graceful_stop_is_the_controllers(cloud: Stack, project: Path) -> None
     wait_until_idle(cloud)
 
 
+@pytest.mark.slow
+def test_a_graceful_stop_ends_commands_before_there_is_a_controller(cloud: Stack, project: Path) -> None:
+    settings = json.dumps({"custom_commands": ["echo $((20 + 22)) commands; sleep 600"]})
+    asked, log = False, ""
+    with subprocess.Popen(
+        [sys.executable, "run.py", settings],
+        cwd=project,
+        env=client_environment(cloud),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as client:
+        for line in client.stdout or ():
+            log += line
+            if "42 commands" in line and not asked:
+                asked = True
+                zenml(cloud, "pipeline", "runs", "stop", "--graceful", last_run(cloud)["id"])
+        assert client.wait(timeout=60) == 1
+
+    assert "The run was stopped." in log
+    assert last_run(cloud)["body"]["status"] == "stopped"
+    wait_until_idle(cloud)
+
+
 def test_a_run_whose_studio_was_stopped_is_found_failed_by_a_refresh(cloud: Stack, project: Path) -> None:
     linger(cloud, project)
     lightning = cloud.lightning
