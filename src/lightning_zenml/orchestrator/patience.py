@@ -45,8 +45,9 @@ def _patient(store: RestZenStore) -> requests.Session:
     session.auth = session.auth or Authorization("")
     for prefix, adapter in tuple(session.adapters.items()):
         if isinstance(adapter, HTTPAdapter):
-            # A server, or what is before it, could name any time, and the machine is paid for meanwhile.
-            adapter.max_retries = adapter.max_retries.new(respect_retry_after_header=False)
+            # A server, or what is before it, could name any time, and the machine is paid for meanwhile. ZenML's own
+            # tries would take eight minutes with one that is busy or mute; these end, and are looked at, within two.
+            adapter.max_retries = adapter.max_retries.new(respect_retry_after_header=False, read=2, status=5)
             patient = PatientAdapter(adapter, stop=_is_believed, outages=_OUTAGES, warn=logger.warning)
             session.mount(prefix, patient)
     return session
