@@ -76,6 +76,9 @@ def test_odd_answers_at_every_turn(zenml_stack: Stack, tmp_path: Path, pipeline:
     studio = Studio(zenml_stack, tmp_path, PROJECT)
     snapshot, run, variables = studio.prepare(pipeline)
     studio.environment.pop("ZENML_STORE_API_KEY")
+    netrc = tmp_path / "netrc"
+    # The user's own, which must not replace ZenML's token.
+    netrc.write_text("machine 127.0.0.1 login octocat password hunter2\n")
     with chaos(zenml_stack) as proxied:
         for turn, fault in enumerate((first, *ODD, *ODD)):
             proxied.zenml.fault(fault, route=ASKED, nth=3 * turn + 1)
@@ -83,7 +86,7 @@ def test_odd_answers_at_every_turn(zenml_stack: Stack, tmp_path: Path, pipeline:
             proxied.zenml.fault(fault, "GET|PUT", "/api/v1/(runs|steps)(/{id})?", nth=2 * turn + 1)
         code, log = studio.run(
             *("-m", "lightning_zenml.orchestrator.controller", "--snapshot-id", snapshot, "--run-id", run),
-            **{**variables, "ZENML_STORE_URL": proxied.zenml.url},
+            **{**variables, "ZENML_STORE_URL": proxied.zenml.url, "NETRC": str(netrc)},
         )
         met = proxied.zenml.met
 
@@ -105,13 +108,11 @@ def created(stack: Stack) -> dict[str, int]:
 def test_what_is_created_is_there_once_though_each_answer_is_lost(
     zenml_stack: Stack, tmp_path: Path, pipeline: str
 ) -> None:
-    studio, before, netrc = Studio(zenml_stack, tmp_path, PROJECT), created(zenml_stack), tmp_path / "netrc"
-    # The user's own, which must not replace ZenML's token.
-    netrc.write_text("machine 127.0.0.1 login octocat password hunter2\n")
+    studio, before = Studio(zenml_stack, tmp_path, PROJECT), created(zenml_stack)
     with chaos(zenml_stack) as proxied:
         for turn, fault in zip(range(50), itertools.cycle(LOST), strict=False):
             proxied.zenml.fault(fault, "POST", "/api/v1/(?!login).*", nth=2 * turn + 1)
-        code, log = studio.run("run.py", pipeline, ZENML_STORE_URL=proxied.zenml.url, NETRC=str(netrc))
+        code, log = studio.run("run.py", pipeline, ZENML_STORE_URL=proxied.zenml.url)
         met = proxied.zenml.met
 
     assert code == 0, log
