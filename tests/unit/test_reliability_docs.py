@@ -15,7 +15,7 @@ from lightning_zenml.action import post, throwaway
 from lightning_zenml.action.github import rest as github
 from lightning_zenml.action.report import reporter, runs
 from lightning_zenml.launch import agreement, launch
-from lightning_zenml.launch.lightning import client, ending, failures, upload
+from lightning_zenml.launch.lightning import client, ending, failures, files
 from lightning_zenml.launch.payload import protocol, release, supervisor
 from lightning_zenml.launch.payload.lightning import requests
 from lightning_zenml.launch.studio import hold, remote, waits
@@ -57,7 +57,7 @@ def bounds() -> Iterator[Bound]:
     yield Bound("Client to Lightning, every call", silence, tries, longest)
     yield Bound("Client to payload: read what is new", total=_time(remote._READ_TIMEOUT))
     yield Bound("Client to payload: all else", total=f"{_time(remote._TIMEOUT)}; 3 min for the start")
-    size = f"{_time(upload._LEAST)} and a second for each {upload._SLOWEST / 1000:g} kB"
+    size = f"{_time(files._LEAST)} and a second for each {files._SLOWEST / 1000:g} kB"
     yield Bound("Upload of a file", "the SDK's", "the SDK's", size)
     yield Bound("Studio: until its machine is up", total=f"{_time(limits.start)} (`LIGHTNING_ZENML_START_TIMEOUT`)")
     one, total = _time(waits._PROBE_PATIENCE), f"{_time(limits.setup)} (`LIGHTNING_ZENML_SETUP_TIMEOUT`)"
