@@ -157,9 +157,8 @@ class Preparation:
             PackageError: if the repository can't be read.
             ZenMLServerError: if the ZenML server can't be asked.
         """
-        inputs, began = self._inputs, time.monotonic()
+        inputs, began, services = self._inputs, time.monotonic(), self._check()
         timeout = inputs.timeout_minutes * 60 if inputs.timeout_minutes else None
-        services = self._check()
         # What the orchestrator will pack: told of here, a fault needs no traceback of the user's program.
         self._warn_of_missing(Repository.open(self._root).contents().warnings)
         self._log.title("Install on the runner")

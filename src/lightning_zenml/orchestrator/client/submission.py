@@ -253,12 +253,8 @@ def launch_spec(
         owner=f"ZenML run {run.name}",
         command=shlex.join(["python", "-m", PROGRAM, *options.arguments()]),
     )
-    return replace(
-        spec,
-        on_failure=("-m", "lightning_zenml.zenml_api.run_end", str(run.id)),
-        watch=("-m", "lightning_zenml.zenml_api.run_watch", str(run.id)),
-        restarts=_RESTARTS,
-    )
+    end, watch = (("-m", f"lightning_zenml.zenml_api.{name}", str(run.id)) for name in ("run_end", "run_watch"))
+    return replace(spec, on_failure=end, watch=watch, restarts=_RESTARTS)
 
 
 def base_spec(
