@@ -85,8 +85,11 @@ bench-packing: $(VENV)/installed ## a repository becomes an archive, beside tar 
 bench-start: $(VENV)/installed ## CPU time until the Action's first request to Lightning
 	$(BIN)/python benchmarks/start.py --rounds $(ROUNDS)
 
+# Steps side by side; a fifth of them one after the other.
+WIDE ?= 20
+
 bench-steps: $(VENV)/installed ## a trivial step in the studio beside the import of ZenML
-	$(BIN)/python benchmarks/steps.py --rounds $(ROUNDS)
+	$(BIN)/python benchmarks/steps.py --rounds $(ROUNDS) --wide $(WIDE)
 
 # For how long a launch that is followed goes on.
 SECONDS ?= 120

@@ -48,13 +48,13 @@ def next_one(number: int) -> int:
 @pipeline(enable_cache=False)
 def chain():
     number = first()
-    for _ in range(4):
+    for _ in range(int(os.environ["WIDE"]) // 5):
         number = next_one(number)
 
 
 @pipeline(enable_cache=False)
 def wide():
-    for number in range(20):
+    for number in range(int(os.environ["WIDE"])):
         first(id=f"step_{number}")
 
 
@@ -73,7 +73,7 @@ class Figures:
         copy: CPU of a trivial step, the second to the last of a chain.
         copy_wall: the same, wall time of its process.
         fresh: CPU of such a step with `fork_steps=False`.
-        wide: wall time of 20 trivial steps side by side, by their number.
+        wide: wall time of trivial steps side by side, by their number.
     """
 
     import_zenml: float
@@ -87,13 +87,15 @@ def main() -> None:
     """Prints the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each; one shows that all of this still works")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--wide", type=int, default=20, help="steps side by side; a fifth of them in a row")
+    arguments = parser.parse_args()
+    rounds, wide = arguments.rounds, arguments.wide
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-bench-") as scratch:
         folder = Path(scratch)
         with services(folder / "services", lightning=False, github=False) as stack:
             taken = []
             for number in range(1, rounds + 1):
-                taken.append(measure(stack, folder / str(number)))
+                taken.append(measure(stack, folder / str(number), wide))
                 print(f"round {number} of {rounds}: {taken[-1]}", file=sys.stderr, flush=True)
             memory = measure_memory(stack, folder)
     floor = statistics.median(figures.import_zenml for figures in taken)
@@ -103,7 +105,7 @@ def main() -> None:
         "one more trivial step, CPU": "copy",
         "one more trivial step, wall time of its process": "copy_wall",
         "one more trivial step with fork_steps=False, CPU": "fresh",
-        "20 trivial steps side by side, wall time a step": "wide",
+        f"{wide} trivial steps side by side, wall time a step": "wide",
     }.items():
         seconds = statistics.median(getattr(one, figure) for one in taken)
         print(f"{row:52}{seconds:>8.2f}{seconds / floor:>8.2f}")
@@ -111,14 +113,14 @@ def main() -> None:
         print(f"{row:52}{resident:>5.0f} MB, {own:.0f} MB of them shared with no other process")
 
 
-def measure(stack: Stack, folder: Path) -> Figures:
-    """Runs everything once, in turns."""
+def measure(stack: Stack, folder: Path, steps: int) -> Figures:
+    """Runs everything once, in turns; so many steps side by side, a fifth of them in a row."""
     folder.mkdir()
     before = os.times().children_user + os.times().children_system
     subprocess.run([sys.executable, "-c", "import zenml"], env=client_environment(stack), check=True)
     import_zenml = os.times().children_user + os.times().children_system - before
     copies, fresh, wide = (
-        run(stack, folder / name, pipeline, forked=forked)
+        run(stack, folder / name, pipeline, steps, forked=forked)
         for name, pipeline, forked in (("copies", "chain", True), ("fresh", "chain", False), ("wide", "wide", True))
     )
     return Figures(
@@ -130,7 +132,7 @@ def measure(stack: Stack, folder: Path) -> Figures:
     )
 
 
-def run(stack: Stack, folder: Path, pipeline: str, *, forked: bool) -> list[dict[str, float]]:
+def run(stack: Stack, folder: Path, pipeline: str, steps: int, *, forked: bool) -> list[dict[str, float]]:
     """Runs a pipeline; what its steps tell of themselves, in the order of their start."""
     code, launch, told = (folder / name for name in ("code", "launch", "told"))
     for one in (code, launch, told):
@@ -140,6 +142,7 @@ def run(stack: Stack, folder: Path, pipeline: str, *, forked: bool) -> list[dict
         stack,
         ZENML_CONFIG_PATH=str(folder / "client"),
         PIPELINE=pipeline,
+        WIDE=str(steps),
         TOLD=str(told),
         LIGHTNING_ZENML_SETTINGS=json.dumps({"fork_steps": forked}),
         LIGHTNING_ZENML_LAUNCH_ID="bench",

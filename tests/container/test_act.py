@@ -49,7 +49,7 @@ def act(stack: Stack, cloud: LightningCloud, docker: Docker, tmp_path: Path) -> 
     return run
 
 
-@pytest.mark.parametrize("event_name", ["push", "pull_request"])
+@pytest.mark.parametrize("event_name", ["push", pytest.param("pull_request", marks=pytest.mark.slow)])
 def test_a_run(act: Act, stack: Stack, event_name: str) -> None:
     run = act(f"{event_name}.yml", event_name)
     ((status, run_id),) = run.told
@@ -83,6 +83,7 @@ def test_a_later_job_follows(act: Act, stack: Stack) -> None:
     assert "completed" in comment
 
 
+@pytest.mark.slow
 def test_another_workflow_follows(act: Act, stack: Stack, cloud: LightningCloud) -> None:
     first = act("async.yml")
     ((status, run_id, launch_id),) = first.told

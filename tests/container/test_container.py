@@ -156,6 +156,7 @@ if __name__ == "__main__":
 }
 
 
+@pytest.mark.slow
 def test_submitted_from_the_runner(cloud: LightningCloud, step_of: StepOf, index: dict[str, str]) -> None:
     step = step_of(
         "--read-only",

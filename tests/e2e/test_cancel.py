@@ -56,8 +56,16 @@ def at(moment: str, number: signal.Signals) -> Callable[[str], signal.Signals | 
     return lambda line: number if MOMENTS[moment] in line and "Command" not in line and "Run:" not in line else None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        pytest.param(moment, number, id=f"{moment}-{number.name}", marks=() if at_once else pytest.mark.slow)
+        for place, moment in enumerate(MOMENTS)
+        for turn, number in enumerate((signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
+        # Each moment once, each signal twice, and what differs most.
+        for at_once in [turn == place % 3 or (moment, number) == ("running", signal.SIGKILL)]
+    ],
+)
 def test_nothing_is_left_running_and_the_comment_is_final(
     cloud: LightningCloud, actions: Actions, studio: str, moment: str, number: signal.Signals
 ) -> None:

@@ -72,7 +72,14 @@ def test_an_older_run_that_ends_late_leaves_the_comment_of_a_newer_one(actions: 
     assert actions.comment() != newest
 
 
-@pytest.mark.parametrize("wrong", ["lost answer", "reset", "bad gateway", "secondary limit", "primary limit"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "lost answer",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("reset", "bad gateway", "secondary limit")),
+        "primary limit",
+    ],
+)
 def test_what_goes_wrong_for_a_moment_is_overcome(actions: Actions, github: GitHub, wrong: str) -> None:
     step = ending(actions)
     comments = f"/issues/({actions.number}/)?comments"
@@ -137,7 +144,7 @@ def test_comment_off_leaves_the_status(actions: Actions, github: GitHub) -> None
     assert "/actions/runs/" in (failure.target_url or "")
 
 
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", pytest.param("SSL_CERT_FILE", marks=pytest.mark.slow)])
 def test_an_enterprise_server_with_an_authority_of_its_own(actions: Actions, tmp_path: Path, variable: str) -> None:
     trusted, served = tls.certify(tmp_path)
     step = ending(actions)

@@ -175,6 +175,7 @@ def test_a_job_that_is_refused_counts_as_a_try_in_a_dynamic_pipeline_too(
     assert "Can't start the job" in reason
 
 
+@pytest.mark.slow
 def test_a_dynamic_pipeline_is_stopped_through_zenml(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
     run(laptop, "hanging")
     run_id = laptop.last_run()["id"]
@@ -202,6 +203,7 @@ def test_a_killed_controller_of_a_dynamic_pipeline_goes_on_with_its_isolated_ste
     wait_for(lambda: not cloud.running())
 
 
+@pytest.mark.slow
 def test_the_steps_of_a_child_pipeline_have_jobs_of_their_own(
     stack: Stack, cloud: LightningCloud, laptop: Laptop
 ) -> None:

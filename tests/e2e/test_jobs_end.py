@@ -121,6 +121,7 @@ def test_no_job_outlives_a_run_that_is_stopped(
     assert left <= TRIES
 
 
+@pytest.mark.slow
 def test_no_job_outlives_a_run_that_is_stopped_by_force(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
     run_id = submit(stack, laptop)
     refuse_to_end_jobs(cloud, 1000)

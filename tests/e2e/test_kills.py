@@ -123,6 +123,7 @@ def test_a_studio_lost_under_a_followed_run(cloud: LightningCloud, laptop: Lapto
     assert client.steps() == {"first": "failed"}
 
 
+@pytest.mark.slow
 def test_a_studio_lost_under_the_action(cloud: LightningCloud, actions: Actions, stack: Stack) -> None:
     script = RUN.replace('if len(sys.argv) > 2 else ("", "")', "if False else ('hang', '')")
 

@@ -108,6 +108,7 @@ def test_credentials_of_another_teamspace_leave_a_healthy_run_alone(cloud: Light
         assert cloud.running() == ["lasting"]
 
 
+@pytest.mark.slow
 def test_all_that_is_wrong_with_a_stack_is_told_at_once(stack: Stack, cloud: LightningCloud, laptop: Laptop) -> None:
     name = f"bad-{uuid4().hex[:6]}"
     laptop.run("zenml", "artifact-store", "register", name, "--flavor=local", f"--path={laptop.folder}/store")

@@ -174,6 +174,7 @@ def test_a_run_of_the_action_says_where_it_comes_from(studio: Studio, zenml_stac
     assert {tag["name"] for tag in tags} == {"github", "octo/model", "branch:better"}
 
 
+@pytest.mark.slow
 def test_provenance_that_cannot_be_read_costs_no_run(studio: Studio) -> None:
     code, log = studio.run("run.py", "one", LIGHTNING_ZENML_GITHUB="{broken")
 

@@ -381,7 +381,9 @@ def test_a_controller_that_is_started_again_leaves_out_what_has_failed(studio: S
     assert studio.last_run().status == "failed"
 
 
-@pytest.mark.parametrize(("fails", "code", "status"), [(2, 0, "completed"), (3, 1, "failed")])
+@pytest.mark.parametrize(
+    ("fails", "code", "status"), [pytest.param(2, 0, "completed", marks=pytest.mark.slow), (3, 1, "failed")]
+)
 def test_step_retries(studio: Studio, fails: int, code: int, status: str) -> None:
     done, log = studio.run("run.py", "retried", FAILS=str(fails))
 

@@ -222,7 +222,9 @@ def studio(zenml_stack: Stack, tmp_path: Path) -> Studio:
     return Studio(zenml_stack, tmp_path, PROJECT)
 
 
-@pytest.mark.parametrize(("before", "status"), [("running", "failed"), ("stopping", "stopped")])
+@pytest.mark.parametrize(
+    ("before", "status"), [("running", "failed"), pytest.param("stopping", "stopped", marks=pytest.mark.slow)]
+)
 def test_the_run_of_a_child_pipeline_ends_with_its_parents(
     studio: Studio, zenml_stack: Stack, before: str, status: str
 ) -> None:
@@ -323,7 +325,9 @@ def test_a_request_that_fails_leaves_no_step_unwatched(studio: Studio) -> None:
     assert studio.steps() == {"command": "completed"}
 
 
-@pytest.mark.parametrize(("where", "code"), [("main", 128 + signal.SIGTERM), ("thread", 0)])
+@pytest.mark.parametrize(
+    ("where", "code"), [("main", 128 + signal.SIGTERM), pytest.param("thread", 0, marks=pytest.mark.slow)]
+)
 def test_a_stop_through_zenml_is_noticed_where_no_step_sends_heartbeats(
     studio: Studio, zenml_stack: Stack, where: str, code: int
 ) -> None:
@@ -407,7 +411,7 @@ Submission(LostLaunch(), Client().get_pipeline_run(sys.argv[1])).follow()
 """
 
 
-@pytest.mark.parametrize(("status", "code"), [("paused", 0), ("running", 1)])
+@pytest.mark.parametrize(("status", "code"), [("paused", 0), pytest.param("running", 1, marks=pytest.mark.slow)])
 def test_a_client_that_has_lost_the_studio_tells_what_zenml_has(studio: Studio, status: str, code: int) -> None:
     _, run, _ = studio.prepare("hanging_here")
     for one in dict.fromkeys(("running", status)):

@@ -104,7 +104,7 @@ def created(stack: Stack) -> dict[str, int]:
         return {table: database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in CREATED}
 
 
-@pytest.mark.parametrize("pipeline", ["static", "dynamic"])
+@pytest.mark.parametrize("pipeline", ["static", pytest.param("dynamic", marks=pytest.mark.slow)])
 def test_what_is_created_is_there_once_though_each_answer_is_lost(
     zenml_stack: Stack, tmp_path: Path, pipeline: str
 ) -> None:

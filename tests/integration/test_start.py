@@ -121,7 +121,7 @@ def test_so_do_all_steps_of_a_dynamic_pipeline(studio: Studio) -> None:
     assert told(studio) == dict.fromkeys(("function", "plain", "hook", "apart", "command"), "phase2")
 
 
-@pytest.mark.parametrize("pipeline", ["static", "dynamic"])
+@pytest.mark.parametrize("pipeline", ["static", pytest.param("dynamic", marks=pytest.mark.slow)])
 def test_a_launched_controller_is_told_where_and_one_that_is_restarted_too(studio: Studio, pipeline: str) -> None:
     snapshot, run, variables = studio.prepare(pipeline)
     start = Start(folder="phase2", paths=("phase2", "shared", "gone"))

@@ -394,7 +394,7 @@ words = st.sampled_from(
     ["zenml-m-89abcdef", "machine_type: [L4]", "timeout: 3", "- a\n- b", "A=1\nB=2", "https://z", "{a: b"]
 )
 texts = words | st.text(max_size=30) | st.text(alphabet="-[]{}'\":,#&*!|> \n=\\abc01./~", max_size=20)
-EXAMPLES = 10_000
+EXAMPLES = 2_000
 
 
 @settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
