@@ -56,6 +56,32 @@ def test_a_stop_while_the_supervisor_comes_up_ends_the_launch(studio: Studio) ->
     eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
 
 
+WATCH = """
+import fcntl, os, pathlib, time
+fcntl.flock(os.open("watched", os.O_CREAT), fcntl.LOCK_EX)
+pathlib.Path("watches").touch()
+while not os.path.exists("told"):
+    time.sleep(0.01)
+"""
+TELL = """
+import fcntl, os, pathlib
+pathlib.Path("told").touch()
+fcntl.flock(os.open("watched", os.O_CREAT), fcntl.LOCK_EX)
+"""
+
+
+def test_what_a_failure_tells_zenml_is_no_stop(studio: Studio) -> None:
+    here = f"import os; os.chdir({str(studio.scratch)!r})\n"
+    wait = f"while test ! -e {studio.scratch}/watches; do sleep 0.1; done; exit 4"
+
+    studio.start(commands=[wait], watch=["-c", here + WATCH], on_failure=["-c", here + TELL])
+
+    status = studio.finish()
+    assert (studio.scratch / "told").exists()
+    assert not status["stopped"]
+    assert "exit code 4" in status["failure"]["message"]
+
+
 def test_stopping_twice_is_stopping_once(studio: Studio) -> None:
     studio.start(command="trap 'sleep 1; exit 3' TERM; touch ../up; while true; do sleep 0.1; done")
     eventually((studio.launch / "up").exists)

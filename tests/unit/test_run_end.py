@@ -9,7 +9,7 @@ from email.message import Message
 
 import pytest
 
-from lightning_zenml.zenml_api.run_end import FINISHED, end_run, says_that_token_has_ended, spared
+from lightning_zenml.zenml_api.run_end import END_OF_RUN, END_OF_TOKEN, FINISHED, end_run, says, spared
 
 
 @dataclass
@@ -95,19 +95,25 @@ def test_a_run_between_two_launches_is_spared(before: str, has_begun: bool, afte
 
 
 OVER = "The pipeline run 1 has finished and API tokens scoped to it are no longer valid."
+OLD = "Authentication error: error decoding access token: Signature has expired"
 
 
 @pytest.mark.parametrize(
-    ("status", "told", "expected"),
+    ("status", "told", "of_run", "of_token"),
     [
-        (401, json.dumps({"detail": ["CredentialsNotValid", OVER]}), True),
-        (401, json.dumps({"detail": ["CredentialsNotValid", "Authentication error"]}), False),
-        (401, json.dumps({"detail": OVER}), False),
-        (404, json.dumps({"detail": ["KeyError", OVER]}), False),
-        (401, f"<html>{OVER}</html>", False),
+        (401, json.dumps({"detail": ["CredentialsNotValid", OVER]}), True, True),
+        (401, json.dumps({"detail": ["CredentialsNotValid", OLD]}), False, True),
+        (401, json.dumps({"detail": ["CredentialsNotValid", "Authentication error"]}), False, False),
+        (401, json.dumps({"detail": OVER}), False, False),
+        (404, json.dumps({"detail": ["KeyError", OVER]}), False, False),
+        (401, f"<html>{OVER}</html>", False, False),
     ],
 )
-def test_only_zenml_itself_says_that_a_token_has_ended(status: int, told: str, expected: bool) -> None:
-    error = urllib.error.HTTPError("http://zenml", status, "", Message(), io.BytesIO(told.encode()))
+def test_only_zenml_itself_says_that_a_run_or_a_token_has_ended(
+    status: int, told: str, of_run: bool, of_token: bool
+) -> None:
+    def error() -> urllib.error.HTTPError:
+        return urllib.error.HTTPError("http://zenml", status, "", Message(), io.BytesIO(told.encode()))
 
-    assert says_that_token_has_ended(error) is expected
+    assert says(END_OF_RUN, error()) is of_run
+    assert says(END_OF_TOKEN, error()) is of_token

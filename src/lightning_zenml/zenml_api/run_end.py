@@ -38,8 +38,10 @@ LAUNCH_END = "lightning_launch_end"
 """Name of a run's metadata with the end of its launch, where nobody followed that, see `LaunchEnd`."""
 SPAN = 60.0
 """Seconds until an odd answer is believed, a refusal above all."""
-END_OF_TOKEN = re.compile("has finished|expired", re.IGNORECASE)
-"""In the server's words: a run's own token dies with the run, any other is to be renewed."""
+END_OF_RUN = re.compile("has finished", re.IGNORECASE)
+"""In the server's words: a run's own token dies with the run."""
+END_OF_TOKEN = re.compile(f"{END_OF_RUN.pattern}|expired", re.IGNORECASE)
+"""In the server's words: that, or a token that is to be renewed."""
 _RESUMING = "resuming"
 """Status of a run that is on its way to its next launch."""
 
@@ -204,19 +206,19 @@ def _insist(tell: Callable[[], None]) -> None:
         try:
             tell()
         except urllib.error.HTTPError as error:
-            if not says_that_token_has_ended(error):
+            if not says(END_OF_TOKEN, error):
                 raise
 
     insist(unless_it_is_over, pause=1, longest=10, times=20, refused_for=SPAN)
 
 
-def says_that_token_has_ended(error: urllib.error.HTTPError) -> bool:
-    """Whether it is ZenML itself that refuses a token, as its run is over: there is nothing left to be told."""
+def says(why: re.Pattern[str], error: urllib.error.HTTPError) -> bool:
+    """Whether it is ZenML itself that refuses a token, and for this reason: `END_OF_TOKEN` or `END_OF_RUN`."""
     try:
         detail = json.loads(error.read())["detail"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return error.code == 401 and isinstance(detail, list) and bool(END_OF_TOKEN.search(str(detail)))
+    return error.code == 401 and isinstance(detail, list) and bool(why.search(str(detail)))
 
 
 def _keep_end(server: StudioServer, run_id: str, launch_id: str, end: str) -> None:

@@ -12,7 +12,7 @@ import sys
 import urllib.error
 from collections.abc import Callable, Mapping
 
-from lightning_zenml.zenml_api.run_end import FINISHED, RestRuns, StudioServer, end_run, says_that_token_has_ended
+from lightning_zenml.zenml_api.run_end import END_OF_RUN, FINISHED, RestRuns, StudioServer, end_run, says
 
 _POLL = 5.0
 """Seconds between two looks: what installs is paid for."""
@@ -38,7 +38,7 @@ def main(run_id: str, is_over: Callable[[float], bool], environ: Mapping[str, st
                 return 0
         except Exception as error:
             # The next answer may be another; where none ever comes, the controller has its say.
-            if isinstance(error, urllib.error.HTTPError) and says_that_token_has_ended(error):
+            if isinstance(error, urllib.error.HTTPError) and says(END_OF_RUN, error):
                 return 0
             if told != (told := f"{type(error).__name__}: {error}"):
                 print(f"ZenML can't be asked whether the run is to be stopped: {told}", file=sys.stderr)

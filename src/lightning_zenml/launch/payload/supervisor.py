@@ -116,6 +116,8 @@ class Supervisor:
             stopped: whether the launch was ended on request.
             report: whether to run the launch's `on_failure`: the command may not have told of its end itself.
         """
+        # It would take what `on_failure` tells ZenML for a stop.
+        self._end_watch()
         if report and failure and self._instructions.on_failure:
             # Before the record: a client that reads it may delete the studio at once.
             self._report({FAILURE: failure.message}, _ON_FAILURE)
