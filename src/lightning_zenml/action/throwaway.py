@@ -6,16 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.payload.install import ERROR
 from lightning_zenml.launch.payload.locks.lock import Lock, Outcome
-from lightning_zenml.launch.payload.requirements.reason import explain, is_for_pip
+from lightning_zenml.launch.payload.requirements.installers import ERROR, Installers
+from lightning_zenml.launch.payload.requirements.reason import explain
 from lightning_zenml.launch.payload.requirements.wanted import Wanted
 from lightning_zenml.launch.payload.session import kill
 
@@ -99,25 +101,23 @@ class Throwaway:
             own.mkdir(parents=True)
         uv, python = self._uv(), str(self._bin / "python")
         self._run([uv, "venv", "--quiet", "--seed", "--python", _base_python(), str(self._bin.parent)], repository)
-        files = [argument for file in requirements for argument in ("-r", file)]
         wanted = [*packages, *(f"-r {file}" for file in requirements)]
-        everything = [str(wheel.repack(self._folder)), *packages, *files]
-        install = [uv, "pip", "install", "--python", python]
         asked = [line.text for line in Wanted(wanted, repository).lines]
-        lock = Lock.find(wanted, asked=asked, there=(), environment=self._of_installers)
-        outcome = lock.tried(lambda options: self._tried([*install, *options, *everything], repository))
-        if outcome.exit_code and is_for_pip(outcome.error, wanted):
-            self._say("uv can't read these requirements; pip may\n")
-            pip = [python, "-m", "pip", "install", "--disable-pip-version-check", *everything]
-            outcome = self._tried(pip, repository)
+        outcome = Installers(
+            python=python,
+            uv=[uv],
+            lock=Lock.find(wanted, asked=asked, there=(), environment=self._of_installers),
+            environment=self._of_installers,
+            run=lambda command, lines, variables: self._tried(command, repository, lines, variables),
+            say=self._say,
+        ).install(wanted, wheel.repack(self._folder))
         if outcome.exit_code:
-            self._say(outcome.error)
             reason = explain(outcome.error, wanted, repository) or outcome.error.strip()[-_LAST_WORDS:]
             raise InstallError(
                 f"The requirements can't be installed on the runner (exit code {outcome.exit_code}). {reason}"
             )
 
-    def _tried(self, install: Sequence[str], repository: Path) -> Outcome:
+    def _tried(self, command: Sequence[str], repository: Path, lines: str, variables: Mapping[str, str]) -> Outcome:
         """How an installer has ended; its words are passed on up to an error: there may be another try."""
         error = list[str]()
 
@@ -128,7 +128,7 @@ class Throwaway:
                 self._say(line)
 
         try:
-            self._run(install, repository, say)
+            self._run(command, repository, say, lines, variables)
         except _ProgramError as failure:
             return Outcome(failure.exit_code, "".join(error) or failure.output)
         return Outcome(0, "")
@@ -144,21 +144,33 @@ class Throwaway:
             found = str(tools / "bin" / "uv")
         return found
 
-    def _run(self, command: Sequence[str], folder: Path, say: Callable[[str], None] | None = None) -> None:
+    def _run(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        say: Callable[[str], None] | None = None,
+        lines: str = "",
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         # Inside of the folder unless told otherwise, so that nothing is left behind.
         environment = {"UV_CACHE_DIR": str(self._folder / "cache"), **self._passed_on, **self._of_installers}
         words = ""
-        with subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**environment, "HOME": str(self._home), "TMPDIR": str(self._temp)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        ) as process:
+        # In no folder: it is gone with the last process that has it open.
+        with tempfile.TemporaryFile(dir=self._temp) as stdin:
+            stdin.write(lines.encode())
+            stdin.seek(0)
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**environment, **variables, "HOME": str(self._home), "TMPDIR": str(self._temp)},
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        with process:
             # Packages are built by processes of their own.
             end = threading.Timer(max(0.0, self._deadline - time.monotonic()), kill, [process.pid])
             end.start()

@@ -67,7 +67,7 @@ class LaunchSpec:
     commands: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     late_packages: Callable[[], Sequence[str]] = tuple
-    requirements: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = field(default=(), repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     working_directory: str = "."
     timeout: float | None = None

@@ -94,7 +94,7 @@ class Instructions(Record):
     wheel: str
     packages: tuple[str, ...]
     environment_digest: str
-    requirements: tuple[str, ...]
+    requirements: tuple[str, ...] = field(repr=False)
     commands: tuple[str, ...]
     command: str
     working_directory: str

@@ -227,7 +227,7 @@ class Supervisor:
         return Failure(
             phase=Phase.INSTALLING,
             message=message,
-            command=without_credentials(" ".join(install.command(specifiers, self._wheel))),
+            command=without_credentials(f"uv pip install {' '.join(specifiers)}"),
             exit_code=exit_code,
             output=output,
         )

@@ -48,14 +48,13 @@ def explain(output: str, specifiers: Sequence[str], code: Path) -> str:
     return f"{words}{asked}{server_too}"
 
 
-def is_for_pip(output: str, specifiers: Sequence[str]) -> bool:
-    """Whether uv has failed over a file that pip may read: `-rbase.txt`, quotes, lines that go on in the next.
+def is_for_pip(output: str) -> bool:
+    """Whether uv has failed over lines that pip may read: `-rbase.txt`, quotes, lines that go on in the next.
 
     Args:
         output: last output of uv.
-        specifiers: and `-r FILE`.
     """
-    return any(specifier.startswith("-r ") for specifier in specifiers) and bool(_UNREAD.search(_plain(output)))
+    return bool(_UNREAD.search(_plain(output)))
 
 
 def _last_words(output: str) -> str:
@@ -67,6 +66,8 @@ def _last_words(output: str) -> str:
     last = [re.sub(r"(?i)^(?:\u00d7|error:|cause:)\s*", "", line) for line in lines[begins[-1] if begins else -1 :]]
     words = ": ".join(filter(None, [last[0].rstrip(":") if last else "", " ".join(last[1:])]))
     words = words if len(words) <= _CHARACTERS else f"{words[:_CHARACTERS]} ..."
+    # What stands in no file reaches uv and pip so.
+    words = re.sub(r"`-`|/dev/stdin|(?<= )-(?=:\d+:\d+)", "the list of requirements", words)
     return words if not words or words.endswith((".", "...")) else f"{words}."
 
 

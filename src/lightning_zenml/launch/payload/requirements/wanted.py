@@ -113,7 +113,7 @@ class Wanted:
 
 def without_credentials(text: str) -> str:
     """A text whose URLs tell neither user nor password, as those of private indexes have them."""
-    return re.sub(r"(?<=://)[^\s/@]+@", "***@", text)
+    return re.sub(r"(?<=://)[^\s/]+@", "***@", text)
 
 
 def normalized(name: str) -> str:

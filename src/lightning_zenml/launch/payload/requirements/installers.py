@@ -1,0 +1,92 @@
+"""Which installer has a try, and with what: uv, pip where uv can't, what demands hashes by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning_zenml.launch.payload.locks.lock import Lock, Outcome
+from lightning_zenml.launch.payload.requirements.given import Given, given
+from lightning_zenml.launch.payload.requirements.reason import is_for_pip
+
+ERROR = re.compile(r"(?i)\s*(?:\x1b\[[0-9;]*m)*(?:error\b|\xd7)")
+"""Begins a line in which an installer tells of an error."""
+_WITH_HASHES = re.compile(r"--require-hashes\W{1,3}mode")
+"""How uv and pip say that nothing may be without a hash, as something has one: uv, where the file demands it."""
+
+_Installer = Callable[[Sequence[str], Path | None], Outcome]
+
+
+@dataclass(frozen=True)
+class Installers:
+    """Installers of one Python environment.
+
+    Args:
+        python: the environment's Python.
+        uv: command line of uv.
+        lock: what uv need not look for.
+        environment: variables of the installers.
+        run: runs an installer: its arguments, the text of its standard input, and further variables.
+        say: writes to the log.
+    """
+
+    python: str
+    uv: Sequence[str]
+    lock: Lock
+    environment: Mapping[str, str]
+    run: Callable[[Sequence[str], str, Mapping[str, str]], Outcome]
+    say: Callable[[str], None]
+
+    def install(self, specifiers: Sequence[str], wheel: Path | None) -> Outcome:
+        """Installs all as one resolution, so that a conflict is found before anything changes.
+
+        Args:
+            specifiers: and `-r FILE`.
+            wheel: ours, to be installed anew.
+
+        Returns:
+            How the last installer that had a try has ended.
+        """
+        outcome = self._tried(self._by_uv, specifiers, wheel)
+        if outcome.exit_code and is_for_pip(outcome.error):
+            self.say("uv can't read these requirements; pip may\n")
+            outcome = self._tried(self._by_pip, specifiers, wheel)
+        return outcome
+
+    def _tried(self, installer: _Installer, specifiers: Sequence[str], wheel: Path | None) -> Outcome:
+        """Installs all at once; files with hashes first, where nothing without one may stand beside them."""
+        outcome = self._heard(installer(specifiers, wheel))
+        if outcome.exit_code and _WITH_HASHES.search(outcome.error):
+            self.say("Requirements with hashes are installed first, by themselves\n")
+            files = [one for one in specifiers if one.startswith("-r ")]
+            outcome = self._heard(installer(files, None))
+            if outcome.exit_code == 0:
+                outcome = self._heard(installer([one for one in specifiers if one not in files], wheel))
+        return outcome
+
+    def _heard(self, outcome: Outcome) -> Outcome:
+        if outcome.error:
+            self.say(outcome.error)
+        return outcome
+
+    def _by_uv(self, specifiers: Sequence[str], wheel: Path | None) -> Outcome:
+        own = ["--reinstall-package", "lightning-zenml", str(wheel)] if wheel else []
+        asked = given(specifiers, self.environment)
+        command = [*self.uv, "pip", "install", "--python", self.python, *own]
+        # From there uv reads the lines.
+        lines = ["-r", "-"] if asked.lines else []
+        return self.lock.tried(lambda options: self._run([*command, *options, *lines], asked))
+
+    def _by_pip(self, specifiers: Sequence[str], wheel: Path | None) -> Outcome:
+        own = [str(wheel)] if wheel else []
+        asked = given(specifiers, self.environment)
+        lines = ["-r", "/dev/stdin"] if asked.lines else []
+        command = [self.python, "-m", "pip", "install", "--disable-pip-version-check", *own, *lines]
+        outcome = self._run(command, asked)
+        # pip keeps what has the same version, and would install everything anew if told not to.
+        return self._by_uv([], wheel) if wheel and outcome.exit_code == 0 else outcome
+
+    def _run(self, command: Sequence[str], asked: Given) -> Outcome:
+        return self.run([*command, *asked.arguments], asked.lines, asked.variables)

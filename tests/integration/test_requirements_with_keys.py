@@ -1,0 +1,197 @@
+"""Requirements of a list whose addresses hold passwords: real installers, and servers that ask for the passwords."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import subprocess
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from lightning_zenml.launch.payload.requirements.given import given
+from payload_studio import Studio
+
+LOGINS = (b"ada:s3cret", b"t0ken:")
+PROJECT = """
+[project]
+name = "cloned"
+version = "1"
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+BACKEND = """
+import zipfile
+
+def build_wheel(folder, *_):
+    with zipfile.ZipFile(f"{folder}/cloned-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("cloned.py", "")
+        wheel.writestr("cloned-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: cloned\\nVersion: 1\\n")
+        wheel.writestr("cloned-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("cloned-1.dist-info/RECORD", "")
+    return "cloned-1-py3-none-any.whl"
+"""
+NOTED = '#!/bin/sh\necho "$0 $@" >> {noted}\nexec {program} "$@" {more}\n'
+
+
+class Private(SimpleHTTPRequestHandler):
+    """Answers whoever has a login."""
+
+    def do_GET(self) -> None:
+        if self.headers.get("Authorization") in {f"Basic {base64.b64encode(login).decode()}" for login in LOGINS}:
+            super().do_GET()
+        else:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="private"')
+            self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Host and port of an index with `indexed`, of `direct-1-py3-none-any.whl`, and of a repository `cloned.git`."""
+    folder = tmp_path_factory.mktemp("served")
+    for name in ("indexed", "direct"):
+        with zipfile.ZipFile(folder / f"{name}-1-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}.py", "")
+            wheel.writestr(f"{name}-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+            wheel.writestr(
+                f"{name}-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            )
+            wheel.writestr(f"{name}-1.dist-info/RECORD", "")
+    (folder / "simple/indexed").mkdir(parents=True)
+    (folder / "simple/indexed/index.html").write_text(
+        '<a href="/indexed-1-py3-none-any.whl">indexed-1-py3-none-any.whl</a>'
+    )
+    git = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-C", str(folder / "cloned")]
+    (folder / "cloned").mkdir()
+    (folder / "cloned/pyproject.toml").write_text(PROJECT)
+    (folder / "cloned/backend.py").write_text(BACKEND)
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=It"]):
+        subprocess.run([*git, *command], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--bare", folder / "cloned", folder / "cloned.git"], check=True)
+    subprocess.run(["git", "-C", folder / "cloned.git", "update-server-info"], check=True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Private, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def note_command_lines(studio: Studio) -> Path:
+    """The file that the command lines of uv and Git will stand in."""
+    noted = studio.scratch / "noted"
+    programs = studio.python.parent
+    real = studio.scratch / "real-uv"
+    (programs / "uv").rename(real)
+    # What our own wheel needs is there.
+    (programs / "uv").write_text(NOTED.format(noted=noted, program=real, more="--no-deps"))
+    (programs / "git").write_text(NOTED.format(noted=noted, program="/usr/bin/git", more=""))
+    for program in ("uv", "git"):
+        (programs / program).chmod(0o755)
+    return noted
+
+
+def test_no_password_of_a_list_is_in_a_command_line_a_log_or_a_file(studio: Studio, served: str) -> None:
+    noted = note_command_lines(studio)
+    studio.environment["UV_OFFLINE"] = "0"
+    studio.start(
+        requirements=[
+            f"--index-url http://ada:s3cret@{served}/simple",
+            "indexed==1",
+            f"direct @ http://ada:s3cret@{served}/direct-1-py3-none-any.whl",
+            f"cloned @ git+http://${{KEY_OF_GIT}}@{served}/cloned.git",
+        ],
+        environment={"KEY_OF_GIT": "t0ken"},
+    )
+    status = studio.finish()
+    assert status["exit_code"] == 0, studio.log
+    assert "cloned==1" in studio.log
+    assert f"fetch --force --update-head-ok http://{served}/cloned.git" in noted.read_text()
+    for told in (noted.read_text(), studio.log, str(status)):
+        assert "s3cret" not in told
+        assert "t0ken" not in told
+    environment = studio.python.parents[1]
+    for path in (*environment.rglob("*.json"), *studio.home.rglob("*")):
+        if path.is_file():
+            assert b"s3cret" not in path.read_bytes(), path
+            assert b"t0ken" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    ("requirement", "told"),
+    [
+        # Which uv can't read, and pip neither.
+        ("direct @ http://ada:s3cret@{}/direct-1.whl but why", "(from line 1 of the list of requirements)"),
+        ("cloned @ git+http://ada:s3cret@{}/none.git", "none.git"),
+    ],
+)
+def test_what_fails_is_told_without_the_password(studio: Studio, served: str, requirement: str, told: str) -> None:
+    note_command_lines(studio)
+    studio.environment["UV_OFFLINE"] = "0"
+    studio.start(requirements=[requirement.format(served)])
+    status = studio.finish()
+    assert told in status["failure"]["message"]
+    assert "s3cret" not in studio.log
+    assert "s3cret" not in str(status)
+
+
+@pytest.mark.parametrize(
+    ("specifiers", "arguments", "lines"),
+    [
+        (["six==1.0", "-r base.txt", "--pre"], ["-r", "base.txt", "--pre"], "six==1.0\n"),
+        (["-r a file.txt", "--no-binary ':all:'"], ["-r", "a file.txt", "--no-binary", ":all:"], ""),
+        (
+            ["--index=https://i/", "--default-index https://d/"],
+            [],
+            "--extra-index-url=https://i/\n--index-url https://d/\n",
+        ),
+        (["-r https://a:b@host/base.txt"], [], "-r https://a:b@host/base.txt\n"),
+        (["--find-links ${WHEELS}"], [], "--find-links ${WHEELS}\n"),
+        (["-e ./pkg"], ["-e", "./pkg"], ""),
+    ],
+)
+def test_what_stands_in_a_command_line(specifiers: list[str], arguments: list[str], lines: str) -> None:
+    asked = given(specifiers, {})
+    assert list(asked.arguments) == arguments
+    assert asked.lines == lines
+    assert asked.variables == {}
+
+
+def test_git_has_keys_by_its_configuration() -> None:
+    asked = given(
+        [
+            "-e git+https://ada:p%40ss@one.example/a.git@v1#egg=a",
+            "b @ git+https://ada:p%40ss@one.example/b.git",
+            "c @ git+https://${KEY}@two.example/c.git ; python_version > '3'",
+            "d @ git+https://other@two.example/d.git",
+            "e @ git+ssh://git@two.example/e.git",
+        ],
+        {"KEY": "t0ken", "GIT_CONFIG_COUNT": "1"},
+    )
+    assert asked.lines.splitlines() == [
+        "-e git+https://one.example/a.git@v1#egg=a",
+        "b @ git+https://one.example/b.git",
+        "c @ git+https://two.example/c.git ; python_version > '3'",
+        "d @ git+https://two.example/d.git",
+        "e @ git+ssh://git@two.example/e.git",
+    ]
+    names = ("https://one.example/", "https://two.example/c.git", "https://two.example/d.git")
+    logins = ("ada:p@ss", "t0ken:", "other:")
+    expected = {"GIT_CONFIG_COUNT": "4"}
+    for number, (name, login) in enumerate(zip(names, logins, strict=True), 1):
+        expected[f"GIT_CONFIG_KEY_{number}"] = f"http.{name}.extraHeader"
+        key = base64.b64encode(login.encode()).decode()
+        expected[f"GIT_CONFIG_VALUE_{number}"] = f"Authorization: Basic {key}"
+    assert asked.variables == expected
