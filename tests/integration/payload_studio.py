@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -33,6 +34,17 @@ def make_environment(venv: Path) -> Path:
     (packages / "ours.pth").write_text(f"{ours}\nimport coverage; coverage.process_startup()\n")
     shutil.copy(Path(sys.executable).parent / "uv", venv / "bin" / "uv")
     return venv / "bin" / "python"
+
+
+def write_wheel(folder: Path, name: str) -> Path:
+    """A wheel of version 1 with one empty module."""
+    path = folder / f"{name}-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(f"{name}-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        wheel.writestr(f"{name}-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{name}-1.dist-info/RECORD", f"{name}.py,,\n{name}-1.dist-info/METADATA,,\n")
+    return path
 
 
 @dataclass
@@ -229,6 +241,16 @@ class Studio:
         uv.unlink()
         uv.write_text(f"#!/bin/sh\n{script}\n")
         uv.chmod(0o755)
+
+    def note_programs(self) -> Path:
+        """The file that the command lines of uv and Git will stand in; our own wheel needs nothing that isn't there."""
+        noted, real = self.scratch / "noted", self.scratch / "real-uv"
+        uv, git = self.python.parent / "uv", self.python.parent / "git"
+        uv.rename(real)
+        for program, command in ((uv, f'{real} "$@" --no-deps'), (git, '/usr/bin/git "$@"')):
+            program.write_text(f'#!/bin/sh\necho "$0 $@" >> {noted}\nexec {command}\n')
+            program.chmod(0o755)
+        return noted
 
     def start(self, launch_id: str = "l-1", **changes: Any) -> None:
         self.upload(launch_id, **changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +16,12 @@ from lightning_zenml.launch.payload.requirements import installers
 from lightning_zenml.launch.payload.requirements.reason import explain, is_for_pip
 from lightning_zenml.launch.payload.requirements.wanted import Wanted
 from lightning_zenml.zenml_api.integrations import of_integrations
-from payload_studio import Studio, is_running
+from payload_studio import Studio, is_running, write_wheel
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
 
 BUILD_THAT_HANGS = "sleep 300 & echo $! > ../build; wait"
 
@@ -278,6 +284,37 @@ def test_what_has_no_hash_is_installed_after_files_that_demand_one(studio: Studi
         "all.txt",
         "six",
     ]
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+@pytest.mark.parametrize("demand", ["", "--require-hashes\n"])
+def test_what_has_hashes_stands_beside_what_has_none(studio: Studio, installer: str, demand: str) -> None:
+    """Real installers; pip demands hashes of all as soon as something has one."""
+    studio.note_programs()
+    code = studio.scratch / "repository"
+    (code / "wheels").mkdir(parents=True)
+    digests = {name: sha256(write_wheel(code / "wheels", name)) for name in ("hashed", "listed", "plain")}
+    (code / "hashed.txt").write_text(f"{demand}hashed==1 \\\n  --hash=sha256:{digests['hashed']}\n")
+    (code / "plain.txt").write_text("plain\n")
+    requirements = ["--no-index", "--find-links wheels", "listed==1", "-r hashed.txt", "-r plain.txt"]
+    studio.start(requirements=requirements, installer=installer)
+    assert studio.finish()["exit_code"] == 0, studio.log
+    packages = next(studio.python.parents[1].glob("lib/*/site-packages"))
+    assert {path.name for path in packages.glob("*-1.dist-info")} == {f"{name}-1.dist-info" for name in digests}
+    assert ("Successfully installed" in studio.log) is (installer == "pip")
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_a_hash_of_another_file_installs_nothing(studio: Studio, installer: str) -> None:
+    studio.note_programs()
+    code = studio.scratch / "repository"
+    (code / "wheels").mkdir(parents=True)
+    write_wheel(code / "wheels", "hashed")
+    requirements = ["--no-index", "--find-links wheels", f"hashed==1 --hash=sha256:{'0' * 64}"]
+    studio.start(requirements=requirements, installer=installer)
+    message = studio.finish()["failure"]["message"]
+    assert re.search("(?i)hash", message)
+    assert not list(studio.python.parents[1].glob("lib/*/site-packages/hashed-1.dist-info"))
 
 
 @pytest.mark.parametrize("mode", ["--require-hashes", "`--require-hashes`"])

@@ -6,15 +6,13 @@ import base64
 import functools
 import subprocess
 import threading
-import zipfile
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from lightning_zenml.launch.payload.requirements.given import given
-from payload_studio import Studio
+from payload_studio import Studio, write_wheel
 
 LOGINS = (b"ada:s3cret", b"t0ken:")
 PROJECT = """
@@ -37,7 +35,6 @@ def build_wheel(folder, *_):
         wheel.writestr("cloned-1.dist-info/RECORD", "")
     return "cloned-1-py3-none-any.whl"
 """
-NOTED = '#!/bin/sh\necho "$0 $@" >> {noted}\nexec {program} "$@" {more}\n'
 
 
 class Private(SimpleHTTPRequestHandler):
@@ -62,13 +59,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Host and port of an index with `indexed`, of `direct-1-py3-none-any.whl`, and of a repository `cloned.git`."""
     folder = tmp_path_factory.mktemp("served")
     for name in ("indexed", "direct"):
-        with zipfile.ZipFile(folder / f"{name}-1-py3-none-any.whl", "w") as wheel:
-            wheel.writestr(f"{name}.py", "")
-            wheel.writestr(f"{name}-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-            wheel.writestr(
-                f"{name}-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-            )
-            wheel.writestr(f"{name}-1.dist-info/RECORD", "")
+        write_wheel(folder, name)
     (folder / "simple/indexed").mkdir(parents=True)
     (folder / "simple/indexed/index.html").write_text(
         '<a href="/indexed-1-py3-none-any.whl">indexed-1-py3-none-any.whl</a>'
@@ -89,22 +80,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.join()
 
 
-def note_command_lines(studio: Studio) -> Path:
-    """The file that the command lines of uv and Git will stand in."""
-    noted = studio.scratch / "noted"
-    programs = studio.python.parent
-    real = studio.scratch / "real-uv"
-    (programs / "uv").rename(real)
-    # What our own wheel needs is there.
-    (programs / "uv").write_text(NOTED.format(noted=noted, program=real, more="--no-deps"))
-    (programs / "git").write_text(NOTED.format(noted=noted, program="/usr/bin/git", more=""))
-    for program in ("uv", "git"):
-        (programs / program).chmod(0o755)
-    return noted
-
-
 def test_no_password_of_a_list_is_in_a_command_line_a_log_or_a_file(studio: Studio, served: str) -> None:
-    noted = note_command_lines(studio)
+    noted = studio.note_programs()
     studio.environment["UV_OFFLINE"] = "0"
     studio.start(
         requirements=[
@@ -138,7 +115,7 @@ def test_no_password_of_a_list_is_in_a_command_line_a_log_or_a_file(studio: Stud
     ],
 )
 def test_what_fails_is_told_without_the_password(studio: Studio, served: str, requirement: str, told: str) -> None:
-    note_command_lines(studio)
+    studio.note_programs()
     studio.environment["UV_OFFLINE"] = "0"
     studio.start(requirements=[requirement.format(served)])
     status = studio.finish()

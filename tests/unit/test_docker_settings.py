@@ -13,7 +13,8 @@ from zenml.stack import Stack
 from zenml.utils import source_utils
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.orchestrator.docker_settings import packages, requirements, without_effect
+from lightning_zenml.launch.payload.protocol import Installer
+from lightning_zenml.orchestrator.docker_settings import packages, preferred_installer, requirements, without_effect
 from lightning_zenml.zenml_api.integrations import of_integrations
 
 STACK = cast(Stack, SimpleNamespace(requirements=lambda: {"s3fs"}))
@@ -69,6 +70,18 @@ def test_the_environment_is_replicated_by_the_command_that_exports_it(root: Path
     assert asked(root, replicated) == ["numpy==2.0", "pandas==2.2"]
     exported = {"pyproject_path": str(root / "pyproject.toml"), "pyproject_export_command": ["echo", "polars==1"]}
     assert asked(root, exported) == ["polars==1"]
+
+
+def test_the_installer_and_its_options_are_the_settings_own(root: Path) -> None:
+    uv, pip = DockerSettings(), DockerSettings(python_package_installer="pip")
+    assert preferred_installer([uv, uv]) is Installer.UV
+    assert preferred_installer([uv, pip]) is Installer.PIP
+    options = {"index-strategy": "unsafe-best-match", "no-deps": None, "system": None}
+    assert asked(root, {"requirements": ["six"], "python_package_installer_args": options}) == [
+        "six",
+        "--index-strategy=unsafe-best-match",
+        "--no-deps",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ class Throwaway:
             python=python,
             uv=[uv],
             lock=Lock.find(wanted, asked=asked, there=(), environment=self._of_installers),
+            code=repository,
             environment=self._of_installers,
             run=lambda command, lines, variables: self._tried(command, repository, lines, variables),
             say=self._say,

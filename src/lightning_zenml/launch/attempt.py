@@ -291,6 +291,7 @@ class Attempt:
             packages=(*spec.packages, *self._found_packages()),
             environment_digest=environment_digest(spec),
             requirements=spec.requirements,
+            installer=spec.installer,
             commands=spec.commands,
             command=spec.command,
             working_directory=spec.working_directory,

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from lightning_zenml.launch.payload.protocol import Failure, Phase, Status
+from lightning_zenml.launch.payload.protocol import Failure, Installer, Phase, Status
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.package.archive import Archive
 
-__all__ = ["Failure", "FollowedLaunch", "KeepStudio", "LaunchSpec", "Phase", "Status", "Update"]
+__all__ = ["Failure", "FollowedLaunch", "Installer", "KeepStudio", "LaunchSpec", "Phase", "Status", "Update"]
 
 
 class KeepStudio(StrEnum):
@@ -40,6 +40,7 @@ class LaunchSpec:
         packages: requirement specifiers that every launch needs (zenml as on the server, ...).
         late_packages: finds out further ones, in a thread of its own while the studio starts: it may take its time.
         requirements: requirement specifiers of the user, or `-r <file>` relative to the repository.
+        installer: what installs packages and requirements.
         environment: variables of commands and command; secrets among them are fine (0600 file, never a command line).
         working_directory: where `command` runs, relative to the repository.
         timeout: seconds until the launch is stopped, installing included; None: no limit, but two hours for installing.
@@ -68,6 +69,7 @@ class LaunchSpec:
     packages: tuple[str, ...] = ()
     late_packages: Callable[[], Sequence[str]] = tuple
     requirements: tuple[str, ...] = field(default=(), repr=False)
+    installer: Installer = Installer.UV
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     working_directory: str = "."
     timeout: float | None = None

@@ -16,6 +16,7 @@ from zenml.utils.pipeline_docker_image_builder import PipelineDockerImageBuilder
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload import install as installer
+from lightning_zenml.launch.payload.protocol import Installer
 from lightning_zenml.launch.payload.requirements.reason import explain
 from lightning_zenml.launch.payload.requirements.wanted import without_credentials
 from lightning_zenml.launch.requirements import refusal
@@ -39,6 +40,8 @@ _INSTEAD = {
     "dockerfile": "what `{}` installs is not on the studio, see `requirements` and `custom_commands`",
 }
 """Settings that mean nothing on a studio, and the way out."""
+_WHERE = ("system", "python", "prefix", "target", "user")
+"""Options of installers that say which environment is meant: it is the studio's."""
 _OURS = re.compile(r"lightning[-_.]zenml\b", re.IGNORECASE)
 
 
@@ -111,7 +114,18 @@ def requirements(stack: Stack, settings: Iterable[DockerSettings], root: Path) -
         files = [file for file in _files(one) if file]
         found |= dict.fromkeys(f"-r {_relative(file, root)}" for file in files)
         found |= dict.fromkeys(one.requirements if isinstance(one.requirements, list) else ())
+        found |= dict.fromkeys(_options(one))
     return list(found)
+
+
+def preferred_installer(settings: Iterable[DockerSettings]) -> Installer:
+    """What installs: pip, if any of the settings ask for it, as there is one environment.
+
+    Args:
+        settings: DockerSettings of the pipeline and of its steps.
+    """
+    asked = {one.python_package_installer.value for one in settings}
+    return Installer.PIP if Installer.PIP in asked else Installer.UV
 
 
 def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> None:
@@ -130,13 +144,14 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
     wanted = [*_of_integrations(others), *requirements(stack, others, root)]
     if not wanted:
         return
-    if installer.is_installed(installer.digest(None, wanted, root)):
+    first = preferred_installer(settings)
+    if installer.is_installed(installer.digest(None, wanted, root, first)):
         logger.info("What the pipeline's DockerSettings name is unchanged on this studio.")
         return
     logger.info("Installing what the pipeline's DockerSettings name: %s", without_credentials(" ".join(wanted)))
     sys.stdout.flush()
     outcome = installer.install(
-        wanted, None, code=root, log=sys.stdout.buffer, environment=os.environ, timeout=_INSTALL
+        wanted, None, code=root, log=sys.stdout.buffer, environment=os.environ, timeout=_INSTALL, first=first
     )
     if outcome.exit_code is None:
         raise LaunchError(
@@ -148,6 +163,12 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
         raise LaunchError(
             f"What the pipeline's DockerSettings name can't be installed (exit code {outcome.exit_code}). {reason}"
         )
+
+
+def _options(settings: DockerSettings) -> list[str]:
+    """What the installer is told besides, as lines of requirements; but in what environment it installs."""
+    options = {name: value for name, value in settings.python_package_installer_args.items() if name not in _WHERE}
+    return [f"--{name}" if value is None else f"--{name}={value}" for name, value in options.items()]
 
 
 def _of_integrations(settings: Iterable[DockerSettings]) -> list[str]:

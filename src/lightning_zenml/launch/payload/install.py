@@ -20,6 +20,7 @@ from typing import IO
 
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.locks.lock import Lock, Outcome, distributions
+from lightning_zenml.launch.payload.protocol import Installer
 from lightning_zenml.launch.payload.requirements.installers import ERROR, Installers
 from lightning_zenml.launch.payload.requirements.wanted import Wanted, without_credentials
 from lightning_zenml.launch.payload.session import kill
@@ -41,7 +42,7 @@ def environment_without_traps(environment: Mapping[str, str]) -> dict[str, str]:
     return clean
 
 
-def digest(wheel: Path | None, specifiers: list[str], code: Path) -> str:
+def digest(wheel: Path | None, specifiers: list[str], code: Path, installer: Installer = Installer.UV) -> str:
     """Of everything that the install depends on: interpreter, wheel, specifiers, contents of requirements files.
 
     Where something may come from elsewhere than an index, each launch's is another: what is installed from a local path
@@ -49,6 +50,8 @@ def digest(wheel: Path | None, specifiers: list[str], code: Path) -> str:
     """
     wanted = Wanted(specifiers, code)
     parts = [sys.executable, sys.version, wheel.parent.name if wheel else "", *specifiers, *wanted.contents]
+    if installer is not Installer.UV:
+        parts.append(installer)
     if not wanted.certain:
         parts.append(str(code))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -86,6 +89,7 @@ def install(
     log: IO[bytes],
     environment: Mapping[str, str],
     timeout: float,
+    first: Installer = Installer.UV,
     note: Callable[[bool], object] = lambda others_hold: None,
 ) -> Outcome:
     """Runs the install in the repository.
@@ -97,6 +101,7 @@ def install(
         log: where its output goes.
         environment: variables of the installer.
         timeout: seconds that it may take.
+        first: what installs it all.
         note: called once it has succeeded, with whether what was installed before is still whole.
 
     Returns:
@@ -114,15 +119,16 @@ def install(
         python=sys.executable,
         uv=[uv] if uv else [sys.executable, "-m", "uv"],
         lock=lock,
+        code=code,
         environment=environment,
         run=run,
         say=run.say,
     )
-    outcome = installers.install(specifiers, wheel)
+    outcome = installers.install(specifiers, wheel, first)
     if outcome.exit_code == 0:
         others_hold = _others(there) <= distributions()
         kept = installs if others_hold else []
-        wanted = digest(wheel, specifiers, code)
+        wanted = digest(wheel, specifiers, code, first)
         _MARKER.write_text(json.dumps({"digests": [*(one for one in kept if one != wanted), wanted][-_REMEMBERED:]}))
         note(others_hold)
     return outcome

@@ -61,6 +61,14 @@ class StudioFacts(Record):
     teamspace: str
 
 
+class Installer(StrEnum):
+    """What installs the requirements."""
+
+    UV = "uv"
+    """pip has a try at what uv can't read."""
+    PIP = "pip"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Instructions(Record):
     """What the supervisor of a launch is to do. Holds secrets.
@@ -71,6 +79,7 @@ class Instructions(Record):
         packages: requirement specifiers that every launch needs.
         environment_digest: what packages and requirements together are known by, to clients that choose a studio.
         requirements: requirement specifiers of the user, or `-r <file>` relative to the repository.
+        installer: what installs them all.
         commands: bash lines that run before the command.
         command: bash line that the launch is for.
         working_directory: folder in which the command runs, relative to the repository.
@@ -95,6 +104,7 @@ class Instructions(Record):
     packages: tuple[str, ...]
     environment_digest: str
     requirements: tuple[str, ...] = field(repr=False)
+    installer: Installer = Installer.UV
     commands: tuple[str, ...]
     command: str
     working_directory: str

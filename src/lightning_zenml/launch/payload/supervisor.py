@@ -200,7 +200,9 @@ class Supervisor:
         specifiers = [*self._instructions.packages, *self._instructions.requirements]
         if not specifiers:
             return None
-        if install.is_installed(install.digest(self._wheel, specifiers, self._folder.code)):
+        if install.is_installed(
+            install.digest(self._wheel, specifiers, self._folder.code, self._instructions.installer)
+        ):
             _say(log, "Requirements: unchanged on this studio")
             return None
         _say(log, f"Install: {without_credentials(' '.join(specifiers))}")
@@ -212,6 +214,7 @@ class Supervisor:
             log=log,
             environment=environment,
             timeout=min(left, _INSTALL),
+            first=self._instructions.installer,
             note=partial(note_environment, self._folder.root, self._instructions.environment_digest),
         ).exit_code
         if exit_code == 0:

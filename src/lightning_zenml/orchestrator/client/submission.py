@@ -303,6 +303,7 @@ def base_spec(
         commands=tuple(settings.custom_commands or ()),
         packages=tuple(docker_settings.packages(stack, asked)),
         requirements=tuple(docker_settings.requirements(stack, asked, root)),
+        installer=docker_settings.preferred_installer(asked),
         environment=variables,
         timeout=settings.timeout,
         keep_studio=settings.keep_studio,

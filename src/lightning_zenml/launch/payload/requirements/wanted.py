@@ -24,7 +24,8 @@ _REMOTE = re.compile(
 )
 _OPTION = re.compile(
     r"(?:-i|--(?:extra-)?index-url|--(?:default-)?index)[\s=]+[\"']?https?://.*"
-    r"|--(?:pre|prefer-binary|no-index|require-hashes)|--(?:trusted-host|no-binary|only-binary|use-feature)[\s=].*"
+    r"|--(?:pre|prefer-binary|no-index|require-hashes|no-deps|no-build-isolation|no-cache(?:-dir)?|use-pep517)"
+    r"|--(?:trusted-host|no-binary|only-binary|use-feature|index-strategy|prerelease|resolution|timeout)[\s=].*"
 )
 _INCLUDE = re.compile(r"(?:--requirements?|--constraints?|-r|-c)[\s=]*(.+)")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
