@@ -51,7 +51,7 @@ from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.repository import Repository
 from localcloud.lightning import LightningCloud
 
-LIMITS = Limits(start=20, setup=20, switch=20, lost_switch=20)
+LIMITS = Limits(start=120, setup=120, switch=120, lost_switch=20)
 
 
 @pytest.fixture
@@ -526,7 +526,7 @@ def test_the_next_machine_is_taken_when_the_first_never_comes(
 ) -> None:
     cloud.knobs.never_come = {"L4"}
     before, told = len(cloud.studios), list[str]()
-    launcher = Launcher(lightning, limits=replace(LIMITS, start=3), notify=told.append)
+    launcher = Launcher(lightning, limits=replace(LIMITS, start=10), notify=told.append)
     started = launcher.launch(replace(spec, machines=("l4", "t4"), command="nvidia-smi -L"))
     assert started.machine == "T4"
     assert [bool(studio.deleted) for studio in cloud.studios[before:]] == [True, False]
@@ -574,7 +574,7 @@ def test_a_named_studio_takes_the_next_machine_when_the_first_never_comes(
     follow(before)
     before.release()
     cloud.knobs.never_come = {"L4"}
-    launcher = Launcher(lightning, limits=replace(LIMITS, start=3, switch=5))
+    launcher = Launcher(lightning, limits=replace(LIMITS, start=10, switch=10))
     started = launcher.launch(replace(spec, studio_name=name, machines=("l4", "t4"), command="nvidia-smi -L"))
     assert started.machine == "T4"
     status, log = follow(started)
@@ -798,7 +798,7 @@ def test_a_studio_stuck_in_its_set_up_is_replaced_once(
 ) -> None:
     cloud.knobs.stuck_studios = 1
     told: list[str] = []
-    started = launch(lightning, spec, notify=told.append, limits=replace(LIMITS, setup=3))
+    started = launch(lightning, spec, notify=told.append, limits=replace(LIMITS, setup=10))
     assert follow(started)[0].succeeded
     started.release()
     assert any("stuck in its set-up" in text for text in told)
