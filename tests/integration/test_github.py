@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
 import requests
 
+from lightning_zenml.action.github.admission import with_head
 from lightning_zenml.action.github.client import (
     ForbiddenError,
     GitHub,
@@ -23,7 +27,9 @@ from lightning_zenml.action.github.client import (
     UnreachableError,
 )
 from lightning_zenml.action.github.comments import Comment, Comments, Marker
+from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.rest import GitHubRest
+from lightning_zenml.action.github.workflow import Workflow
 from localcloud import tls
 from localcloud.chaos import Fault, Proxy
 from localcloud.github import GitHub as LocalGitHub
@@ -449,3 +455,25 @@ class TestStandIn:
             answer = session.get(f"{server.url}/user", headers={"Authorization": f"Bearer {server.token}"})
             assert answer.status_code == 404
             assert [request.path for request in server.refused] == ["/user"]
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "sha", "found"),
+    [
+        # Since then the pull request has got another commit.
+        ("check_run", {"check_run": {"head_sha": OLDER, "pull_requests": [{"number": 5}]}}, OTHER, (OLDER, (5,))),
+        # A deployment of GitHub Actions has the test merge.
+        ("deployment_status", {"deployment": {"sha": MERGE, "ref": "refs/pull/5/merge"}}, MERGE, (HEAD, (5,))),
+        ("repository_dispatch", {"client_payload": {"pr": "5"}}, OTHER, (HEAD, (5,))),
+        # ... of whatever else has numbers.
+        ("workflow_dispatch", {"inputs": {"pr": "99"}}, OTHER, (OTHER, ())),
+    ],
+)
+def test_what_a_payload_leaves_out_is_asked_for(
+    github: GitHub, name: str, payload: dict[str, Any], sha: str, found: tuple[str, tuple[int, ...]]
+) -> None:
+    environ = {"GITHUB_EVENT_NAME": name, "GITHUB_REPOSITORY": REPOSITORY, "GITHUB_SHA": sha}
+    event = Event.from_environ(environ, read=lambda path: json.dumps(payload))
+    told = with_head(event, github, Workflow(environ, io.StringIO()))
+    assert (told.head_sha, told.pull_requests) == found
+    assert (told.is_settled, told.is_fork) == (True, False)

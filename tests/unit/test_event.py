@@ -336,3 +336,116 @@ def test_the_commit_that_is_checked_out_is_the_one_that_runs(
 ) -> None:
     found = event(name, pull_request({"full_name": "octo/repo"})).of_checkout(commit)
     assert (found.head_sha, found.branch, found.pull_requests) == (*runs, (5,))
+
+
+WHOLE = {"number": 5, "head": {"sha": HEAD, "ref": "x", "repo": HERE}, "base": {"ref": "main", "repo": HERE}}
+ELSEWHERE = {"id": 2, "full_name": "octo/other"}
+QUEUED = f"gh-readonly-queue/release/1.0/pr-8-{MERGE}"
+NOTHING = (MERGE, (), True, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "found"),
+    [
+        # Commit, pull requests, whether GitHub need not be asked, and whether it is a fork's.
+        ("pull_request", {"pull_request": None, "number": 5}, (MERGE, (5,), False, False)),
+        ("pull_request_target", {"pull_request": None}, (MERGE, (), False, False)),
+        ("pull_request", {"number": 5, "pull_request": {**WHOLE, "number": None}}, (HEAD, (5,), True, False)),
+        ("pull_request", {"pull_request": {**WHOLE, "head": None}}, (MERGE, (5,), False, False)),
+        ("pull_request", {"pull_request": {**WHOLE, "head": {"sha": HEAD}}}, (MERGE, (5,), False, False)),
+        ("pull_request", {"pull_request": {**WHOLE, "head": {"sha": None, "repo": HERE}}}, (MERGE, (5,), False, False)),
+        ("pull_request", {"pull_request": {}}, (MERGE, (), True, True)),
+        (
+            "pull_request_review",
+            {"pull_request": {**WHOLE, "head": {"sha": HEAD, "repo": None}}},
+            (HEAD, (5,), True, True),
+        ),
+        # Renamed since the workflow ran first: the ids are what they were.
+        (
+            "pull_request",
+            {"pull_request": {**WHOLE, "head": {"sha": HEAD, "repo": {"id": 1, "full_name": "octo/old"}}}},
+            (HEAD, (5,), True, False),
+        ),
+        ("workflow_run", {"workflow_run": {"head_sha": HEAD, "head_repository": None}}, (HEAD, (), True, True)),
+        ("workflow_run", {"workflow_run": {"head_sha": HEAD}}, (HEAD, (), False, False)),
+        (
+            "workflow_run",
+            {
+                "workflow_run": {
+                    "head_sha": HEAD,
+                    "head_repository": HERE,
+                    "pull_requests": [None, OURS, 3, {"number": 0}],
+                }
+            },
+            (HEAD, (4,), True, False),
+        ),
+        (
+            "check_run",
+            {"check_run": {"head_sha": HEAD, "check_suite": None, "pull_requests": [{"number": 4}]}},
+            (HEAD, (4,), False, False),
+        ),
+        (
+            "check_suite",
+            {"check_suite": {"head_sha": HEAD, "head_branch": "x", "pull_requests": [THEIRS, {**OURS, "number": 6}]}},
+            (HEAD, (4, 6), True, False),
+        ),
+        ("merge_group", {"merge_group": {"head_sha": HEAD, "head_ref": QUEUED}}, (HEAD, (8,), True, False)),
+        ("merge_group", {"merge_group": None}, NOTHING),
+        ("deployment_status", {"deployment": {"sha": HEAD, "ref": "refs/pull/5/merge"}}, (HEAD, (5,), False, False)),
+        ("deployment", {"deployment": {"sha": HEAD, "ref": "5/merge"}}, (HEAD, (5,), False, False)),
+        ("status", {"sha": HEAD, "branches": 1}, (HEAD, (), False, False)),
+        ("deployment_status", {"deployment": None}, (MERGE, (), False, False)),
+        *(
+            (name, {member: values}, (MERGE, (5,), False, False))
+            for name, member in (("repository_dispatch", "client_payload"), ("workflow_dispatch", "inputs"))
+            for values in (
+                {"pull_request": 5},
+                {"pr_number": "#5"},
+                {"pullRequestNumber": 5.0},
+                {"pull_request": {"number": "5"}},
+                {"pull_request": {"number": 5, "head": {"sha": HEAD}}},
+                {"pr_url": "https://ghes.example/Octo/Repo/pull/5/files"},
+                {"pull_request_url": "https://ghes.example/api/v3/repos/octo/repo/pulls/5"},
+                {"issue": {"number": 5, "pull_request": {"url": "u"}}},
+            )
+        ),
+        ("repository_dispatch", {"client_payload": {"pull_request": WHOLE}}, (HEAD, (5,), True, False)),
+        *(
+            ("repository_dispatch", {"client_payload": values}, NOTHING)
+            for values in (
+                None,
+                [5],
+                {"pr": True},
+                {"pr": 0},
+                {"pr": -5},
+                {"pr": "9" * 5000},
+                {"pr": "main"},
+                {"pull_request": {"title": "It"}},
+                {"issue": {"number": 5}},
+                # Of another repository, whose numbers mean something else here.
+                {"pull_request": {**WHOLE, "base": {"ref": "main", "repo": ELSEWHERE}}},
+                {"pull_request": {"number": 5, "html_url": "https://ghes.example/octo/other/pull/5"}},
+                {"pr_url": "https://ghes.example/octo/other/pull/5"},
+            )
+        ),
+    ],
+)
+def test_payloads_that_are_cut_odd_or_of_another_repository(name: str, payload: Any, found: tuple[Any, ...]) -> None:
+    one = event(name, {"repository": HERE, **payload})
+    assert (one.head_sha, one.pull_requests, one.is_settled, one.is_fork) == found
+
+
+def test_the_number_of_a_pull_request_may_stand_in_the_ref_alone() -> None:
+    assert event("pull_request", {}, GITHUB_REF="refs/pull/5/merge").pull_requests == (5,)
+    assert event("merge_group", {}, GITHUB_REF=f"refs/heads/{QUEUED}").pull_requests == (8,)
+    queued = event("merge_group", {"merge_group": {"head_sha": HEAD, "head_ref": QUEUED, "base_ref": "release/1.0"}})
+    assert (queued.branch, queued.base_branch) == (QUEUED, "release/1.0")
+
+
+def test_what_runs_once_it_is_merged_is_the_base() -> None:
+    merged = {"action": "closed", "pull_request": {**WHOLE, "merged": True}}
+    found = event("pull_request", merged, GITHUB_HEAD_REF="x", GITHUB_REF="refs/heads/main")
+    assert (found.head_sha, found.branch, found.pull_requests) == (MERGE, "main", (5,))
+    closed = {"action": "closed", "pull_request": {**WHOLE, "merged": False}}
+    found = event("pull_request", closed, GITHUB_HEAD_REF="x", GITHUB_REF="refs/pull/5/merge")
+    assert (found.head_sha, found.branch, found.pull_requests) == (HEAD, "x", (5,))

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lightning_zenml.action.github.client import GitHub, GitHubError
+from lightning_zenml.action.github.client import GitHub, GitHubError, NotFoundError
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.repository import commit_of
 
+_BY_HAND = frozenset({"repository_dispatch", "workflow_dispatch"})
+"""Events of people who may push to the repository, in whose words a number may mean anything."""
 _NO_TOKEN = GitHubError("There is no `github-token` to ask GitHub with.")
 
 
@@ -46,7 +48,7 @@ def settled(event: Event, inputs: Inputs, root: Path, github: GitHub | None, wor
         workflow: the runner, for warnings, and for the reason why it can't be found out.
     """
     try:
-        event = with_head(event, github)
+        event = with_head(event, github, workflow)
         # With `attach`, what is checked out doesn't run; and to ask about a fork's is for nothing.
         if inputs.attach or event.is_fork:
             return event
@@ -70,12 +72,13 @@ def mask_secrets(inputs: Inputs, event: Event, workflow: Workflow) -> None:
             workflow.mask(secret)
 
 
-def with_head(event: Event, github: GitHub | None) -> Event:
+def with_head(event: Event, github: GitHub | None, workflow: Workflow) -> Event:
     """The event with whose commit it brings, asked of GitHub where the payload doesn't say.
 
     Args:
         event: what started the workflow run.
         github: the server to ask; None: there is no token for it.
+        workflow: the runner, for its log.
 
     Raises:
         GitHubError: if that can't be found out.
@@ -87,10 +90,18 @@ def with_head(event: Event, github: GitHub | None) -> Event:
     if not event.pull_requests:
         is_fork = github.is_of_fork(event.repository, event.head_sha)
         return replace(event, is_fork=is_fork, is_settled=True)
-    found = github.pull_request(event.repository, event.pull_requests[0])
+    try:
+        found = github.pull_request(event.repository, event.pull_requests[0])
+    except NotFoundError:
+        if event.name not in _BY_HAND:
+            raise
+        number = event.pull_requests[0]
+        workflow.log(f"`{event.name}` names pull request #{number}, which {event.repository} doesn't have.\n")
+        return replace(event, pull_requests=(), is_settled=True)
     return replace(
         event,
-        head_sha=found.head_sha,
+        # The pull request may have moved on since.
+        head_sha=found.head_sha if event.head_sha == event.sha else event.head_sha,
         branch=found.head_ref,
         base_branch=found.base_ref,
         is_fork=found.is_fork,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_zenml.action.github.head import Head, branch_of, text
+from lightning_zenml.action.github.head import Head, branch_of, get, text
 
 DEPENDABOT = "dependabot[bot]"
 _SECRETS_AS_SET = "pull_request"
@@ -110,7 +110,11 @@ class Event:
         payload, problem = _payload(environ, read)
         name = environ.get("GITHUB_EVENT_NAME", "")
         repository = environ.get("GITHUB_REPOSITORY", "")
-        head = Head.of(name, payload, repository)
+        ref = environ.get("GITHUB_REF", "")
+        head = Head.of(name, payload, repository, ref)
+        if name == "pull_request" and get(payload, "pull_request", "merged") is True and ref.startswith("refs/heads/"):
+            # What runs then is the branch that it was merged into.
+            head = replace(head, sha="", branch=branch_of(ref))
         actors = {environ.get("GITHUB_ACTOR"), text(payload, "sender", "login")}
         where, _ = _WORDS_OF_PEOPLE.get(name, ("", ""))
         return cls(
@@ -123,8 +127,8 @@ class Event:
             workflow=environ.get("GITHUB_WORKFLOW", ""),
             job=environ.get("GITHUB_JOB", ""),
             actor=environ.get("GITHUB_ACTOR", ""),
-            ref=environ.get("GITHUB_REF", ""),
-            branch=head.branch or environ.get("GITHUB_HEAD_REF", "") or branch_of(environ.get("GITHUB_REF", "")),
+            ref=ref,
+            branch=head.branch or environ.get("GITHUB_HEAD_REF", "") or branch_of(ref),
             head_sha=head.sha or environ.get("GITHUB_SHA", ""),
             sha=environ.get("GITHUB_SHA", ""),
             pull_requests=head.pull_requests,
