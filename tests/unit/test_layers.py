@@ -30,6 +30,8 @@ ARROWS = {
     "settings": {"launch"},
     "orchestrator": {"launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline", "terminal"},
     "action": {"launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline", "terminal"},
+    # It checks a workflow as the Action would read it.
+    "cli": {"action", "launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline", "terminal"},
 }
 """What each room of the product may import besides itself, its parent's version aside."""
 
@@ -130,7 +132,9 @@ def test_rooms_open_only_downwards() -> None:
 def test_action_and_orchestrator_never_meet() -> None:
     assert "orchestrator" not in ARROWS["action"]
     assert "action" not in ARROWS["orchestrator"]
-    below = [arrows for room, arrows in ARROWS.items() if room not in {"action", "orchestrator"}]
+    assert "orchestrator" not in ARROWS["cli"]
+    assert not any("cli" in arrows for arrows in ARROWS.values())
+    below = [arrows for room, arrows in ARROWS.items() if room not in {"action", "orchestrator", "cli"}]
     assert not {"action", "orchestrator"} & set().union(*below)
 
 

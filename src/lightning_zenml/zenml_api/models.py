@@ -86,6 +86,7 @@ class Stack:
         name: name of the stack.
         orchestrator: name of the stack's orchestrator.
         orchestrator_flavor: flavor of the stack's orchestrator, e.g. `lightning`.
+        orchestrator_id: UUID of the stack's orchestrator.
         integrations: names of the ZenML integrations that the stack's components need.
         teamspace: the teamspace that the stack's orchestrator names.
     """
@@ -94,6 +95,7 @@ class Stack:
     name: str
     orchestrator: str
     orchestrator_flavor: str
+    orchestrator_id: str = ""
     integrations: tuple[str, ...] = ()
     teamspace: Teamspace = Teamspace()
 
@@ -108,6 +110,7 @@ class Stack:
             name=data["name"],
             orchestrator=orchestrator["name"],
             orchestrator_flavor=orchestrator["body"]["flavor_name"],
+            orchestrator_id=orchestrator["id"],
             integrations=tuple(sorted(name for name in integrations if name not in _OF_NO_INTEGRATION)),
         )
 
@@ -173,6 +176,12 @@ class Run:
     def is_over(self) -> bool:
         """Whether nothing runs of it any more: it has ended, or waits for something outside."""
         return self.finished or self.status == PAUSED
+
+    @property
+    def launch_id(self) -> str:
+        """Id of the launch that it was in last; '' for a run that no launch of ours has made."""
+        launch_id, _, run_id = str(self.metadata.get("orchestrator_run_id") or "").rpartition("-")
+        return launch_id if run_id == self.id[:8] else ""
 
     @property
     def goes_on_in(self) -> str:

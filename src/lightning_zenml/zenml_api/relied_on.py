@@ -66,7 +66,17 @@ _ARTIFACT = (
     "body.version",
     "metadata.run_metadata",
 )
-_FILTERS = ("index", "orchestrator_run_id", "parent_run_id", "pipeline_id", "sort_by", "status", "tags")
+_FILTERS = (
+    "hydrate",
+    "index",
+    "name",
+    "orchestrator_run_id",
+    "parent_run_id",
+    "pipeline_id",
+    "sort_by",
+    "status",
+    "tags",
+)
 
 RELIED_ON = (
     Endpoint("POST", "login"),
@@ -83,6 +93,13 @@ RELIED_ON = (
     Endpoint(
         "GET", "runs/{}/dag", fields=("edges.source", "edges.target", "nodes.name", "nodes.node_id", "nodes.type")
     ),
+    Endpoint(
+        "GET",
+        "schedules",
+        query=("hydrate", *_PAGE),
+        fields=("id", "name", "body.active", "metadata.orchestrator_id"),
+    ),
+    Endpoint("GET", "pipeline_snapshots/{}", fields=("id",)),
     Endpoint("GET", "steps", query=("exclude_retried", "hydrate", "pipeline_run_id", *_PAGE), fields=_STEP),
     Endpoint("PUT", "steps/{}", fields=("body.status",), body=("end_time", "status")),
     Endpoint("GET", "artifact_versions", query=("hydrate", "pipeline_run", "sort_by", *_PAGE), fields=_ARTIFACT),

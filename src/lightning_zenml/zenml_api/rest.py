@@ -79,17 +79,18 @@ class ZenMLRest:
 
     Args:
         url: base URL of the server without a slash at the end.
-        api_key: API key of a service account.
+        api_key: API key of a service account; '' where there is only a token.
         timeout: seconds that one request may take.
         retries: number of times that a request is sent again when the server is busy, can't be reached, or its answer
             is odd, see `patience`.
+        token: access token that somebody has got by a login of their own; '': the key gets one.
     """
 
-    def __init__(self, url: str, api_key: str, *, timeout: float, retries: int) -> None:
+    def __init__(self, url: str, api_key: str, *, timeout: float, retries: int, token: str = "") -> None:
         self._url = url
         self._api_key = api_key
         self._timeout = timeout
-        self._token = ""
+        self._token = token
         session = Session()
         retry = Retry(
             total=retries,
@@ -179,6 +180,12 @@ class ZenMLRest:
         return answer
 
     def _login(self) -> None:
+        if not self._api_key:
+            raise ZenMLServerError(
+                f"The ZenML server {self._url} refuses the token: it has run out, most likely. Log in again, with "
+                f"`zenml login {self._url}`, or set ZENML_STORE_API_KEY.",
+                401,
+            )
         form = {"grant_type": "zenml-api-key", "password": self._api_key}
         answer = self._send("POST", "login", data=form)
         if answer.status_code in {401, 403}:

@@ -44,15 +44,16 @@ class ZenMLServer:
         timeout: seconds that one request may take.
         retries: number of times that a request is sent again when the server is busy, can't be reached, or its answer
             is odd, see `patience`.
+        token: access token of somebody who has logged in, instead of the key; '': there is none.
 
     Attributes:
         url: base URL of the server without a slash at the end.
         rest: the server's REST API, for this package.
     """
 
-    def __init__(self, url: str, api_key: str, *, timeout: float = 30, retries: int = 4) -> None:
+    def __init__(self, url: str, api_key: str, *, timeout: float = 30, retries: int = 4, token: str = "") -> None:
         self.url = url.rstrip("/")
-        self.rest = ZenMLRest(self.url, api_key, timeout=timeout, retries=retries)
+        self.rest = ZenMLRest(self.url, api_key, timeout=timeout, retries=retries, token=token)
         self._info: ServerInfo | None = None
         self._projects: dict[str, Project] = {}
 
@@ -217,15 +218,16 @@ class ZenMLServer:
         end_run(run_id, status=status, reason=reason, runs=runs, spared=spared(has_begun=has_begun))
 
     @patiently
-    def ask_to_stop(self, run_id: str) -> None:
+    def ask_to_stop(self, run_id: str, reason: str = "The workflow on GitHub was cancelled.") -> None:
         """Asks a run to stop, wherever it is: its controller looks for that. One that is over stays as it is.
 
         Args:
             run_id: UUID of the run.
+            reason: the words that ZenML shows with the run.
         """
         runs = RestRuns(self.rest.get, self.rest.put)
         if runs.status(run_id) not in FINISHED | {PAUSED}:
-            runs.update_run(run_id, "stopping", "The workflow on GitHub was cancelled.")
+            runs.update_run(run_id, "stopping", reason)
 
     def run_url(self, run_id: str, project_id: str) -> str:
         """Builds the address of a run's page on the dashboard.

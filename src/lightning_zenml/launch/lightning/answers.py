@@ -30,7 +30,10 @@ from lightning_zenml.launch.lightning.records import (
     LogPage,
     Membership,
     Named,
+    PipelineAnswer,
+    PipelinePage,
     StudioAnswer,
+    StudioPage,
     StudioState,
     Teamspace,
 )
@@ -142,12 +145,18 @@ def studio(answer: Any) -> StudioAnswer:
         cluster=answer.cluster_id or "",
         state=studio_state(answer.code_status) if answer.code_status else None,
         stays_awake=bool(answer.code_config and answer.code_config.disable_auto_shutdown),
+        created=answer.created_at.timestamp() if answer.created_at else 0.0,
     )
 
 
 def studios(answer: Any) -> list[StudioAnswer]:
     """A list of studios (`V1ListCloudSpacesResponse`)."""
     return [studio(one) for one in answer.cloudspaces or ()]
+
+
+def studio_page(answer: Any) -> StudioPage:
+    """A page of a list of studios (`V1ListCloudSpacesResponse`)."""
+    return StudioPage(studios=tuple(studios(answer)), following=answer.next_page_token or "")
 
 
 def template(answer: Any) -> str | None:
@@ -250,6 +259,20 @@ def execution_state(answer: Any) -> ExecutionState:
         ended=str(answer.state).removeprefix(_EXECUTION_PREFIX) in _ENDED_EXECUTION,
         jobs=tuple(status.resource_id for status in answer.statuses or () if status.resource_id),
     )
+
+
+def pipeline_page(answer: Any) -> PipelinePage:
+    """A page of the pipelines, their executions among them (`V1ListPipelinesResponse`)."""
+    pipelines = (
+        PipelineAnswer(
+            id=_needed(one, "id"),
+            name=one.name or "",
+            parent=one.parent_pipeline_id or "",
+            commands=tuple(step.job.spec.command or "" for step in one.steps or () if step.job and step.job.spec),
+        )
+        for one in answer.pipelines or ()
+    )
+    return PipelinePage(pipelines=tuple(pipelines), following=answer.next_page_token or "")
 
 
 def schedules(answer: Any) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lightning_sdk.lightning_cloud.openapi import (
     CloudSpaceServiceCreateCloudSpaceBody,
     CloudSpaceServiceCreateLightningRunBody,
@@ -19,6 +21,19 @@ def find(lightning: Lightning, name: str) -> StudioAnswer | None:
     listing = lightning.client.cloud_space_service_list_cloud_spaces
     found = lightning.ask(answers.studios, listing, project_id=lightning.teamspace_id, name=name)
     return next((studio for studio in found if studio.name == name), None)
+
+
+def listed(lightning: Lightning) -> list[StudioAnswer]:
+    """All studios of the teamspace, of all pages."""
+    studios: list[StudioAnswer] = []
+    following: str | None = None
+    while following is None or following:
+        wanted: dict[str, Any] = {"page_token": following} if following else {}
+        listing = lightning.client.cloud_space_service_list_cloud_spaces
+        page = lightning.ask(answers.studio_page, listing, project_id=lightning.teamspace_id, **wanted)
+        studios += page.studios
+        following = page.following
+    return studios
 
 
 def create(lightning: Lightning, name: str, *, cluster: str | None) -> tuple[StudioAnswer, bool]:

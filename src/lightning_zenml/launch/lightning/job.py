@@ -52,7 +52,7 @@ class Job:
         id: id of the job; requests about one job know no names.
         name: the platform's name for it.
         token: word by which it is told from every other job; names its result file.
-        studio_name: name of the studio that it was started from.
+        studio_name: name of the studio that it was started from; '' where that isn't known.
         num_machines: number of its machines; more than one make a multi-machine job.
     """
 
@@ -102,6 +102,16 @@ class Job:
             return None
         return cls._of(lightning, found[0], studio_name=studio.name, token=token, num_machines=num_machines)
 
+    @classmethod
+    def all_unended(cls, lightning: Lightning) -> list[Job]:
+        """The teamspace's jobs that have not ended and that `run` has started, whoever called it."""
+        return [
+            cls._of(lightning, record, studio_name="", token=token, num_machines=num_machines)
+            for num_machines in (1, 2)
+            for record in job_request.find(lightning, "", num_machines)
+            if not record.state.phase.ended and (token := job_request.token_of(record.command))
+        ]
+
     @staticmethod
     def end_all(lightning: Lightning, launch_id: str) -> None:
         """Deletes the jobs of a launch that have not ended: of those whose token begins with its id.
@@ -136,6 +146,8 @@ class Job:
         teamspace = self._lightning.page
         if self.num_machines > 1:
             return f"{teamspace}/jobs/{self.name}?app_id=mmt"
+        if not self.studio_name:
+            return f"{teamspace}/jobs/{self.name}?app_id=jobs"
         return f"{teamspace}/studios/{self.studio_name}/app?app_id=jobs&job_name={self.name}"
 
     def state(self) -> JobState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 import time
@@ -159,6 +160,12 @@ def find(lightning: Lightning, token: str, num_machines: int) -> list[JobAnswer]
     jobs = _multi_machine_jobs(lightning) if num_machines > 1 else _jobs(lightning)
     ours = [job for job in jobs if result_file(token) in job.command]
     return sorted(ours, key=lambda job: job.created)
+
+
+def token_of(command: str) -> str:
+    """The token of the job that runs this script, as `build` has made it; '' for a script of anybody else's."""
+    found = re.search(rf"^cd .* && rm -f {re.escape(result_file(''))}(\S+)$", command, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _jobs(lightning: Lightning) -> list[JobAnswer]:

@@ -34,6 +34,7 @@ from lightning_zenml.launch.lightning import answers, job_request
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.failures import ApiError, UnreachableError
 from lightning_zenml.launch.lightning.job_request import JobSpec
+from lightning_zenml.launch.lightning.records import PipelineAnswer
 from lightning_zenml.launch.lightning.studio import Studio
 
 PIPELINE_ID = "LIGHTNING_PIPELINE_ID"
@@ -51,12 +52,14 @@ class LightningPipeline:
         lightning: teamspace of the pipeline.
         id: id of the pipeline.
         name: name of the pipeline, unique in the teamspace.
+        command: bash script of each execution, where it was listed.
     """
 
-    def __init__(self, lightning: Lightning, *, id: str, name: str) -> None:
+    def __init__(self, lightning: Lightning, *, id: str, name: str, command: str = "") -> None:
         self._lightning = lightning
         self.id = id
         self.name = name
+        self.command = command
 
     @classmethod
     def create(cls, lightning: Lightning, studio: Studio, job: JobSpec) -> LightningPipeline:
@@ -104,6 +107,23 @@ class LightningPipeline:
                 return None
             raise
         return cls(lightning, id=found.id, name=found.name)
+
+    @classmethod
+    def all(cls, lightning: Lightning) -> list[LightningPipeline]:
+        """The teamspace's pipelines whose step runs as `create` has it run, whoever called it; no executions."""
+        found: list[PipelineAnswer] = []
+        following: str | None = None
+        while following is None or following:
+            wanted: dict[str, Any] = {"page_token": following} if following else {}
+            listing = lightning.client.pipelines_service_list_pipelines
+            page = lightning.ask(answers.pipeline_page, listing, project_id=lightning.teamspace_id, **wanted)
+            found += page.pipelines
+            following = page.following
+        return [
+            cls(lightning, id=one.id, name=one.name, command="\n".join(one.commands))
+            for one in found
+            if not one.parent and any(map(job_request.token_of, one.commands))
+        ]
 
     @property
     def url(self) -> str:
@@ -209,6 +229,19 @@ class Execution:
             except ApiError as error:
                 if error.status >= 500:
                     raise
+
+
+def remove(lightning: Lightning, name: str) -> None:
+    """Removes a schedule's pipeline, and the studio of its own if it has one.
+
+    Args:
+        lightning: teamspace of the pipeline.
+        name: name of the pipeline, and of that studio.
+    """
+    if pipeline := LightningPipeline.find(lightning, name):
+        pipeline.delete()
+    if studio := Studio.find(lightning, name):
+        studio.delete()
 
 
 def timezones() -> tuple[str, ...]:

@@ -173,6 +173,7 @@ class StudioAnswer:
         cluster: id of its cloud account.
         state: how it stands; None where the platform does not tell.
         stays_awake: whether its auto-sleep is off, as far as the platform tells.
+        created: when it was made, seconds since 1970; 0 where the platform does not tell.
     """
 
     id: str
@@ -180,6 +181,40 @@ class StudioAnswer:
     cluster: str
     state: StudioState | None
     stays_awake: bool = False
+    created: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudioPage:
+    """A page of the listing of studios; `following` is the token of the next page, '' on the last one."""
+
+    studios: tuple[StudioAnswer, ...]
+    following: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineAnswer:
+    """A pipeline.
+
+    Args:
+        id: id of the pipeline.
+        name: name of the pipeline.
+        parent: id of the pipeline that it is an execution of; '' for one of its own.
+        commands: bash scripts of its steps that are jobs.
+    """
+
+    id: str
+    name: str
+    parent: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelinePage:
+    """A page of the listing of pipelines; `following` is the token of the next page, '' on the last one."""
+
+    pipelines: tuple[PipelineAnswer, ...]
+    following: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,7 @@ class Studio:
     def find(cls, lightning: Lightning, name: str) -> Studio | None:
         """The studio of that name, or None."""
         found = creation.find(lightning, name)
-        return None if found is None else cls._of(lightning, found)
+        return None if found is None else cls.of(lightning, found)
 
     @classmethod
     def create(cls, lightning: Lightning, name: str, *, cluster: str | None) -> Studio:
@@ -85,7 +85,7 @@ class Studio:
             StudioError: when the platform refuses, or fails for a minute.
         """
         made, is_ours = creation.create(lightning, name, cluster=cluster)
-        studio = cls._of(lightning, made)
+        studio = cls.of(lightning, made)
         try:
             if is_ours:
                 creation.create_run(lightning, made)
@@ -290,7 +290,8 @@ class Studio:
         )
 
     @classmethod
-    def _of(cls, lightning: Lightning, record: StudioAnswer) -> Studio:
+    def of(cls, lightning: Lightning, record: StudioAnswer) -> Studio:
+        """A studio as it was listed."""
         return cls(lightning, id=record.id, name=record.name, cluster=record.cluster, stays_awake=record.stays_awake)
 
     def _call(self, operation: Callable[..., Any], **kwargs: Any) -> None:

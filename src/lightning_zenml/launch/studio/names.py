@@ -30,6 +30,16 @@ def of_pool(studio_name: str, size: int) -> tuple[str, ...]:
     return tuple(f"{studio_name}-{number}" for number in range(1, size + 1))
 
 
+def is_fresh(studio_name: str) -> bool:
+    """Whether a studio is named like one that was made for a single launch, or for a schedule."""
+    return re.fullmatch(rf"zenml(?:-[a-z0-9-]+)?-[0-9a-f]{{{2 * _SUFFIX_BYTES}}}", studio_name) is not None
+
+
+def is_launch_id(text: str) -> bool:
+    """Whether a text may be the id of a launch, as `launch_id` makes them."""
+    return re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{{{2 * _SUFFIX_BYTES}}}", text) is not None
+
+
 def studio_name_of(launch_id: str) -> str:
     """Name of the studio that a launch is on, as `launch_id` has put it in."""
     return launch_id[: -len(f"-{'0' * 2 * _SUFFIX_BYTES}")]

@@ -28,7 +28,7 @@ from lightning_zenml.launch.launcher import Launcher
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job_request import JobSpec
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
-from lightning_zenml.launch.lightning.pipeline import LightningPipeline
+from lightning_zenml.launch.lightning.pipeline import LightningPipeline, remove
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.protocol import Release
@@ -54,7 +54,7 @@ from lightning_zenml.orchestrator.client.watchdog import Watchdog
 from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.schedule.checks import problems, refusal, timezone
-from lightning_zenml.orchestrator.schedule.lifecycle import name_of, remove
+from lightning_zenml.orchestrator.schedule.lifecycle import name_of
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.start import Start
 from lightning_zenml.package.archive import Archive

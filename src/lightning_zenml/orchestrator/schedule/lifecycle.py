@@ -18,8 +18,7 @@ from zenml.utils.pagination_utils import depaginate
 from lightning_zenml.launch.agreement import found
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning.client import Lightning
-from lightning_zenml.launch.lightning.pipeline import LightningPipeline
-from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.lightning.pipeline import LightningPipeline, remove
 from lightning_zenml.launch.studio.names import prefixed
 from lightning_zenml.orchestrator.client.following import fetch_status, stop_forcefully
 from lightning_zenml.orchestrator.schedule.checks import cron_problem, timezone
@@ -131,14 +130,6 @@ def _run_under_way(schedule: ScheduleResponse, lightning: Lightning) -> Pipeline
 def _unfinished_runs(schedule: ScheduleResponse) -> Iterator[PipelineRunResponse]:
     runs = depaginate(Client().list_pipeline_runs, schedule_id=schedule.id, project=schedule.project_id)
     return (run for run in runs if not run.status.is_finished)
-
-
-def remove(lightning: Lightning, name: str) -> None:
-    """Removes a schedule's pipeline, and the studio of its own if it has one."""
-    if pipeline := LightningPipeline.find(lightning, name):
-        pipeline.delete()
-    if studio := Studio.find(lightning, name):
-        studio.delete()
 
 
 def name_of(snapshot: PipelineSnapshotResponse, schedule: ScheduleResponse) -> str:

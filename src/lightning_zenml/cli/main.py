@@ -1,0 +1,208 @@
+"""The commands of `lightning-zenml`, as a shell sees them. What they do is in the modules that they import.
+
+Those are imported by the command that needs them: completing a word in a shell must not take as long as a launch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from lightning_zenml.cli.connection import Connection
+    from lightning_zenml.cli.output import Output
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NAME = "lightning-zenml"
+_VARIABLE = "_LIGHTNING_ZENML_COMPLETE"
+_EXIT_CODES = """
+\b
+Exit codes:
+  0   done
+  1   the answer is no: a run failed, a check found something, something could not be ended
+  2   the command line, a setting or a key is wrong or missing
+  3   there is no such launch, run or pull request
+  4   Lightning AI, ZenML or GitHub refuses or can't be reached
+  70  a fault of this program
+  130 Ctrl-C
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command and exits.
+
+    Args:
+        arguments: words after the program's name; None: those of this process.
+    """
+    try:
+        code = lightning_zenml.main(arguments, _NAME, complete_var=_VARIABLE, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever reads has seen enough, as `head` has.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        sys.exit(_fail(error))
+    sys.exit(code or 0)
+
+
+def _fail(error: Exception) -> int:
+    from lightning_zenml.cli.errors import ExitCode, told
+    from lightning_zenml.cli.output import Output
+
+    problem = told(error)
+    if problem is None:
+        traceback.print_exception(error)
+        Output().error(
+            f"This is a fault of {_NAME} {version(_NAME)}, not yours. Please report it with the lines above."
+        )
+        return ExitCode.FAULT
+    for text in problem.problems:
+        Output().error(text)
+    return problem.exit_code
+
+
+def _with_services(command: F) -> F:
+    """Options of a command that talks to ZenML and Lightning AI."""
+    for option in (
+        click.option(
+            "--teamspace",
+            default="",
+            metavar="OWNER/NAME",
+            help="Lightning teamspace. Default: LIGHTNING_TEAMSPACE, else that of the stack's orchestrator.",
+        ),
+        click.option(
+            "--stack",
+            default="",
+            help="ZenML stack, by name or id. Default: the active one if it has a "
+            "Lightning orchestrator, else the only one that has.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _json(command: F) -> F:
+    return click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def _services(stack: str, teamspace: str) -> Connection:
+    from lightning_zenml.cli.connection import Choice, Connection
+
+    return Connection(Choice(stack=stack, teamspace=teamspace))
+
+
+def _output(is_json: bool = False) -> Output:
+    from lightning_zenml.cli.output import Output
+
+    return Output(is_json=is_json)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXIT_CODES)
+@click.version_option(version(_NAME), prog_name=_NAME)
+@click.option("-v", "--verbose", is_flag=True, help="Show every call to ZenML, Lightning AI and GitHub.")
+def lightning_zenml(verbose: bool) -> None:
+    """Launches of ZenML pipelines on Lightning AI: how they stand, what they left, and how a repository gets there.
+
+    A LAUNCH is named by its id (the Action's output `launch-id`), by the name or id of its pipeline run, or by its pull
+    request: `#12` or `12` in a checkout, `owner/name#12`, or the address of its page.
+
+    Keys and servers are those of everything else here: LIGHTNING_API_KEY, LIGHTNING_USER_ID, LIGHTNING_TEAMSPACE,
+    ZENML_STORE_URL and ZENML_STORE_API_KEY; else what `zenml login` and the stack's orchestrator have.
+    """
+    if verbose:
+        from lightning_zenml import http_log
+
+        http_log.log_to(lambda text: click.echo(text, err=True))
+
+
+@lightning_zenml.command()
+@click.argument("launch", required=False)
+@click.option(
+    "--ended", type=click.IntRange(min=0), default=0, metavar="N", help="List the newest N that have ended, too."
+)
+@_with_services
+@_json
+def status(launch: str | None, ended: int, stack: str, teamspace: str, is_json: bool) -> None:
+    """Show how launches stand.
+
+    LAUNCH with its studio, runs and steps; without it, a list of the runs of launches that are under way.
+    """
+    from lightning_zenml.cli.launches import launches
+    from lightning_zenml.cli.status import list_runs, show
+
+    connection, output = _services(stack, teamspace), _output(is_json)
+    if launch is None:
+        list_runs(connection, output, ended=ended)
+    else:
+        show(connection, output, launches(connection, launch, os.environ))
+
+
+@lightning_zenml.command()
+@click.argument("launch")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time for an orderly end: `finally` of a step, a checkpoint.",
+)
+@_with_services
+@_json
+def stop(launch: str, grace: float, stack: str, teamspace: str, is_json: bool) -> None:
+    """Stop a launch, with all that it holds.
+
+    LAUNCH ends with its runs and jobs, and its studio becomes what it would at its own end. Of a pull request, all
+    launches that go on are stopped.
+    """
+    from lightning_zenml.cli.launches import launches
+    from lightning_zenml.cli.stop import stop
+
+    connection = _services(stack, teamspace)
+    found = launches(connection, launch, os.environ)
+    stop(connection, _output(is_json), [one for one in found if not one.is_over] or found[:1], grace=grace)
+
+
+@lightning_zenml.command()
+@click.option("--yes", is_flag=True, help="End what is left. Without it, nothing is touched.")
+@click.option("--all", "lists_all", is_flag=True, help="List what is in use, too.")
+@_with_services
+@_json
+def sweep(yes: bool, lists_all: bool, stack: str, teamspace: str, is_json: bool) -> int:
+    """List what launches have left, or end it.
+
+    Studios, jobs and schedules count as left only where their own record or ZenML says that they are over. Whatever is
+    unsure is listed with the reason, and never touched.
+    """
+    from lightning_zenml.cli.sweep.sweep import sweep
+
+    return sweep(_services(stack, teamspace), _output(is_json), ends=yes, lists_all=lists_all)
+
+
+@lightning_zenml.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    r"""Print a script for completion in a shell.
+
+    \b
+    bash: lightning-zenml completion bash > ~/.local/share/bash-completion/completions/lightning-zenml
+    zsh:  lightning-zenml completion zsh > a folder of $fpath, as _lightning-zenml
+    fish: lightning-zenml completion fish > ~/.config/fish/completions/lightning-zenml.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101 - one of those above
+    click.echo(kind(lightning_zenml, {}, _NAME, _VARIABLE).source())

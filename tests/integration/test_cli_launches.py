@@ -1,0 +1,119 @@
+"""`lightning-zenml status` and `stop`: a launch is found by whatever names it, and told of, and ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli_scene import PROGRAM, Runs, Shell, launch
+from lightning_api import credentials, eventually
+from lightning_zenml.launch.launcher import Launch
+from lightning_zenml.launch.lightning.client import Lightning
+from localcloud.lightning import LightningCloud
+from localcloud.stack import Stack
+
+LOGIN = "import sys; from zenml.cli.login import connect_to_server; connect_to_server(sys.argv[1], api_key=sys.argv[2])"
+
+
+@pytest.fixture(scope="module")
+def runs(shared_services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs.make(shared_services, tmp_path_factory.mktemp("runs"), 6)
+
+
+@pytest.fixture
+def cloud(shared_services: Stack) -> Iterator[LightningCloud]:
+    assert shared_services.lightning is not None
+    yield shared_services.lightning
+    shared_services.lightning.delete_everything()
+
+
+@pytest.fixture
+def lightning(cloud: LightningCloud) -> Lightning:
+    return Lightning.connect(credentials(cloud), url=cloud.url)
+
+
+@pytest.fixture
+def shell(shared_services: Stack, tmp_path: Path) -> Shell:
+    return Shell(shared_services, tmp_path)
+
+
+@pytest.fixture
+def under_way(lightning: Lightning, tmp_path: Path) -> Launch:
+    found = launch(lightning, tmp_path, "echo working; sleep 600")
+    eventually(lambda: found.status().phase == "running")
+    return found
+
+
+def repository(name: str, shell: Shell) -> None:
+    """Makes the shell's folder a clone of it."""
+    for command in (["init", "-q"], ["remote", "add", "origin", f"git@github.com:{name}.git"]):
+        subprocess.run(["git", *command], cwd=shell.folder, check=True)
+
+
+def test_a_launch_is_told_of_by_all_its_names_and_stopped_by_its_pull_request(
+    cloud: LightningCloud, runs: Runs, shell: Shell, under_way: Launch
+) -> None:
+    run = runs.of(under_way.id, github={"repository": "octo/status", "pull_request": 7})
+    runs.of("zenml-status-00000000-00000001", "completed", {"repository": "octo/status", "pull_request": 7})
+    repository("octo/status", shell)
+
+    listed = {one["run_id"]: one for one in shell.json("status")}
+    assert listed[run["id"]]["launch_id"] == under_way.id
+    assert listed[run["id"]]["pull_request"] == 7
+    (told,) = shell.json("status", run["name"])
+    assert (told["launch_id"], told["phase"], told["studio"]) == (under_way.id, "running", under_way.studio_name)
+    assert told["cost"] > 0
+    assert [one["status"] for one in told["runs"]] == ["running"]
+    assert shell.json("status", run["id"])[0]["launch_id"] == under_way.id
+    assert under_way.studio_url in shell.run("status", under_way.id).stdout
+    ended, goes_on = sorted(shell.json("status", "#7"), key=lambda one: str(one["phase"]))
+    assert (ended["phase"], goes_on["launch_id"]) == ("ended", under_way.id)
+    assert "octo/status#7" in shell.run("status", "--ended", "1").stdout
+
+    stopped = shell.run("stop", "https://github.com/octo/status/pull/7", "--grace", "1").stdout
+
+    assert f"{under_way.id}: Stopped. Studio {under_way.studio_name} deleted, cost $" in stopped
+    assert runs.status(run["id"]) == "stopped"
+    assert cloud.studio(under_way.studio_name).deleted
+    assert shell.json("stop", run["name"]) == [
+        {"launch_id": under_way.id, "stopped": False, "told": "It has ended before."}
+    ]
+
+
+def test_what_is_not_there_is_told_with_what_to_do(shell: Shell) -> None:
+    assert "`lightning-zenml status --ended 20`" in shell.run("status", "no-such-run", code=3).stderr
+    assert "has not begun yet is found by its id" in shell.run("stop", "octo/nothing#12", code=3).stderr
+    assert "`owner/name#12`" in shell.run("status", "12", code=2).stderr
+
+
+def test_all_that_is_missing_is_told_at_once(shell: Shell) -> None:
+    nowhere = {"ZENML_STORE_URL": "", "ZENML_CONFIG_PATH": str(shell.folder)}
+    missing = shell.run("sweep", code=2, **nowhere).stderr
+    assert "ZENML_STORE_URL" in missing
+    assert "LIGHTNING_API_KEY" in missing
+
+
+def test_refusals_are_told_without_a_traceback(cloud: LightningCloud, shell: Shell) -> None:
+    wrong = {"LIGHTNING_API_KEY": "wrong", "LIGHTNING_USER_ID": "wrong", "LIGHTNING_TEAMSPACE": "acme/vision"}
+    assert "refuses the API key" in shell.run("sweep", code=2, **wrong).stderr
+    assert "no-such" in shell.run("sweep", "--teamspace", "acme/no-such", code=2).stderr
+    assert "There is no ZenML stack `nope`" in shell.run("sweep", "--stack", "nope", code=3).stderr
+    assert "can't be reached" in shell.run("status", code=4, ZENML_STORE_URL="http://127.0.0.1:9").stderr
+
+
+def test_who_has_logged_in_with_zenml_needs_no_variables(shell: Shell, under_way: Launch, runs: Runs) -> None:
+    run = runs.of(under_way.id)
+    stack, config = shell.stack, shell.folder / "config"
+    config.mkdir()
+    environment = {**shell.environment(), "ZENML_CONFIG_PATH": str(config)}
+    for name in ("ZENML_STORE_URL", "ZENML_STORE_API_KEY", "ZENML_ACTIVE_STACK_ID"):
+        environment.pop(name)
+    subprocess.run([sys.executable, "-c", LOGIN, stack.zenml_url, stack.zenml_api_key], env=environment, check=True)
+
+    done = subprocess.run([PROGRAM, "status", run["id"]], env=environment, capture_output=True, text=True, check=False)
+
+    assert under_way.id in done.stdout, done.stderr
