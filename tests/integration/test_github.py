@@ -113,6 +113,17 @@ class TestPullRequestsOfCommit:
         assert [found.number for found in github.pull_requests_of_commit(REPOSITORY, OTHER)] == [7]
 
 
+class TestCommitsBetween:
+    def test_those_of_the_one_that_the_other_has_not(self, github: GitHub, server: LocalGitHub) -> None:
+        server.add_branch(REPOSITORY, "main", OLDER, OTHER, MERGE)
+        server.add_branch(REPOSITORY, "feature", OLDER, HEAD)
+        assert github.commits_between(REPOSITORY, OLDER, "main") == 2
+        assert github.commits_between(REPOSITORY, "feature", MERGE) == 2
+        assert github.commits_between(REPOSITORY, "main", "main") == 0
+        with pytest.raises(NotFoundError):
+            github.commits_between(REPOSITORY, "5" * 40, "main")
+
+
 class TestPullRequest:
     def test_its_head_and_whose_it_is(self, github: GitHub, server: LocalGitHub) -> None:
         server.add_pull_request(REPOSITORY, 8, OTHER, "theirs", head_repo="mallory/repo")

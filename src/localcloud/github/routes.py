@@ -12,11 +12,12 @@ from starlette.responses import JSONResponse, Response
 
 from localcloud.github.store import Store
 from localcloud.github.wire import DESCRIPTION_LIMIT, RefusedError, comment_body, page, refuse_field
-from localcloud.schemas.objects import Comment, Place, PullRequest
+from localcloud.schemas.objects import Comment, Place, PullRequest, comparison
 
 Operation = Callable[[Request, Any], Response]
 
 _PULLS_OF_COMMIT = "/repos/{owner}/{repo}/commits/{commit_sha}/pulls"
+_COMPARE = "/repos/{owner}/{repo}/compare/{basehead}"
 _PULL = "/repos/{owner}/{repo}/pulls/{pull_number}"
 _COMMENTS = "/repos/{owner}/{repo}/issues/{issue_number}/comments"
 _COMMENT = "/repos/{owner}/{repo}/issues/comments/{comment_id}"
@@ -36,6 +37,7 @@ class Routes:
         self._place = place
         self.operations: dict[tuple[str, str], Operation] = {
             ("GET", _PULLS_OF_COMMIT): self._list_pull_requests,
+            ("GET", _COMPARE): self._compare,
             ("GET", _PULL): self._get_pull_request,
             ("GET", _COMMENTS): self._list_comments,
             ("POST", _COMMENTS): self._create_comment,
@@ -61,6 +63,15 @@ class Routes:
             if sha in (*pull_request.commits, pull_request.merge_commit_sha)
         ]
         return page(self._place.server_url, request, found)
+
+    def _compare(self, request: Request, _: Any) -> Response:
+        repository, names = self._repository(request), request.path_params["basehead"].split("...")
+        histories = [self._store.history(repository, name) for name in names]
+        if len(histories) != 2 or None in histories:
+            raise RefusedError(404, "Not Found")
+        base, head = (history or () for history in histories)
+        ahead, behind = len(set(head) - set(base)), len(set(base) - set(head))
+        return JSONResponse(comparison(self._place, repository, ahead, behind))
 
     def _get_pull_request(self, request: Request, _: Any) -> Response:
         found = self._pull_request(request, "pull_number")

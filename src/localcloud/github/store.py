@@ -17,6 +17,7 @@ class Store:
     def __init__(self, login: str) -> None:
         self.login = login
         self._repositories: set[str] = set()
+        self._branches: dict[tuple[str, str], tuple[str, ...]] = {}
         self._pull_requests: dict[tuple[str, int], PullRequest] = {}
         self._comments: dict[int, Comment] = {}
         self._statuses: list[Status] = []
@@ -25,6 +26,24 @@ class Store:
     def add_repository(self, repository: str) -> None:
         """Creates a repository, given as `owner/name`."""
         self._repositories.add(repository)
+
+    def add_branch(self, repository: str, name: str, *commits: str) -> None:
+        """Pushes a branch, in place of an earlier one of that name.
+
+        Args:
+            repository: `owner/name`; created if need be.
+            name: name of the branch.
+            commits: hashes of its commits, the oldest first.
+        """
+        self.add_repository(repository)
+        self._branches[repository, name] = commits
+
+    def history(self, repository: str, name: str) -> tuple[str, ...] | None:
+        """The commits of a branch, or those that lead to a commit, the oldest first; None where neither is known."""
+        for (of, branch), commits in list(self._branches.items()):
+            if of == repository and name in (branch, *commits):
+                return commits if name == branch else commits[: commits.index(name) + 1]
+        return None
 
     def add_pull_request(
         self,

@@ -116,6 +116,16 @@ class Status:
         return payload
 
 
+def comparison(place: Place, repository: str, ahead: int, behind: int) -> dict[str, Any]:
+    """Two commits beside each other as in the REST interface, on a page behind that with the files."""
+    payload = _example("commit-comparison", place, repository)
+    is_apart = {(True, True): "diverged", (True, False): "ahead", (False, True): "behind", (False, False): "identical"}
+    payload.pop("files", None)
+    status = is_apart[bool(ahead), bool(behind)]
+    payload.update(status=status, ahead_by=ahead, behind_by=behind, total_commits=ahead, commits=[])
+    return payload
+
+
 def _example(name: str, place: Place, repository: str) -> dict[str, Any]:
     owner, _, repo = repository.partition("/")
     replacements = {

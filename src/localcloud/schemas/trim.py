@@ -14,6 +14,7 @@ from typing import Any
 
 OPERATIONS = (
     ("GET", "/repos/{owner}/{repo}/commits/{commit_sha}/pulls"),
+    ("GET", "/repos/{owner}/{repo}/compare/{basehead}"),
     ("GET", "/repos/{owner}/{repo}/issues/{issue_number}/comments"),
     ("POST", "/repos/{owner}/{repo}/issues/{issue_number}/comments"),
     ("GET", "/repos/{owner}/{repo}/issues/comments/{comment_id}"),
@@ -23,6 +24,7 @@ OPERATIONS = (
     ("POST", "/repos/{owner}/{repo}/statuses/{sha}"),
 )
 EXAMPLES = {
+    "commit-comparison": "commit-comparison",
     "issue-comment": "issue-comment",
     "pull-request": "pull-request",
     "pull-request-simple": "pull-request-simple-items",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -169,6 +170,24 @@ class GitHub:
         found = self.rest.get(f"/repos/{repository}/pulls/{number}")
         with expected():
             return _pull_request(found, repository)
+
+    def commits_between(self, repository: str, base: str, head: str) -> int:
+        """Counts the commits of one that another hasn't.
+
+        Args:
+            repository: name of the repository, `owner/name`.
+            base: hash of a commit, or name of a branch, whose commits don't count.
+            head: hash of a commit, or name of a branch.
+
+        Raises:
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
+        """
+        # The files that differ, which may be many, stand on the first page.
+        found = self.rest.get(
+            f"/repos/{repository}/compare/{quote(base, safe='')}...{quote(head, safe='')}?page=2&per_page=1"
+        )
+        with expected():
+            return int(found["ahead_by"])
 
     def set_status(
         self, repository: str, sha: str, *, context: str, state: str, target_url: str | None, description: str
