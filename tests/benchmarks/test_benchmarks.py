@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
         ("bench-start ROUNDS=1", ["first request"]),
         ("bench-steps ROUNDS=1 WIDE=5", ["one more trivial step, CPU"]),
         ("bench-following SECONDS=3", ["silent", "10,000 lines/s"]),
+        ("bench-verdict PULLS=20", ["normal, last-5, own 1", "heavy tails, median-5, own 1"]),
         ("bench-scale STEPS= LAUNCHES=1 CODE=1", ["launches at once", "MB of code"]),
     ],
     ids=lambda value: value.split()[0] if isinstance(value, str) else None,

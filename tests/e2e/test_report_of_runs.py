@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import replace
 
+from localcloud.github import GitHub
 from localcloud.runner import Finished
-from scene import Actions
+from scene import REPOSITORY, Actions
 
 MEASURED = """
 import os
+import sys
 from typing import Annotated
 
 from zenml import Model, get_step_context, log_metadata, pipeline, step
@@ -25,27 +29,37 @@ def train() -> Annotated[float, "weights"]:
 
 
 @step
-def evaluate(weights: float) -> None:
-    log_metadata({"accuracy": float(os.environ["ACCURACY"])}, infer_model=True)
+def evaluate(weights: float, accuracy: float) -> None:
+    log_metadata({"accuracy": accuracy}, infer_model=True)
     run_id = str(get_step_context().pipeline_run.id)
     log_metadata({"score": {"total": 3}}, run_id_name_or_prefix=run_id)
 
 
 @pipeline(enable_cache=False, model=Model(name="reported_model"))
-def reported():
-    evaluate(train())
+def reported(accuracy: float):
+    evaluate(train(), accuracy)
 
 
 if __name__ == "__main__":
-    reported()
+    reported(float(sys.argv[1]))
 """
-REPORT = "metrics: {score.total: lower}\nexclude: ['*seconds']"
+REPORT = """
+metrics: {score.total: lower}
+exclude: ['*seconds']
+baseline: last-2
+fail-if: |
+  accuracy < 0.75
+  accuracy drops
+  loss > base + 2 %
+"""
 
 
-def run(actions: Actions, *, branch: str | None = None, **variables: str) -> Finished:
-    """The measured pipeline on a pull request's event, or on a push to a branch."""
+def run(actions: Actions, *accuracies: str, branch: str | None = None, **variables: str) -> Finished:
+    """The measured pipeline, once for each accuracy, on a pull request's event or on a push to a branch."""
     env = "\n".join(f"{name}={value}" for name, value in variables.items())
-    step = actions.step({"run.py": MEASURED}, event_name="pull_request", studio_name="warm", env=env, report=REPORT)
+    command = " && ".join(f"python run.py {accuracy}" for accuracy in accuracies)
+    inputs = {"run": command, "env": env, "report": REPORT}
+    step = actions.step({"run.py": MEASURED}, event_name="pull_request", studio_name="warm", **inputs)
     if branch:
         ref = f"refs/heads/{branch}"
         event = {"ref": ref, "after": step.sha, "repository": {"default_branch": "main"}}
@@ -53,30 +67,52 @@ def run(actions: Actions, *, branch: str | None = None, **variables: str) -> Fin
     return step.run()
 
 
+def head_of(github: GitHub, actions: Actions) -> str:
+    """The commit of the step made last."""
+    (sha,) = [pull.head_sha for pull in github.pull_requests(REPOSITORY) if pull.number == actions.number]
+    return sha
+
+
 def rows(markdown: str) -> dict[str, list[str]]:
     """Cells of the table rows, by the first cell's text."""
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines() if line[:1] == "|"]
-    plain = [[cell.replace("&#95;", "_").replace("<code>", "").replace("</code>", "") for cell in row] for row in cells]
+    lines = [re.sub(r"</?code>", "", line) for line in markdown.splitlines() if line[:1] == "|"]
+    plain = [[html.unescape(cell.strip()) for cell in line.strip("|").split("|")] for line in lines]
     return {row[0]: row[1:] for row in plain}
 
 
-def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Actions) -> None:
-    first = run(actions, branch="main", LOSS="0.5", ACCURACY="0.8")
+def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Actions, github: GitHub) -> None:
+    first = run(actions, "0.8", "0.81", branch="main", LOSS="0.5")
     assert first.exit_code == 0, first.log
-    assert rows(first.summary)["accuracy"] == ["model reported_model", "0.8"]
+    assert rows(first.summary)["accuracy"] == ["model reported_model", "0.81"]
     assert "No earlier completed run of this pipeline on <code>main</code>" in first.summary
+    assert "❔ <code>accuracy drops</code>" in first.summary
+    base = head_of(github, actions)
+    github.add_branch(REPOSITORY, "main", base, "1" * 40, "2" * 40)
 
-    finished = run(actions, LOSS="0.25", ACCURACY="0.72")
-    assert finished.exit_code == 0, finished.log
+    finished = run(actions, "0.72", LOSS="0.25")
+    assert (finished.exit_code, finished.outputs["status"]) == (1, "completed"), finished.log
     for markdown in (actions.comment(), finished.summary):
+        assert "❌ <code>reported</code> completed on Lightning AI, but fails a rule" in markdown
         told = rows(markdown)
+        assert told["❌ accuracy < 0.75"] == ["accuracy (model reported_model) is 0.72"]
+        assert {"✅ accuracy drops", "✅ loss > base + 2 %"} <= set(told)
         assert told["score.total"] == ["run", "3", "3", "= no change"]
-        assert told["accuracy"] == ["model reported_model", "0.72", "0.8", "↓ 0.08 (10.0 %) 🔴 worse"]
-        assert told["loss"] == ["step train", "0.25", "0.5", "↓ 0.25 (50.0 %) 🟢 better"]
+        assert told["accuracy"] == [
+            *("model reported_model", "0.72", "0.805"),
+            "↓ 0.085 (10.6 %) within noise (2 runs, ±1.1)",
+        ]
+        assert told["loss"] == ["step train", "0.25", "0.5", "↓ 0.25 (50.0 %) 🟢 better (2 runs, ±0)"]
         assert told["layers"] == ["artifact weights", "1,000", "1,000", "= no change"]
         assert not {"seconds", "storage_size"} & set(told)
         assert next(name for name in told if name in {"accuracy", "score.total", "layers"}) == "score.total"
-        assert f"]({first.outputs['run-url']})" in markdown
+        assert "the last 2 completed runs on <code>main</code>" in markdown
+        assert f"(<code>{base[:7]}</code>, less than an hour old, 2 commits behind)" in markdown
+    assert (
+        "error",
+        "`accuracy < 0.75` of `fail-if`: `accuracy` (model reported_model) is 0.72.",
+    ) in finished.annotations
+    (*_, status) = github.statuses(REPOSITORY, head_of(github, actions))
+    assert (status.state, status.description) == ("failure", "accuracy < 0.75: accuracy (model reported_model) is 0.72")
     assert 's0["✅ train"]:::completed' in finished.summary
     assert "s0 --> s1\n" in finished.summary
     assert "  ✅ evaluate :done, " in finished.summary
@@ -84,7 +120,7 @@ def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Action
 
 
 def test_a_failed_run_shows_what_its_step_printed_and_what_never_ran(actions: Actions) -> None:
-    finished = run(actions, LOSS="0.25", ACCURACY="0.75", FAIL="yes")
+    finished = run(actions, "0.75", LOSS="0.25", FAIL="yes")
     assert finished.exit_code == 1
     for markdown in (actions.comment(), finished.summary):
         assert "<summary>Last log lines of <code>train</code></summary>" in markdown
@@ -96,7 +132,10 @@ def test_a_failed_run_shows_what_its_step_printed_and_what_never_ran(actions: Ac
 
 
 def test_a_report_that_makes_no_sense_starts_nothing(actions: Actions) -> None:
-    finished = actions.step(report="metrics: {loss: down}").run()
+    finished = actions.step(report="metrics: {loss: down}\nfail-if: |\n  loss > 1\n  loss = 3").run()
     assert finished.exit_code == 1
-    (message,) = [text for level, text in finished.annotations if level == "error"]
-    assert message == "`report` `metrics: loss: down` is not allowed: must be `higher`, `lower` or `neutral`"
+    likes = "`accuracy < 0.9`, `val_loss > base + 2 %` or `f1 drops`"
+    assert [text for level, text in finished.annotations if level == "error"] == [
+        "`report` `metrics: loss: down` is not allowed: must be `higher`, `lower` or `neutral`",
+        f"`report` `fail-if: loss = 3` can't be read: must be like {likes}",
+    ]

@@ -20,8 +20,8 @@ from lightning_zenml.action.handover import Handover, Left
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.report import State
-from lightning_zenml.action.report.baseline import Baseline
 from lightning_zenml.action.report.ending import Ending
+from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs
 from lightning_zenml.launch.errors import UnfollowableError

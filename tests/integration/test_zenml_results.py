@@ -15,8 +15,8 @@ from lightning_zenml.action.github.client import GitHub
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.report import RunReport
-from lightning_zenml.action.report.baseline import Baseline
 from lightning_zenml.action.report.metrics import ReportSettings
+from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.runs import Runs
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.zenml_api.models import Run
@@ -28,6 +28,7 @@ from localcloud.stack import Stack, client_environment, register_stack
 SHA = "a" * 40
 PROGRAM = """
 import contextlib
+import json
 from typing import Annotated
 
 from zenml import Model, add_tags, get_step_context, log_metadata, pipeline, step
@@ -70,23 +71,27 @@ def another():
     load()
 
 
-def note(run_name, ref):
+def note(run_name, ref, leg=""):
     # As our orchestrator does.
     run = Client().get_pipeline_run(run_name)
     add_tags(tags=["octo/model", "branch:main"], run=run.id)
-    log_metadata({"github": {"ref": ref, "sha": "a" * 40, "pull_request": 7}}, run_id_name_or_prefix=str(run.id))
+    of_action = {"branch": "main", "comment_key": "", "run_id": 1, "run_attempt": 1, "pull_requests": []}
+    origin = json.dumps({"sha": "a" * 40, "leg": leg, **of_action})
+    github = {"repository": "octo/model", "ref": ref, "sha": "a" * 40, "pull_request": 7, "origin": origin}
+    log_metadata({"github": github}, run_id_name_or_prefix=str(run.id))
 
 
-for name, accuracy, ref in (
-    ("first", 0.8, "refs/heads/main"),
-    ("second", 0.9, "refs/heads/main"),
-    ("of_a_fork", 1.0, "refs/pull/7/merge"),
-    ("failed", -1.0, "refs/heads/main"),
-    ("failed_too", -2.0, "refs/heads/main"),
+for name, accuracy, ref, leg in (
+    ("first", 0.8, "refs/heads/main", ""),
+    ("second", 0.9, "refs/heads/main", ""),
+    ("of_leg", 0.7, "refs/heads/main", "lr=1"),
+    ("of_a_fork", 1.0, "refs/pull/7/merge", ""),
+    ("failed", -1.0, "refs/heads/main", ""),
+    ("failed_too", -2.0, "refs/heads/main", "lr=1"),
 ):
     with contextlib.suppress(ValueError, RuntimeError):
         measured.with_options(run_name=name)(accuracy)
-    note(name, ref)
+    note(name, ref, leg)
 another.with_options(run_name="another")()
 another.with_options(run_name="plain")()
 note("another", "refs/heads/main")
@@ -132,21 +137,20 @@ def test_artifacts_and_models(server: ZenMLServer, ids: dict[str, str]) -> None:
     assert results.models(run, server.steps(run.id)) == {"digits": {"accuracy": 0.8}}
 
 
-def test_last_completed_is_the_branch_s_own_of_the_same_pipeline(server: ZenMLServer, ids: dict[str, str]) -> None:
+def test_what_a_branch_has_completed_is_its_own_of_the_same_pipeline(server: ZenMLServer, ids: dict[str, str]) -> None:
     results = ZenMLResults(server)
 
-    def found(name: str, **options: bool) -> str | None:
-        base = results.last_completed(server.run(ids[name]), repository="octo/model", branch="main", **options)
-        return base.name if base else None
+    def found(name: str, *, branch: str = "main", repository: str = "octo/model", **options: bool) -> list[str]:
+        runs = results.completed(server.run(ids[name]), repository=repository, branch=branch, **options)
+        return [run.name for run in runs]
 
-    assert found("failed") == "second"
-    assert found("of_a_fork") == "second"
-    assert found("second", earlier=True) == "first"
-    assert found("first", earlier=True) is None
-    assert found("another") is None
-    run = server.run(ids["failed"])
-    assert results.last_completed(run, repository="octo/other", branch="main") is None
-    assert results.last_completed(run, repository="octo/model", branch="develop") is None
+    assert found("failed") == ["of_leg", "second", "first"]
+    assert found("of_a_fork") == ["of_leg", "second", "first"]
+    assert found("second", earlier=True) == ["first"]
+    assert found("first", earlier=True) == []
+    assert found("another") == []
+    assert found("failed", repository="octo/other") == []
+    assert found("failed", branch="develop") == []
 
 
 def event(**changes: str) -> Event:
@@ -164,7 +168,7 @@ def base_of(
     run: Run, server: ZenMLServer, event: Event, github: GitHub | None = None, base: str | None = None
 ) -> object:
     found = Baseline(server, event, github, ReportSettings(base=base)).of(run)
-    return found and (found[0].branch, found[0].run_name, found[0].commit_sha)
+    return found and (found.report.branch, found.report.run_name, found.report.commit_sha)
 
 
 def test_the_base_branch_is_the_pull_request_s(server: ZenMLServer, ids: dict[str, str]) -> None:
@@ -181,6 +185,39 @@ def test_the_base_branch_is_the_pull_request_s(server: ZenMLServer, ids: dict[st
     assert base_of(server.run(ids["second"]), server, event(), base="main") == ("main", "first", SHA)
     nowhere = Event.from_environ({}, read=lambda path: "{}")
     assert base_of(run, server, nowhere) is None
+
+
+def test_each_leg_of_a_matrix_has_runs_of_its_own_to_be_compared_with(server: ZenMLServer, ids: dict[str, str]) -> None:
+    def names(name: str) -> object:
+        return base_of(server.run(ids[name]), server, event(), base="main")
+
+    assert names("failed_too") == ("main", "of_leg", SHA)
+    assert names("failed") == ("main", "second", SHA)
+    assert names("of_leg") == ("main", "second", SHA), "one of no leg, where there is none of the same"
+
+
+def test_several_runs_are_compared_with_and_a_stale_one_says_so(server: ZenMLServer, ids: dict[str, str]) -> None:
+    given = {"base": "main", "baseline": "median-5", "stale-days": 1, "stale-commits": 2}
+    settings, problems = ReportSettings.from_yaml(given)
+    assert not problems
+    with LocalGitHub() as hub:
+        github = GitHub(hub.url, hub.token)
+        for commits, is_stale in ((None, False), (2, False), (3, True)):
+            if commits is not None:
+                hub.add_branch("octo/model", "main", SHA, *(str(number) * 40 for number in range(commits)))
+            base = Baseline(server, event(), github, settings).of(server.run(ids["of_a_fork"]))
+            assert base
+            assert (base.report.commits, base.report.is_stale) == (commits, is_stale)
+    assert (base.report.runs, base.report.wanted, base.report.centre) == (2, 5, "median")
+    assert 0 < (base.report.age or 0) < 86_400
+    assert [metric.values for metrics in base.metrics for metric in metrics if metric.name == "accuracy"] == [
+        (0.9,),
+        (0.8,),
+    ]
+    settings, _ = ReportSettings.from_yaml({"base": "main", "stale-days": 0})
+    base = Baseline(server, event(), None, settings).of(server.run(ids["of_a_fork"]))
+    assert base
+    assert (base.report.commits, base.report.is_stale) == (None, True)
 
 
 def read(server: ZenMLServer, run_id: str, jobs: Sequence[JobRecord] = ()) -> RunReport:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.inputs import Inputs, InputsError
-from lightning_zenml.action.report import BaseReport, Report, RunReport, State, Verdict, render
-from lightning_zenml.action.report.directions import Direction, direction_by_name
-from lightning_zenml.action.report.metrics import Metric, ReportSettings, collect, compare
+from lightning_zenml.action.report import BaseReport, MetricReport, Report, RunReport, State, Verdict, render
+from lightning_zenml.action.report.metrics import Metric, ReportSettings, collect, compare, rows
+from lightning_zenml.action.report.metrics.directions import Direction, direction_by_name
 from lightning_zenml.zenml_api.models import Artifact, Run, Step
 
 
@@ -23,8 +24,15 @@ def artifact(name: str, **metadata: Any) -> Artifact:
     return Artifact(name=name, version="1", type="DataArtifact", uri="s3://x", url="u", metadata=metadata)
 
 
-def metric(name: str, value: float, place: str = "evaluate") -> Metric:
-    return Metric(name=name, kind="step", place=place, value=value)
+def metric(name: str, *values: float, place: str = "evaluate") -> Metric:
+    return Metric(name=name, kind="step", place=place, values=values)
+
+
+def shown(
+    metrics: Sequence[Metric], base: Sequence[Metric] | None, settings: ReportSettings
+) -> tuple[MetricReport, ...]:
+    """What is told beside one run of the base branch, or none."""
+    return rows(compare(metrics, [] if base is None else [base], settings), settings)
 
 
 def test_numbers_are_found_wherever_they_were_logged() -> None:
@@ -35,7 +43,7 @@ def test_numbers_are_found_wherever_they_were_logged() -> None:
         [artifact("data", storage_size=12, rows=40)],
         {"digits": {"auc": 0.9, "infinite": float("inf"), "huge": 10**400}},
     )
-    told = {(one.kind, one.place, one.name): one.value for one in found}
+    told = {(one.kind, one.place, one.name): one.values[0] for one in found}
     assert told == {
         ("run", "", "epochs"): 3,
         ("run", "", "nested.a.b"): 2.5,
@@ -49,18 +57,18 @@ def test_numbers_are_found_wherever_they_were_logged() -> None:
 
 def test_what_zenml_says_of_an_artifact_is_shown_only_when_it_is_named() -> None:
     found = collect(run(), [], [artifact("data", storage_size=12, rows=40)], {})
-    assert [row.name for row in compare(found, None, ReportSettings())] == ["rows"]
+    assert [row.name for row in shown(found, None, ReportSettings())] == ["rows"]
     settings = ReportSettings(directions={"storage_size": Direction.LOWER})
-    assert [row.name for row in compare(found, None, settings)] == ["storage_size", "rows"]
+    assert [row.name for row in shown(found, None, settings)] == ["storage_size", "rows"]
 
 
 def test_better_and_worse_follow_the_direction() -> None:
-    rows = compare(
+    told = shown(
         [metric("accuracy", 0.9), metric("loss", 0.5), metric("rows", 7), metric("speed", 2), metric("f1", 1)],
         [metric("accuracy", 0.8), metric("loss", 0.4), metric("rows", 6), metric("speed", 3), metric("f1", 1)],
         ReportSettings(directions={"speed": Direction.LOWER, "f?": Direction.HIGHER}),
     )
-    assert [(row.name, row.verdict) for row in rows] == [
+    assert [(row.name, row.verdict) for row in told] == [
         ("speed", Verdict.BETTER),
         ("f1", Verdict.SAME),
         ("accuracy", Verdict.BETTER),
@@ -71,15 +79,15 @@ def test_better_and_worse_follow_the_direction() -> None:
 
 def test_what_is_named_stays_where_all_else_is_left_out() -> None:
     settings = ReportSettings(directions={"evaluate.*": Direction.NEUTRAL}, exclude=("*",))
-    rows = compare([metric("accuracy", 1, "train"), metric("accuracy", 2)], None, settings)
-    assert [(row.source, row.verdict) for row in rows] == [("step evaluate", None)]
+    told = shown([metric("accuracy", 1, place="train"), metric("accuracy", 2)], None, settings)
+    assert [(row.source, row.verdict) for row in told] == [("step evaluate", None)]
 
 
 def test_a_step_that_was_renamed_is_still_compared() -> None:
-    (row,) = compare([metric("loss", 2, "fit")], [metric("loss", 1, "train")], ReportSettings())
+    (row,) = shown([metric("loss", 2, place="fit")], [metric("loss", 1, place="train")], ReportSettings())
     assert row.base == 1
-    ambiguous = [metric("loss", 1, "a"), metric("loss", 2, "b")]
-    (row,) = compare([metric("loss", 2, "fit")], ambiguous, ReportSettings())
+    ambiguous = [metric("loss", 1, place="a"), metric("loss", 2, place="b")]
+    (row,) = shown([metric("loss", 2, place="fit")], ambiguous, ReportSettings())
     assert row.base is None
     assert row.verdict is None
 
@@ -115,7 +123,7 @@ NAN, INFINITE = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "base", "verdict", "shown"),
+    ("name", "value", "base", "verdict", "words"),
     [
         ("loss", NAN, 0.5, Verdict.WORSE, "no finite number any more 🔴 worse"),
         ("loss", -INFINITE, 0.5, Verdict.WORSE, "no finite number any more 🔴 worse"),
@@ -126,16 +134,16 @@ NAN, INFINITE = float("nan"), float("inf")
     ],
 )
 def test_a_training_that_diverged_is_judged_as_such(
-    name: str, value: float, base: float, verdict: Verdict | None, shown: str
+    name: str, value: float, base: float, verdict: Verdict | None, words: str
 ) -> None:
-    (row,) = compare([metric(name, value)], [metric(name, base)], ReportSettings())
+    (row,) = shown([metric(name, value)], [metric(name, base)], ReportSettings())
     assert row.verdict is verdict
     report = RunReport(
         run_name="r", pipeline="p", status="completed", metrics=(row,), base=BaseReport(branch="main", run_name="b")
     )
     comment = render.summary(Report(state=State.COMPLETED, pipeline="p", runs=(report,)))
     assert f"| {'NaN' if value != value else ''}" in comment
-    assert shown in comment
+    assert words in comment
 
 
 def test_what_zenml_keeps_as_text_or_null_is_shown_where_it_can_be_a_metric() -> None:
@@ -147,17 +155,17 @@ def test_what_zenml_keeps_as_text_or_null_is_shown_where_it_can_be_a_metric() ->
         "nested": {"mae": None, "note": None},
     }
     step = Step(name="train", status="completed", metadata=metadata)
-    rows = compare(collect(run(), [step], [], {}), None, ReportSettings())
-    assert {row.name: str(row.value) for row in rows} == {"accuracy": "0.93", "loss": "nan", "nested.mae": "nan"}
+    told = shown(collect(run(), [step], [], {}), None, ReportSettings())
+    assert {row.name: str(row.value) for row in told} == {"accuracy": "0.93", "loss": "nan", "nested.mae": "nan"}
     settings = ReportSettings(directions={"version": Direction.NEUTRAL})
-    assert compare(collect(run(), [step], [], {}), None, settings)[0].value == 3.11
+    assert shown(collect(run(), [step], [], {}), None, settings)[0].value == 3.11
 
 
 def test_what_the_report_names_comes_first_of_however_many() -> None:
     many = {f"metric_{number}": number for number in range(600)} | {"chosen": 1}
     found = collect(run(), [Step(name="train", status="completed", metadata=many)], [], {})
-    rows = compare(found, None, ReportSettings(directions={"chosen": Direction.HIGHER}))
-    assert (rows[0].name, len(rows)) == ("chosen", 500)
+    told = shown(found, None, ReportSettings(directions={"chosen": Direction.HIGHER}))
+    assert (told[0].name, len(told)) == ("chosen", 500)
 
 
 def test_metadata_may_be_nested_deeply() -> None:
@@ -178,12 +186,15 @@ def test_settings() -> None:
     )
 
 
+KEYS = "must be `metrics`, `exclude`, `base`, `baseline`, `seeds`, `stale-days`, `stale-commits` or `fail-if`"
+
+
 def test_all_that_is_wrong_with_settings_is_told() -> None:
     _, problems = ReportSettings.from_yaml(
         {"metric": {}, "metrics": {"a": "up", "b": "lower", "c": ["x"]}, "exclude": [1], "base": 7}
     )
     assert problems == [
-        "has no key `metric`: must be `metrics`, `exclude` or `base`. Did you mean `metrics`?",
+        f"has no key `metric`: {KEYS}. Did you mean `metrics`?",
         "`metrics: a: up` is not allowed: must be `higher`, `lower` or `neutral`",
         "`metrics: c: ['x']` is not allowed: must be `higher`, `lower` or `neutral`",
         '`exclude` must be a list of metric names, e.g. `["*_seconds"]`',
@@ -206,7 +217,7 @@ def test_the_input_is_read_and_its_problems_are_told() -> None:
     with pytest.raises(InputsError) as refused:
         Inputs.from_environ({**required, "INPUT_REPORT": "metrics: {loss: down}\nexcluded: [rows]"})
     assert refused.value.problems == [
-        ("report", "has no key `excluded`: must be `metrics`, `exclude` or `base`. Did you mean `exclude`?"),
+        ("report", f"has no key `excluded`: {KEYS}. Did you mean `exclude`?"),
         ("report", "`metrics: loss: down` is not allowed: must be `higher`, `lower` or `neutral`"),
     ]
     with pytest.raises(InputsError, match="report: is not valid YAML"):
@@ -233,14 +244,20 @@ PLAIN = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["metrics", "exclude", "base", "other"]) | st.text(max_size=5), PLAIN))
+@given(
+    st.dictionaries(
+        st.sampled_from(["metrics", "exclude", "base", "baseline", "seeds", "stale-days", "fail-if", "other"])
+        | st.text(max_size=5),
+        PLAIN,
+    )
+)
 def test_whatever_yaml_holds_is_settings_or_told(value: dict[str, Any]) -> None:
     settings, problems = ReportSettings.from_yaml(value)
     assert all(isinstance(problem, str) for problem in problems)
-    compare([metric("loss", 1)], [metric("loss", 2)], settings)
+    shown([metric("loss", 1)], [metric("loss", 2)], settings)
 
 
 @given(st.dictionaries(st.text(max_size=5), PLAIN))
 def test_whatever_was_logged_is_numbers_or_nothing(metadata: dict[str, Any]) -> None:
     found = collect(run(x=metadata), [], [], {})
-    assert all(isinstance(one.value, int | float) for one in found)
+    assert all(isinstance(value, int | float) for one in found for value in one.values)

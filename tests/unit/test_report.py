@@ -26,7 +26,9 @@ from lightning_zenml.action.report import (
     BaseReport,
     JobReport,
     MetricReport,
+    Outcome,
     Report,
+    RuleReport,
     RunReport,
     State,
     StepReport,
@@ -112,6 +114,12 @@ METRICS = (
     MetricReport(name="rows", source="step load", value=1_797, base=1_750),
     MetricReport(name="learning_rate", source="step train_cnn", value=3e-5),
 )
+BASE = BaseReport(
+    branch="main",
+    run_name="training-2026_01_01",
+    run_url="https://zenml.example/projects/default/runs/0",
+    commit_sha="fedcba9876543210fedcba9876543210fedcba98",
+)
 COMPLETED = replace(
     RUNNING,
     state=State.COMPLETED,
@@ -124,12 +132,7 @@ COMPLETED = replace(
             status="completed",
             steps=ENDED,
             metrics=METRICS,
-            base=BaseReport(
-                branch="main",
-                run_name="training-2026_01_01",
-                run_url="https://zenml.example/projects/default/runs/0",
-                commit_sha="fedcba9876543210fedcba9876543210fedcba98",
-            ),
+            base=BASE,
             artifacts=(
                 ArtifactReport(
                     name="best_model",
@@ -149,6 +152,33 @@ SECOND_RUN = RunReport(
     steps=(StepReport(name="predict", status="completed", start=BEGUN + timedelta(hours=2), duration=4.0),),
     metrics=(MetricReport(name="predictions", source="run", value=450),),
     base=BaseReport(branch="main"),
+)
+FAILS_A_RULE = replace(
+    COMPLETED,
+    rules=(
+        RuleReport(
+            rule="val_loss > base + 2 %",
+            outcome=Outcome.FAILED,
+            reason="`val_loss` (step train_cnn) is 0.123457, that of the base branch 0.1187, so the limit is 0.121074",
+        ),
+        RuleReport(
+            rule="accuracy drops",
+            outcome=Outcome.PASSED,
+            reason="`accuracy` (step evaluate) is 0.9737, that of the base branch 0.9712, with noise of ±0.0041",
+        ),
+        RuleReport(rule="auc < 0.9", outcome=Outcome.OPEN, reason="not yet"),
+    ),
+    runs=(
+        replace(
+            COMPLETED.runs[0],
+            metrics=(
+                replace(METRICS[0], base=0.9712, verdict=Verdict.NOISE, noise=0.0041, base_runs=5),
+                replace(METRICS[1], noise=0.0021, base_runs=5),
+                *METRICS[2:],
+            ),
+            base=replace(BASE, centre="mean", runs=5, wanted=5, age=40 * 86_400.0, commits=12, is_stale=True),
+        ),
+    ),
 )
 COMMAND_FAILED = replace(
     STARTING,
@@ -198,6 +228,7 @@ REPORTS = {
         failure=Failure(phase=Phase.RUNNING, message="The pipeline run `training-2026_01_02` is paused."),
     ),
     "completed": COMPLETED,
+    "fails_a_rule": FAILS_A_RULE,
     "two_runs": replace(COMPLETED, runs=(*COMPLETED.runs, SECOND_RUN)),
     "command_failed": COMMAND_FAILED,
     "step_failed": STEP_FAILED,
@@ -300,6 +331,7 @@ def hostile(text: str) -> Report:
         leg=text,
         runs=(run, run),
         jobs=(JobReport(step=text, machine=text, url=text, cost=1),),
+        rules=(RuleReport(rule=text, outcome=Outcome.FAILED, reason=text),),
         workflow_run_url=text,
         failure=Failure(phase=Phase.RUNNING, message=text, command=text, exit_code=1, output=f"! {text}"),
         launch_id=text,

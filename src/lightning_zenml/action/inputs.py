@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from lightning_zenml import settings as orchestrator_settings
 from lightning_zenml.action.input_reader import InputsError, Reader
-from lightning_zenml.action.report.metrics import ReportSettings
+from lightning_zenml.action.report.metrics.settings import ReportSettings
 from lightning_zenml.action.variables import is_secret
 from lightning_zenml.launch import requirements
 from lightning_zenml.launch.spec import KeepStudio
@@ -87,17 +87,8 @@ SETTINGS_OF_INPUTS: Mapping[str, str] = {
 """Settings of the orchestrator that have an input of their own, so that there is one way to say a thing."""
 
 _OF_A_LAUNCH = frozenset(
-    {
-        "config",
-        "submit-from",
-        "working-directory",
-        "studio-name",
-        "studio-pool",
-        "machine-type",
-        "commands",
-        "requirements",
-    }
-    | {"async", "settings", "timeout-minutes", "keep-studio", "keep-warm"}
+    {"config", "submit-from", "working-directory", "studio-name", "studio-pool", "machine-type", "commands"}
+    | {"requirements", "async", "settings", "timeout-minutes", "keep-studio", "keep-warm"}
 )
 """Inputs that mean nothing where an earlier launch is followed; the secrets in `env` are masked there too."""
 
@@ -312,6 +303,10 @@ def _report(reader: Reader) -> ReportSettings:
     report, problems = ReportSettings.from_yaml(given)
     for problem in problems:
         reader.note("report", problem)
+    if report.rules and reader.text("async").lower() == "true" and not reader.text("attach"):
+        reader.note(
+            "report", "`fail-if` goes with a run that is waited for; with `async`, give it to the `attach` step"
+        )
     return report
 
 

@@ -20,8 +20,8 @@ from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.inputs import Inputs, InputsError, SubmitFrom
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.prepare import Preparation
-from lightning_zenml.action.report.baseline import Baseline
 from lightning_zenml.action.report.ending import Ending
+from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_of_launch
 from lightning_zenml.http_session import is_readable_on_the_way
@@ -174,7 +174,8 @@ class _Main:
             self._workflow.log(traceback.format_exc())
             if self._following.status.succeeded:
                 self._workflow.warning(f"The run is completed. {of_ours(error)} kept it from being told as a whole.")
-                return 0
+                # What nobody has judged has not passed.
+                return 1 if self._inputs.report.rules else 0
             return self._give_up(f"{of_ours(error)} ended this step.", phase=self._following.status.phase)
         finally:
             self._log.end()

@@ -17,8 +17,8 @@ from lightning_zenml.action.handover import Handover, Left
 from lightning_zenml.action.inputs import Inputs, InputsError
 from lightning_zenml.action.prepare import connect
 from lightning_zenml.action.report import State
-from lightning_zenml.action.report.baseline import Baseline
 from lightning_zenml.action.report.ending import goes_on
+from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_runs
 from lightning_zenml.deadline import begin, within

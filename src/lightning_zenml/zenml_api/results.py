@@ -9,13 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from lightning_zenml.zenml_api.models import Artifact, Graph, Run, Step
+from lightning_zenml.zenml_api.models import PROVENANCE, Artifact, Graph, Run, Step
 from lightning_zenml.zenml_api.rest import patiently
 from lightning_zenml.zenml_api.server import ZenMLServer
 
 _MOST_ARTIFACTS = 200
 _CANDIDATES = 20
-"""How many runs of a branch are looked at before none is taken for its last one."""
+"""How many runs of a branch are asked for at once: mostly the first is what is looked for."""
 _EXCEPTION = "An exception has occurred."
 """How ZenML begins the log entry that repeats the traceback, with its own frames."""
 
@@ -108,9 +108,10 @@ class ZenMLResults:
         told = (entry["message"] for entry in entries if not entry["message"].startswith(_EXCEPTION))
         return "\n".join("\n".join(told).splitlines()[-lines:])
 
-    @patiently
-    def last_completed(self, run: Run, *, repository: str, branch: str, earlier: bool = False) -> Run | None:
-        """Finds what a branch has last completed of a run's pipeline, by what our orchestrator notes on runs.
+    def completed(
+        self, run: Run, *, repository: str, branch: str, earlier: bool = False, most: int = 20
+    ) -> Iterator[Run]:
+        """Finds what a branch has completed of a run's pipeline, by what our orchestrator notes on runs.
 
         A pull request's runs don't count, even where its branch has the same name in a fork.
 
@@ -119,9 +120,10 @@ class ZenMLResults:
             repository: `owner/name` of the repository on GitHub.
             branch: name of the branch.
             earlier: whether only what began before the run counts.
+            most: how many runs with the branch's name are looked at.
 
-        Returns:
-            The run; None where there is none.
+        Yields:
+            The runs, the newest first.
         """
         filters: dict[str, Any] = {
             "tags": [repository, f"branch:{branch}"],
@@ -131,14 +133,24 @@ class ZenMLResults:
         }
         if earlier and run.index is not None:
             filters["index"] = f"lt:{run.index}"
-        for data in self._rest.get("runs", page=1, size=_CANDIDATES, **filters)["items"]:
-            if data["id"] == run.id:
-                continue
-            candidate = self._server.run(data["id"])
-            github = candidate.metadata.get("github")
-            if isinstance(github, dict) and github.get("ref") == f"refs/heads/{branch}":
-                return candidate
-        return None
+        for number in range(1, -(-most // _CANDIDATES) + 1):
+            runs, is_last = self._runs(number, filters)
+            for candidate in runs:
+                github = candidate.metadata.get(PROVENANCE)
+                ref = github.get("ref") if isinstance(github, dict) else None
+                if candidate.id != run.id and ref == f"refs/heads/{branch}":
+                    yield candidate
+            if is_last:
+                return
+
+    @patiently
+    def _runs(self, number: int, filters: Mapping[str, Any]) -> tuple[list[Run], bool]:
+        """A page of runs, and whether it is the last one."""
+        page = self._rest.get("runs", page=number, size=_CANDIDATES, hydrate=True, **filters)
+        runs = [
+            Run.from_json(data, self._server.run_url(data["id"], data["body"]["project_id"])) for data in page["items"]
+        ]
+        return runs, number >= page["total_pages"]
 
     def _artifact_url(self, run: Run, version_id: str, project_id: str) -> str:
         # Only ZenML Pro has pages of artifacts; the open dashboard shows them in the graph of their run.

@@ -162,9 +162,12 @@ class Channels:
     def _set_status(self, github: GitHub, origin: Origin, shown: Report, *, is_last: bool) -> bool:
         target_url = shown.page or shown.workflow_run_url
         state, words = _STATUSES[shown.state]
+        description = shown.failure.message if shown.failure else f"{shown.title} {words} on Lightning AI"
+        if shown.failed_rules:
+            first = shown.failed_rules[0]
+            state, description = "failure", f"{first.rule}: {first.reason}".replace("`", "")
         if not (self._wants_status and origin.sha) or (state, target_url) == self._status:
             return True
-        description = shown.failure.message if shown.failure else f"{shown.title} {words} on Lightning AI"
         try:
             github.set_status(
                 self._event.repository,

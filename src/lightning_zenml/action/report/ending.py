@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.log import Log
-from lightning_zenml.action.report import State
+from lightning_zenml.action.report import Outcome, State
 from lightning_zenml.action.report import failure as failures
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs
@@ -69,8 +69,9 @@ class Ending:
             # Before the report: whoever has to be told, nothing is left to release.
             if released:
                 self.leave_nothing()
+            exit_code = self._tell_rules()
             self._reporter.update(state=State.COMPLETED, cost=cost)
-            return 0
+            return exit_code
         if bad == "paused" and status.failure is None:
             name = next(run.run_name for run in runs if run.status == bad)
             of_zenml = "zenml pipeline runs"
@@ -100,6 +101,17 @@ class Ending:
         failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
         failed = failures.of_output(failure, self._root)
         return self.fail(failed.failure, place=failed.place, released=released, cost=cost)
+
+    def _tell_rules(self) -> int:
+        """Annotates the rules that fail the step; the run stays completed."""
+        rules = self._runs.rules
+        if still_open := [f"`{rule.rule}`: {rule.reason}" for rule in rules if rule.outcome is Outcome.OPEN]:
+            self._workflow.notice(". ".join(still_open), title="Rules that can't be judged yet")
+        failed = [f"`{rule.rule}` of `fail-if`: {rule.reason}." for rule in rules if rule.outcome is Outcome.FAILED]
+        first, others = failed[: _MOST_ANNOTATIONS - 1], failed[_MOST_ANNOTATIONS - 1 :]
+        for message in (*first, *([" ".join(others)] if others else [])):
+            self._workflow.error(message, title="The run is completed, but fails a rule")
+        return 1 if failed else 0
 
     def fail(
         self,

@@ -31,6 +31,15 @@ class Verdict(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     SAME = "same"
+    NOISE = "noise"
+
+
+class Outcome(StrEnum):
+    """What came of a rule of `fail-if`; open: there is nothing yet to judge it by."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    OPEN = "open"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,30 +67,65 @@ class StepReport:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricReport:
-    """A metric; `source` is what it was logged for, `base` its value on the base branch."""
+    """A metric beside the base branch's.
+
+    Args:
+        name: name as logged.
+        source: what it was logged for.
+        value: its value; that of several runs or seeds is their centre.
+        base: its value on the base branch.
+        verdict: how the two compare; None: nobody can say.
+        noise: how far the two may lie apart by chance; None: that isn't known.
+        own_runs: number of runs, or seeds, behind `value`.
+        base_runs: number of those behind `base`.
+    """
 
     name: str
     source: str
     value: float
     base: float | None = None
     verdict: Verdict | None = None
+    noise: float | None = None
+    own_runs: int = 1
+    base_runs: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleReport:
+    """A rule of `fail-if`, and why it came out as it did, in words."""
+
+    rule: str
+    outcome: Outcome
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaseReport:
-    """The run that metrics are compared with; without a name there was none yet.
+    """The runs that metrics are compared with; without a name there was none yet.
 
     Args:
         branch: name of the base branch.
         run_name: name of the branch's last completed run.
         run_url: page of that run in ZenML.
         commit_sha: hash of the commit of that run.
+        centre: what stands for several runs: `mean` or `median`; '' where it is one.
+        runs: number of runs.
+        wanted: number of runs that was asked for.
+        age: seconds since that run ended.
+        commits: number of commits since that run's; None where GitHub doesn't say.
+        is_stale: whether that is too old, or too many.
     """
 
     branch: str
     run_name: str | None = None
     run_url: str | None = None
     commit_sha: str | None = None
+    centre: str = ""
+    runs: int = 1
+    wanted: int = 1
+    age: float | None = None
+    commits: int | None = None
+    is_stale: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +196,7 @@ class Report:
         leg: leg of the matrix.
         runs: pipeline runs that the command started.
         jobs: Lightning jobs that steps run as.
+        rules: the rules of `fail-if`, once they are judged.
         workflow_run_url: page of the workflow run.
         elapsed: seconds since the start.
         cost: US dollars that the run has cost so far, jobs among it.
@@ -175,6 +220,7 @@ class Report:
     leg: str | None = None
     runs: tuple[RunReport, ...] = ()
     jobs: tuple[JobReport, ...] = ()
+    rules: tuple[RuleReport, ...] = ()
     workflow_run_url: str | None = None
     elapsed: float | None = None
     cost: float | None = None
@@ -220,6 +266,11 @@ class Report:
     def is_final(self) -> bool:
         """Whether nothing more will happen."""
         return self.state not in {State.STARTING, State.RUNNING}
+
+    @property
+    def failed_rules(self) -> tuple[RuleReport, ...]:
+        """The rules for which the step fails, though the run is completed."""
+        return tuple(rule for rule in self.rules if rule.outcome is Outcome.FAILED)
 
     @property
     def studio_cost(self) -> float | None:

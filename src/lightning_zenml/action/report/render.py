@@ -143,21 +143,35 @@ def _number(value: float, digits: int = 5) -> Markup:
 
 
 def _difference(metric: MetricReport) -> Markup:
-    """How far a metric is from the base branch's, e.g. `↑ 0.0124 (1.3 %) 🟢 better`."""
+    """How far a metric is from the base branch's, e.g. `↑ 0.0124 (1.3 %) 🟢 better (5 runs, ±0.004)`."""
     if metric.base is None:
         return Markup("new")
-    verdict = {"better": " 🟢 better", "worse": " 🔴 worse"}.get(metric.verdict or "", "")
+    verdict = {"better": " 🟢 better", "worse": " 🔴 worse", "noise": " within noise"}.get(metric.verdict or "", "")
     if math.isfinite(metric.value) != math.isfinite(metric.base):
         change = "a finite number again" if math.isfinite(metric.value) else "no finite number any more"
         return Markup(change + verdict)  # noqa: S704
     if not math.isfinite(metric.value):
         return Markup("= no finite number")
     difference = metric.value - metric.base
-    if difference == 0:
+    if math.isclose(metric.value, metric.base, rel_tol=1e-12):
         return Markup("= no change")
     share = f" ({abs(difference / metric.base):.1%})" if metric.base else ""
     shown = f"{'↑' if difference > 0 else '↓'} {_number(abs(difference), digits=3)}{share.replace('%', ' %')}"
-    return Markup(shown + verdict)  # noqa: S704
+    return Markup(shown + verdict + _noise(metric))  # noqa: S704
+
+
+def _noise(metric: MetricReport) -> str:
+    """What the verdict stands on, e.g. ` (5 runs, ±0.004)`."""
+    if metric.noise is None:
+        return ""
+    runs = f"{metric.base_runs} runs" if metric.own_runs == 1 else f"{metric.own_runs} against {metric.base_runs} runs"
+    return f" ({runs}, ±{_number(metric.noise, digits=2)})"
+
+
+def _age(seconds: float) -> str:
+    days, hours = int(seconds // 86_400), int(seconds // 3_600)
+    number, unit = (days, "day") if days else (hours, "hour") if hours else (0, "")
+    return f"{number} {unit}{'s' if number > 1 else ''} old" if unit else "less than an hour old"
 
 
 _EMOJIS = {
@@ -209,6 +223,7 @@ _ENVIRONMENT = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
 )
 _ENVIRONMENT.filters.update(
+    age=_age,
     block=markdown.block,
     code=markdown.code,
     difference=_difference,
@@ -220,6 +235,7 @@ _ENVIRONMENT.filters.update(
     message=markdown.message,
     moment=_moment,
     number=_number,
+    safe_join=lambda parts: Markup(", ").join(parts),
     shell=shlex.quote,
     status=_status,
     timeline=_timeline,

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from lightning_zenml.action.github.workflow import Workflow
-from lightning_zenml.action.report import ArtifactReport, JobReport, Report, RunReport, StepReport
-from lightning_zenml.action.report.baseline import Baseline
+from lightning_zenml.action.report import ArtifactReport, JobReport, Report, RuleReport, RunReport, State, StepReport
 from lightning_zenml.action.report.failure import in_repository
-from lightning_zenml.action.report.metrics import Metric, ReportSettings, collect, compare
+from lightning_zenml.action.report.metrics import ReportSettings, collect
+from lightning_zenml.action.report.metrics.baseline import Baseline
+from lightning_zenml.action.report.metrics.measured import Measured, Measurements
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Phase, Status
@@ -51,7 +52,9 @@ class Runs:
         self._workflow = workflow
         self._baseline = baseline
         self._settings = settings
+        self._measurements = Measurements(settings)
         self._reports: dict[str, RunReport] = {}
+        self._measured: dict[str, Measured] = {}
         self._jobs: tuple[JobRecord, ...] = ()
         self._noted: set[str] = set()
         self._lock = threading.Lock()
@@ -71,7 +74,12 @@ class Runs:
     @property
     def reports(self) -> tuple[RunReport, ...]:
         """What is known of them."""
-        return tuple(self._reports.values())
+        return self._measurements.added_to(dict(self._reports), dict(self._measured))
+
+    @property
+    def rules(self) -> tuple[RuleReport, ...]:
+        """The rules of `fail-if`, judged by what the runs have measured."""
+        return self._measurements.judged(dict(self._reports), dict(self._measured))
 
     @property
     def jobs(self) -> tuple[JobReport, ...]:
@@ -104,7 +112,8 @@ class Runs:
 
     def added_to(self, report: Report) -> Report:
         """A report with the runs and jobs, as far as they are known by now."""
-        return replace(report, runs=self.reports, jobs=self.jobs)
+        rules = self.rules if report.state is State.COMPLETED else ()
+        return replace(report, runs=self.reports, jobs=self.jobs, rules=rules)
 
     def refresh(self, machine: str | None, *, ended: bool = False, patience: float = _PATIENCE) -> None:
         """Asks ZenML how runs and steps stand. What it can't tell now stays as it was.
@@ -147,11 +156,11 @@ class Runs:
         # Only then what is merely shown.
         for run_id, (run, steps) in seen.items():
             try:
-                report = self._read(self._reports[run_id], run, steps, machine, ended=ended)
+                report, measured = self._read(self._reports[run_id], run, steps, machine, ended=ended)
             except Exception as error:
                 self._note(error)
             else:
-                self._keep(turn, report, run_id)
+                self._keep(turn, report, run_id, measured)
 
     def ended(self, launch_ids: Collection[str], *, patience: float = _WITNESS_PATIENCE) -> list[Run]:
         """Asks ZenML, the witness that outlives the studio, for the runs of a launch that has ended unseen.
@@ -185,10 +194,12 @@ class Runs:
             if known := self._reports.get(run.id):
                 self._reports[run.id] = replace(known, status=run.status)
 
-    def _keep(self, turn: int, report: RunReport, run_id: str) -> None:
+    def _keep(self, turn: int, report: RunReport, run_id: str, measured: Measured | None = None) -> None:
         with self._lock:
             if turn == self._turn:
                 self._reports[run_id] = report
+                if measured:
+                    self._measured[run_id] = measured
 
     def _note(self, error: Exception) -> None:
         """Logs what keeps the report from being whole, once of each kind."""
@@ -202,10 +213,12 @@ class Runs:
     @property
     def bad_status(self) -> str | None:
         """Status of the run that tells why not all completed: one that failed, else the first that did not complete."""
-        bad = [run.status for run in self.reports if run.status not in ("completed", "cached")]
+        bad = [run.status for run in self._reports.values() if run.status not in ("completed", "cached")]
         return "failed" if "failed" in bad else next(iter(bad), None)
 
-    def _read(self, known: RunReport, run: Run, steps: list[Step], machine: str | None, *, ended: bool) -> RunReport:
+    def _read(
+        self, known: RunReport, run: Run, steps: list[Step], machine: str | None, *, ended: bool
+    ) -> tuple[RunReport, Measured]:
         report = self._with_steps(replace(known, status=run.status), run, steps, machine)
         artifacts: list[Artifact] = []
         models: dict[str, Mapping[str, Any]] = {}
@@ -214,7 +227,8 @@ class Runs:
             artifacts = self._or(lambda: self._results.artifacts(run), artifacts)
             models = self._or(lambda: self._results.models(run, steps), models)
         report = replace(report, artifacts=tuple(map(_artifact, artifacts)))
-        return self._with_metrics(report, run, collect(run, steps, artifacts, models))
+        metrics = collect(run, steps, artifacts, models, seeds=self._settings.seeds)
+        return report, self._beside_base(run, Measured(metrics=metrics, is_all=ended))
 
     def _with_steps(self, known: RunReport, run: Run, steps: list[Step], machine: str | None) -> RunReport:
         begun = {step.name for step in steps}
@@ -230,11 +244,15 @@ class Runs:
         logs = {step.name: self._log(step) for step in steps if step.status == "failed"}
         return replace(known, steps=tuple(replace(step, log=logs.get(step.name, "")) for step in known.steps))
 
-    def _with_metrics(self, known: RunReport, run: Run, metrics: tuple[Metric, ...]) -> RunReport:
-        if not metrics:
-            return known
-        base, of_base = self._or(lambda: self._baseline.of(run), None) or (None, None)
-        return replace(known, metrics=compare(metrics, of_base, self._settings), base=base)
+    def _beside_base(self, run: Run, measured: Measured) -> Measured:
+        if not measured.metrics:
+            return measured
+        try:
+            base = self._baseline.of(run)
+        except Exception as error:
+            self._note(error)
+            return replace(measured, lacks=f"the base branch's runs are not known: {error}")
+        return replace(measured, base=base, lacks="" if base else "there is no base branch to compare with")
 
     def _log(self, step: Step) -> str:
         """The end of a failed step's log; the traceback, where the server can't read the artifact store."""

@@ -1,0 +1,143 @@
+"""The numbers that a pipeline logged with `log_metadata`: for a run, a step, a version of an artifact or of a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from lightning_zenml.zenml_api.models import OWN_METADATA, Artifact, Run, Step
+
+_LONGEST_NUMBER = 40
+"""Characters of a text that may be a number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A number that a pipeline logged.
+
+    Args:
+        name: name as logged; of nested metadata the path, with dots.
+        kind: what the metric was logged for: `run`, `step`, `artifact` or `model`.
+        place: name of the step, artifact or model; empty for a run.
+        values: the number, or one for each seed; NaN and the infinities are results, too: a training that diverged.
+        is_automatic: whether the artifact's materializer found it out, and nobody logged it.
+        is_certain: whether it was stored as a number. ZenML has text where a client sent that, e.g. for a number of
+            another library, and null where it sent NaN or an infinity within a mapping.
+    """
+
+    name: str
+    kind: str
+    place: str
+    values: tuple[float, ...]
+    is_automatic: bool = False
+    is_certain: bool = True
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from the other metrics of its run."""
+        return self.kind, self.place, self.name
+
+    @property
+    def source(self) -> str:
+        """What it was logged for, in words."""
+        return f"{self.kind} {self.place}".strip()
+
+    def matches(self, pattern: str) -> bool:
+        """Whether a pattern of the input `report` stands for it."""
+        return is_meant(pattern, self.name, self.place)
+
+
+def is_meant(pattern: str, name: str, place: str) -> bool:
+    """Whether a pattern of the input `report` stands for what was logged under that name, for that place."""
+    return any(pattern == written or fnmatchcase(written, pattern) for written in (name, f"{place}.{name}"))
+
+
+def collect(
+    run: Run,
+    steps: Iterable[Step],
+    artifacts: Iterable[Artifact],
+    models: Mapping[str, Mapping[str, Any]],
+    *,
+    seeds: Sequence[str] = (),
+) -> tuple[Metric, ...]:
+    """Finds the numbers in what a run logged.
+
+    Args:
+        run: run that has logged them.
+        steps: steps of the run.
+        artifacts: artifacts that the run made.
+        models: metadata of model versions by name of the model.
+        seeds: patterns of lists that hold a number for each seed.
+    """
+    logged = {key: value for key, value in run.metadata.items() if key not in OWN_METADATA}
+    found: dict[tuple[str, str, str], Metric] = {}
+    for kind, places in (
+        ("run", [("", logged)]),
+        ("model", models.items()),
+        ("step", ((step.name, step.metadata) for step in steps)),
+        ("artifact", ((artifact.name, artifact.metadata) for artifact in artifacts)),
+    ):
+        for place, metadata in places:
+            for name, value, is_nested in _leaves(metadata):
+                has_seeds = isinstance(value, list) and any(is_meant(pattern, name, place) for pattern in seeds)
+                numbers = [_number(one, is_nested=is_nested or has_seeds) for one in (value if has_seeds else [value])]
+                values = tuple(number for number in numbers if number is not None)
+                if not values or len(values) < len(numbers):
+                    continue
+                metric = Metric(
+                    name=name,
+                    kind=kind,
+                    place=place,
+                    values=values,
+                    is_automatic=kind == "artifact" and name.split(".")[0] in _OF_MATERIALIZERS,
+                    is_certain=not isinstance(value, str) and value is not None,
+                )
+                # A step that runs twice may make the same artifact twice: the last value counts.
+                found[metric.key] = metric
+    return tuple(found.values())
+
+
+# What ZenML 0.98's own materializers say of an artifact (`extract_metadata` in zenml/materializers and
+# zenml/integrations): properties of data, not results.
+_OF_MATERIALIZERS = frozenset(
+    {"storage_size", "length", "shape", "dtype", "mean", "std", "min", "max", "nnz", "width", "height"}
+    | {"num_layers", "num_params", "num_trainable_params", "num_samples", "num_batches", "batch_size"}
+)
+
+
+def _leaves(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+    """Names, values, and whether they are nested: those of mappings too, however deep, as nobody bounds that."""
+    left = [("", iter(metadata.items()))]
+    while left:
+        prefix, items = left[-1]
+        for key, value in items:
+            if isinstance(value, dict):
+                left.append((f"{prefix}{key}.", iter(value.items())))
+                break
+            yield f"{prefix}{key}", value, bool(prefix)
+        else:
+            left.pop()
+
+
+def _number(value: object, *, is_nested: bool) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if value is None:
+        return math.nan if is_nested else None
+    if isinstance(value, str):
+        try:
+            return float(value) if len(value) <= _LONGEST_NUMBER else None
+        except ValueError:
+            return None
+    return value if isinstance(value, int | float) and _is_float(value) else None
+
+
+def _is_float(value: float) -> bool:
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
