@@ -29,7 +29,7 @@ from zenml import pipeline, step
 def witness(name):
     # Beside the proxies: how often a step really ran.
     url = f"{os.environ['WITNESS']}/{name}-{uuid.uuid4().hex}"
-    urllib.request.urlopen(urllib.request.Request(url, data=b"", method="PUT"), timeout=30).close()
+    urllib.request.urlopen(urllib.request.Request(url, data=b"", method="PUT"), timeout=300).close()
 
 
 @step
@@ -172,7 +172,7 @@ class Run:
 
     def _executions(self) -> Counter[str]:
         url = f"{self.stack.s3_url}/zenml?list-type=2&prefix={self.name}/"
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=300) as answer:
             return Counter(re.findall(rf"<Key>{self.name}/(\w+)-", answer.read().decode()))
 
     def _ended(self) -> Iterator[str]:

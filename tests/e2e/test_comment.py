@@ -325,6 +325,6 @@ def test_a_run_that_waits_for_somebody_is_paused_and_its_comment_goes_on_where_i
     with laptop.start("zenml", "pipeline", "runs", "resume", finished.outputs["run-id"]) as resuming:
         wait_for(lambda: laptop.last_run()["status"] == "running")
         attached = attaching(step, finished, "resumed").run()
-        resuming.communicate(timeout=60)
+        resuming.communicate(timeout=300)
     assert (attached.exit_code, attached.outputs["status"]) == (0, "completed"), attached.log
     assert "completed" in actions.comment()

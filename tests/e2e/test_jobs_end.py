@@ -97,7 +97,7 @@ def followed(stack: Stack, laptop: Laptop) -> Iterator[str]:
         run_id = stack.zenml.request("GET", newest)["items"][0]["id"]
         wait_for(lambda: began(stack, run_id))
         yield run_id
-        client.communicate(timeout=120)
+        client.communicate(timeout=300)
 
 
 def refuse_to_end_jobs(cloud: LightningCloud, deletions: int) -> None:

@@ -85,7 +85,7 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_stop_it(stack: Stack, cloud: Ligh
         wait_for(lambda: stack.zenml.request("GET", "runs?size=1")["total"] > before)
         wait_for(lambda: last_run(stack)["status"] == "running")
         process.send_signal(signal.SIGINT)
-        log, _ = process.communicate(timeout=60)
+        log, _ = process.communicate(timeout=300)
 
     run = last_run(stack)
     assert process.returncode != 0

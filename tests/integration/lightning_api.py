@@ -113,7 +113,7 @@ def sdk(cloud: LightningCloud, script: str, **environment: str) -> Any:
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

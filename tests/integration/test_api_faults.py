@@ -40,7 +40,7 @@ def test_a_variable_debug_prints_no_keys(cloud: LightningCloud) -> None:
         env={**os.environ, **cloud.environment, "DEBUG": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert done.stdout == "vision\n"

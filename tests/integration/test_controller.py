@@ -27,7 +27,7 @@ FOLDER = Path(os.environ["TEST_FOLDER"])
 
 def meet(name, other):
     (FOLDER / name).touch()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (FOLDER / other).exists():
         assert time.monotonic() < deadline, f"{other} never ran beside {name}"
         time.sleep(0.05)
@@ -73,7 +73,7 @@ def hang() -> int:
 
 @step(enable_cache=False)
 def broken_beside_hang() -> int:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not list(FOLDER.glob("hang-*")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -295,7 +295,7 @@ def test_a_stop_is_noticed_before_there_is_a_controller(studio: Studio, zenml_st
         with studio.started(*watch, **{**variables, "ZENML_STORE_URL": proxied.zenml.url}) as watching:
             wait_for(lambda: proxied.zenml.met, "the watch's first look")
             studio.ask_to_stop(run)
-            assert watching.wait(timeout=60) == 0
+            assert watching.wait(timeout=300) == 0
     assert studio.server.run(run).status == "stopped"
 
 

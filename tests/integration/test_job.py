@@ -59,7 +59,7 @@ def machine(lightning: Lightning) -> Machine:
 
 def end(job: Job) -> JobState:
     """The state that a job ends in, with its exit code where it has one to come."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while True:
         state = job.state()
         if state.phase is JobPhase.STOPPED or state.exit_code is not None:

@@ -341,10 +341,10 @@ def test_idle_studios_sleep_and_keep_alives_and_sessions_keep_them_awake(tmp_pat
         eventually(lambda: api.in_use(idle)["phase"].endswith("STOPPED"), "asleep")
         assert api.in_use(idle)["statusMessage"] == "stopped: idle"
         assert sorted(api.cloud.running()) == ["busy", "insomniac"]
-        api.cloud.knobs.auto_sleep_seconds = 3
+        api.cloud.knobs.auto_sleep_seconds = 8
         (api.cloud.studio("busy").home / "enough").touch()
         eventually(lambda: '"exitCode": 0' in api.call("GET", stream).text, "session over")
-        awake_until = time.monotonic() + 4
+        awake_until = time.monotonic() + 9
 
         def kept_awake() -> bool:
             assert api.call("POST", f"{busy}/keep-alive", json={}).status_code == 200

@@ -77,7 +77,7 @@ arguments = {"machine": Machine.T4, "studio": studio, "env": {"WORD": "hello"}, 
 arguments["keep_minutes"] = 2
 job = Job.run(name="My Job|1", command="echo $WORD; cat input.txt; echo made > made.txt", **arguments)
 studio.stop()
-job.wait(interval=0.1, timeout=30)
+job.wait(interval=0.1, timeout=300)
 facts = {"name": job.name, "status": job.status.name, "logs": job.logs().splitlines(), "machine": job.machine.name}
 facts["cost"] = job.total_cost > 0
 facts["files"] = sorted(entry.path for entry in job.list_artifacts())
@@ -94,7 +94,7 @@ long.stop()
 facts["stopped"] = long.status.name
 facts["jobs"] = [job.name for job in studio.teamspace.jobs]
 pair = Job.run(name="pair", command="echo rank $NODE_RANK", machine=Machine.CPU, studio=studio, num_machines=2)
-pair.wait(interval=0.1, timeout=30)
+pair.wait(interval=0.1, timeout=300)
 ranks = sorted(line for line in pair.logs().splitlines() if "rank" in line)
 facts["pair"] = [pair.status.name, [machine.name for machine in pair.machines], ranks]
 pair.delete()

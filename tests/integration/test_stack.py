@@ -40,7 +40,7 @@ def test_registered_word_for_word(zenml_stack: Stack, tmp_path: Path) -> None:
         *("--flavor=lightning", "--user_id=me", "--api_key=secret"),
         *("--username=ada", "--teamspace=vision", "--organization=acme"),
     ]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
     components = zenml_stack.zenml.request("GET", "components?name=by_hand&hydrate=true")["items"]

@@ -57,7 +57,7 @@ def arguments() -> list[str]:
 
 
 def exit_code(process: StepProcess) -> int:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while (code := process.poll()) is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)

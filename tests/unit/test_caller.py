@@ -70,7 +70,7 @@ def test_a_hold_waits_until_it_is_noted(tmp_path: Path) -> None:
             # Being taken in: not noted yet.
             assert telling.is_alive()
             events.append(event)
-    telling.join(30)
+    telling.join(300)
     assert not telling.is_alive()
     assert events == [Held(hold=HOLD)]
     assert list(record.news()) == []

@@ -28,7 +28,7 @@ def test_whoever_waits_gets_the_next_place() -> None:
         waiting = threads.submit(slots.take, RUN)
         assert not slots.take_if_free()
         slots.give_back()
-        waiting.result(timeout=10)
+        waiting.result(timeout=300)
 
     assert not slots.take_if_free()
 
@@ -51,9 +51,9 @@ def test_a_run_that_has_failed_waits_no_more_and_others_do() -> None:
         failed, other = threads.submit(slots.take, RUN), threads.submit(slots.take, OTHER)
         slots.end(RUN)
         with pytest.raises(NotStartedError):
-            failed.result(timeout=10)
+            failed.result(timeout=300)
         slots.give_back()
-        other.result(timeout=10)
+        other.result(timeout=300)
 
     # ZenML may run a step after a failure; nothing keeps it waiting.
     slots.give_back()
@@ -67,7 +67,7 @@ def test_nothing_has_a_place_after_the_end() -> None:
         waiting = threads.submit(slots.take, OTHER)
         slots.close()
         with pytest.raises(NotStartedError):
-            waiting.result(timeout=10)
+            waiting.result(timeout=300)
     slots.give_back()
 
     with pytest.raises(NotStartedError):

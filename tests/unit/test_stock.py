@@ -26,7 +26,7 @@ def run(code: str, **environment: str) -> str:
     variables |= {"PYTHONPATH": SOURCE, "ZENML_ANALYTICS_OPT_IN": "false", **environment}
     command = [sys.executable, "-c", code]
     return subprocess.run(
-        command, env=variables, capture_output=True, text=True, check=True, timeout=100
+        command, env=variables, capture_output=True, text=True, check=True, timeout=300
     ).stdout.strip()
 
 

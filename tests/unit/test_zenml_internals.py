@@ -88,7 +88,7 @@ def changed(change: str, version: str, tmp_path: Path) -> subprocess.CompletedPr
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("ZENML_", "LIGHTNING_"))}
     variables |= {"ZENML_ANALYTICS_OPT_IN": "false", "ZENML_CONFIG_PATH": str(tmp_path)}
     code = CHANGED.format(change=change, version=version)
-    return subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=100)
+    return subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize(
