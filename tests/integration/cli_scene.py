@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from lightning_zenml.launch.launcher import Launch, Launcher, Limits
 from lightning_zenml.launch.lightning.client import Lightning
@@ -87,9 +89,20 @@ class Runs:
         )
         change: dict[str, Any] = {"orchestrator_run_id": metadata["orchestrator_run_id"], "add_tags": tags}
         request("PUT", f"runs/{run_id}", change)
-        for step in ["running", status] if status != "initializing" else []:
-            request("PUT", f"runs/{run_id}", {"status": step})
-        return {"id": run_id, "name": name, "snapshot_id": snapshot_id}
+        run = {"id": run_id, "name": name, "snapshot_id": snapshot_id}
+        self.end(run, "running")
+        self.end(run, status)
+        return run
+
+    def end(self, run: Mapping[str, str], status: str) -> None:
+        self.stack.zenml.request("PUT", f"runs/{run['id']}", {"status": status})
+        if status == "completed":
+            # That it becomes with its last step only, and these runs have none.
+            database = sqlite3.connect(self.stack.zenml.server.database, timeout=30)
+            with contextlib.closing(database), database:
+                database.execute(
+                    "UPDATE pipeline_run SET status = 'completed', in_progress = 0 WHERE id = ?", [UUID(run["id"]).hex]
+                )
 
     def status(self, run_id: str) -> str:
         status: str = self.stack.zenml.request("GET", f"runs/{run_id}")["body"]["status"]
@@ -120,6 +133,19 @@ class Shell:
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Starts `lightning-zenml`; to be waited for, or killed. Ctrl-C reaches it."""
+        return subprocess.Popen(
+            # Tests that run in the background of a shell ignore Ctrl-C, and so would what they start.
+            ["env", "--default-signal=INT", PROGRAM, *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def json(self, *arguments: str, **more: str) -> Any:
         """What `lightning-zenml ... --json` prints."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,6 +83,51 @@ def test_a_launch_is_told_of_by_all_its_names_and_stopped_by_its_pull_request(
     assert shell.json("stop", run["name"]) == [
         {"launch_id": under_way.id, "stopped": False, "told": "It has ended before."}
     ]
+
+
+def test_a_launch_is_followed_left_and_taken_over_again(
+    cloud: LightningCloud, lightning: Lightning, runs: Runs, shell: Shell, tmp_path: Path
+) -> None:
+    command = "echo working; while ! test -e ~/go; do sleep 0.1; done; echo went; exit $(cat ~/go)"
+    found = launch(lightning, tmp_path, command)
+    run = runs.of(found.id)
+    eventually(lambda: "working\n" in "".join(found.log()))
+
+    assert "working\n" in shell.run("logs", run["name"]).stdout
+    with shell.start("attach", found.id) as attached:
+        assert attached.stdout is not None
+        assert any(line == "working\n" for line in attached.stdout)
+        attached.send_signal(signal.SIGINT)
+        _, told = attached.communicate(timeout=120)
+        assert attached.returncode == 130
+        assert f"`lightning-zenml stop {found.id}`" in told
+    assert found.is_under_way()
+    with shell.start("logs", "-f", found.id) as following, shell.start("attach", found.id) as attached:
+        for process in (following, attached):
+            assert process.stdout is not None
+            assert any(line == "working\n" for line in process.stdout)
+        runs.end(run, "completed")
+        (cloud.studio(found.studio_name).home / "go").write_text("0")
+        assert "went\n" in following.communicate(timeout=120)[0]
+        log, told = attached.communicate(timeout=120)
+    assert (following.returncode, attached.returncode) == (0, 0), told
+    assert "went\n" in log
+    assert f"Studio {found.studio_name} deleted" in told
+    assert f"{run['name']}: completed" in told
+    assert cloud.studio(found.studio_name).deleted
+    # How it ended is told again, by ZenML.
+    assert "completed" in shell.run("attach", run["name"]).stderr
+
+
+def test_a_launch_that_failed_is_told_as_failed(
+    cloud: LightningCloud, lightning: Lightning, runs: Runs, shell: Shell, tmp_path: Path
+) -> None:
+    found = launch(lightning, tmp_path, "echo 'the loss is NaN'; exit 3")
+    run = runs.of(found.id, "failed")
+    failed = shell.run("attach", found.id, code=1)
+    assert "the loss is NaN\n" in failed.stdout
+    assert "exit code 3" in failed.stderr
+    assert f"{run['name']}: failed" in failed.stderr
 
 
 def test_what_is_not_there_is_told_with_what_to_do(shell: Shell) -> None:

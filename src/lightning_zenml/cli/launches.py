@@ -103,10 +103,11 @@ def attached(connection: Connection, launched: Launched, *, follow: bool = False
         follow: whether it is followed from now on, see `Launcher.attach`.
 
     Raises:
-        CliError: if neither ZenML nor Lightning knows of such a launch.
+        CliError: if neither ZenML nor Lightning knows of such a launch, or it is in another teamspace.
         LaunchError: if Lightning can't be asked.
     """
     lightning = connection.lightning
+    check_teamspace(connection, launched)
     # Where the witness says that it is over, one look is enough.
     if launched.is_over and Studio.find(lightning, studio_name_of(launched.id)) is None:
         return None
@@ -119,6 +120,25 @@ def attached(connection: Connection, launched: Launched, *, follow: bool = False
             f"{error} No pipeline run of it is known to ZenML either, so how it ended can't be told.",
             exit_code=ExitCode.NOT_FOUND,
         ) from None
+
+
+def check_teamspace(connection: Connection, launched: Launched) -> None:
+    """Refuses a launch in another teamspace: in this one, it would look as if it had ended.
+
+    Args:
+        connection: the teamspace.
+        launched: the launch.
+
+    Raises:
+        CliError: if ZenML says that it is elsewhere.
+    """
+    lightning = connection.lightning
+    for run in launched.runs:
+        if run.orchestrator_url and not run.orchestrator_url.startswith(f"{lightning.page}/"):
+            raise CliError(
+                f"The launch {launched.id} is at {run.orchestrator_url}, and the teamspace here is "
+                f"{lightning.owner}/{lightning.teamspace}. Name the other with `--teamspace owner/name`."
+            )
 
 
 def repository_of(folder: Path) -> str:

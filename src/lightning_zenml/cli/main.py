@@ -176,6 +176,38 @@ def stop(launch: str, grace: float, stack: str, teamspace: str, is_json: bool) -
 
 
 @lightning_zenml.command()
+@click.argument("launch")
+@click.option("-f", "--follow", is_flag=True, help="Go on until its end.")
+@_with_services
+def logs(launch: str, follow: bool, stack: str, teamspace: str) -> None:
+    """Show what a launch prints.
+
+    Of a LAUNCH whose studio is gone, what ZenML has kept of its steps. Of a pull request, the newest that goes on.
+    """
+    from lightning_zenml.cli.follow import logs
+    from lightning_zenml.cli.launches import one_launch
+
+    connection = _services(stack, teamspace)
+    logs(connection, _output(), one_launch(connection, launch, os.environ), follow=follow)
+
+
+@lightning_zenml.command()
+@click.argument("launch")
+@_with_services
+def attach(launch: str, stack: str, teamspace: str) -> int:
+    """Follow a launch to its end, in its client's place.
+
+    The log of LAUNCH is shown, and at its end the studio is given back and the exit code is 0 only if all completed.
+    Ctrl-C leaves the launch to itself: it goes on. Of a pull request, it is the newest launch that goes on.
+    """
+    from lightning_zenml.cli.follow import attach
+    from lightning_zenml.cli.launches import one_launch
+
+    connection = _services(stack, teamspace)
+    return attach(connection, _output(), one_launch(connection, launch, os.environ))
+
+
+@lightning_zenml.command()
 @click.option("--yes", is_flag=True, help="End what is left. Without it, nothing is touched.")
 @click.option("--all", "lists_all", is_flag=True, help="List what is in use, too.")
 @_with_services

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lightning_zenml.cli.connection import Connection
-from lightning_zenml.cli.launches import Launched, attached
+from lightning_zenml.cli.launches import Launched, attached, check_teamspace
 from lightning_zenml.cli.output import Output
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.pipeline import Execution
@@ -51,6 +51,7 @@ def stop(connection: Connection, output: Output, launched: Sequence[Launched], *
 
 
 def _stopped(connection: Connection, launched: Launched, grace: float) -> Stopped:
+    check_teamspace(connection, launched)
     # Should its studio not answer: the controller looks at ZenML.
     for run in launched.runs:
         if not run.is_over:

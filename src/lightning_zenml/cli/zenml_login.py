@@ -25,7 +25,6 @@ class ZenMLLogin:
         api_key: API key of a service account; '' for none.
         token: access token; '' for none.
         stack: id of the active stack; '' for none.
-        project: id of the active project; '' for none.
         source: where this was found, in words.
     """
 
@@ -33,7 +32,6 @@ class ZenMLLogin:
     api_key: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     stack: str = ""
-    project: str = ""
     source: str = ""
 
     @classmethod
@@ -53,7 +51,6 @@ class ZenMLLogin:
             api_key=environ.get("ZENML_STORE_API_KEY", ""),
             token=environ.get("ZENML_STORE_API_TOKEN", ""),
             stack=environ.get("ZENML_ACTIVE_STACK_ID") or _text(of_project or kept, "active_stack_id"),
-            project=environ.get("ZENML_ACTIVE_PROJECT_ID") or _text(of_project or kept, "active_project_id"),
             source="ZENML_STORE_URL" if environ.get("ZENML_STORE_URL") else str(home),
         )
         if not url or found.api_key or found.token:
@@ -66,7 +63,6 @@ class ZenMLLogin:
                     api_key=_text(credentials, "api_key"),
                     token=_text(token, "access_token") if isinstance(token, Mapping) else "",
                     stack=found.stack,
-                    project=found.project,
                     source=found.source,
                 )
         return found

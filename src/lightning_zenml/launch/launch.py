@@ -171,6 +171,19 @@ class Launch:
             elif not is_quiet:
                 time.sleep(_POLL[0])
 
+    def log(self) -> Iterator[str]:
+        """Yields the log as far as it has come, in pieces; of a launch that has finished, the end of it.
+
+        Raises:
+            StudioLostError: if the studio is gone or stopped.
+            LaunchError: if it can't be told for now.
+        """
+        offset, goes_on = 0, True
+        while goes_on:
+            news, _ = self._read(offset)
+            yield news.log
+            offset, goes_on = news.log_offset, news.more
+
     def status(self) -> Status:
         """The payload's record as it stands, without following.
 
