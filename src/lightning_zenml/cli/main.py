@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -125,6 +126,31 @@ def lightning_zenml(verbose: bool) -> None:
         from lightning_zenml import http_log
 
         http_log.log_to(lambda text: click.echo(text, err=True))
+
+
+@lightning_zenml.command()
+@click.option("--check", "checks", is_flag=True, help="Write nothing: say what to change in workflows that are there.")
+@click.option("--run", default="", metavar="COMMAND", help="Command that starts the pipeline. Default: what is found.")
+@click.option("--machine-type", "machine", default="cpu", show_default=True, help="Machine, or several by comma.")
+@click.option("--output", "file", default=".github/workflows/train.yml", show_default=True, help="The workflow's file.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@_with_services
+@_json
+def init(
+    checks: bool, run: str, machine: str, file: str, force: bool, stack: str, teamspace: str, is_json: bool
+) -> int:
+    """Write a workflow for this repository.
+
+    It asks nothing: what starts the pipeline and what it installs, default branch and name on GitHub are seen in the
+    repository, stack and teamspace in ZenML and Lightning AI, as far as these can be asked. It prints the commands that
+    set the secrets and variables, and what is left to do.
+    """
+    from lightning_zenml.cli.workflow.init import check_all, init
+
+    if checks:
+        return check_all(_output(is_json), folder=Path.cwd())
+    connection = _services(stack, teamspace)
+    return init(connection, _output(is_json), folder=Path.cwd(), run=run, file=file, force=force, machine=machine)
 
 
 @lightning_zenml.command()

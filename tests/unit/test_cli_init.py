@@ -1,0 +1,228 @@
+"""`lightning-zenml init` writes a workflow that the Action takes as it is, and `--check` tells what one lacks."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_zenml.cli.errors import CliError
+from lightning_zenml.cli.workflow.check import check
+from lightning_zenml.cli.workflow.init import Services, workflow
+from lightning_zenml.cli.workflow.project import Project
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
+STARTS = 'from zenml import pipeline\nif __name__ == "__main__":\n    pass\n'
+
+
+def lay_out(root: Path, files: Mapping[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def run(root: Path, *arguments: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(root), "NO_COLOR": "1", **variables}
+    command = [BIN / "lightning-zenml", "init", *arguments]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.mark.parametrize(
+    ("files", "inputs"),
+    [
+        ({"run.py": "print()"}, {"run": "python run.py"}),
+        ({"run.py": STARTS, "train.py": STARTS, "requirements.txt": "torch"}, {"requirements": "requirements.txt"}),
+        ({"main.py": STARTS, "steps/train.py": "import zenml"}, {"run": "python main.py"}),
+        ({"my_own.py": STARTS, "utils.py": "x = 1"}, {"run": "python my_own.py"}),
+        (
+            {"ml/run.py": STARTS, "ml/requirements.txt": "torch", "tests/run.py": STARTS},
+            {"run": "python run.py", "working-directory": "ml", "requirements": "ml/requirements.txt"},
+        ),
+        (
+            {"run.py": STARTS, "pyproject.toml": '[project]\nname = "x"\nversion = "1"\ndependencies = ["torch"]'},
+            {"requirements": "pyproject.toml"},
+        ),
+    ],
+    ids=["nothing but run.py", "requirements.txt", "main.py", "another name", "a folder", "pyproject.toml"],
+)
+def test_a_repository_shows_what_its_workflow_needs(
+    tmp_path: Path, files: dict[str, str], inputs: dict[str, str]
+) -> None:
+    project = Project.of(lay_out(tmp_path, files))
+    text = workflow(project, Services(), "cpu")
+
+    file = lay_out(tmp_path, {".github/workflows/train.yml": text}) / ".github/workflows/train.yml"
+    given = yaml.safe_load(text)["jobs"]["train"]["steps"][-1]["with"]
+    assert {name: given.get(name) for name in inputs} == inputs
+    assert check(tmp_path, file) == []
+    assert subprocess.run([BIN / "actionlint", file], check=False).returncode == 0
+
+
+def test_a_lock_is_told_with_the_way_out(tmp_path: Path) -> None:
+    project = Project.of(lay_out(tmp_path, {"run.py": STARTS, "poetry.lock": ""}))
+    assert project.requirements == ""
+    assert "poetry export" in project.to_do
+
+
+def test_what_checkout_has_to_fetch_is_fetched(tmp_path: Path) -> None:
+    files = {"run.py": STARTS, ".gitmodules": "", ".gitattributes": "*.bin filter=lfs"}
+    text = workflow(Project.of(lay_out(tmp_path, files)), Services(), "cpu")
+    assert yaml.safe_load(text)["jobs"]["train"]["steps"][0]["with"] == {"submodules": "recursive", "lfs": True}
+
+
+@pytest.mark.parametrize("name", ["it's odd", "release/1.0", "true", "1.0", "a: b", "*"])
+def test_any_name_of_a_branch_or_command_is_written_as_it_is(tmp_path: Path, name: str) -> None:
+    project = Project.of(lay_out(tmp_path, {"run.py": STARTS}), command=name)
+    text = yaml.safe_load(workflow(project, Services(stack=name), "cpu"))
+    assert text["jobs"]["train"]["steps"][-1]["with"]["run"] == name
+    assert text["jobs"]["train"]["steps"][-1]["with"]["stack"] == name
+
+
+def test_a_repository_without_a_pipeline_is_told_what_to_say(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match=r"--run 'python my_script\.py'"):
+        Project.of(lay_out(tmp_path, {"library.py": "import zenml"}))
+
+
+def test_from_nothing_but_a_run_py_to_a_workflow(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"run.py": STARTS})
+    for command in (["init", "-q", "-b", "trunk"], ["remote", "add", "origin", "https://github.com/octo/model.git"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    keys = {"LIGHTNING_API_KEY": "hush-hush-hush", "ZENML_STORE_URL": "http://127.0.0.1:9"}
+
+    told = run(tmp_path, **keys).stdout
+
+    assert "  gh secret set ZENML_STORE_API_KEY --repo octo/model\n" in told
+    assert '  printf %s "$LIGHTNING_API_KEY" | gh secret set LIGHTNING_API_KEY --repo octo/model\n' in told
+    assert "  gh variable set ZENML_STORE_URL --body http://127.0.0.1:9 --repo octo/model\n" in told
+    assert "There is no key for the ZenML server" in told
+    assert "hush" not in told
+    written = yaml.safe_load((tmp_path / ".github/workflows/train.yml").read_text())
+    assert written[True]["push"] == {"branches": ["trunk"]}
+    assert "Nothing to change" in run(tmp_path, "--check").stdout
+    assert "`--force`" in " ".join(run(tmp_path, code=2).stderr.split())
+    assert json.loads(run(tmp_path, "--force", "--json").stdout)["repository"] == "octo/model"
+
+
+def test_without_a_workflow_there_is_nothing_to_check(tmp_path: Path) -> None:
+    assert "`lightning-zenml init` writes one" in run(tmp_path, "--check", code=1).stderr
+
+
+GOOD = """\
+on: push
+jobs:
+  train:
+    runs-on: ubuntu-latest
+    permissions:
+      contents: read
+      pull-requests: write
+    steps:
+      - uses: actions/checkout@v5
+      - uses: org/lightning-zenml-action@v1
+        with:
+          run: python run.py
+          lightning-api-key: ${{ secrets.LIGHTNING_API_KEY }}
+          zenml-store-url: ${{ vars.ZENML_STORE_URL }}
+          zenml-store-api-key: ${{ secrets.ZENML_STORE_API_KEY }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "told"),
+    [
+        ("on: push", "on: watch", 1, "error: Anybody may cause `watch`"),
+        ("on: push", "on: [push, pull_request]", 1, "warning: `push` of any branch and `pull_request` train .* twice"),
+        ("on: push", "on: issue_comment", 1, "warning: On `issue_comment`, actions/checkout takes"),
+        ("ubuntu-latest", "windows-latest", 4, "error: The Action is a container, which needs Linux"),
+        ("contents: read", "actions: read", 5, "error: actions/checkout needs `contents: read`"),
+        ("pull-requests: write", "issues: write", 5, "error: The comment needs `pull-requests: write`"),
+        (
+            "    permissions:\n      contents: read\n      pull-requests: write\n",
+            "",
+            3,
+            "warning: Without `permissions`",
+        ),
+        (
+            "permissions:\n      contents: read\n      pull-requests: write\n",
+            "permissions: {}\n",
+            5,
+            "error: The comment needs `pull-requests: write`",
+        ),
+        ("checkout@v5", "checkout@v2", 9, "warning: actions/checkout@v2 is too old"),
+        ("      - uses: actions/checkout@v5\n", "", 9, "error: Nothing is checked out"),
+        ("action@v1", "action@main", 10, "warning: `@main` is a branch"),
+        ("action@v1", "action@v7", 10, "warning: This program knows version 1 of the Action, not 7"),
+        ("python run.py", "", 12, "error: `run` "),
+        ("run: python", "runs: python", 10, "error: `run` "),
+        (
+            "run: python run.py",
+            "run: python run.py\n          machine_typ: cpu",
+            13,
+            "warning: `machine_typ` is no input",
+        ),
+        ("run: python run.py", "run: x\n          async: perhaps", 13, "error: `async`"),
+        ("run: python run.py", "run: x\n          requirements: gone.txt", 13, "error: `requirements`.*gone.txt"),
+        ("run: python run.py", "run: x\n          commands: [a, b]", 13, "error: `commands` must be text"),
+        ("run: python run.py", "run: x\n          timeout-minutes: ${{ inputs.minutes }}", 0, ""),
+        (
+            "${{ secrets.LIGHTNING_API_KEY }}",
+            "sk-lit-0123456789",
+            13,
+            "error: `lightning-api-key` is written into the file",
+        ),
+        ("secrets.LIGHTNING", "vars.LIGHTNING", 13, "error: `lightning-api-key` comes from a variable"),
+        ("          zenml-store-url: ${{ vars.ZENML_STORE_URL }}\n", "", 10, "error: `zenml-store-url`"),
+        (
+            GOOD.partition("API_KEY }}\n")[2],
+            "        env:\n          ZENML_STORE_URL: https://z.example\n          ZENML_STORE_API_KEY: x\n",
+            0,
+            "",
+        ),
+        ("    runs-on", "    timeout-minutes: 9\n    runs-on", 0, ""),
+        ("jobs:", "jobs: [", 4, "error: This is no YAML"),
+    ],
+)
+def test_what_is_wrong_is_told_where_it_stands(tmp_path: Path, old: str, new: str, line: int, told: str) -> None:
+    assert old in GOOD
+    root = lay_out(tmp_path, {"run.py": STARTS, ".github/workflows/train.yml": GOOD.replace(old, new, 1)})
+    found = [f"{one.line}: {one.severity}: {one.message}" for one in check(root, root / ".github/workflows/train.yml")]
+    assert [one for one in found if re.search(rf"^{line}: {told}", one)] if told else found == []
+
+
+def test_all_is_told_at_once(tmp_path: Path) -> None:
+    bad = (
+        GOOD.replace("ubuntu", "macos")
+        .replace("@v5", "@v1")
+        .replace("python run.py", "x\n          keep-studio: maybe")
+    )
+    lay_out(tmp_path, {".github/workflows/train.yml": bad})
+    told = run(tmp_path, "--check", code=1).stdout
+    assert re.findall(r"^\.github/workflows/train\.yml:(\d+): (error|warning): ", told, re.MULTILINE) == [
+        ("4", "error"),
+        ("9", "warning"),
+        ("13", "error"),
+    ]
+    assert len(json.loads(run(tmp_path, "--check", "--json", code=1).stdout)) == 3
+
+
+@pytest.mark.parametrize(
+    "file", [*ROOT.glob("tests/container/workflows/*.yml"), *ROOT.glob("examples/**/.github/workflows/*.yml")]
+)
+def test_our_own_workflows_have_nothing_wrong(file: Path) -> None:
+    assert [one for one in check(ROOT, file) if one.severity == "error"] == []
+
+
+def test_readmes_workflow_has_nothing_to_change(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(# \.github/workflows/train\.yml\n.+?)```", (ROOT / "README.md").read_text(), re.S)
+    lay_out(tmp_path, {"run.py": STARTS, "requirements.txt": "", ".github/workflows/train.yml": text})
+    assert check(tmp_path, tmp_path / ".github/workflows/train.yml") == []
