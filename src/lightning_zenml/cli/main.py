@@ -154,6 +154,22 @@ def init(
 
 
 @lightning_zenml.command()
+@click.option("--machine-type", "machines", default="", help="Machines to look for, by comma. Default: cpu, gpu.")
+@_with_services
+@_json
+def doctor(machines: str, stack: str, teamspace: str, is_json: bool) -> int:
+    """Check all that a launch needs.
+
+    Keys, teamspace and machines, ZenML's server, version, stack and artifact store, GitHub's token, the clock: each is
+    ok, or the line says what to do. Nothing is started, and nothing changed.
+    """
+    from lightning_zenml.cli.doctor.doctor import doctor
+
+    names = [name.strip() for name in machines.split(",") if name.strip()]
+    return doctor(_services(stack, teamspace), _output(is_json), machines=names)
+
+
+@lightning_zenml.command()
 @click.argument("launch", required=False)
 @click.option(
     "--ended", type=click.IntRange(min=0), default=0, metavar="N", help="List the newest N that have ended, too."

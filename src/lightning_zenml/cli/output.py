@@ -57,6 +57,10 @@ class Output:
         """Shows a line for people, which breaks nowhere by itself."""
         self._console.print(Text(text, style=style), soft_wrap=True)
 
+    def row(self, word: str, text: str) -> None:
+        """Shows a line for people that begins with a word in its colour."""
+        self._console.print(Text.assemble((f"{word:<9}", _STYLES.get(word, "")), text), soft_wrap=True)
+
     def write(self, text: str) -> None:
         """Shows what another program has written, as it is."""
         sys.stdout.write(text)

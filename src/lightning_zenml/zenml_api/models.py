@@ -87,6 +87,7 @@ class Stack:
         orchestrator: name of the stack's orchestrator.
         orchestrator_flavor: flavor of the stack's orchestrator, e.g. `lightning`.
         orchestrator_id: UUID of the stack's orchestrator.
+        artifact_store_flavor: flavor of the stack's artifact store, e.g. `s3`.
         integrations: names of the ZenML integrations that the stack's components need.
         teamspace: the teamspace that the stack's orchestrator names.
     """
@@ -96,6 +97,7 @@ class Stack:
     orchestrator: str
     orchestrator_flavor: str
     orchestrator_id: str = ""
+    artifact_store_flavor: str = ""
     integrations: tuple[str, ...] = ()
     teamspace: Teamspace = Teamspace()
 
@@ -111,6 +113,7 @@ class Stack:
             orchestrator=orchestrator["name"],
             orchestrator_flavor=orchestrator["body"]["flavor_name"],
             orchestrator_id=orchestrator["id"],
+            artifact_store_flavor=components["artifact_store"][0]["body"]["flavor_name"],
             integrations=tuple(sorted(name for name in integrations if name not in _OF_NO_INTEGRATION)),
         )
 

@@ -1,0 +1,43 @@
+"""What `doctor` asks of Lightning AI: key, teamspace, machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lightning_zenml.cli.connection import Connection
+from lightning_zenml.cli.doctor.finding import Finding, ok, warning, wrong
+from lightning_zenml.launch.errors import MachineError
+from lightning_zenml.launch.lightning.machines import Catalog
+
+USUAL = ("cpu", "gpu")
+"""What is looked for where nobody names machines: the cheapest of each."""
+
+
+def teamspace(connection: Connection) -> Iterator[Finding]:
+    """Looks at key and teamspace."""
+    lightning = connection.lightning
+    whose = "a user's" if connection.credentials.user_id else "a scoped one"
+    yield ok("Lightning key", f"{lightning.url} takes it, {whose}")
+    yield ok("teamspace", f"{lightning.owner}/{lightning.teamspace}, on {lightning.default_cluster or 'any cloud'}")
+
+
+def machines(connection: Connection, names: Sequence[str]) -> Iterator[Finding]:
+    """Looks at machines.
+
+    Args:
+        connection: the teamspace.
+        names: names of machines; none: the usual ones.
+    """
+    catalog = Catalog(connection.lightning, None)
+    for name in names or USUAL:
+        check = f"machine {name}"
+        try:
+            machine = catalog.machine(name)
+        except MachineError as error:
+            yield wrong(check, str(error)) if names else warning(check, str(error))
+            continue
+        price = "its price is not known" if machine.cost is None else f"${machine.cost:.2f} an hour"
+        if machine.out_of_capacity:
+            yield warning(check, f"{machine.name}, {price}: none can be had now. Name a second one in `machine-type`")
+        else:
+            yield ok(check, f"{machine.name}, {price}")
