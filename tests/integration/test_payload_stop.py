@@ -83,11 +83,13 @@ def test_what_a_failure_tells_zenml_is_no_stop(studio: Studio) -> None:
 
 
 def test_stopping_twice_is_stopping_once(studio: Studio) -> None:
-    studio.start(command="trap 'sleep 1; exit 3' TERM; touch ../up; while true; do sleep 0.1; done")
+    waits = "while test ! -e ../twice; do sleep 0.1; done"
+    studio.start(command=f"trap '{waits}; exit 3' TERM; touch ../up; while true; do sleep 0.1; done")
     eventually((studio.launch / "up").exists)
     supervisor = int((studio.launch / "pid").read_text())
     assert studio.call("stop")["stopping"]
     os.kill(supervisor, signal.SIGTERM)
+    (studio.launch / "twice").touch()
     status = studio.finish()
     assert status["stopped"]
     assert status["failure"] is None
