@@ -69,7 +69,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
             return
         assert asked < deadline, f"not within {seconds} s"
         # What takes long to answer is asked less often: it keeps the cores from what is waited for.
-        time.sleep(max(0.1, 4 * (time.monotonic() - asked)))
+        time.sleep(min(1, max(0.1, 4 * (time.monotonic() - asked))))
 
 
 def controllers(run_id: str) -> list[int]:

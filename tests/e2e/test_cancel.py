@@ -27,7 +27,7 @@ MOMENTS = {
 SLOW = {
     "run.py": "import pathlib, time\nfrom zenml import pipeline, step\n"
     "@step\ndef wait() -> None:\n    print('waiting now', flush=True)\n"
-    "    try:\n        time.sleep(120)\n    finally:\n        pathlib.Path('~/saved').expanduser().touch()\n"
+    "    try:\n        time.sleep(600)\n    finally:\n        pathlib.Path('~/saved').expanduser().touch()\n"
     "@pipeline(enable_cache=False)\ndef slow():\n    wait()\nslow()\n"
 }
 

@@ -117,7 +117,7 @@ def test_a_run_that_completed_is_no_failure_because_its_studio_cannot_be_release
 def test_a_run_that_costs_too_much_is_warned_of_and_stopped(cloud: LightningCloud, actions: Actions) -> None:
     # Some 36 dollars an hour: a cent each second.
     inputs = {"machine_type": "H100_X_8", "max_cost": "0.10", "keep_studio": "delete"}
-    finished = actions.step(studio_name="dear", run="sleep 120", **inputs).run()
+    finished = actions.step(studio_name="dear", run="sleep 600", **inputs).run()
     assert (finished.exit_code, finished.outputs["status"]) == (1, "stopped")
     assert "`max-cost` allows $0.1." in one_error(finished)
     assert [level for level, text in finished.annotations if "of the $0.1" in text] == ["warning"]
@@ -126,7 +126,7 @@ def test_a_run_that_costs_too_much_is_warned_of_and_stopped(cloud: LightningClou
 
 
 def test_a_run_that_takes_too_long_is_stopped(actions: Actions) -> None:
-    finished = actions.step(studio_name="warm", run="sleep 120", timeout_minutes="0.05").run()
+    finished = actions.step(studio_name="warm", run="sleep 600", timeout_minutes="0.05").run()
     assert finished.exit_code == 1
     assert "timeout of 0.05 minutes" in one_error(finished)
 

@@ -31,7 +31,7 @@ WHAT, ASYNC = sys.argv[1:3] if len(sys.argv) > 2 else ("", "")
 def first(what: str) -> int:
     if what == "kill the supervisor":
         os.kill(int((Path(os.environ["LIGHTNING_ZENML_LAUNCH_DIR"]) / "pid").read_text()), 9)
-    time.sleep(600 if what in ("kill the supervisor", "hang") else 8)
+    time.sleep(600 if what in ("kill the supervisor", "hang") else 15)
     return 1
 
 

@@ -72,12 +72,14 @@ def _no_secret_anywhere(
 def test_async_leaves_and_the_run_completes_with_no_client_left(
     cloud: LightningCloud, actions: Actions, laptop: Laptop
 ) -> None:
-    step = actions.step(**{"async": "true"}, run="python run.py && sleep 3; exit 3")
+    go = "python run.py; while ! test -e ~/go; do sleep 0.1; done; exit 3"
+    step = actions.step(**{"async": "true"}, run=go)
     finished = step.run()
     assert finished.exit_code == 0, finished.log
     assert finished.outputs["status"] == "running"
     assert finished.outputs["run-id"]
     assert "is running" in actions.comment()
+    (cloud.studio(finished.outputs["studio-name"]).home / "go").touch()
     wait_for(lambda: cloud.studio(finished.outputs["studio-name"]).deleted)
     run = laptop.last_run()
     assert (run["id"], run["status"]) == (finished.outputs["run-id"], "completed")

@@ -101,7 +101,7 @@ def test_async_ends_with_the_command_and_the_run_goes_on(
 MOMENTS = {"installing": "Install on the runner", "starting": "created, starting", "running": "waiting now"}
 SLOW = {
     "run.py": "import time\nfrom zenml import pipeline, step\n"
-    "@step\ndef wait() -> None:\n    print('waiting now', flush=True)\n    time.sleep(120)\n"
+    "@step\ndef wait() -> None:\n    print('waiting now', flush=True)\n    time.sleep(600)\n"
     "@pipeline(enable_cache=False)\ndef slow():\n    wait()\nif __name__ == '__main__':\n    slow()\n"
 }
 
@@ -178,7 +178,7 @@ def test_stop_on_cancel_false_leaves_the_run_alone(
     cloud: LightningCloud, actions: Actions, laptop: Laptop, variables: dict[str, str]
 ) -> None:
     until_told = SLOW["run.py"].replace(
-        "time.sleep(120)", "import pathlib\n    while not pathlib.Path('~/go').expanduser().exists(): time.sleep(0.1)"
+        "time.sleep(600)", "import pathlib\n    while not pathlib.Path('~/go').expanduser().exists(): time.sleep(0.1)"
     )
     step = actions.step({"run.py": until_told}, submit_from="runner", stop_on_cancel="false", variables=variables)
     finished = step.run(interrupt=lambda line: signal.SIGINT if MOMENTS["running"] in line else None)
@@ -226,7 +226,7 @@ def test_a_run_that_takes_too_long_is_stopped_with_the_command(
     cloud: LightningCloud, actions: Actions, variables: dict[str, str]
 ) -> None:
     finished = actions.step(
-        submit_from="runner", run="echo compiling; sleep 120", timeout_minutes="0.25", variables=variables
+        submit_from="runner", run="echo compiling; sleep 600", timeout_minutes="0.25", variables=variables
     ).run()
     assert finished.exit_code == 1
     assert [text for level, text in finished.annotations if level == "error"] == [

@@ -133,7 +133,7 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
             return
         assert asked < deadline, f"{what} never came"
         # What takes long to answer is asked less often: it keeps the cores from what is waited for.
-        time.sleep(max(0.05, 4 * (time.monotonic() - asked)))
+        time.sleep(min(1, max(0.05, 4 * (time.monotonic() - asked))))
 
 
 def is_running(process: int) -> bool:
