@@ -229,11 +229,11 @@ def test_a_signal_reaches_the_children_of_a_copy_and_no_other_copy(shared: tuple
     ended, other = (studio.begin(forks, code) for _ in range(2))
     eventually(lambda: studio.output.getvalue().count("[probe] child ") == 2, "both children")
     ended.terminate()
-    assert ended.wait(30)
+    assert ended.wait(300)
     assert ended.poll() is not None
     assert other.poll() is None
     other.kill()
-    assert other.wait(30)
+    assert other.wait(300)
     assert other.poll() == -signal.SIGKILL
 
 
@@ -252,7 +252,7 @@ def test_copies_outlive_the_fork_server_and_the_next_step_is_fresh(
         under_way = studio.begin(forks, "while not os.path.exists('go'): time.sleep(0.05)\nsys.exit(7)")
         assert forks._process is not None
         forks._process._signal(signal.SIGKILL)
-        assert forks._process.wait(30)
+        assert forks._process.wait(300)
         assert studio.run(forks, "sys.exit(8)") == 8
     (studio.folder / "go").touch()
     assert eventually(under_way.poll, "the end") == 7

@@ -180,7 +180,7 @@ def test_what_runs_in_a_job_has_time_for_an_orderly_end_when_its_shell_is_told_t
     job = subprocess.Popen(["bash", "-c", f"set -e\n{request.spec.command}"], env={**os.environ, "HOME": str(tmp_path)})
     eventually((tmp_path / "up").exists)
     job.terminate()
-    assert job.wait(30) != 0
+    assert job.wait(300) != 0
     assert (tmp_path / "saved").exists()
     assert int((tmp_path / job_request.result_file("token")).read_text()) == job.returncode
 

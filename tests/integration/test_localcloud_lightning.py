@@ -494,7 +494,7 @@ def test_nothing_is_left(tmp_path: Path, end: str, isolated: bool) -> None:
             eventually(lambda: "sessionName" in call("POST", f"{studio}/execute", json=running), "running")
         eventually(lambda: len(processes(mark)) >= 3, "sleeping")
         process.send_signal(signal.SIGTERM if end == "exit" else signal.SIGKILL)
-        process.wait(20)
+        process.wait(300)
     eventually(lambda: processes(mark) == [] and processes(str(root)) == [], "every process gone")
     assert str(root) not in Path("/proc/mounts").read_text()
     if end == "exit":

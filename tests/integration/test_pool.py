@@ -90,7 +90,7 @@ def test_launches_at_once_share_a_pool_and_none_a_studio(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(200)
+        thread.join(300)
     assert [succeeded for _, succeeded in outcomes] == [True] * 4
     pool = [f"{spec.studio_name}-{number}" for number in (1, 2)]
     assert {name for name, _ in outcomes} == set(pool)

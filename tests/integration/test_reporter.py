@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from lightning_api import eventually
 from lightning_zenml.action.github.client import GitHub
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
@@ -70,7 +71,7 @@ def reporter(server: LocalGitHub, clock: Clock, tmp_path: Path) -> Iterator[Repo
 def tell(reporter: Reporter, **changes: object) -> None:
     """An update, and what comes of it in the other thread."""
     reporter.update(**changes)  # type: ignore[arg-type]
-    assert reporter.settle(30)
+    assert reporter.settle(300)
 
 
 def asked(server: LocalGitHub) -> int:
@@ -200,7 +201,7 @@ def test_whatever_github_answers_the_end_is_kept_for_post(step: Step, fault: Fau
     reporter = step.main()
     reporter.update(state=State.RUNNING)
     reporter.update(state=State.COMPLETED, patience=3)
-    assert rule.seen
+    eventually(lambda: rule.seen)
     left = step.left
     assert left.report is not None
     assert (left.report.report.state, left.is_reported) == (State.COMPLETED, False)
@@ -215,16 +216,16 @@ def test_whoever_follows_waits_for_nobody_and_the_newest_report_is_told(step: St
 
     def look() -> None:
         asked.set()
-        assert go_on.wait(60)
+        assert go_on.wait(300)
 
     reporter = step.main(look=look)
     reporter.update(state=State.STARTING, pipeline="a")
-    assert asked.wait(60)
+    assert asked.wait(300)
     # ZenML is silent, and these return.
     reporter.update(state=State.RUNNING, pipeline="b")
     reporter.update(state=State.RUNNING, pipeline="c")
     go_on.set()
-    assert reporter.settle(60)
+    assert reporter.settle(300)
     (comment,) = step.server.comments(REPOSITORY, 5)
     # That of `b` was overtaken.
     assert "running" in comment.body

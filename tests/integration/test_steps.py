@@ -122,7 +122,7 @@ def test_what_a_shell_runs_has_the_time_that_a_terminated_step_has(
     step = StepProcess(environment, tmp_path, output, program=program)
     eventually((tmp_path / "up").exists)
     step.terminate()
-    assert step.wait(30)
+    assert step.wait(300)
     step.kill()
     assert (tmp_path / "saved").exists()
 

@@ -39,6 +39,6 @@ def test_what_does_not_tell_of_itself_is_told_of_until_it_is_over() -> None:
             twice.set()
 
     with reported("the upload", say, interval=0.01):
-        assert twice.wait(10)
+        assert twice.wait(300)
     assert said[0].startswith("Waiting for the upload: ")
     assert not [thread for thread in threading.enumerate() if thread.name == "wait-progress"]
