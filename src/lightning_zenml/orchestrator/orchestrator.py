@@ -30,11 +30,11 @@ from lightning_zenml.launch.payload.variables import ORCHESTRATOR_RUN_ID
 from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
-from lightning_zenml.orchestrator.patience import be_patient
 from lightning_zenml.orchestrator.refusal import tell_plainly
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id, run_metadata
 from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
 from lightning_zenml.orchestrator.start import Start
+from lightning_zenml.orchestrator.zenml_client.patience import be_patient
 from lightning_zenml.zenml_api.models import START
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from zenml.utils.pagination_utils import depaginate
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.spec import Phase, Status
-from lightning_zenml.orchestrator.patience import insist
+from lightning_zenml.orchestrator.zenml_client.patience import insist
 from lightning_zenml.zenml_api.run_end import PAUSED, end_run
 
 logger = get_logger(__name__)

@@ -29,11 +29,11 @@ from lightning_zenml.orchestrator.controller.pipeline_errors import (
     PipelineStoppedError,
 )
 from lightning_zenml.orchestrator.controller.static import StaticController
-from lightning_zenml.orchestrator.patience import be_patient
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.forkserver import ForkServer
 from lightning_zenml.orchestrator.steps.starter import StepStarter
+from lightning_zenml.orchestrator.zenml_client.patience import be_patient
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse

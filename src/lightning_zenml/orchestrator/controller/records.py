@@ -22,7 +22,7 @@ from zenml.utils.time_utils import utc_now
 
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.process import exit_code_in_words
-from lightning_zenml.orchestrator.patience import insist
+from lightning_zenml.orchestrator.zenml_client.patience import insist
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -33,11 +33,11 @@ from lightning_zenml.orchestrator.controller.pipeline_errors import (
 )
 from lightning_zenml.orchestrator.controller.records import StepRecords
 from lightning_zenml.orchestrator.controller.timing import HEARTBEAT_POLL, SERVER_POLL, STEP_POLL, STOP_GRACE, Turns
-from lightning_zenml.orchestrator.patience import insist
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.forkserver import ForkServer
 from lightning_zenml.orchestrator.steps.running import RunningStep, UnstartedStep
 from lightning_zenml.orchestrator.steps.starter import StepStarter
+from lightning_zenml.orchestrator.zenml_client.patience import insist
 from lightning_zenml.zenml_api.run_end import REASON_LIMIT
 
 if TYPE_CHECKING:

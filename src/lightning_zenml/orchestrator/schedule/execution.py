@@ -33,9 +33,9 @@ from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.controller.controller import control
 from lightning_zenml.orchestrator.controller.pipeline_errors import PipelineFailedError, PipelineStoppedError
-from lightning_zenml.orchestrator.patience import be_patient
 from lightning_zenml.orchestrator.run_id import orchestrator_run_id, run_metadata
 from lightning_zenml.orchestrator.start import Start
+from lightning_zenml.orchestrator.zenml_client.patience import be_patient
 
 if TYPE_CHECKING:
     from zenml.models import PipelineSnapshotResponse

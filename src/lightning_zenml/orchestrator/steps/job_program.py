@@ -19,7 +19,6 @@ from zenml.client import Client
 from zenml.entrypoints import entrypoint
 from zenml.enums import ExecutionStatus
 
-from lightning_zenml.orchestrator.patience import be_patient
 from lightning_zenml.orchestrator.steps.entrypoint import (
     FollowingStepEntrypoint,
     JointStepEntrypoint,
@@ -27,6 +26,7 @@ from lightning_zenml.orchestrator.steps.entrypoint import (
     StepEntrypoint,
     arguments_of,
 )
+from lightning_zenml.orchestrator.zenml_client.patience import be_patient
 
 if TYPE_CHECKING:
     from zenml.models import StepRunResponse

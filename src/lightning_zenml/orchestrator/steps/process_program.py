@@ -52,7 +52,7 @@ def import_zenml() -> None:
     from zenml.entrypoints import entrypoint
     from zenml.integrations.registry import integration_registry
 
-    from lightning_zenml.orchestrator.patience import be_patient
+    from lightning_zenml.orchestrator.zenml_client.patience import be_patient
 
     _needed_by_run = entrypoint
     for module in _IMPORTED_BY_STEPS:
