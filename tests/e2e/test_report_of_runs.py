@@ -21,7 +21,10 @@ from zenml import Model, get_step_context, log_metadata, pipeline, step
 @step
 def train() -> Annotated[float, "weights"]:
     print("epoch 1 of 1")
-    log_metadata({"loss": float(os.environ["LOSS"]), "seconds": 12.5})
+    for epoch in (1, 2, 3):
+        # By what is logged again and again, and as a list.
+        log_metadata({"loss": float(os.environ["LOSS"]) * (4 - epoch), "epoch": epoch, "seconds": 12.5})
+    log_metadata({"val_auc": [0.5, 0.75, 0.6]})
     log_metadata({"layers": 1000}, infer_artifact=True)
     if os.environ.get("FAIL"):
         raise ValueError("the loss is NaN")
@@ -74,16 +77,16 @@ def head_of(github: GitHub, actions: Actions) -> str:
 
 
 def rows(markdown: str) -> dict[str, list[str]]:
-    """Cells of the table rows, by the first cell's text."""
+    """Cells of the table rows, by the first cell's text: metrics come before curves."""
     lines = [re.sub(r"</?code>", "", line) for line in markdown.splitlines() if line[:1] == "|"]
     plain = [[html.unescape(cell.strip()) for cell in line.strip("|").split("|")] for line in lines]
-    return {row[0]: row[1:] for row in plain}
+    return {row[0]: row[1:] for row in reversed(plain)}
 
 
 def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Actions, github: GitHub) -> None:
     first = run(actions, "0.8", "0.81", branch="main", LOSS="0.5")
     assert first.exit_code == 0, first.log
-    assert rows(first.summary)["accuracy"] == ["model reported_model", "0.81"]
+    assert rows(first.summary)["accuracy"] == ["model reported_model", "0.8"]
     assert "No earlier completed run of this pipeline on <code>main</code>" in first.summary
     assert "❔ <code>accuracy drops</code>" in first.summary
     base = head_of(github, actions)
@@ -104,7 +107,12 @@ def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Action
         assert told["loss"] == ["step train", "0.25", "0.5", "↓ 0.25 (50.0 %) 🟢 better (2 runs, ±0)"]
         assert told["layers"] == ["artifact weights", "1,000", "1,000", "= no change"]
         assert not {"seconds", "storage_size"} & set(told)
-        assert next(name for name in told if name in {"accuracy", "score.total", "layers"}) == "score.total"
+        assert "| <code>loss</code> | step train | this run | ▄▂▁ | 0.25 | 0.25 at epoch 3 |" in markdown
+        assert "| █▅▂ | 0.5 | 0.5 at epoch 3 |" in markdown
+        assert '  title "val_auc"\n  x-axis "time" 1 --> 3\n' in markdown
+        assert '  title "loss"\n  x-axis "epoch" 1 --> 3\n' in markdown
+        assert "  line [1.5, 1, 0.5]\n  line [0.75, 0.5, 0.25]\n" in markdown
+        assert [name for name in told if name in {"accuracy", "score.total", "layers"}][-1] == "score.total"
         assert "the last 2 completed runs on <code>main</code>" in markdown
         assert f"(<code>{base[:7]}</code>, less than an hour old, 2 commits behind)" in markdown
     assert (

@@ -17,6 +17,7 @@ from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.report import RunReport
 from lightning_zenml.action.report.metrics import ReportSettings
 from lightning_zenml.action.report.metrics.baseline import Baseline
+from lightning_zenml.action.report.metrics.logged import Logged
 from lightning_zenml.action.report.runs import Runs
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.zenml_api.models import Run
@@ -34,6 +35,11 @@ from typing import Annotated
 from zenml import Model, add_tags, get_step_context, log_metadata, pipeline, step
 from zenml.client import Client
 
+from lightning_zenml.orchestrator.zenml_client.curves import keep_curves
+
+# As our steps do.
+keep_curves()
+
 
 @step
 def prepare() -> None:
@@ -49,6 +55,10 @@ def load() -> Annotated[int, "rows"]:
 def train(rows: int) -> Annotated[float, "weights"]:
     print("epoch 1 of 1")
     log_metadata({"layers": 3}, infer_artifact=True)
+    for epoch in range(1, 4):
+        log_metadata({"loss": 1 / epoch, "epoch": epoch, "seconds": {"forward": epoch}})
+        log_metadata({"by_epoch": {str(epoch): epoch / 2}})
+        log_metadata({"reward": 10 * epoch}, infer_model=True)
     return 0.5
 
 
@@ -134,7 +144,20 @@ def test_artifacts_and_models(server: ZenMLServer, ids: dict[str, str]) -> None:
     assert by_name["weights"].type == "DataArtifact"
     assert by_name["weights"].uri.startswith("s3://")
     assert by_name["weights"].url == run.url
-    assert results.models(run, server.steps(run.id)) == {"digits": {"accuracy": 0.8}}
+    (model,) = results.models(run, server.steps(run.id)).values()
+    assert (model["accuracy"], model["reward"]) == (0.8, 30)
+
+
+def test_what_is_logged_again_and_again_is_a_curve(server: ZenMLServer, ids: dict[str, str]) -> None:
+    run = server.run(ids["first"])
+    steps = server.steps(run.id)
+    found = Logged.of(run, steps, [], ZenMLResults(server).models(run, steps), ReportSettings())
+    assert {curve.key: (curve.axis, curve.points) for curve in found.curves} == {
+        ("step", "train", "loss"): ("epoch", ((1, 1), (2, 1 / 2), (3, 1 / 3))),
+        ("step", "train", "seconds.forward"): ("epoch", ((1, 1), (2, 2), (3, 3))),
+        ("step", "train", "by_epoch"): ("", ((1, 0.5), (2, 1), (3, 1.5))),
+        ("model", "digits", "reward"): ("", ((1, 10), (2, 20), (3, 30))),
+    }
 
 
 def test_what_a_branch_has_completed_is_its_own_of_the_same_pipeline(server: ZenMLServer, ids: dict[str, str]) -> None:
@@ -210,7 +233,7 @@ def test_several_runs_are_compared_with_and_a_stale_one_says_so(server: ZenMLSer
             assert (base.report.commits, base.report.is_stale) == (commits, is_stale)
     assert (base.report.runs, base.report.wanted, base.report.centre) == (2, 5, "median")
     assert 0 < (base.report.age or 0) < 86_400
-    assert [metric.values for metrics in base.metrics for metric in metrics if metric.name == "accuracy"] == [
+    assert [metric.values for run in base.logged for metric in run.metrics if metric.name == "accuracy"] == [
         (0.9,),
         (0.8,),
     ]
@@ -240,6 +263,10 @@ def test_a_failed_run_is_told_with_its_log(server: ZenMLServer, ids: dict[str, s
     assert "evaluating" in log
     assert "Traceback" not in log
     told = {metric.name: (metric.source, metric.value, metric.base, metric.verdict) for metric in report.metrics}
+    assert {curve.name for curve in report.curves} == {"loss", "seconds.forward", "by_epoch", "reward"}
+    assert all(curve.base == curve.own for curve in report.curves)
+    for of_curve in ("loss", "epoch", "seconds.forward", "reward"):
+        assert told.pop(of_curve)
     assert told == {
         "accuracy": ("model digits", -1.0, 0.9, "worse"),
         "layers": ("artifact weights", 3, 3, None),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.inputs import Inputs, InputsError
 from lightning_zenml.action.report import BaseReport, MetricReport, Report, RunReport, State, Verdict, render
-from lightning_zenml.action.report.metrics import Metric, ReportSettings, collect, compare, rows
+from lightning_zenml.action.report.metrics import Metric, ReportSettings, compare, rows
+from lightning_zenml.action.report.metrics.collected import collect, places_of
 from lightning_zenml.action.report.metrics.directions import Direction, direction_by_name
 from lightning_zenml.zenml_api.models import Artifact, Run, Step
 
@@ -37,12 +38,13 @@ def shown(
 
 def test_numbers_are_found_wherever_they_were_logged() -> None:
     step = Step(name="train", status="completed", metadata={"loss": 0.5, "text": "x", "flag": True, "list": [1]})
-    found = collect(
+    places = places_of(
         run(epochs=3, nested={"a": {"b": 2.5}}, github={"pull_request": 7}, lightning_start={"version": 1}),
         [step],
         [artifact("data", storage_size=12, rows=40)],
         {"digits": {"auc": 0.9, "infinite": float("inf"), "huge": 10**400}},
     )
+    found = collect(places)
     told = {(one.kind, one.place, one.name): one.values[0] for one in found}
     assert told == {
         ("run", "", "epochs"): 3,
@@ -56,7 +58,7 @@ def test_numbers_are_found_wherever_they_were_logged() -> None:
 
 
 def test_what_zenml_says_of_an_artifact_is_shown_only_when_it_is_named() -> None:
-    found = collect(run(), [], [artifact("data", storage_size=12, rows=40)], {})
+    found = collect(places_of(run(), [], [artifact("data", storage_size=12, rows=40)], {}))
     assert [row.name for row in shown(found, None, ReportSettings())] == ["rows"]
     settings = ReportSettings(directions={"storage_size": Direction.LOWER})
     assert [row.name for row in shown(found, None, settings)] == ["storage_size", "rows"]
@@ -155,15 +157,15 @@ def test_what_zenml_keeps_as_text_or_null_is_shown_where_it_can_be_a_metric() ->
         "nested": {"mae": None, "note": None},
     }
     step = Step(name="train", status="completed", metadata=metadata)
-    told = shown(collect(run(), [step], [], {}), None, ReportSettings())
+    told = shown(collect(places_of(run(), [step], [], {})), None, ReportSettings())
     assert {row.name: str(row.value) for row in told} == {"accuracy": "0.93", "loss": "nan", "nested.mae": "nan"}
     settings = ReportSettings(directions={"version": Direction.NEUTRAL})
-    assert shown(collect(run(), [step], [], {}), None, settings)[0].value == 3.11
+    assert shown(collect(places_of(run(), [step], [], {})), None, settings)[0].value == 3.11
 
 
 def test_what_the_report_names_comes_first_of_however_many() -> None:
     many = {f"metric_{number}": number for number in range(600)} | {"chosen": 1}
-    found = collect(run(), [Step(name="train", status="completed", metadata=many)], [], {})
+    found = collect(places_of(run(), [Step(name="train", status="completed", metadata=many)], [], {}))
     told = shown(found, None, ReportSettings(directions={"chosen": Direction.HIGHER}))
     assert (told[0].name, len(told)) == ("chosen", 500)
 
@@ -172,7 +174,7 @@ def test_metadata_may_be_nested_deeply() -> None:
     deep: dict[str, Any] = {"loss": 1.0}
     for _ in range(2_000):
         deep = {"a": deep}
-    (found,) = collect(run(**deep), [], [], {})
+    (found,) = collect(places_of(run(**deep), [], [], {}))
     assert found.name.endswith(".a.loss")
 
 
@@ -259,5 +261,5 @@ def test_whatever_yaml_holds_is_settings_or_told(value: dict[str, Any]) -> None:
 
 @given(st.dictionaries(st.text(max_size=5), PLAIN))
 def test_whatever_was_logged_is_numbers_or_nothing(metadata: dict[str, Any]) -> None:
-    found = collect(run(x=metadata), [], [], {})
+    found = collect(places_of(run(x=metadata), [], [], {}))
     assert all(isinstance(value, int | float) for one in found for value in one.values)

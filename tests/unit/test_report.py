@@ -24,6 +24,8 @@ from lightning_zenml.action.report import (
     COMMENT_LIMIT,
     ArtifactReport,
     BaseReport,
+    CourseReport,
+    CurveReport,
     JobReport,
     MetricReport,
     Outcome,
@@ -146,6 +148,36 @@ COMPLETED = replace(
         ),
     ),
 )
+CURVES = (
+    CurveReport(
+        name="val_loss",
+        source="step train_cnn",
+        axis="epoch",
+        start=1,
+        step=1,
+        own=CourseReport(
+            values=(0.92, 0.61, 0.44, 0.33, 0.27, 0.21, 0.18, 0.15, 0.131, 0.1234, 0.1256, 0.1235),
+            final=0.1234567,
+            best=0.1234,
+            best_at=10,
+        ),
+        base=CourseReport(
+            values=(0.95, 0.72, 0.56, 0.43, 0.35, 0.28, 0.23, 0.19, 0.17, 0.17, 0.17, 0.17),
+            final=0.17,
+            best=0.17,
+            best_at=9,
+        ),
+    ),
+    CurveReport(
+        name="learning_rate",
+        source="step train_cnn",
+        axis="",
+        start=0,
+        step=100,
+        own=CourseReport(values=(1e-4, 3e-4, 2.5e-4, 1e-4, 3e-5), final=3e-5),
+        is_chosen=False,
+    ),
+)
 SECOND_RUN = RunReport(
     run_name="inference-1",
     status="completed",
@@ -229,6 +261,7 @@ REPORTS = {
     ),
     "completed": COMPLETED,
     "fails_a_rule": FAILS_A_RULE,
+    "curves": replace(COMPLETED, runs=(replace(COMPLETED.runs[0], curves=CURVES),)),
     "two_runs": replace(COMPLETED, runs=(*COMPLETED.runs, SECOND_RUN)),
     "command_failed": COMMAND_FAILED,
     "step_failed": STEP_FAILED,
@@ -316,6 +349,17 @@ def hostile(text: str) -> Report:
         steps=(step, step),
         edges=((text, text),),
         metrics=(MetricReport(name=text, source=text, value=1, base=2),),
+        curves=(
+            CurveReport(
+                name=text,
+                source=text,
+                axis=text,
+                start=1,
+                step=1,
+                own=CourseReport(values=(1, 2), final=1, best=1, best_at=1),
+                base=CourseReport(values=(1, 2), final=1, best=1, best_at=1),
+            ),
+        ),
         base=BaseReport(branch=text, run_name=text, run_url=text, commit_sha=text),
         artifacts=(ArtifactReport(name=text, version=text, type=text, url=text, uri=text),),
     )

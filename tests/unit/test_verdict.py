@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lightning_zenml.action.report import BaseReport, Outcome, Report, RuleReport, RunReport, State, Verdict, render
-from lightning_zenml.action.report.metrics import Comparison, Metric, ReportSettings, collect, compare, rows
+from lightning_zenml.action.report.metrics import Comparison, Metric, ReportSettings, compare, rows
+from lightning_zenml.action.report.metrics.collected import collect, places_of
 from lightning_zenml.action.report.metrics.judged import JudgedRun, judge
 from lightning_zenml.action.report.metrics.noise import Centre, half_width, student
 from lightning_zenml.zenml_api.models import Run, Step
@@ -98,7 +99,7 @@ def test_a_base_run_that_diverged_says_nothing_of_the_others() -> None:
 def test_a_list_of_seeds_is_several_values() -> None:
     step = Step(name="train", status="completed", metadata={"f1": [0.5, 0.7], "loss": [3, 2, 1], "text": ["a"]})
     run = Run(id="1", name="r", status="completed", pipeline="p", url="u")
-    (found,) = collect(run, [step], [], {}, seeds=["train.f1", "text"])
+    (found,) = collect(places_of(run, [step], [], {}), seeds=["train.f1", "text"])
     assert found.values == (0.5, 0.7)
     chosen = settings(seeds="f1")
     (row,) = rows(compare([found], [[metric("f1", 0.5, 0.6, 0.7)]], chosen), chosen)

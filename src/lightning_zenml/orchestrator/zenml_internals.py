@@ -24,8 +24,8 @@ def _members(of: str, names: str) -> tuple[str, ...]:
 USED: Mapping[str, tuple[str, ...]] = {
     "zenml": ("__version__", "add_tags(tags, run)"),
     "zenml.client": (
-        "Client.active_stack",
-        "Client.zen_store",
+        *_members("Client", "active_stack zen_store"),
+        "Client.create_run_metadata(metadata, resources)",
         "Client.get_pipeline_run(name_id_or_prefix, hydrate)",
         "Client.get_run_step(step_run_id, hydrate)",
         "Client.list_pipeline_runs(parent_run_id, schedule_id, project, hydrate, page)",

@@ -7,6 +7,8 @@ escape whatever they are given: nothing of it is taken for Markdown, HTML or Mer
 from lightning_zenml.action.report.model import (
     ArtifactReport,
     BaseReport,
+    CourseReport,
+    CurveReport,
     JobReport,
     MetricReport,
     Outcome,
@@ -24,6 +26,8 @@ __all__ = [
     "COMMENT_LIMIT",
     "ArtifactReport",
     "BaseReport",
+    "CourseReport",
+    "CurveReport",
     "JobReport",
     "MetricReport",
     "Outcome",

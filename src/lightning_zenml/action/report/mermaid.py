@@ -1,4 +1,4 @@
-"""Diagrams of a run in Mermaid, which GitHub draws: the graph of its steps and a timeline.
+"""Diagrams of a run in Mermaid, which GitHub draws: the graph of its steps, a timeline, curves.
 
 Mermaid has no escaping that holds in all of its versions, so names keep only characters that mean nothing to it; the
 icon before each also keeps it from being read as one of Mermaid's words. Syntax: https://mermaid.js.org.
@@ -6,11 +6,13 @@ icon before each also keeps it from being read as one of Mermaid's words. Syntax
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 from lightning_zenml.action.report.markdown import plain
-from lightning_zenml.action.report.model import RunReport, StepReport
+from lightning_zenml.action.report.model import CurveReport, RunReport, StepReport
 
 _MOST_STEPS = 100
 _MOST_EDGES = 400
@@ -34,6 +36,7 @@ _COLORS = {
     "waiting": ("#8c959f", "#f6f8fa", "#57606a"),
 }
 """Border, background and text, by kind of status: GitHub's own colours for these, legible in its dark theme too."""
+_BLUE, _GREY = "#218bff", "#8c959f"
 _KINDS = {
     **{kind: kind for kind in _COLORS},
     "initializing": "running",
@@ -92,6 +95,39 @@ def timeline(run: RunReport, icon: Callable[[str], str]) -> str | None:
     lines.append(f"  tickInterval {ticks}")
     lines += [_bar(step, icon) for step in sorted(bars, key=_start)]
     return "\n".join(lines)
+
+
+def chart(curve: CurveReport) -> str | None:
+    """A curve, and that of the base branch.
+
+    Args:
+        curve: curve with values to be drawn.
+
+    Returns:
+        A Mermaid xychart, with this run's in blue and the base branch's in grey; None where there is nothing to see.
+    """
+    own, base = curve.own.values, curve.base.values if curve.base else ()
+    if len(own) < 2:
+        return None
+    low, high = min(own + base), max(own + base)
+    margin = (high - low) * 0.05 or abs(high) * 0.05 or 1
+    last = curve.start + curve.step * (len(own) - 1)
+    # What is drawn last is on top.
+    look = {"backgroundColor": "transparent", "plotColorPalette": f"{_GREY}, {_BLUE}" if base else _BLUE}
+    lines = [
+        f"%%{{init: {json.dumps({'themeVariables': {'xyChart': look}})}}}%%",
+        "xychart-beta",
+        f'  title "{_name(curve.name)}"',
+        f'  x-axis "{_name(curve.axis or "time")}" {_decimal(curve.start)} --> {_decimal(last)}',
+        f"  y-axis {_decimal(low - margin)} --> {_decimal(high + margin)}",
+    ]
+    lines += [f"  line [{', '.join(map(_decimal, values))}]" for values in (base, own) if values]
+    return "\n".join(lines)
+
+
+def _decimal(value: float) -> str:
+    """A number of five digits without an exponent, which Mermaid doesn't read."""
+    return f"{Decimal(f'{value:.5g}'):f}"
 
 
 def _bar(step: StepReport, icon: Callable[[str], str]) -> str:

@@ -91,6 +91,50 @@ class MetricReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CourseReport:
+    """How one run's curve went.
+
+    Args:
+        values: values at equal distances, to be drawn; none where they can't be.
+        final: its last value.
+        best: its best value; None where nobody knows which is better.
+        best_at: when it had that.
+        end: when it ended.
+    """
+
+    values: tuple[float, ...]
+    final: float
+    best: float | None = None
+    best_at: float | None = None
+    end: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveReport:
+    """A number that was logged for each epoch or step, beside the base branch's.
+
+    Args:
+        name: name as logged.
+        source: what it was logged for.
+        axis: what its values are counted by, e.g. `epoch`; '' where nobody said.
+        start: epoch or step of the first value that is drawn.
+        step: distance of the values that are drawn.
+        own: how it went.
+        base: how it went in the base branch's last run; None: it is new.
+        is_chosen: whether it is drawn in a comment, too: as settings name it, or its name says what is better.
+    """
+
+    name: str
+    source: str
+    axis: str
+    start: float
+    step: float
+    own: CourseReport
+    base: CourseReport | None = None
+    is_chosen: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class RuleReport:
     """A rule of `fail-if`, and why it came out as it did, in words."""
 
@@ -162,6 +206,7 @@ class RunReport:
         steps: steps of the run, those that have not begun last.
         edges: pairs of a step's name and the name of a step that waits for it.
         metrics: metrics in the order in which they are shown.
+        curves: curves in the order in which they are shown.
         base: what the metrics are compared with; None: nothing.
         artifacts: artifact versions that the run has made.
     """
@@ -174,6 +219,7 @@ class RunReport:
     steps: tuple[StepReport, ...] = ()
     edges: tuple[tuple[str, str], ...] = ()
     metrics: tuple[MetricReport, ...] = ()
+    curves: tuple[CurveReport, ...] = ()
     base: BaseReport | None = None
     artifacts: tuple[ArtifactReport, ...] = ()
 

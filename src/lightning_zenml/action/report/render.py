@@ -15,14 +15,17 @@ from markupsafe import Markup
 
 from lightning_zenml.action.github.workflow import SUMMARY_LIMIT
 from lightning_zenml.action.report import markdown, mermaid
-from lightning_zenml.action.report.model import MetricReport, Report, RunReport, StepReport
+from lightning_zenml.action.report.model import CourseReport, CurveReport, MetricReport, Report, RunReport, StepReport
 
 COMMENT_LIMIT = 65_536
 """Characters of a comment that GitHub takes; it refuses more (422)."""
 
-_IN_A_COMMENT = {"rows": 30, "log_lines": 20}
-_IN_A_SUMMARY = {"rows": 500, "log_lines": 1_000}
-"""Most metrics of a run, and most lines of a step's log."""
+_IN_A_COMMENT = {"rows": 30, "log_lines": 20, "charts": 3, "in_comment": True}
+_IN_A_SUMMARY = {"rows": 500, "log_lines": 1_000, "charts": 30, "in_comment": False}
+"""Most metrics of a run, most lines of a step's log, and most curves that are drawn of a run."""
+_BARS = "▁▂▃▄▅▆▇█"
+_SPARKS = 12
+"""Characters of a curve in a line of text."""
 _STEPS_WHEN_SHORT = 50
 
 
@@ -71,15 +74,24 @@ def _ever_shorter(report: Report) -> Iterator[Report]:
     yield report
     report = _with_logs(report, 0)
     yield report
+    report = _for_each_run(report, lambda run: replace(run, curves=tuple(map(_undrawn, run.curves[:20]))))
+    yield report
     report = _for_each_run(
         report, lambda run: replace(run, artifacts=run.artifacts[:20], edges=(), steps=_most_telling(run.steps))
     )
     yield report
-    report = _for_each_run(report, lambda run: replace(run, artifacts=(), steps=(), metrics=run.metrics[:10]))
+    report = _for_each_run(
+        report, lambda run: replace(run, artifacts=(), steps=(), metrics=run.metrics[:10], curves=())
+    )
     yield report
     report = replace(report, runs=report.runs[:10], jobs=())
     yield report
     yield _for_each_run(report, lambda run: replace(run, metrics=(), base=None))
+
+
+def _undrawn(curve: CurveReport) -> CurveReport:
+    base = replace(curve.base, values=()) if curve.base else None
+    return replace(curve, own=replace(curve.own, values=()), base=base)
 
 
 def _with_logs(report: Report, characters: int) -> Report:
@@ -168,6 +180,28 @@ def _noise(metric: MetricReport) -> str:
     return f" ({runs}, ±{_number(metric.noise, digits=2)})"
 
 
+def _spark(course: CourseReport, curve: CurveReport) -> str:
+    """A curve in a line of text, as high as the other one beside it: it is there where no chart is drawn."""
+    both = curve.own.values + (curve.base.values if curve.base else ())
+    values = course.values
+    if not values:
+        return ""
+    low, high = min(both), max(both)
+    number = min(len(values), _SPARKS)
+    parts = (values[at * len(values) // number : (at + 1) * len(values) // number] for at in range(number))
+    means = [math.fsum(part) / len(part) for part in parts]
+    return "".join(_BARS[round((mean - low) / (high - low) * 7) if high > low else 3] for mean in means)
+
+
+def _best(course: CourseReport, curve: CurveReport) -> Markup:
+    """The best value and when that was, e.g. `0.12 at epoch 7`."""
+    if course.best is None or course.best_at is None:
+        return Markup("")
+    return Markup(" ").join(
+        [_number(course.best), "at", *([markdown.text(curve.axis)] if curve.axis else []), _number(course.best_at)]
+    )
+
+
 def _age(seconds: float) -> str:
     days, hours = int(seconds // 86_400), int(seconds // 3_600)
     number, unit = (days, "day") if days else (hours, "hour") if hours else (0, "")
@@ -210,6 +244,11 @@ def _timeline(run: RunReport) -> Markup:
     return markdown.block(drawn, "mermaid") if drawn else Markup("")
 
 
+def _chart(curve: CurveReport) -> Markup:
+    drawn = mermaid.chart(curve)
+    return markdown.block(drawn, "mermaid") if drawn else Markup("")
+
+
 def _escape_unless_marked(value: object) -> Markup:
     return value if isinstance(value, Markup) else markdown.text("" if value is None else value)
 
@@ -224,7 +263,9 @@ _ENVIRONMENT = jinja2.Environment(
 )
 _ENVIRONMENT.filters.update(
     age=_age,
+    best=_best,
     block=markdown.block,
+    chart=_chart,
     code=markdown.code,
     difference=_difference,
     dollars=_dollars,
@@ -237,6 +278,7 @@ _ENVIRONMENT.filters.update(
     number=_number,
     safe_join=lambda parts: Markup(", ").join(parts),
     shell=shlex.quote,
+    spark=_spark,
     status=_status,
     timeline=_timeline,
 )

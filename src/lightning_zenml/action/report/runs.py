@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.report import ArtifactReport, JobReport, Report, RuleReport, RunReport, State, StepReport
 from lightning_zenml.action.report.failure import in_repository
-from lightning_zenml.action.report.metrics import ReportSettings, collect
 from lightning_zenml.action.report.metrics.baseline import Baseline
+from lightning_zenml.action.report.metrics.logged import Logged
 from lightning_zenml.action.report.metrics.measured import Measured, Measurements
+from lightning_zenml.action.report.metrics.settings import ReportSettings
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Phase, Status
@@ -34,6 +35,7 @@ _LOOKS = 3
 _LOOK_PAUSE = 3.0
 
 T = TypeVar("T")
+_Read = tuple[RunReport, Measured]
 
 
 class Runs:
@@ -216,9 +218,7 @@ class Runs:
         bad = [run.status for run in self._reports.values() if run.status not in ("completed", "cached")]
         return "failed" if "failed" in bad else next(iter(bad), None)
 
-    def _read(
-        self, known: RunReport, run: Run, steps: list[Step], machine: str | None, *, ended: bool
-    ) -> tuple[RunReport, Measured]:
+    def _read(self, known: RunReport, run: Run, steps: list[Step], machine: str | None, *, ended: bool) -> _Read:
         report = self._with_steps(replace(known, status=run.status), run, steps, machine)
         artifacts: list[Artifact] = []
         models: dict[str, Mapping[str, Any]] = {}
@@ -227,8 +227,8 @@ class Runs:
             artifacts = self._or(lambda: self._results.artifacts(run), artifacts)
             models = self._or(lambda: self._results.models(run, steps), models)
         report = replace(report, artifacts=tuple(map(_artifact, artifacts)))
-        metrics = collect(run, steps, artifacts, models, seeds=self._settings.seeds)
-        return report, self._beside_base(run, Measured(metrics=metrics, is_all=ended))
+        logged = Logged.of(run, steps, artifacts, models, self._settings)
+        return report, self._beside_base(run, Measured(logged=logged, is_all=ended))
 
     def _with_steps(self, known: RunReport, run: Run, steps: list[Step], machine: str | None) -> RunReport:
         begun = {step.name for step in steps}
@@ -245,7 +245,7 @@ class Runs:
         return replace(known, steps=tuple(replace(step, log=logs.get(step.name, "")) for step in known.steps))
 
     def _beside_base(self, run: Run, measured: Measured) -> Measured:
-        if not measured.metrics:
+        if not measured.logged.metrics:
             return measured
         try:
             base = self._baseline.of(run)

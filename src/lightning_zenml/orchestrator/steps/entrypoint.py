@@ -18,6 +18,7 @@ from zenml.utils import env_utils
 
 from lightning_zenml.launch.payload.variables import CODE, SOURCE_ROOT
 from lightning_zenml.orchestrator.start import Start
+from lightning_zenml.orchestrator.zenml_client.curves import keep_curves
 
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step
@@ -97,5 +98,6 @@ def arguments_of(
 
 
 def enter() -> None:
-    """Goes to where the pipeline was started, as the variables of this process have it."""
+    """Goes to where the pipeline was started, as the variables of this process have it; there, curves are kept."""
+    keep_curves()
     Start.find().enter(Path(os.environ[SOURCE_ROOT]), [Path(os.environ[CODE])])

@@ -4,8 +4,8 @@
 better when it is higher, what is left out, what to compare with, and what is to fail.
 """
 
-from lightning_zenml.action.report.metrics.collected import Metric, collect
+from lightning_zenml.action.report.metrics.collected import Metric
 from lightning_zenml.action.report.metrics.compared import Comparison, compare, rows
 from lightning_zenml.action.report.metrics.settings import ReportSettings
 
-__all__ = ["Comparison", "Metric", "ReportSettings", "collect", "compare", "rows"]
+__all__ = ["Comparison", "Metric", "ReportSettings", "compare", "rows"]

@@ -10,7 +10,7 @@ from lightning_zenml.action.github.client import GitHub, GitHubError
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.report import BaseReport
-from lightning_zenml.action.report.metrics.collected import Metric, collect
+from lightning_zenml.action.report.metrics.logged import Logged
 from lightning_zenml.action.report.metrics.settings import ReportSettings
 from lightning_zenml.zenml_api.models import Run
 from lightning_zenml.zenml_api.results import ZenMLResults
@@ -27,11 +27,11 @@ class Base:
 
     Args:
         report: what is told of it.
-        metrics: metrics of each run, the newest first; none where there was no run yet.
+        logged: what each run logged, the newest first; nothing where there was no run yet.
     """
 
     report: BaseReport
-    metrics: tuple[tuple[Metric, ...], ...] = ()
+    logged: tuple[Logged, ...] = ()
 
 
 class Baseline:
@@ -98,7 +98,7 @@ class Baseline:
             commits=commits,
             is_stale=(age or 0) > self._settings.stale_days * _DAY or (commits or 0) > self._settings.stale_commits,
         )
-        return Base(report=report, metrics=tuple(map(self._metrics, runs)))
+        return Base(report=report, logged=tuple(map(self._logged, runs)))
 
     def _runs(self, run: Run, branch: str, *, earlier: bool) -> list[Run]:
         """As many as are wanted, the newest first: of the same leg of the matrix, as another trains something else."""
@@ -126,10 +126,10 @@ class Baseline:
         origin = Origin.of_run(run.metadata, self._event.repository)
         return origin.leg if origin else ""
 
-    def _metrics(self, run: Run) -> tuple[Metric, ...]:
+    def _logged(self, run: Run) -> Logged:
         steps = self._zenml.steps(run.id)
         artifacts, models = self._results.artifacts(run), self._results.models(run, steps)
-        return collect(run, steps, artifacts, models, seeds=self._settings.seeds)
+        return Logged.of(run, steps, artifacts, models, self._settings)
 
     def _commits_since(self, sha: str | None, head: str) -> int | None:
         if self._github is None or not sha:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from lightning_zenml.zenml_api.curves import is_curve, points_of
 from lightning_zenml.zenml_api.models import OWN_METADATA, Artifact, Run, Step
 
 _LONGEST_NUMBER = 40
@@ -23,7 +24,7 @@ class Metric:
         kind: what the metric was logged for: `run`, `step`, `artifact` or `model`.
         place: name of the step, artifact or model; empty for a run.
         values: the number, or one for each seed; NaN and the infinities are results, too: a training that diverged.
-        is_automatic: whether the artifact's materializer found it out, and nobody logged it.
+        is_hidden: whether it is shown only where it is named: what a materializer found out, what is part of a curve.
         is_certain: whether it was stored as a number. ZenML has text where a client sent that, e.g. for a number of
             another library, and null where it sent NaN or an infinity within a mapping.
     """
@@ -32,7 +33,7 @@ class Metric:
     kind: str
     place: str
     values: tuple[float, ...]
-    is_automatic: bool = False
+    is_hidden: bool = False
     is_certain: bool = True
 
     @property
@@ -55,48 +56,70 @@ def is_meant(pattern: str, name: str, place: str) -> bool:
     return any(pattern == written or fnmatchcase(written, pattern) for written in (name, f"{place}.{name}"))
 
 
-def collect(
-    run: Run,
-    steps: Iterable[Step],
-    artifacts: Iterable[Artifact],
-    models: Mapping[str, Mapping[str, Any]],
-    *,
-    seeds: Sequence[str] = (),
-) -> tuple[Metric, ...]:
-    """Finds the numbers in what a run logged.
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What metadata was logged for.
 
     Args:
-        run: run that has logged them.
+        kind: `run`, `step`, `artifact` or `model`.
+        name: name of the step, artifact or model; empty for a run.
+        metadata: the metadata.
+    """
+
+    kind: str
+    name: str
+    metadata: Mapping[str, Any]
+
+    def is_automatic(self, name: str) -> bool:
+        """Whether the artifact's materializer found it out, and nobody logged it."""
+        return self.kind == "artifact" and name.split(".")[0] in _OF_MATERIALIZERS
+
+
+def places_of(
+    run: Run, steps: Iterable[Step], artifacts: Iterable[Artifact], models: Mapping[str, Mapping[str, Any]]
+) -> tuple[Place, ...]:
+    """All that a run may have logged something for.
+
+    Args:
+        run: the run.
         steps: steps of the run.
         artifacts: artifacts that the run made.
         models: metadata of model versions by name of the model.
-        seeds: patterns of lists that hold a number for each seed.
     """
     logged = {key: value for key, value in run.metadata.items() if key not in OWN_METADATA}
+    return (
+        Place(kind="run", name="", metadata=logged),
+        *(Place(kind="model", name=name, metadata=metadata) for name, metadata in models.items()),
+        *(Place(kind="step", name=step.name, metadata=step.metadata) for step in steps),
+        *(Place(kind="artifact", name=artifact.name, metadata=artifact.metadata) for artifact in artifacts),
+    )
+
+
+def collect(places: Iterable[Place], *, seeds: Sequence[str] = ()) -> tuple[Metric, ...]:
+    """Finds the numbers in what a run logged.
+
+    Args:
+        places: what was logged, by what it was logged for.
+        seeds: patterns of lists that hold a number for each seed.
+    """
     found: dict[tuple[str, str, str], Metric] = {}
-    for kind, places in (
-        ("run", [("", logged)]),
-        ("model", models.items()),
-        ("step", ((step.name, step.metadata) for step in steps)),
-        ("artifact", ((artifact.name, artifact.metadata) for artifact in artifacts)),
-    ):
-        for place, metadata in places:
-            for name, value, is_nested in _leaves(metadata):
-                has_seeds = isinstance(value, list) and any(is_meant(pattern, name, place) for pattern in seeds)
-                numbers = [_number(one, is_nested=is_nested or has_seeds) for one in (value if has_seeds else [value])]
-                values = tuple(number for number in numbers if number is not None)
-                if not values or len(values) < len(numbers):
-                    continue
-                metric = Metric(
-                    name=name,
-                    kind=kind,
-                    place=place,
-                    values=values,
-                    is_automatic=kind == "artifact" and name.split(".")[0] in _OF_MATERIALIZERS,
-                    is_certain=not isinstance(value, str) and value is not None,
-                )
-                # A step that runs twice may make the same artifact twice: the last value counts.
-                found[metric.key] = metric
+    for place in places:
+        for name, value, is_nested, is_of_curve in _leaves(place.metadata):
+            has_seeds = isinstance(value, list) and any(is_meant(pattern, name, place.name) for pattern in seeds)
+            numbers = [_number(one, is_nested=is_nested or has_seeds) for one in (value if has_seeds else [value])]
+            values = tuple(number for number in numbers if number is not None)
+            if not values or len(values) < len(numbers):
+                continue
+            metric = Metric(
+                name=name,
+                kind=place.kind,
+                place=place.name,
+                values=values,
+                is_hidden=is_of_curve or place.is_automatic(name),
+                is_certain=not isinstance(value, str) and value is not None,
+            )
+            # A step that runs twice may make the same artifact twice: the last value counts.
+            found[metric.key] = metric
     return tuple(found.values())
 
 
@@ -108,16 +131,16 @@ _OF_MATERIALIZERS = frozenset(
 )
 
 
-def _leaves(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    """Names, values, and whether they are nested: those of mappings too, however deep, as nobody bounds that."""
-    left = [("", iter(metadata.items()))]
+def _leaves(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool, bool]]:
+    """Names, values, whether they are nested, and in a curve: those of mappings too, however deep they lie."""
+    left = [("", iter([(key, value) for key, value in metadata.items() if not is_curve(key)]), False)]
     while left:
-        prefix, items = left[-1]
+        prefix, items, is_of_curve = left[-1]
         for key, value in items:
             if isinstance(value, dict):
-                left.append((f"{prefix}{key}.", iter(value.items())))
+                left.append((f"{prefix}{key}.", iter(value.items()), bool(points_of(value))))
                 break
-            yield f"{prefix}{key}", value, bool(prefix)
+            yield f"{prefix}{key}", value, bool(prefix), is_of_curve
         else:
             left.pop()
 

@@ -117,7 +117,7 @@ def rows(compared: Sequence[Comparison], settings: ReportSettings) -> tuple[Metr
     for one in compared:
         metric = one.metric
         named = next((pattern for pattern in order if metric.matches(pattern)), None)
-        if named is None and (metric.is_automatic or any(map(metric.matches, settings.exclude))):
+        if named is None and (metric.is_hidden or any(map(metric.matches, settings.exclude))):
             continue
         if named is None and one.direction is Direction.NEUTRAL and not metric.is_certain:
             # A version or an id, say.

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from lightning_zenml.action.report import RuleReport, RunReport
 from lightning_zenml.action.report.metrics.baseline import Base
-from lightning_zenml.action.report.metrics.collected import Metric
 from lightning_zenml.action.report.metrics.compared import Comparison, compare, rows
+from lightning_zenml.action.report.metrics.drawn import drawn
 from lightning_zenml.action.report.metrics.judged import JudgedRun, judge
+from lightning_zenml.action.report.metrics.logged import Logged
 from lightning_zenml.action.report.metrics.settings import ReportSettings
 
 
@@ -24,7 +25,7 @@ class Measured:
         is_all: whether the run had ended, so that nothing is to come.
     """
 
-    metrics: tuple[Metric, ...]
+    logged: Logged
     base: Base | None = None
     lacks: str = ""
     is_all: bool = False
@@ -50,10 +51,15 @@ class Measurements:
         shown: list[RunReport] = []
         for run_id, report in reports.items():
             one = measured.get(run_id)
-            if one is not None and one.metrics and self._leads(run_id, reports, measured):
+            if one is not None and one.logged.metrics and self._leads(run_id, reports, measured):
                 compared = self._compared(run_id, reports, measured)
-                base = one.base.report if one.base else None
-                report = replace(report, metrics=rows(compared, self._settings), base=base)
+                before = one.base.logged[0].curves if one.base and one.base.logged else ()
+                report = replace(
+                    report,
+                    metrics=rows(compared, self._settings),
+                    curves=drawn(one.logged.curves, before, self._settings),
+                    base=one.base.report if one.base else None,
+                )
             shown.append(report)
         return tuple(shown)
 
@@ -79,8 +85,13 @@ class Measurements:
         self, run_id: str, reports: Mapping[str, RunReport], measured: Mapping[str, Measured]
     ) -> tuple[Comparison, ...]:
         one = measured[run_id]
-        together = [measured[other].metrics for other in self._together(run_id, reports, measured) if other != run_id]
-        return compare(one.metrics, one.base.metrics if one.base else (), self._settings, together=together)
+        others = [measured[other] for other in self._together(run_id, reports, measured) if other != run_id]
+        return compare(
+            one.logged.metrics,
+            [run.metrics for run in one.base.logged] if one.base else [],
+            self._settings,
+            together=[other.logged.metrics for other in others],
+        )
 
     def _leads(self, run_id: str, reports: Mapping[str, RunReport], measured: Mapping[str, Measured]) -> bool:
         return self._together(run_id, reports, measured)[0] == run_id
