@@ -222,6 +222,11 @@ def test_the_input_is_read_and_its_problems_are_told() -> None:
         ("report", f"has no key `excluded`: {KEYS}. Did you mean `exclude`?"),
         ("report", "`metrics: loss: down` is not allowed: must be `higher`, `lower` or `neutral`"),
     ]
+    rules = {**required, "INPUT_REPORT": "fail-if: loss > 1", "INPUT_ASYNC": "true"}
+    with pytest.raises(InputsError, match="`fail-if` goes with a run that is waited for; with `async`, give it to the"):
+        Inputs.from_environ(rules)
+    (rule,) = Inputs.from_environ({**rules, "INPUT_RUN": "", "INPUT_ATTACH": "ci-0123abcd"}).report.rules
+    assert rule.metric == "loss"
     with pytest.raises(InputsError, match="report: is not valid YAML"):
         Inputs.from_environ({**required, "INPUT_REPORT": "[1"})
 

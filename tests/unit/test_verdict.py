@@ -10,8 +10,11 @@ import pytest
 
 from lightning_zenml.action.report import BaseReport, Outcome, Report, RuleReport, RunReport, State, Verdict, render
 from lightning_zenml.action.report.metrics import Comparison, Metric, ReportSettings, compare, rows
+from lightning_zenml.action.report.metrics.baseline import Base
 from lightning_zenml.action.report.metrics.collected import collect, places_of
 from lightning_zenml.action.report.metrics.judged import JudgedRun, judge
+from lightning_zenml.action.report.metrics.logged import Logged
+from lightning_zenml.action.report.metrics.measured import Measured, Measurements
 from lightning_zenml.action.report.metrics.noise import Centre, half_width, student
 from lightning_zenml.zenml_api.models import Run, Step
 
@@ -214,6 +217,39 @@ def test_age_and_number_of_what_is_compared_with(base: dict[str, Any], words: st
     shown = rows(compare([metric("f1", 1)], [[metric("f1", 1)]], chosen), chosen)
     run = RunReport(run_name="r", metrics=shown, base=report)
     assert words in render.comment(Report(state=State.COMPLETED, pipeline="p", runs=(run,)), "m")
+
+
+def measured(*values: float, is_all: bool = True, lacks: str = "") -> tuple[dict[str, RunReport], dict[str, Measured]]:
+    """One run of the same pipeline for each value, beside five of the base branch."""
+    reports = {str(at): RunReport(run_name=f"r{at}", pipeline="p") for at, _ in enumerate(values)}
+    base = Base(report=BaseReport(branch="main"), logged=tuple(Logged(metrics=(metric("m", one),)) for one in FIVE))
+    return reports, {
+        str(at): Measured(logged=Logged(metrics=(metric("m", value),)), base=base, is_all=is_all, lacks=lacks)
+        for at, value in enumerate(values)
+    }
+
+
+def test_runs_of_one_pipeline_with_other_seeds_are_judged_together() -> None:
+    together = Measurements(settings(seeds="runs", baseline="last-5", fail_if="m drops"))
+    reports, each = measured(0.87, 0.88, 0.88)
+    first, *others = together.added_to(reports, each)
+    assert [(row.own_runs, row.verdict) for row in first.metrics] == [(3, None)], "m: neither is better"
+    assert [report.metrics for report in others] == [(), ()]
+    assert [(rule.outcome, rule.reason.split(",")[0]) for rule in together.judged(reports, each)] == [
+        (Outcome.FAILED, "`m` (step train) is 0.876667")
+    ]
+    apart = Measurements(settings(baseline="last-5", fail_if="m drops"))
+    assert [len(report.metrics) for report in apart.added_to(reports, each)] == [1, 1, 1]
+    assert [rule.outcome for rule in apart.judged(reports, each)] == [Outcome.PASSED]
+
+
+def test_what_is_not_known_to_be_all_is_not_judged() -> None:
+    rules = Measurements(settings(fail_if="m < 0.9"))
+    assert [rule.outcome for rule in rules.judged(*measured(0.95))] == [Outcome.PASSED]
+    (rule,) = rules.judged(*measured(0.95, is_all=False))
+    assert (rule.outcome, rule.reason) == (Outcome.FAILED, "no metric was logged, or ZenML tells none")
+    (rule,) = Measurements(settings(fail_if="m drops")).judged(*measured(0.95, lacks="ZenML is away"))
+    assert (rule.outcome, rule.reason) == (Outcome.FAILED, "`m` (step train) is 0.95; ZenML is away")
 
 
 def of_1000(baseline: str, own: int, drop: float) -> list[Comparison]:
