@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 
 import pytest
+
+PR_CAPBSET_DROP = 24
+RIGHTS_TO_TRACE = {"CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38}
+"""Any of them opens the memory of others; Docker gives none to a container unless asked."""
 
 PROGRAM = """
 import os, subprocess, sys
@@ -29,3 +34,36 @@ def test_a_child_finds_no_input_in_its_parent() -> None:
     command = [sys.executable, "-c", PROGRAM]
     ran = subprocess.run(command, env={**os.environ, **inputs}, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "kept\n\n"), ran.stdout + ran.stderr
+
+
+UNREADABLE = """
+import os, subprocess
+from lightning_zenml.action.github.seclusion import seclude
+
+def read():
+    look = f"cat /proc/{os.getpid()}/environ; if : </proc/{os.getpid()}/mem; then echo memory; fi"
+    return subprocess.run(["sh", "-c", look], env={}, capture_output=True, text=True, check=False).stdout
+
+print("c4n4ry" in read())
+seclude()
+print(read()[:100].encode())
+"""
+
+
+def drop_the_rights_to_trace() -> None:
+    """As Docker starts the container of an Action: as root, but without these. Who isn't root has none."""
+    for right in RIGHTS_TO_TRACE.values():
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, right, 0, 0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what this reads is Linux's")
+def test_nobody_without_a_right_to_trace_reads_its_memory() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", UNREADABLE],
+        env={**os.environ, "INPUT_GITHUB-TOKEN": "c4n4ry-2"},
+        preexec_fn=drop_the_rights_to_trace,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "True\nb''\n"), ran.stdout + ran.stderr
