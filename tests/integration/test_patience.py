@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from in_place import Studio
 from localcloud.chaos import Fault, chaos
 from localcloud.stack import Stack
+from localcloud.zenml import STOCK, Server
 
 PROJECT = """
 import sys
@@ -102,6 +105,40 @@ def test_odd_answers_at_every_turn(zenml_stack: Stack, tmp_path: Path, pipeline:
 def created(stack: Stack) -> dict[str, int]:
     with contextlib.closing(sqlite3.connect(stack.zenml.server.database, timeout=30)) as database:
         return {table: database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in CREATED}
+
+
+@contextlib.contextmanager
+def forgetful(stack: Stack, folder: Path) -> Iterator[Stack]:
+    """The stack with a second server on its database, which carries out each request however often it was sent."""
+    folder.mkdir()
+    of_server = {
+        "ZENML_SERVER_REQUEST_DEDUPLICATION": "false",
+        "ZENML_STORE_URL": f"sqlite:///{stack.zenml.server.database}",
+    }
+    with Server(folder, {**STOCK, **of_server}) as server:
+        yield replace(
+            stack,
+            zenml=replace(stack.zenml, url=server.url),
+            environment={**stack.environment, "ZENML_STORE_URL": server.url},
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pipeline", ["static", "dynamic"])
+def test_no_run_and_no_step_is_there_twice_on_a_server_that_forgets_requests(
+    zenml_stack: Stack, tmp_path: Path, pipeline: str
+) -> None:
+    with forgetful(zenml_stack, tmp_path / "server") as stack, chaos(stack) as proxied:
+        studio, before = Studio(stack, tmp_path, PROJECT), created(zenml_stack)
+        for turn, fault in zip(range(50), itertools.cycle(LOST), strict=False):
+            proxied.zenml.fault(fault, "POST", "/api/v1/(?!login).*", nth=2 * turn + 1)
+        code, log = studio.run("run.py", pipeline, ZENML_STORE_URL=proxied.zenml.url)
+        met = proxied.zenml.met
+
+    assert code == 0, log
+    assert {call.route.rpartition("/api/v1/")[2] for call in met} >= {"logs", "runs", "steps"}
+    found = {table: count - before[table] for table, count in created(zenml_stack).items()}
+    assert (found["pipeline_run"], found["step_run"]) == (1, 2)
 
 
 @pytest.mark.parametrize("pipeline", ["static", pytest.param("dynamic", marks=pytest.mark.slow)])

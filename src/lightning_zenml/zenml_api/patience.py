@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,6 +15,7 @@ import tenacity
 from requests.adapters import BaseAdapter
 
 from lightning_zenml.zenml_api.run_end import END_OF_TOKEN
+from lightning_zenml.zenml_api.sent_again import made_before
 
 PAUSES = tenacity.wait_exponential(multiplier=0.5, max=10)
 """Between two tries."""
@@ -65,7 +68,18 @@ class PatientAdapter(BaseAdapter):
             before_sleep=lambda state: self._warn(_why_again(request, state)),
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
-        answer: requests.Response = retrying(self._whole, request, *args, **options)
+        began, tries = time.monotonic(), itertools.count(1)
+
+        def once() -> requests.Response:
+            is_again = next(tries) > 1
+            answer = self._whole(request, *args, **options)
+            if not (is_again or _was_sent_again(answer)):
+                return answer
+            found = made_before(request, answer, began=began, send=lambda asked: self._whole(asked, *args, **options))
+            _ = found.content
+            return found
+
+        answer: requests.Response = retrying(once)
         return answer
 
     def close(self) -> None:
@@ -77,6 +91,11 @@ class PatientAdapter(BaseAdapter):
         # Read here, as it may break off in the middle.
         _ = answer.content
         return answer
+
+
+def _was_sent_again(answer: requests.Response) -> bool:
+    """Whether the adapter below has sent it more than once by itself."""
+    return bool(getattr(getattr(answer.raw, "retries", None), "history", ()))
 
 
 def _why_again(request: requests.PreparedRequest, state: tenacity.RetryCallState) -> str:

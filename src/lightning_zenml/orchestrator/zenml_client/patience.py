@@ -4,7 +4,7 @@ The client tries again for half a minute where the server can't be reached or is
 else it believes at once, also what a proxy or a server that is just starting says in passing, and the run ends with it.
 Here such an answer is asked for again, for a minute; then it is believed. A server that is away is waited for, three
 minutes long. What is sent twice is carried out once: ZenML's requests have an idempotency key
-(`zenml.zen_stores.rest_zen_store`).
+(`zenml.zen_stores.rest_zen_store`), and see `lightning_zenml.zenml_api.sent_again`.
 """
 
 from __future__ import annotations
