@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
 import sys
+from dataclasses import replace
 
 import pytest
 
+from localcloud.chaos import Fault, chaos
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import Laptop, controllers, wait_for
@@ -262,3 +265,86 @@ def test_a_run_that_is_retried_is_found_where_it_runs_now(stack: Stack, cloud: L
     laptop.run("zenml", "pipeline", "runs", "stop", run_id, "--yes")
     wait_for(lambda: not cloud.running(), 60)
     assert laptop.last_run()["status"] == "stopped"
+
+
+FAULTY = """
+from zenml import pipeline, step
+from zenml.enums import StepRuntime
+from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
+
+
+def on(**settings):
+    return {"orchestrator.lightning": LightningOrchestratorSettings(**settings)}
+
+
+@step
+def load() -> int:
+    return 20
+
+
+@step(runtime=StepRuntime.ISOLATED)
+def apart(number: int) -> int:
+    return number + 1
+
+
+@step(settings=on(machine_type="T4"))
+def job(number: int) -> int:
+    return number * 2
+
+
+@step
+def add(a: int, b: int) -> None:
+    print("SUM", a + b)
+
+
+@pipeline(dynamic=True, enable_cache=False, settings=on(machine_type="CPU"))
+def faulty():
+    number = load()
+    a, b = apart.submit(number), job.submit(number)
+    add(a, b)
+
+
+if __name__ == "__main__":
+    faulty.with_options(run_name="faulty")()
+"""
+LOST = (
+    Fault.reset(after=True),
+    Fault.cut_short(),
+    Fault.html().after_execution(),
+    Fault.status(502).after_execution(),
+    Fault.body("{}"),
+)
+"""The request is carried out, and its answer never comes."""
+
+
+@pytest.mark.slow
+def test_whatever_answers_a_dynamic_pipeline_loses_it_runs_once_and_to_its_end(
+    stack: Stack, cloud: LightningCloud, laptop: Laptop
+) -> None:
+    """Of ZenML every second answer to what creates something, and of Lightning the first of each kind."""
+    (laptop.folder / "run.py").write_text(FAULTY)
+    studios, jobs = len(cloud.studios), len(cloud.jobs)
+    with chaos(stack) as proxied:
+        for turn, fault in zip(range(60), itertools.cycle(LOST), strict=False):
+            proxied.zenml.fault(fault, "POST", "/api/v1/(?!login).*", nth=2 * turn + 1)
+        for turn, fault in enumerate((*LOST, Fault.status(500), Fault.status(403))):
+            proxied.zenml.fault(fault, "GET|PUT", "/api/v1/(runs|steps)(/{id})?", nth=4 * turn + 2)
+        for route in (".*/cloudspaces", ".*/cloudspaces/{id}/start", ".*/jobs"):
+            proxied.lightning.fault(Fault.reset(after=True), "POST", route, nth=1)
+        far = replace(laptop, stack=replace(stack, environment=proxied.environment))
+        completed = far.run(sys.executable, "run.py", check=False)
+        met = {call.service for call in proxied.calls if call.fault}
+
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert met >= {"zenml", "lightning"}
+    run = laptop.last_run()
+    assert (run["name"], run["status"]) == ("faulty", "completed")
+    runs = stack.zenml.request("GET", "runs?pipeline_name=faulty")["items"]
+    steps = stack.zenml.request("GET", f"steps?pipeline_run_id={run['id']}&size=50")["items"]
+    assert len(runs) == 1
+    assert sorted(step["name"].partition(":")[0] for step in steps) == ["add", "apart", "job", "load"]
+    assert {step["body"]["status"] for step in steps} == {"completed"}
+    wait_for(lambda: not cloud.running())
+    made = [job.name for job in cloud.jobs[jobs:]]
+    # One takes the snapshot that the other one's machine starts from.
+    assert (len(cloud.studios) - studios, len(made) <= 2) == (1, True), made
