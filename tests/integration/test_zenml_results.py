@@ -23,6 +23,7 @@ from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.zenml_api.models import Run
 from lightning_zenml.zenml_api.results import ZenMLResults
 from lightning_zenml.zenml_api.server import ZenMLServer
+from localcloud.chaos import chaos
 from localcloud.github import GitHub as LocalGitHub
 from localcloud.stack import Stack, client_environment, register_stack
 
@@ -272,6 +273,28 @@ def test_a_failed_run_is_told_with_its_log(server: ZenMLServer, ids: dict[str, s
         "layers": ("artifact weights", 3, 3, None),
     }
     assert {artifact.name for artifact in report.artifacts} == {"rows", "weights"}
+
+
+def test_of_many_runs_one_after_the_other_each_is_asked_for_while_it_runs(
+    server: ZenMLServer, zenml_stack: Stack, ids: dict[str, str]
+) -> None:
+    settings, looks = ReportSettings(base="main"), []
+    with chaos(zenml_stack) as proxied, LocalGitHub() as hub:
+        hub.add_repository("octo/model")
+        zenml = ZenMLServer(proxied.zenml.url, zenml_stack.zenml_api_key)
+        baseline = Baseline(zenml, event(), GitHub(hub.url, hub.token), settings)
+        runs = Runs(zenml, Workflow({}, io.StringIO()), baseline=baseline, settings=settings)
+        for name in ("first", "second", "failed"):
+            runs.add(RunRecord(run_id=ids[name], run_name=name, pipeline="p", run_url="u", orchestrator_url=""))
+            runs.refresh("CPU")
+            before = len(list(proxied.calls))
+            runs.refresh("CPU")
+            looks.append(len(list(proxied.calls)) - before)
+        assert [report.status for report in runs.reports] == ["completed", "completed", "failed"]
+        assert all(report.steps for report in runs.reports)
+        assert (looks, runs.is_up_to_date, len(runs.steps)) == ([0, 0, 0], True, 3)
+        runs.refresh("CPU", ended=True)
+    assert any(step.log for step in runs.reports[-1].steps)
 
 
 def test_without_the_log_the_traceback_is_told(server: ZenMLServer, zenml_stack: Stack, ids: dict[str, str]) -> None:

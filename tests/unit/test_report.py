@@ -538,6 +538,34 @@ def test_comment_and_summary_fit_whatever_they_hold() -> None:
             assert len(summary(report).encode()) <= SUMMARY_LIMIT
 
 
+@pytest.mark.parametrize(("steps", "metrics"), [(3, 2), (12, 30), (60, 100)])
+def test_of_twenty_runs_each_is_told_and_the_failed_one_with_its_log(steps: int, metrics: int) -> None:
+    def run(number: int) -> RunReport:
+        status = "failed" if number == 17 else "completed"
+        log = "the loss is NaN\n" * 30 if status == "failed" else ""
+        return replace(
+            COMPLETED.runs[0],
+            run_name=f"nightly_training-2026_01_02-03_04_05-{number:06}",
+            run_url=f"https://zenml.example/projects/default/runs/{number:036}",
+            pipeline=f"nightly_training_{number}",
+            status=status,
+            steps=tuple(replace(STEPS[1], name=f"step_{n}", status=status, log=log) for n in range(steps)),
+            edges=tuple((f"step_{n}", f"step_{n + 1}") for n in range(steps - 1)),
+            metrics=tuple(replace(METRICS[0], name=f"metric_{n}") for n in range(metrics)),
+        )
+
+    report = replace(STEP_FAILED, runs=tuple(map(run, range(20))))
+    body, told = comment(report, MARKER), summary(report)
+    assert len(body) <= COMMENT_LIMIT
+    assert len(told.encode()) <= SUMMARY_LIMIT
+    for markdown in (body, told):
+        for number in range(20):
+            assert f"| <code>nightly&#95;training&#95;{number}</code> |" in markdown
+        assert markdown.count("❌ failed |") >= 1
+        assert "the loss is NaN" in markdown
+    assert f"metric&#95;{min(metrics, 10) - 1}<" in told
+
+
 def test_a_full_summary_keeps_more_than_a_full_comment() -> None:
     steps = tuple(StepReport(name=f"step_{n}", status="failed", log=f"log {n}\n" * 1_000) for n in range(20))
     report = replace(STEP_FAILED, runs=(replace(STEP_FAILED.runs[0], steps=steps),))

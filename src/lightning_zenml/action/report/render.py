@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import jinja2
 from markupsafe import Markup
@@ -27,6 +28,9 @@ _BARS = "▁▂▃▄▅▆▇█"
 _SPARKS = 12
 """Characters of a curve in a line of text."""
 _STEPS_WHEN_SHORT = 50
+_RUNS_WHEN_SHORT = 10
+
+T = TypeVar("T", RunReport, StepReport)
 
 
 def comment(report: Report, marker: str) -> str:
@@ -77,16 +81,22 @@ def _ever_shorter(report: Report) -> Iterator[Report]:
     report = _for_each_run(report, lambda run: replace(run, curves=tuple(map(_undrawn, run.curves[:20]))))
     yield report
     report = _for_each_run(
-        report, lambda run: replace(run, artifacts=run.artifacts[:20], edges=(), steps=_most_telling(run.steps))
+        report,
+        lambda run: replace(
+            run, artifacts=run.artifacts[:20], edges=(), steps=_most_telling(run.steps, _STEPS_WHEN_SHORT)
+        ),
     )
     yield report
     report = _for_each_run(
         report, lambda run: replace(run, artifacts=(), steps=(), metrics=run.metrics[:10], curves=())
     )
     yield report
-    report = replace(report, runs=report.runs[:10], jobs=())
+    report = _for_each_run(report, lambda run: replace(run, metrics=run.metrics[:3]))
     yield report
-    yield _for_each_run(report, lambda run: replace(run, metrics=(), base=None))
+    # How each of many runs ended is worth more than what some of them measured.
+    report = replace(_for_each_run(report, lambda run: replace(run, metrics=(), base=None)), jobs=())
+    yield report
+    yield replace(report, runs=_most_telling(report.runs, _RUNS_WHEN_SHORT))
 
 
 def _undrawn(curve: CurveReport) -> CurveReport:
@@ -105,12 +115,12 @@ def _with_logs(report: Report, characters: int) -> Report:
     )
 
 
-def _most_telling(steps: tuple[StepReport, ...]) -> tuple[StepReport, ...]:
+def _most_telling(several: tuple[T, ...], most: int) -> tuple[T, ...]:
     """As many as fit, in their order: rather those that failed or run."""
     quiet = {"completed", "cached", "skipped", "waiting"}
-    ranked = sorted(range(len(steps)), key=lambda number: steps[number].status in quiet)
-    kept = set(ranked[:_STEPS_WHEN_SHORT])
-    return tuple(step for number, step in enumerate(steps) if number in kept)
+    ranked = sorted(range(len(several)), key=lambda number: several[number].status in quiet)
+    kept = set(ranked[:most])
+    return tuple(one for number, one in enumerate(several) if number in kept)
 
 
 def _for_each_run(report: Report, change: Callable[[RunReport], RunReport]) -> Report:

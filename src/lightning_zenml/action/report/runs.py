@@ -7,22 +7,23 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from lightning_zenml.action.github.workflow import Workflow
-from lightning_zenml.action.report import ArtifactReport, JobReport, Report, RuleReport, RunReport, State, StepReport
+from lightning_zenml.action.report import JobReport, Report, RuleReport, RunReport, State, StepReport
 from lightning_zenml.action.report.failure import in_repository
 from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.metrics.logged import Logged
 from lightning_zenml.action.report.metrics.measured import Measured, Measurements
 from lightning_zenml.action.report.metrics.settings import ReportSettings
+from lightning_zenml.action.report.parts import artifact_report, job_report, step_report
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Phase, Status
 from lightning_zenml.zenml_api.models import Artifact, Graph, Run, Step
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.results import ZenMLResults
+from lightning_zenml.zenml_api.run_end import FINISHED
 from lightning_zenml.zenml_api.server import ZenMLServer
 
 _LOG_LINES = 200
@@ -58,6 +59,8 @@ class Runs:
         self._reports: dict[str, RunReport] = {}
         self._measured: dict[str, Measured] = {}
         self._jobs: tuple[JobRecord, ...] = ()
+        self._over: dict[str, tuple[Run, list[Step]]] = {}
+        """Runs of which nothing new is to come, by id: of many, one after the other, only the last is asked for."""
         self._noted: set[str] = set()
         self._lock = threading.Lock()
         self._turn = 0
@@ -86,7 +89,7 @@ class Runs:
     @property
     def jobs(self) -> tuple[JobReport, ...]:
         """The Lightning jobs that their steps run as, with what they have cost so far."""
-        return tuple(map(_job, self._jobs))
+        return tuple(map(job_report, self._jobs))
 
     def set_jobs(self, records: Sequence[JobRecord]) -> None:
         """Takes all jobs so far."""
@@ -140,6 +143,9 @@ class Runs:
     def _refresh(self, turn: int, machine: str | None, *, ended: bool) -> None:
         seen: dict[str, tuple[Run, list[Step]]] = {}
         for run_id, known in tuple(self._reports.items()):
+            if not ended and run_id in self._over:
+                seen[run_id] = self._over[run_id]
+                continue
             try:
                 run, steps = self._zenml.run(run_id), self._zenml.steps(run_id)
             except ZenMLServerError as error:
@@ -157,12 +163,16 @@ class Runs:
             self.is_up_to_date = len(seen) == len(self._reports)
         # Only then what is merely shown.
         for run_id, (run, steps) in seen.items():
+            if not ended and run_id in self._over:
+                continue
             try:
                 report, measured = self._read(self._reports[run_id], run, steps, machine, ended=ended)
             except Exception as error:
                 self._note(error)
             else:
                 self._keep(turn, report, run_id, measured)
+                if run.finished and all(step.status in FINISHED for step in steps):
+                    self._over[run_id] = run, steps
 
     def ended(self, launch_ids: Collection[str], *, patience: float = _WITNESS_PATIENCE) -> list[Run]:
         """Asks ZenML, the witness that outlives the studio, for the runs of a launch that has ended unseen.
@@ -226,7 +236,7 @@ class Runs:
             report = self._with_logs(report, steps)
             artifacts = self._or(lambda: self._results.artifacts(run), artifacts)
             models = self._or(lambda: self._results.models(run, steps), models)
-        report = replace(report, artifacts=tuple(map(_artifact, artifacts)))
+        report = replace(report, artifacts=tuple(map(artifact_report, artifacts)))
         logged = Logged.of(run, steps, artifacts, models, self._settings)
         return report, self._beside_base(run, Measured(logged=logged, is_all=ended))
 
@@ -237,7 +247,7 @@ class Runs:
         waiting = tuple(StepReport(name=name, status=to_come) for name in graph.steps if name not in begun)
         # Of a step that was tried again, the last job.
         jobs = {job.step: job for job in self._jobs if job.run_id == run.id}
-        begun_steps = (_step(step, machine, jobs.get(step.name)) for step in steps)
+        begun_steps = (step_report(step, machine, jobs.get(step.name)) for step in steps)
         return replace(known, steps=(*begun_steps, *waiting), edges=graph.edges)
 
     def _with_logs(self, known: RunReport, steps: list[Step]) -> RunReport:
@@ -321,30 +331,4 @@ def record_of(run: Run) -> RunRecord:
         pipeline=run.pipeline,
         run_url=run.url,
         orchestrator_url=run.orchestrator_url or "",
-    )
-
-
-def _step(step: Step, machine: str | None, job: JobRecord | None) -> StepReport:
-    end = step.end or (None if step.status != "running" else datetime.now(UTC))
-    return StepReport(
-        name=step.name,
-        status=step.status,
-        duration=(end - step.start).total_seconds() if step.start and end else None,
-        machine=_machines(job) if job else machine,
-        job_url=job.url if job else None,
-        start=step.start,
-    )
-
-
-def _job(record: JobRecord) -> JobReport:
-    return JobReport(step=record.step, machine=_machines(record), url=record.url, cost=record.cost)
-
-
-def _machines(job: JobRecord) -> str:
-    return f"{job.num_machines} x {job.machine}" if job.num_machines > 1 else job.machine
-
-
-def _artifact(artifact: Artifact) -> ArtifactReport:
-    return ArtifactReport(
-        name=artifact.name, version=artifact.version, type=artifact.type, url=artifact.url, uri=artifact.uri
     )

@@ -51,6 +51,7 @@ class Baseline:
         self._event = event
         self._github = github
         self._settings = settings
+        self._bases: dict[str, str] = {}
         self._found: dict[str, Base | None] = {}
 
     def of(self, run: Run) -> Base | None:
@@ -148,9 +149,11 @@ class Baseline:
     def _base_of_commit(self, sha: str) -> str:
         if self._github is None:
             return ""
-        try:
-            found = self._github.pull_requests_of_commit(self._event.repository, sha)
-        except GitHubError:
-            # The comment meets the same error and tells of it.
-            return ""
-        return found[0].base_ref if found else ""
+        if sha not in self._bases:
+            try:
+                found = self._github.pull_requests_of_commit(self._event.repository, sha)
+            except GitHubError:
+                # The comment meets the same error and tells of it.
+                return ""
+            self._bases[sha] = found[0].base_ref if found else ""
+        return self._bases[sha]
