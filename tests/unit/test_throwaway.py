@@ -74,6 +74,13 @@ def test_why_it_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     assert said == ["installing\n", "error: disk full\n"]
 
 
+def test_no_key_to_an_index_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    then = "echo from https://ada:s3cret@index/; echo error: no https://t0ken@host/x.git; exit 2"
+    with pytest.raises(InstallError, match=r"no https://\*\*\*@host/x.git"):
+        throwaway(tmp_path, monkeypatch, said, then).install(["six"], [], tmp_path)
+    assert said == ["installing\n", "from https://***@index/\n", "error: no https://***@host/x.git\n"]
+
+
 def test_an_install_obeys_the_timeout_of_the_launch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:

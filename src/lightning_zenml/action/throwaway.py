@@ -18,7 +18,7 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.locks.lock import Lock, Outcome
 from lightning_zenml.launch.payload.requirements.installers import ERROR, Installers
 from lightning_zenml.launch.payload.requirements.reason import explain
-from lightning_zenml.launch.payload.requirements.wanted import Wanted
+from lightning_zenml.launch.payload.requirements.wanted import Wanted, without_credentials
 from lightning_zenml.launch.payload.session import kill
 
 _PASSED_ON = re.compile(
@@ -176,7 +176,9 @@ class Throwaway:
             end = threading.Timer(max(0.0, self._deadline - time.monotonic()), kill, [process.pid])
             end.start()
             try:
-                for line in process.stdout or ():
+                for told in process.stdout or ():
+                    # An index's address may hold a password.
+                    line = without_credentials(told)
                     words = (words + line)[-2 * _LAST_WORDS :]
                     (say or self._say)(line)
             except BaseException:
