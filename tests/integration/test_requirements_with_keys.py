@@ -83,8 +83,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_no_password_of_a_list_is_in_a_command_line_a_log_or_a_file(studio: Studio, served: str) -> None:
     noted = studio.note_programs()
     studio.environment["UV_OFFLINE"] = "0"
+    (studio.scratch / "repository").mkdir()
+    (studio.scratch / "repository/base.txt").write_text(f"--index-url http://{served}/nothing\n")
     studio.start(
         requirements=[
+            "-r base.txt",
             f"--index-url http://ada:s3cret@{served}/simple",
             "indexed==1",
             f"direct @ http://ada:s3cret@{served}/direct-1-py3-none-any.whl",
@@ -144,6 +147,13 @@ def test_what_stands_in_a_command_line(specifiers: list[str], arguments: list[st
     assert list(asked.arguments) == arguments
     assert asked.lines == lines
     assert asked.variables == {}
+
+
+def test_the_index_of_a_list_is_no_contradiction_of_one_in_a_file() -> None:
+    specifiers = ["--index-url https://${USER}:b@i/", "-i 'https://j/'", "--default-index=https://ada:b@i/", "six"]
+    asked = given(specifiers, {"USER": "ada"}, index="UV_DEFAULT_INDEX")
+    assert (asked.arguments, asked.lines) == ((), "--extra-index-url https://j/\nsix\n")
+    assert asked.variables == {"UV_DEFAULT_INDEX": "https://ada:b@i/"}
 
 
 def test_git_has_keys_by_its_configuration() -> None:

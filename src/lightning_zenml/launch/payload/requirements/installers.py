@@ -85,7 +85,7 @@ class Installers:
 
     def _by_uv(self, specifiers: Sequence[str], wheel: Path | None) -> Outcome:
         own = ["--reinstall-package", "lightning-zenml", str(wheel)] if wheel else []
-        asked = given(specifiers, self.environment)
+        asked = given(specifiers, self.environment, index="UV_DEFAULT_INDEX")
         command = [*self.uv, "pip", "install", "--python", self.python, *own]
         # From there uv reads the lines.
         lines = ["-r", "-"] if asked.lines else []
