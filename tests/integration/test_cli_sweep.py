@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -138,6 +139,25 @@ def test_a_stopped_studio_is_left_where_its_record_and_zenml_say_so(
 
     shell.run("sweep", "--yes")
     assert cloud.studio(studio.name).deleted
+
+
+def test_a_named_studio_is_only_stopped_and_only_where_nobody_may_work_there(
+    cloud: LightningCloud, lightning: Lightning, shell: Shell, tmp_path: Path
+) -> None:
+    name = f"named-{uuid4().hex[:8]}"
+    killed = launch(lightning, tmp_path, "sleep 600", studio_name=name)
+    eventually(partial(is_running, killed))
+    kill(lightning, killed)
+    assert verdicts(shell.json("sweep", "--all"))[name] == "in use"
+
+    lease = cloud.studio(name).home / layout.HOME / layout.LEASE
+    lease.write_text(json.dumps({**json.loads(lease.read_text()), "heartbeat": 0.0}))
+    assert verdicts(shell.json("sweep"))[name] == "unsure"
+
+    cloud.studio(name).disable_auto_shutdown = True
+    assert [one["action"] for one in shell.json("sweep", "--yes") if one["name"] == name] == ["stop"]
+    assert name not in cloud.running()
+    assert not cloud.studio(name).deleted
 
 
 def test_a_pipeline_whose_schedule_is_deleted_goes_with_its_studio(

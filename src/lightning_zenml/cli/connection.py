@@ -137,3 +137,9 @@ class Connection:
             LaunchError: if Lightning refuses the key, has no such teamspace, or can't be reached.
         """
         return Lightning.connect(self.credentials)
+
+    @property
+    def is_of_stack(self) -> bool:
+        """Whether the teamspace is the one that the stack's orchestrator names, where it names one."""
+        named, lightning = self.stack.teamspace.name or "", self.lightning
+        return not named or named.rpartition("/")[2] == lightning.teamspace

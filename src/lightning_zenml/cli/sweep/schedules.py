@@ -21,7 +21,7 @@ class Schedules:
     Args:
         lightning: the teamspace.
         finder: what the ZenML server knows.
-        orchestrator_id: UUID of the orchestrator that schedules in this teamspace.
+        orchestrator_id: UUID of the orchestrator that schedules in this teamspace; '' where there is none.
     """
 
     def __init__(self, lightning: Lightning, finder: ZenMLFinder, orchestrator_id: str) -> None:

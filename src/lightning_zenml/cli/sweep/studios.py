@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator
 
 from lightning_zenml.cli.sweep.leftover import Candidate, Kind, Leftover, Verdict
-from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.lightning import creation
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.files import FAILURES, read
@@ -51,7 +51,11 @@ class Studios:
 
     def _judged(self, listed: StudioAnswer) -> Candidate | None:
         studio = Studio.of(self._lightning, listed)
-        state = listed.state or studio.state()
+        try:
+            state = listed.state or studio.state()
+        except StudioLostError:
+            # It was there a moment ago.
+            return None
         if state.running:
             return self._fresh(listed, studio) if is_fresh(listed.name) else self._named(listed, studio)
         if state.stopped and is_fresh(listed.name):

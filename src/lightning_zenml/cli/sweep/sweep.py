@@ -44,7 +44,9 @@ def sweep(connection: Connection, output: Output, *, ends: bool, lists_all: bool
 
 def _candidates(connection: Connection) -> Iterator[Candidate]:
     lightning, zenml = connection.lightning, connection.zenml
-    schedules = Schedules(lightning, connection.finder, connection.stack.orchestrator_id)
+    # Another teamspace than the stack's has none of its orchestrator's schedules.
+    orchestrator_id = connection.stack.orchestrator_id if connection.is_of_stack else ""
+    schedules = Schedules(lightning, connection.finder, orchestrator_id)
     # Jobs first: a studio that is deleted takes none of them along.
     yield from Jobs(lightning, zenml, schedules.names).look()
     yield from schedules.look()
