@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -88,6 +89,11 @@ def test_a_diamond_over_three_machine_types(stack: Stack, cloud: LightningCloud,
     assert (gpu.machine, big.machine, train.machine) == ("T4", "L4", "T4")
     # Side by side, and released when their step had ended: before the step that needs both.
     assert max(gpu.start, big.start) < min(gpu.end, big.end) <= max(gpu.end, big.end) <= train.start
+    # What the command line tells of it is what was paid, but for the time that machines take to come and go.
+    (told,) = json.loads(laptop.run("lightning-zenml", "cost", laptop.last_run()["id"], "--json").stdout)
+    paid = sum(interval.cost for interval in (gpu, big, train))
+    assert 0 < told["jobs"] <= paid
+    assert told["studio"] > 0
     # Nor is it kept until the run has ended.
     steps = stack.zenml.request("GET", f"steps?pipeline_run_id={laptop.last_run()['id']}&name=report")["items"]
     assert train.end < datetime.fromisoformat(steps[0]["body"]["end_time"]).replace(tzinfo=UTC).timestamp()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,10 @@ def test_a_push_trains_and_the_pull_request_links_to_the_run(
     assert (run["id"], run["status"]) == (outputs["run-id"], "completed")
     assert run["metadata"]["orchestrator_url"] == outputs["orchestrator-url"]
     assert run["metadata"]["github"]["sha"] == step.sha
+    target, token = f"octo/model#{actions.number}", {"GITHUB_API_URL": github.url, "GITHUB_TOKEN": github.token}
+    costs = json.loads(laptop.run("lightning-zenml", "cost", target, "--json", **token).stdout)
+    # Other tests push to that branch, too.
+    assert next(one["studio"] for one in costs if one["run_id"] == run["id"]) > 0
 
     comment = actions.comment()
     assert outputs["orchestrator-url"] in comment

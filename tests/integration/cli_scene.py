@@ -66,10 +66,18 @@ class Runs:
         assert made.returncode == 0, made.stderr
         return cls(stack, json.loads(made.stdout.splitlines()[-1]))
 
-    def of(self, launch_id: str, status: str = "running", github: Mapping[str, Any] | None = None) -> dict[str, str]:
+    def of(
+        self,
+        launch_id: str,
+        status: str = "running",
+        github: Mapping[str, Any] | None = None,
+        meter: Mapping[str, Any] | None = None,
+    ) -> dict[str, str]:
         """A run that a launch has made, as our orchestrator notes it: its id, name and snapshot."""
         run_id, name, snapshot_id = self.spare.pop()
         metadata: dict[str, Any] = {"orchestrator_run_id": f"{launch_id}-{run_id[:8]}"}
+        if meter:
+            metadata["lightning_meter"] = dict(meter)
         tags = []
         if github:
             metadata["github"] = dict(github)

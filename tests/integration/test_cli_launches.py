@@ -5,8 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -22,7 +25,7 @@ LOGIN = "import sys; from zenml.cli.login import connect_to_server; connect_to_s
 
 @pytest.fixture(scope="module")
 def runs(shared_services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    return Runs.make(shared_services, tmp_path_factory.mktemp("runs"), 6)
+    return Runs.make(shared_services, tmp_path_factory.mktemp("runs"), 10)
 
 
 @pytest.fixture
@@ -85,6 +88,18 @@ def test_a_launch_is_told_of_by_all_its_names_and_stopped_by_its_pull_request(
     ]
 
 
+def test_what_a_push_has_started_is_found_by_the_branch_of_its_pull_request(runs: Runs, shell: Shell) -> None:
+    github, branch = shell.stack.github, f"better-{uuid4().hex[:8]}"
+    assert github is not None
+    number = 1 + uuid4().int % 10**6
+    github.add_pull_request("octo/pushed", number, head_sha="2" * 40, head_ref=branch)
+    run = runs.of("zenml-pushed-00000000-00000001", "failed", {"repository": "octo/pushed", "branch": branch})
+    token = {"GITHUB_API_URL": github.url, "GITHUB_TOKEN": github.token}
+
+    assert [one["run_id"] for one in shell.json("cost", f"octo/pushed#{number}", **token)] == [run["id"]]
+    assert "set GITHUB_TOKEN" in shell.run("cost", f"octo/pushed#{number}", code=3).stderr
+
+
 def test_a_launch_is_followed_left_and_taken_over_again(
     cloud: LightningCloud, lightning: Lightning, runs: Runs, shell: Shell, tmp_path: Path
 ) -> None:
@@ -128,6 +143,30 @@ def test_a_launch_that_failed_is_told_as_failed(
     assert "the loss is NaN\n" in failed.stdout
     assert "exit code 3" in failed.stderr
     assert f"{run['name']}: failed" in failed.stderr
+
+
+def test_costs_are_told_by_run_pull_request_and_month(runs: Runs, shell: Shell) -> None:
+    name = f"octo/cost-{uuid4().hex[:8]}"
+    hour_ago = {"machine": "T4", "price": 2.0, "since": time.time() - 3600}
+    first = runs.of("zenml-cost-00000000-00000001", "failed", {"repository": name, "pull_request": 7}, hour_ago)
+    # The second run of the same launch pays for what comes after the first.
+    second = runs.of("zenml-cost-00000000-00000001", "completed", {"repository": name, "pull_request": 7}, hour_ago)
+    unknown = runs.of("zenml-cost-00000000-00000002", "failed", {"repository": name, "pull_request": 8})
+
+    told = {one["run_id"]: one for one in shell.json("cost", f"{name}#7")}
+    assert set(told) == {first["id"], second["id"]}
+    assert 2 <= sum(one["studio"] for one in told.values()) < 3
+    assert min(one["studio"] for one in told.values()) < 1
+    assert [one["jobs"] for one in told.values()] == [0, 0]
+
+    by_pull_request = {one["name"]: one for one in shell.json("cost", "--by", "pull-request", "--months", "2")}
+    assert by_pull_request[f"{name}#7"]["runs"] == 2
+    assert 2 <= by_pull_request[f"{name}#7"]["cost"] < 3
+    assert by_pull_request[f"{name}#8"] == {"name": f"{name}#8", "runs": 1, "cost": 0, "unknown": 1}
+    listed = shell.run("cost").stdout
+    assert all(one["name"] in listed for one in (first, second, unknown))
+    assert f"{datetime.now(UTC):%Y-%m}" in shell.run("cost", "--by", "month").stdout
+    assert shell.json("cost", "--month", "2020-01") == []
 
 
 def test_what_is_not_there_is_told_with_what_to_do(shell: Shell) -> None:

@@ -83,6 +83,7 @@ def test_waits_for_a_run_on_a_fresh_studio(cloud: Stack, project: Path) -> None:
     metadata = last_run(cloud)["metadata"]
     assert last_run(cloud)["body"]["status"] == "completed"
     assert metadata["run_metadata"]["orchestrator_url"].startswith("http")
+    assert metadata["run_metadata"]["lightning_meter"]["price"] > 0
     assert metadata["orchestrator_run_id"] == metadata["run_metadata"]["orchestrator_run_id"]
     assert is_idle(cloud)
 

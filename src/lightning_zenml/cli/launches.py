@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightning_zenml.action.github.rest import GitHubError
 from lightning_zenml.cli.connection import Connection
 from lightning_zenml.cli.errors import CliError, ExitCode
+from lightning_zenml.cli.github import connect, repository_of, token_of
 from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning.pipeline import ID_PREFIX
@@ -20,7 +22,6 @@ from lightning_zenml.zenml_api.models import Run
 _PULL_REQUEST = re.compile(
     r"(?:(?:https?://[^/]+/)?(?P<repository>[\w.-]+/[\w.-]+)(?:/pull/|#)|#?)(?P<number>\d+)(?:[/?#].*)?"
 )
-_REMOTE = re.compile(r"(?:[/:])(?P<repository>[\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ def launches(connection: Connection, target: str, environ: Mapping[str, str]) ->
             raise CliError(
                 f"Pull request {target} of which repository? Go into its checkout, or name it: `owner/name#{target}`."
             )
-        return _of_pull_request(connection, repository, int(pull_request["number"]))
+        return _of_pull_request(connection, repository, int(pull_request["number"]), environ)
     if is_launch_id(target) or target.startswith(ID_PREFIX):
         return [_with_id(connection, target)]
     found = connection.finder.named(target)
@@ -141,33 +142,37 @@ def check_teamspace(connection: Connection, launched: Launched) -> None:
             )
 
 
-def repository_of(folder: Path) -> str:
-    """Name of the repository on GitHub, `owner/name`, that a folder was cloned from; '' where that can't be told."""
-    try:
-        asked = subprocess.run(
-            ["git", "remote", "get-url", "origin"], cwd=folder, capture_output=True, text=True, check=False, timeout=30
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    found = re.search(f"{_REMOTE.pattern}$", asked.stdout.strip())
-    return found["repository"] if found and asked.returncode == 0 else ""
-
-
 def _with_id(connection: Connection, launch_id: str) -> Launched:
     """A launch, or the one in which its run goes on: a run that is resumed has several."""
     runs = connection.zenml.runs_of_launch(launch_id)
     return Launched(id=next(filter(None, (run.goes_on_in for run in runs)), launch_id), runs=tuple(runs))
 
 
-def _of_pull_request(connection: Connection, repository: str, number: int) -> list[Launched]:
-    runs = connection.finder.of_pull_request(repository, number)
+def _of_pull_request(
+    connection: Connection, repository: str, number: int, environ: Mapping[str, str]
+) -> list[Launched]:
+    """The launches of a pull request: by its number, or where a push has started them, by its branch."""
+    branch, unknown = _branch_of(repository, number, environ)
+    runs = connection.finder.of_pull_request(repository, number, branch)
     if not runs:
         raise CliError(
-            f"ZenML knows no pipeline run that the Action has started for {repository}#{number}. A launch whose run "
-            "has not begun yet is found by its id, which the Action's log and its comment tell.",
+            f"ZenML knows no pipeline run that the Action has started for {repository}#{number}.{unknown} A launch "
+            "whose run has not begun yet is found by its id, which the Action's log and its comment tell.",
             exit_code=ExitCode.NOT_FOUND,
         )
     return list(_by_launch(runs))
+
+
+def _branch_of(repository: str, number: int, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Branch of a pull request, if it is none of a fork's, and why it isn't known."""
+    pushed = "Runs that a push has started are found by the branch of the pull request, which GitHub"
+    if not (token := token_of(environ)):
+        return "", f" {pushed} tells with a token: set GITHUB_TOKEN, or `gh auth login`."
+    try:
+        found = connect(environ, token, sleep=time.sleep).pull_request(repository, number)
+    except GitHubError as error:
+        return "", f" {pushed} does not tell: {error}"
+    return "" if found.is_fork else found.head_ref, ""
 
 
 def _by_launch(newest_first: Iterable[Run]) -> Iterable[Launched]:

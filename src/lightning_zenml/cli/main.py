@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -247,6 +248,47 @@ def attach(launch: str, stack: str, teamspace: str) -> int:
 
     connection = _services(stack, teamspace)
     return attach(connection, _output(), one_launch(connection, launch, os.environ))
+
+
+@lightning_zenml.command()
+@click.argument("launch", required=False)
+@click.option(
+    "--month", type=click.DateTime(["%Y-%m"]), metavar="YYYY-MM", help="Month whose runs count. Default: this one."
+)
+@click.option("--months", type=click.IntRange(1, 24), default=1, show_default=True, help="Months up to that one.")
+@click.option(
+    "--by",
+    type=click.Choice(["run", "pull-request", "pipeline", "month"]),
+    default="run",
+    show_default=True,
+    help="What it is told by.",
+)
+@_with_services
+@_json
+def cost(
+    launch: str | None, month: datetime | None, months: int, by: str, stack: str, teamspace: str, is_json: bool
+) -> None:
+    """Tell what launches have cost.
+
+    Of LAUNCH or of a pull request all runs; without, the runs of a month. A run costs its studio from the machine's
+    start on, installing included, and the machines of its steps, by the prices of Lightning's catalog when it began.
+    """
+    from lightning_zenml.cli.cost import By, cost
+    from lightning_zenml.cli.launches import launches
+
+    connection = _services(stack, teamspace)
+    if launch is not None:
+        runs = [run for launched in launches(connection, launch, os.environ) for run in launched.runs]
+    else:
+        last = month or datetime.now(UTC)
+        runs = connection.finder.begun(_month(last, 1 - months), _month(last, 1))
+    cost(connection, _output(is_json), runs, by=By(by))
+
+
+def _month(moment: datetime, later: int) -> datetime:
+    """The beginning of a month that is so many later, in UTC."""
+    years, month = divmod(moment.month - 1 + later, 12)
+    return datetime(moment.year + years, month + 1, 1, tzinfo=UTC)
 
 
 @lightning_zenml.command()

@@ -33,6 +33,7 @@ class RunStatus:
         start: time when it started.
         end: time when it ended.
         repository: repository on GitHub whose Action has started it, `owner/name`; None for none.
+        branch: branch of its commit there; None for none.
         pull_request: number of its pull request there; None for none.
     """
 
@@ -46,6 +47,7 @@ class RunStatus:
     start: datetime | None
     end: datetime | None
     repository: str | None
+    branch: str | None
     pull_request: int | None
 
     @classmethod
@@ -64,13 +66,16 @@ class RunStatus:
             start=run.start,
             end=run.end,
             repository=github.get("repository"),
+            branch=github.get("branch"),
             pull_request=github.get("pull_request"),
         )
 
     @property
     def origin(self) -> str:
-        """The pull request or repository, in a word; '' for neither."""
-        return f"{self.repository}#{self.pull_request}" if self.pull_request else self.repository or ""
+        """The pull request, else the branch or the repository; '' where GitHub has started nothing."""
+        if self.pull_request:
+            return f"{self.repository}#{self.pull_request}"
+        return f"{self.repository}@{self.branch}" if self.branch else self.repository or ""
 
     @property
     def age(self) -> str:

@@ -65,7 +65,7 @@ class Launch:
         self._lightning = lightning
         self.hold = hold
         self.id = hold.launch_id
-        self._meter = meter
+        self.meter = meter
         self._ended: float | None = None
         self._jobs: tuple[JobRecord, ...] = ()
         self._has_finished = False
@@ -86,7 +86,7 @@ class Launch:
     @property
     def machine(self) -> str:
         """Name of the studio's machine; '' when it isn't known."""
-        return self._meter.machine if self._meter else ""
+        return self.meter.machine if self.meter else ""
 
     @property
     def deletes_studio(self) -> bool:
@@ -96,14 +96,14 @@ class Launch:
     @property
     def since(self) -> float:
         """When it began to cost, seconds since 1970; now, where that isn't known."""
-        return self._meter.since if self._meter else time.time()
+        return self.meter.since if self.meter else time.time()
 
     @property
     def cost(self) -> float | None:
         """US dollars that the studio's machine and the jobs have cost so far; None when a price isn't known."""
-        if self._meter is None or self._meter.price is None:
+        if self.meter is None or self.meter.price is None:
             return None
-        costs: list[float | None] = [_cost(self._meter.price, self._meter.since, self._ended)]
+        costs: list[float | None] = [_cost(self.meter.price, self.meter.since, self._ended)]
         costs += [job.cost for job in self._jobs]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
@@ -111,7 +111,7 @@ class Launch:
     @property
     def warmth(self) -> str:
         """How long the studio's machine is kept for the next launch, and at what price, in words; '': it isn't."""
-        price = self._meter.price if self._meter else None
+        price = self.meter.price if self.meter else None
         cost = "" if price is None else f", at ${price / 60:.4f} a minute"
         return f"{self.hold.keep_warm / 60:g} min for the next run{cost}" if self.hold.is_kept_warm else ""
 

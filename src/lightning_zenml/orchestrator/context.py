@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_zenml.launch.payload import layout
+from lightning_zenml.launch.payload.protocol import Description, Meter
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord, append, read
 from lightning_zenml.launch.payload.variables import (
     CODE,
@@ -103,6 +105,14 @@ class LaunchContext:
             The record of each step's last job, by the step's name.
         """
         return {job.step: job for job in read(JobRecord, self._jobs) if job.run_id == str(run_id)}
+
+    @property
+    def meter(self) -> Meter | None:
+        """What the studio costs; None where the launch does not tell, as one of a schedule doesn't."""
+        try:
+            return Description.from_json(json.loads((self.directory / layout.DESCRIPTION).read_text())).meter
+        except (OSError, ValueError):
+            return None
 
     def own_variables(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Gets the variables that the launch and its commands have set, and that the studio doesn't have of its own.

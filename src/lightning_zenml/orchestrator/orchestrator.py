@@ -7,35 +7,34 @@ controller runs the steps.
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from zenml.client import Client
 from zenml.config.step_configurations import Step
 from zenml.enums import ExecutionMode, ExecutionStatus
-from zenml.exceptions import IllegalOperationError
 from zenml.logger import get_logger
 from zenml.metadata.metadata_types import MetadataType
-from zenml.models import PipelineRunUpdate
-from zenml.orchestrators import BaseOrchestrator, SubmissionResult, publish_utils
+from zenml.orchestrators import BaseOrchestrator, SubmissionResult
 from zenml.stack import StackValidator
 from zenml.utils import source_utils
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.payload.variables import ORCHESTRATOR_RUN_ID
+from lightning_zenml.launch.payload.protocol import Meter
+from lightning_zenml.launch.payload.variables import BEGAN, ORCHESTRATOR_RUN_ID
+from lightning_zenml.launch.payload.variables import METER as JOB_METER
 from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
 from lightning_zenml.orchestrator.refusal import tell_plainly
-from lightning_zenml.orchestrator.run_id import orchestrator_run_id, run_metadata
+from lightning_zenml.orchestrator.run_id import run_metadata, submitted
 from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
 from lightning_zenml.orchestrator.start import Start
 from lightning_zenml.orchestrator.zenml_client.patience import be_patient
-from lightning_zenml.zenml_api.models import START
+from lightning_zenml.zenml_api.models import METER
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -138,6 +137,20 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         context = LaunchContext.find()
         return run_metadata(self.get_orchestrator_run_id(), context.studio_url if context else None)
 
+    def get_step_run_metadata(self, info: StepRunInfo) -> dict[str, MetadataType]:
+        """Gets what is published of a step at its end, in its process: what machines of its own cost.
+
+        Args:
+            info: what ZenML tells of the step.
+
+        Returns:
+            The metadata; none for a step in the studio, whose cost is the run's.
+        """
+        if JOB_METER not in os.environ:
+            return {}
+        meter = Meter.from_json(json.loads(os.environ[JOB_METER]))
+        return {METER: replace(meter, since=float(os.environ[BEGAN])).to_json()}
+
     def fetch_status(
         self, run: PipelineRunResponse, include_steps: bool = False
     ) -> tuple[ExecutionStatus | None, dict[str, ExecutionStatus] | None]:
@@ -207,19 +220,13 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
             # Waits even when asynchronous: the studio would be released with the command that we're part of.
             start = Start.of(snapshot, placeholder_run, Path(source_utils.get_source_root()), context.code)
             wait = prepare(snapshot, placeholder_run, stack, settings, replace(context, start=start))
-            return self._submitted(placeholder_run, context.id, context.studio_url, start, wait=wait)
+            return submitted(placeholder_run, self.id, context, start=start, wait=wait)
 
         from lightning_zenml.orchestrator.client.submission import submit
 
         submission = submit(snapshot, stack, placeholder_run, settings, base_environment)
-        launch = submission.launch
-        return self._submitted(
-            placeholder_run,
-            launch.id,
-            launch.studio_url,
-            submission.start,
-            wait=submission.follow if settings.synchronous else submission.leave,
-        )
+        wait = submission.follow if settings.synchronous else submission.leave
+        return submitted(placeholder_run, self.id, submission.launch, start=submission.start, wait=wait)
 
     def submit_dynamic_pipeline(
         self,
@@ -333,16 +340,3 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         from lightning_zenml.orchestrator.connect import connect
 
         return connect(self.get_settings(container))
-
-    def _submitted(
-        self, run: PipelineRunResponse, launch_id: str, studio_url: str, start: Start, wait: Callable[[], None]
-    ) -> SubmissionResult:
-        run_id = orchestrator_run_id(launch_id, run.id)
-        metadata = {**run_metadata(run_id, studio_url), START: start.to_json()}
-        try:
-            # A controller that is quicker than us has published the same id.
-            Client().zen_store.update_run(run.id, PipelineRunUpdate(orchestrator_run_id=run_id))
-        except IllegalOperationError:
-            # The server keeps a run's first id; one that was resumed or retried is found by its metadata.
-            publish_utils.publish_pipeline_run_metadata(run.id, {self.id: metadata})
-        return SubmissionResult(wait_for_completion=wait, metadata=metadata)

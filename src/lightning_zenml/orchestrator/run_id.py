@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from zenml.client import Client
 from zenml.constants import (
     METADATA_ORCHESTRATOR_LOGS_URL,
     METADATA_ORCHESTRATOR_RUN_ID,
     METADATA_ORCHESTRATOR_URL,
 )
+from zenml.exceptions import IllegalOperationError
 from zenml.metadata.metadata_types import MetadataType, Uri
+from zenml.models import PipelineRunUpdate
+from zenml.orchestrators import SubmissionResult, publish_utils
+
+from lightning_zenml.orchestrator.start import Start
+from lightning_zenml.zenml_api.models import METER, START
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse
+
+    from lightning_zenml.launch.launch import Launch
+    from lightning_zenml.orchestrator.context import LaunchContext
 
 
 def orchestrator_run_id(launch_id: str, run_id: object) -> str:
@@ -43,3 +60,36 @@ def run_metadata(run_id: str, studio_url: str | None) -> dict[str, MetadataType]
         metadata[METADATA_ORCHESTRATOR_URL] = Uri(studio_url)
         metadata[METADATA_ORCHESTRATOR_LOGS_URL] = Uri(studio_url)
     return metadata
+
+
+def submitted(
+    run: PipelineRunResponse,
+    orchestrator_id: UUID,
+    launch: Launch | LaunchContext,
+    *,
+    start: Start,
+    wait: Callable[[], None],
+) -> SubmissionResult:
+    """Tells ZenML where a run that was submitted is.
+
+    Args:
+        run: the run in ZenML.
+        orchestrator_id: id of our orchestrator in ZenML, which publishes the metadata.
+        launch: the launch that the run is in.
+        start: where the pipeline was started.
+        wait: function that waits for the end of the run.
+
+    Returns:
+        How to wait, and the run's metadata.
+    """
+    run_id = orchestrator_run_id(launch.id, run.id)
+    metadata: dict[str, MetadataType] = {**run_metadata(run_id, launch.studio_url), START: start.to_json()}
+    if (meter := launch.meter) is not None:
+        metadata[METER] = meter.to_json()
+    try:
+        # A controller that is quicker than us has published the same id.
+        Client().zen_store.update_run(run.id, PipelineRunUpdate(orchestrator_run_id=run_id))
+    except IllegalOperationError:
+        # The server keeps a run's first id; one that was resumed or retried is found by its metadata.
+        publish_utils.publish_pipeline_run_metadata(run.id, {orchestrator_id: metadata})
+    return SubmissionResult(wait_for_completion=wait, metadata=metadata)

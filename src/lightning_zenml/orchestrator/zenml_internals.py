@@ -185,6 +185,7 @@ OVERRIDDEN: Mapping[str, tuple[str, ...]] = {
         "BaseOrchestrator.get_isolated_step_status(step_run)",
         "BaseOrchestrator.get_orchestrator_run_id()",
         "BaseOrchestrator.get_pipeline_run_metadata(run_id)",
+        "BaseOrchestrator.get_step_run_metadata(info)",
         "BaseOrchestrator.get_settings(container)",
         "BaseOrchestrator.requirements",
         "BaseOrchestrator.settings_class",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from lightning_zenml.zenml_api.models import PROVENANCE, Run
@@ -83,6 +84,22 @@ class ZenMLFinder:
         return [run for run in page if run.launch_id][:limit]
 
     @patiently
+    def begun(self, since: datetime, until: datetime) -> list[Run]:
+        """Gets the runs of launches that were made in a period, the oldest first.
+
+        Args:
+            since: beginning of the period, with a time zone.
+            until: end of the period, which is no part of it any more.
+        """
+        found = self._rest.pages("runs", hydrate=True, sort_by="asc:created", created=f"gte:{_time(since)}")
+        runs = []
+        for data in found:
+            if datetime.fromisoformat(data["body"]["created"]).replace(tzinfo=UTC) >= until:
+                break
+            runs.append(Run.from_json(data, self._server.run_url(data["id"], data["body"]["project_id"])))
+        return [run for run in runs if run.launch_id]
+
+    @patiently
     def named(self, name_or_id: str) -> list[Run]:
         """Gets the runs of launches with this name, or the one with this UUID; in several projects, several."""
         if _is_uuid(name_or_id):
@@ -97,15 +114,16 @@ class ZenMLFinder:
         return [run for run in found if run.launch_id]
 
     @patiently
-    def of_pull_request(self, repository: str, number: int) -> list[Run]:
+    def of_pull_request(self, repository: str, number: int, branch: str = "") -> list[Run]:
         """Gets the runs that the Action has started for a pull request, the newest first.
 
         Args:
             repository: name of the repository, `owner/name`.
             number: number of the pull request.
+            branch: its branch, for those that a push has started, which know no pull request; '' where it isn't known.
         """
         found = self._newest(tags=[repository])
-        return [run for run in found if run.launch_id and _pull_request_of(run) == number]
+        return [run for run in found if run.launch_id and _is_of(run, number, branch)]
 
     @patiently
     def schedules(self) -> list[Schedule]:
@@ -152,14 +170,23 @@ class ZenMLFinder:
             yield Run.from_json(data, self._server.run_url(data["id"], data["body"]["project_id"]))
 
 
+def _time(moment: datetime) -> str:
+    """A moment as ZenML's filters take it: in UTC, without saying so."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def _is_uuid(text: str) -> bool:
     digits = text.replace("-", "")
     return len(text) == 36 and len(digits) == 32 and all(digit in "0123456789abcdef" for digit in digits)
 
 
-def _pull_request_of(run: Run) -> int | None:
+def _is_of(run: Run, number: int, branch: str) -> bool:
     github = run.metadata.get(PROVENANCE)
-    return github.get("pull_request") if isinstance(github, dict) else None
+    if not isinstance(github, dict):
+        return False
+    if github.get("pull_request"):
+        return bool(github["pull_request"] == number)
+    return bool(branch) and github.get("branch") == branch
 
 
 def _plain(value: Any) -> str | None:

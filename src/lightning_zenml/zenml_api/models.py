@@ -17,7 +17,9 @@ PROVENANCE = "github"
 """Name of a run's metadata with where it comes from, for one that the Action has started."""
 START = "lightning_start"
 """Name of a run's metadata with where it was started, for whoever resumes it somewhere else."""
-OWN_METADATA = frozenset({PROVENANCE, START, LAUNCH_END})
+METER = "lightning_meter"
+"""Name of a run's metadata with what its studio costs, and of a step's with what its own machines cost, see `Meter`."""
+OWN_METADATA = frozenset({PROVENANCE, START, LAUNCH_END, METER})
 """What we note on a run ourselves, so that it is no result of it."""
 _OF_NO_INTEGRATION = (None, "", "built-in", "custom")
 """What ZenML has in place of an integration's name for its own flavors, and for those that somebody has registered."""

@@ -67,7 +67,7 @@ _ARTIFACT = (
     "metadata.run_metadata",
 )
 _FILTERS = (
-    "hydrate",
+    "created",
     "index",
     "name",
     "orchestrator_run_id",
@@ -87,7 +87,7 @@ RELIED_ON = (
     Endpoint("GET", "projects/{}", fields=("id", "name")),
     Endpoint("GET", "stacks", query=("hydrate", *_PAGE), fields=_STACK),
     Endpoint("GET", "components", query=("hydrate", "name", "type", *_PAGE), fields=("metadata.configuration",)),
-    Endpoint("GET", "runs", query=("hydrate", *_FILTERS, *_PAGE), fields=(*_RUN, "body.root_run_id")),
+    Endpoint("GET", "runs", query=("hydrate", *_FILTERS, *_PAGE), fields=(*_RUN, "body.created", "body.root_run_id")),
     Endpoint("GET", "runs/{}", query=("hydrate",), fields=_RUN),
     Endpoint("PUT", "runs/{}", body=("status", "status_reason")),
     Endpoint(

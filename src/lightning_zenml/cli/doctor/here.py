@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -22,7 +21,7 @@ from lightning_zenml.action.github.rest import (
     UnauthorizedError,
 )
 from lightning_zenml.cli.doctor.finding import Finding, ok, skipped, warning, wrong
-from lightning_zenml.cli.launches import repository_of
+from lightning_zenml.cli.github import connect, repository_of, token_of
 from lightning_zenml.http_session import Session
 
 _AHEAD = 60.0
@@ -76,14 +75,14 @@ def github(environ: Mapping[str, str], folder: Path) -> Iterator[Finding]:
         folder: folder of the user's project.
     """
     repository = environ.get("GITHUB_REPOSITORY") or repository_of(folder)
-    token = environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or _of_gh()
+    token = token_of(environ)
     if not token or not repository:
         what = "no token (GITHUB_TOKEN, GH_TOKEN or `gh auth login`)" if not token else "no repository on GitHub"
         yield skipped(
             "GitHub", f"There is {what} here. In a workflow there is; `init --check` looks at its permissions"
         )
         return
-    server = GitHub(environ.get("GITHUB_API_URL") or "https://api.github.com", token, sleep=lambda seconds: None)
+    server = connect(environ, token, sleep=lambda seconds: None)
     try:
         login = server.login
         server.pull_requests_of_commit(repository, _NOWHERE)
@@ -115,12 +114,3 @@ def _may_write(server: GitHub, repository: str) -> Iterator[Finding]:
             yield ok(check, f"`{needed}`")
         except GitHubError as error:
             yield warning(check, str(error))
-
-
-def _of_gh() -> str:
-    """The token that GitHub's own program has; '' for none."""
-    try:
-        asked = subprocess.run(["gh", "auth", "token"], capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return asked.stdout.strip() if asked.returncode == 0 else ""

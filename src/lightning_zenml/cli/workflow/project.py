@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lightning_zenml.cli.errors import CliError
-from lightning_zenml.cli.launches import repository_of
+from lightning_zenml.cli.github import asked, repository_of
 from lightning_zenml.launch import requirements
 
 _USUAL = ("run.py", "main.py", "train.py", "pipeline.py")
@@ -87,7 +86,7 @@ class Project:
 
 def root_of(folder: Path) -> Path:
     """Root of the repository that a folder is in; the folder itself outside of any."""
-    top = _git(folder, "rev-parse", "--show-toplevel")
+    top = asked("git", "rev-parse", "--show-toplevel", folder=folder)
     return Path(top) if top else folder.resolve()
 
 
@@ -113,16 +112,12 @@ def _entries(root: Path) -> list[str]:
 
 def _default_branch(root: Path) -> str:
     """As the remote has it, else the branch that is checked out."""
-    head = _git(root, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
-    return head.removeprefix("origin/") or _git(root, "symbolic-ref", "--quiet", "--short", "HEAD") or "main"
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        asked = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return asked.stdout.strip() if asked.returncode == 0 else ""
+    head = asked("git", "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD", folder=root)
+    return (
+        head.removeprefix("origin/")
+        or asked("git", "symbolic-ref", "--quiet", "--short", "HEAD", folder=root)
+        or "main"
+    )
 
 
 def _text(path: Path) -> str:

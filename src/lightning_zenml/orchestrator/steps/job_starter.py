@@ -7,6 +7,7 @@ must know and nobody else may travels as the job's environment.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import shlex
@@ -19,8 +20,17 @@ from zenml.logger import get_logger
 
 from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.job_request import JobSpec
+from lightning_zenml.launch.payload.protocol import Meter
 from lightning_zenml.launch.payload.records import JobRecord
-from lightning_zenml.launch.payload.variables import CODE, MACHINE, SOURCE_ROOT, UV_TRAP, ZENML_CONFIG_PATH
+from lightning_zenml.launch.payload.variables import (
+    BEGAN,
+    CODE,
+    MACHINE,
+    METER,
+    SOURCE_ROOT,
+    UV_TRAP,
+    ZENML_CONFIG_PATH,
+)
 from lightning_zenml.launch.spec import KeepStudio
 from lightning_zenml.launch.studio.waits import Limits
 from lightning_zenml.orchestrator.context import LaunchContext
@@ -164,7 +174,7 @@ class StepJobs:
                 command=_command(self._context, Path(environment[SOURCE_ROOT]), commands, program, own.count),
                 machine=machine,
                 # In the home, ZenML's tokens would be among the artifacts of the job.
-                environment={**environment, MACHINE: machine.name, ZENML_CONFIG_PATH: "/tmp/zenml"},  # noqa: S108
+                environment={**environment, **_machines(record), ZENML_CONFIG_PATH: "/tmp/zenml"},  # noqa: S108
                 interruptible=settings.interruptible,
                 num_machines=own.count,
                 max_runtime=settings.max_runtime,
@@ -198,6 +208,14 @@ class StepJobs:
         return record
 
 
+def _machines(record: JobRecord) -> dict[str, str]:
+    """What a job is told of its machines."""
+    price = None if record.price is None else record.price * record.num_machines
+    # From when on, the job itself finds out.
+    meter = Meter(machine=record.machine, price=price, since=0.0)
+    return {MACHINE: record.machine, METER: json.dumps(meter.to_json())}
+
+
 def _command(
     context: LaunchContext, source_root: Path, commands: Sequence[str], program: Sequence[str], num_machines: int
 ) -> str:
@@ -210,6 +228,7 @@ def _command(
     return "\n".join(
         [
             "set -eo pipefail",
+            f"export {BEGAN}=$(date +%s)",
             f"cd {_in_job(context.code)}",
             f'export {CODE}="$PWD" {SOURCE_ROOT}={_in_job(source_root)} PATH={path}:"$PATH"',
             f"unset {UV_TRAP}",

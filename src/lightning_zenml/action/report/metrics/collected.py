@@ -86,13 +86,16 @@ def places_of(
         artifacts: artifacts that the run made.
         models: metadata of model versions by name of the model.
     """
-    logged = {key: value for key, value in run.metadata.items() if key not in OWN_METADATA}
     return (
-        Place(kind="run", name="", metadata=logged),
+        Place(kind="run", name="", metadata=_logged(run.metadata)),
         *(Place(kind="model", name=name, metadata=metadata) for name, metadata in models.items()),
-        *(Place(kind="step", name=step.name, metadata=step.metadata) for step in steps),
+        *(Place(kind="step", name=step.name, metadata=_logged(step.metadata)) for step in steps),
         *(Place(kind="artifact", name=artifact.name, metadata=artifact.metadata) for artifact in artifacts),
     )
+
+
+def _logged(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in metadata.items() if key not in OWN_METADATA}
 
 
 def collect(places: Iterable[Place], *, seeds: Sequence[str] = ()) -> tuple[Metric, ...]:
