@@ -60,6 +60,7 @@ def test_each_thing_that_is_wrong_is_told_beside_the_others(shell: Shell, github
     assert "give the job `pull-requests: write`" in found.stdout
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_not_sold_is_wrong_where_it_is_asked_for(shell: Shell) -> None:
     found = shell.run("doctor", "--machine-type", "cpu, warp-drive", "--json", code=1).stdout
     assert '"machine warp-drive"' in found

@@ -134,6 +134,7 @@ def test_a_launch_is_followed_left_and_taken_over_again(
     assert "completed" in shell.run("attach", run["name"]).stderr
 
 
+@pytest.mark.slow
 def test_a_launch_that_failed_is_told_as_failed(
     cloud: LightningCloud, lightning: Lightning, runs: Runs, shell: Shell, tmp_path: Path
 ) -> None:
@@ -190,6 +191,7 @@ def test_refusals_are_told_without_a_traceback(cloud: LightningCloud, shell: She
     assert "can't be reached" in shell.run("status", code=4, ZENML_STORE_URL="http://127.0.0.1:9").stderr
 
 
+@pytest.mark.slow
 def test_who_has_logged_in_with_zenml_needs_no_variables(shell: Shell, under_way: Launch, runs: Runs) -> None:
     run = runs.of(under_way.id)
     stack, config = shell.stack, shell.folder / "config"

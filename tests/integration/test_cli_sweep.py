@@ -120,6 +120,7 @@ def test_what_is_left_is_ended_and_nothing_else(
     assert goes_on.is_under_way()
 
 
+@pytest.mark.slow
 def test_a_stopped_studio_is_left_where_its_record_and_zenml_say_so(
     cloud: LightningCloud, lightning: Lightning, runs: Runs, shell: Shell, tmp_path: Path
 ) -> None:
@@ -182,6 +183,7 @@ def test_a_pipeline_whose_schedule_is_deleted_goes_with_its_studio(
     assert [schedule.pipeline.name for schedule in cloud.schedules] == [anothers]
 
 
+@pytest.mark.slow
 def test_what_can_not_be_ended_is_told(
     cloud: LightningCloud, lightning: Lightning, shell: Shell, tmp_path: Path
 ) -> None:
