@@ -24,6 +24,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _NAME = "lightning-zenml"
 _VARIABLE = "_LIGHTNING_ZENML_COMPLETE"
+_MOST_SHOWN = 10
+"""Launches of one pull request that are shown: each is asked for at ZenML and Lightning."""
 _EXIT_CODES = """
 \b
 Exit codes:
@@ -189,7 +191,7 @@ def status(launch: str | None, ended: int, stack: str, teamspace: str, is_json: 
     if launch is None:
         list_runs(connection, output, ended=ended)
     else:
-        show(connection, output, launches(connection, launch, os.environ))
+        show(connection, output, launches(connection, launch, os.environ)[:_MOST_SHOWN])
 
 
 @lightning_zenml.command()
