@@ -187,7 +187,7 @@ def test_a_job_that_could_not_be_ended_is_left_to_whoever_ends_the_launch(
     refused: tuple[str, int],
 ) -> None:
     method, status = refused
-    step = begin(jobs, lightning, "sleep", "300")
+    step = begin(jobs, lightning, "sleep", "3000")
     eventually(cloud.running)
     cloud.knobs.fail.append((method, "/jobs/", status, FOR_GOOD))
     if method == "PUT":
@@ -205,12 +205,13 @@ def test_a_job_that_could_not_be_ended_is_left_to_whoever_ends_the_launch(
 def test_a_refused_stop_is_asked_for_again(
     cloud: LightningCloud, lightning: Lightning, context: LaunchContext, jobs: StepJobs
 ) -> None:
-    step = begin(jobs, lightning, "sleep", "300")
+    step = begin(jobs, lightning, "sleep", "3000")
     eventually(cloud.running)
     cloud.knobs.fail.append(("PUT", "/jobs/", 503, 7))
     step.terminate()
     assert cloud.running()
-    eventually(lambda: step.poll() is not None)
+    # Half a minute of tries, beside other work far more.
+    eventually(lambda: step.poll() is not None, seconds=600)
     assert step.poll() == LOST
     assert cloud.running() == []
 
@@ -270,10 +271,10 @@ def test_a_controller_that_is_started_again_finds_the_job_on_the_second_machine(
     cloud: LightningCloud, lightning: Lightning, context: LaunchContext, jobs: StepJobs
 ) -> None:
     cloud.knobs.never_come = {"L4"}
-    step = begin(jobs, lightning, "sleep", "300", machines=("L4", "T4"))
+    step = begin(jobs, lightning, "sleep", "3000", machines=("L4", "T4"))
     eventually(lambda: step.poll() is None and cloud.running())
     restarted = jobs_of(replace(context, restarted=True), lightning, io.StringIO())
-    again = begin(restarted, lightning, "sleep", "300", machines=("L4", "T4"))
+    again = begin(restarted, lightning, "sleep", "3000", machines=("L4", "T4"))
     assert again.job.id == step.job.id
     again.kill()
     assert cloud.running() == []

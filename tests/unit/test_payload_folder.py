@@ -120,7 +120,7 @@ def test_a_read_waits_until_there_is_something_to_tell(tmp_path: Path, told: str
         else:
             with getattr(folder, told).open("a") as file:
                 file.write("\n")
-        news = reading.result(300)
+        news = reading.result(250)
     assert news.log == ("\n" if told == "log" else "")
     assert news.alive is (told != "end")
 
@@ -154,7 +154,7 @@ def test_lines_wait_for_more_of_them_but_hold_up_nothing_else(tmp_path: Path, to
         else:
             with getattr(folder, told).open("a") as file:
                 file.write("\n")
-        assert reading.result(300).log.startswith("new\n")
+        assert reading.result(250).log.startswith("new\n")
 
 
 def test_what_is_installed_is_noted_as_long_as_it_is_whole(tmp_path: Path) -> None:
