@@ -84,9 +84,8 @@ class Installers:
         return outcome
 
     def _by_uv(self, specifiers: Sequence[str], wheel: Path | None) -> Outcome:
-        own = ["--reinstall-package", "lightning-zenml", str(wheel)] if wheel else []
         asked = given(specifiers, self.environment, index="UV_DEFAULT_INDEX")
-        command = [*self.uv, "pip", "install", "--python", self.python, *own]
+        command = self._uv_command(wheel)
         # From there uv reads the lines.
         lines = ["-r", "-"] if asked.lines else []
         return self.lock.tried(lambda options: self._run([*command, *options, *lines], asked))
@@ -98,7 +97,13 @@ class Installers:
         command = [self.python, "-m", "pip", "install", "--disable-pip-version-check", *own, *lines]
         outcome = self._run(command, asked)
         # pip keeps what has the same version, and would install everything anew if told not to.
-        return self._by_uv([], wheel) if wheel and outcome.exit_code == 0 else outcome
+        if wheel and outcome.exit_code == 0:
+            outcome = self._run(self._uv_command(wheel), given([], self.environment))
+        return outcome
+
+    def _uv_command(self, wheel: Path | None) -> list[str]:
+        own = ["--reinstall-package", "lightning-zenml", str(wheel)] if wheel else []
+        return [*self.uv, "pip", "install", "--python", self.python, *own]
 
     def _run(self, command: Sequence[str], asked: Given) -> Outcome:
         return self.run([*command, *asked.arguments], asked.lines, asked.variables)
