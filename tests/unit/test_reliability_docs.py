@@ -19,8 +19,8 @@ from lightning_zenml.launch.lightning import client, ending, failures, files
 from lightning_zenml.launch.payload import protocol, release, supervisor
 from lightning_zenml.launch.payload.lightning import requests
 from lightning_zenml.launch.studio import hold, remote, waits
-from lightning_zenml.orchestrator import patience
 from lightning_zenml.orchestrator.client import watchdog
+from lightning_zenml.orchestrator.zenml_client import patience
 from lightning_zenml.package import checkout
 from lightning_zenml.zenml_api import rest as zenml
 from lightning_zenml.zenml_api import run_watch
