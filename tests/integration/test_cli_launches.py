@@ -18,9 +18,16 @@ from lightning_api import credentials, eventually
 from lightning_zenml.launch.launcher import Launch
 from lightning_zenml.launch.lightning.client import Lightning
 from localcloud.lightning import LightningCloud
-from localcloud.stack import Stack
+from localcloud.stack import STACK, Stack
 
-LOGIN = "import sys; from zenml.cli.login import connect_to_server; connect_to_server(sys.argv[1], api_key=sys.argv[2])"
+LOGIN = f"""
+import sys
+from zenml.cli.login import connect_to_server
+from zenml.client import Client
+
+connect_to_server(sys.argv[1], api_key=sys.argv[2])
+Client().activate_stack({STACK!r})
+"""
 
 
 @pytest.fixture(scope="module")
