@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -22,6 +23,8 @@ _READ = 20.0
 _TRIES = 5
 """How often an upload is begun. Of one whose last answer is lost, the SDK's own next try finds nothing any more."""
 _LONGEST_PAUSE = 10.0
+_IN_MEMORY = {"LIGHTNING_MULTI_PART_PART_SIZE": str(16 * 2**20), "LIGHTNING_MULTI_PART_MAX_WORKERS": "8"}
+"""Variables that bound what the SDK holds in memory: else 100 MB in each of ten threads, for one file of a gigabyte."""
 
 
 def upload(lightning: Lightning, source: Path, target: str, *, studio_id: str, cluster: str) -> None:
@@ -51,6 +54,8 @@ def upload(lightning: Lightning, source: Path, target: str, *, studio_id: str, c
         )
 
     def work() -> None:
+        for name, value in _IN_MEMORY.items():
+            os.environ.setdefault(name, value)
         with lightning.credentials.exported():
             tenacity.Retrying(
                 retry=tenacity.retry_if_exception_type(FAILURES),
