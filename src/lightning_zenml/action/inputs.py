@@ -105,7 +105,7 @@ class SubmitFrom(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The action's inputs, checked. README.md and action.yml say what each is for.
+    """The action's inputs, checked. docs/action.md and action.yml say what each is for.
 
     Args:
         run: command that runs the pipeline, in bash; empty where `pipeline` or `attach` is given.

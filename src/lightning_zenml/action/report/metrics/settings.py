@@ -69,7 +69,7 @@ class ReportSettings:
         """Reads the parsed input.
 
         Args:
-            value: mapping with the keys that README.md has.
+            value: mapping with the keys that docs/metrics.md has.
 
         Returns:
             The settings, and what is wrong with the input, each in words for the user.
