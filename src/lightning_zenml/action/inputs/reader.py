@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from lightning_zenml.action import variables
+from lightning_zenml.action.inputs import variables
 
 _OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
 """Inputs that GitHub gives every Docker action."""

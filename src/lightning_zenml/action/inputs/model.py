@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
-from lightning_zenml import settings as orchestrator_settings
-from lightning_zenml.action.input_reader import InputsError, Reader
+from lightning_zenml import settings as limits
+from lightning_zenml.action.inputs.of_orchestrator import check_studio, orchestrator_settings
+from lightning_zenml.action.inputs.reader import InputsError, Reader
+from lightning_zenml.action.inputs.variables import is_secret
 from lightning_zenml.action.report.metrics.settings import ReportSettings
-from lightning_zenml.action.variables import is_secret
 from lightning_zenml.launch import requirements
 from lightning_zenml.launch.spec import KeepStudio
-
-__all__ = ["COMMENT_KEY_LIMIT", "DEFAULTS", "FROM_ENVIRONMENT", "Inputs", "InputsError", "SubmitFrom"]
 
 DEFAULTS: Mapping[str, str] = {
     "run": "",
@@ -67,24 +66,6 @@ FROM_ENVIRONMENT: Mapping[str, str] = {
     "zenml-store-api-key": "ZENML_STORE_API_KEY",
 }
 """The variable that stands in for an input that is not given."""
-
-SETTINGS_OF_INPUTS: Mapping[str, str] = {
-    "main_studio_name": "studio-name",
-    "studio_pool": "studio-pool",
-    "machine_type": "machine-type",
-    "custom_commands": "commands",
-    "synchronous": "async",
-    "async_mode": "async",
-    "keep_studio": "keep-studio",
-    "keep_warm": "keep-warm",
-    "timeout": "timeout-minutes",
-    "user_id": "lightning-user-id",
-    "api_key": "lightning-api-key",
-    "username": "lightning-username",
-    "teamspace": "lightning-teamspace",
-    "organization": "lightning-org",
-}
-"""Settings of the orchestrator that have an input of their own, so that there is one way to say a thing."""
 
 _OF_A_LAUNCH = frozenset(
     {"config", "submit-from", "working-directory", "studio-name", "studio-pool", "machine-type", "commands"}
@@ -205,20 +186,20 @@ class Inputs:
             submit_from=SubmitFrom(reader.choice("submit-from", tuple(SubmitFrom))),
             working_directory=reader.folder("working-directory"),
             studio_name=reader.name("studio-name"),
-            studio_pool=reader.whole_number("studio-pool", orchestrator_settings.LARGEST_POOL),
+            studio_pool=reader.whole_number("studio-pool", limits.LARGEST_POOL),
             machine_type=reader.words("machine-type"),
             commands=reader.commands("commands"),
             requirements=_requirements(reader),
             env=reader.env("env"),
             is_async=reader.boolean("async"),
             attach=reader.launch_id("attach"),
-            settings=_settings(reader),
+            settings=orchestrator_settings(reader),
             stack=reader.line("stack"),
             project=reader.line("project"),
             timeout_minutes=reader.number("timeout-minutes"),
             max_cost=_max_cost(reader),
             keep_studio=KeepStudio(reader.choice("keep-studio", tuple(KeepStudio))),
-            keep_warm=reader.number("keep-warm", orchestrator_settings.LONGEST_WARM),
+            keep_warm=reader.number("keep-warm", limits.LONGEST_WARM),
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
             comment_key=reader.line("comment-key", COMMENT_KEY_LIMIT),
@@ -234,7 +215,7 @@ class Inputs:
             zenml_store_api_key=reader.secret("zenml-store-api-key", "the key of a ZenML service account"),
             warnings=(*reader.unknown(), *_without_effect(reader)),
         )
-        _check_studio(inputs.studio_pool, inputs.keep_warm, reader)
+        check_studio(inputs.studio_pool, inputs.keep_warm, reader)
         if reader.problems:
             raise InputsError(reader.problems)
         return inputs
@@ -281,23 +262,6 @@ def _check_what_to_run(reader: Reader) -> None:
         reader.note("config", "goes with `pipeline`, which is not given; with `run`, name the file in the command")
 
 
-def _settings(reader: Reader) -> dict[str, Any]:
-    settings = reader.mapping("settings", "a YAML mapping of orchestrator settings, e.g. `max_parallel_steps: 2`")
-    for name in settings:
-        if name in SETTINGS_OF_INPUTS:
-            reader.note("settings", f"`{name}` is not allowed: use the input `{SETTINGS_OF_INPUTS[name]}`")
-    others = {name: value for name, value in settings.items() if name not in SETTINGS_OF_INPUTS}
-    for problem in orchestrator_settings.problems(others):
-        reader.note("settings", f"can't be used: {problem}")
-    if _is_texts(environment := settings.get("environment")):
-        reader.check_variables("settings", environment)
-    return settings
-
-
-def _is_texts(value: Any) -> TypeGuard[dict[str, str]]:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
-
-
 def _report(reader: Reader) -> ReportSettings:
     given = reader.mapping("report", "a YAML mapping, e.g. `metrics: {accuracy: higher, loss: lower}`")
     report, problems = ReportSettings.from_yaml(given)
@@ -316,13 +280,6 @@ def _requirements(reader: Reader) -> tuple[str, ...]:
         if way_out := requirements.refusal((reader.workspace or Path()) / file):
             reader.note("requirements", f"can't be `{file}`: {way_out}")
     return files
-
-
-def _check_studio(studio_pool: int | None, keep_warm: float | None, reader: Reader) -> None:
-    name, keep_studio = reader.text("studio-name"), reader.text("keep-studio")
-    found = orchestrator_settings.studio_problems(name, keep_studio, studio_pool=studio_pool, keep_warm=keep_warm)
-    for setting, problem in found:
-        reader.note(SETTINGS_OF_INPUTS[setting], problem)
 
 
 def _max_cost(reader: Reader) -> float | None:
