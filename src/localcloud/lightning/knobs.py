@@ -21,6 +21,9 @@ class Knobs:
             they are restarted.
         start_never_returns: machines that start stay PENDING for ever.
         gpu_comes_up_as_cpu: machines with a GPU come up as a CPU, as on a cloud that does not sell them.
+        gpu_use: what `nvidia-smi` says of each GPU in turn on machines that come up: utilization and used MiB as it
+            writes them, e.g. `31, 6100` or `[N/A], [N/A]`; the last entry holds for those that follow, none is an idle
+            GPU. One that begins with `!` is all that it says, and it fails.
         switch_raises_then_switches: confirming a switch answers 400; it happens all the same, `switch_seconds` later.
         switch_seconds: see `switch_raises_then_switches`.
         auto_sleep_seconds: idle time (no keep-alive, no running session) until a studio is stopped.
@@ -62,6 +65,7 @@ class Knobs:
     stuck_studios: int = 0
     start_never_returns: bool = False
     gpu_comes_up_as_cpu: bool = False
+    gpu_use: tuple[str, ...] = ()
     switch_raises_then_switches: bool = False
     switch_seconds: float = 0.5
     auto_sleep_seconds: float = 600

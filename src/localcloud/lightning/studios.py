@@ -253,6 +253,7 @@ class Studios:
         scratch = self._root / "machines" / instance.id
         scratch.mkdir(parents=True)
         instance.sandbox = self.sandbox(studio.disk, scratch, machine.gpus, machine.family)
+        instance.sandbox.folder.use_gpus(self._knobs.gpu_use)
         try:
             instance.sandbox.start()
             instance.phase = Phase.RUNNING

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from .nvidia_smi import nvidia_smi
 
 SETTING_UP = (
     "Error: We are still setting things up for you, please try again after the progress bar at the top of the Studio "
@@ -48,7 +50,11 @@ class MachineFolder:
         self._program("conda", _CONDA)
         self._program("sudo", _SUDO)
         if gpus:
-            self._program("nvidia-smi", _nvidia_smi(gpu, gpus))
+            self._program("nvidia-smi", nvidia_smi(gpu, gpus, f"{inside}/gpu-use"))
+
+    def use_gpus(self, use: Sequence[str]) -> None:
+        """From now on `nvidia-smi` says this of each GPU in turn, see `Knobs.gpu_use`."""
+        (self.host / "gpu-use").write_text("".join(f"{line}\n" for line in use))
 
     def finish_setup(self) -> None:
         """From now on `python`, `pip` and `uv` work."""
@@ -137,31 +143,4 @@ while [ $# -gt 0 ]; do
     esac
 done
 exec "$@"
-"""
-
-
-def _nvidia_smi(gpu: str, count: int) -> str:
-    listing = "\n".join(
-        f"GPU {index}: NVIDIA {gpu} (UUID: GPU-00000000-0000-0000-0000-{index:012d})" for index in range(count)
-    )
-    names = "\n".join([f"NVIDIA {gpu}"] * count)
-    rows = "\n".join(f"|   {index}  NVIDIA {gpu:<29} |" for index in range(count))
-    return f"""\
-#!/bin/sh
-case "$*" in
--L|--list-gpus) cat <<'END'
-{listing}
-END
-;;
-*--query-gpu=*) case "$*" in *noheader*) ;; *) echo name ;; esac
-cat <<'END'
-{names}
-END
-;;
-*) cat <<'END'
-| NVIDIA-SMI 550.00       Driver Version: 550.00       |
-{rows}
-END
-;;
-esac
 """

@@ -184,6 +184,7 @@ class Jobs:
             scratch.mkdir(parents=True)
             assert node.disk is not None
             node.sandbox = self._studios.sandbox(node.disk, scratch, machine.gpus, machine.family)
+            node.sandbox.folder.use_gpus(self._knobs.gpu_use)
             try:
                 node.sandbox.start()
                 node.sandbox.folder.finish_setup()
