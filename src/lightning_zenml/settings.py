@@ -97,6 +97,9 @@ class Settings(Attributes):
         le=LONGEST_WARM,
         description="Minutes for which the machines of a run are kept up at its end, for the next one.",
     )
+    stop_idle_gpu: float | None = Field(
+        default=None, gt=0, description="Minutes after which a machine is ended whose GPUs nobody uses."
+    )
     max_parallel_steps: int | None = Field(
         default=None, gt=0, description="Steps that run at once. Unset: as many as the pipeline allows."
     )

@@ -10,8 +10,9 @@ from localcloud.lightning import LightningCloud
 from localcloud.lightning.computer.environment import uv_cache
 from scene import Actions, wait_for
 
-CODE = """
-import os
+HEAD = """
+import os, shutil, time
+from pathlib import Path
 from zenml import pipeline, step
 from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
 
@@ -19,10 +20,22 @@ from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import L
 def on(**settings):
     return {"orchestrator.lightning": LightningOrchestratorSettings(**settings)}
 
+"""
+
+CODE = (
+    HEAD
+    + """
+def samples():
+    kept = Path(os.environ["LIGHTNING_ZENML_USAGE"])
+    return kept.read_text().count("\\n") if kept.exists() else 0
+
 
 def tell():
     variables = [os.environ[name] for name in ("LIGHTNING_ZENML_MACHINE", "A", "B", "C")]
     print("SEES", *variables, flush=True)
+    wanted = samples() + 3
+    while samples() < wanted:
+        time.sleep(0.05)
 
 
 @step
@@ -46,6 +59,7 @@ def both():
 if __name__ == "__main__":
     both()
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +78,7 @@ def test_a_steps_own_wishes_win_over_the_inputs_and_these_over_the_pipelines(
         {"run.py": CODE},
         submit_from=submit_from,
         machine_type=machine_type,
-        env="C=input\nA=input",
+        env="C=input\nA=input\nLIGHTNING_ZENML_USAGE_SECONDS=0.3",
         variables=variables,
     ).run()
     assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
@@ -75,3 +89,51 @@ def test_a_steps_own_wishes_win_over_the_inputs_and_these_over_the_pipelines(
     assert ("have no effect: its studio is up already" in finished.log) is (submit_from == "studio")
     wait_for(lambda: not cloud.running())
     assert cloud.studio(finished.outputs["studio-name"]).deleted
+    of_run = f"steps?pipeline_run_id={finished.outputs['run-id']}&hydrate=true"
+    steps = actions.stack.zenml.request("GET", of_run)["items"]
+    used = {step["name"]: step["metadata"]["run_metadata"]["lightning_usage"] for step in steps}
+    assert {name: [gpu["name"] for gpu in usage["gpus"]] for name, usage in used.items()} == {
+        "plain": [] if plain == "CPU" else [f"NVIDIA {plain}"],
+        "own": ["NVIDIA L4"],
+    }
+    assert all(usage["samples"] and 0 < usage["memory_peak"] < usage["memory"] for usage in used.values())
+
+
+IDLE = (
+    HEAD
+    + """
+@step(settings=on(machine_type="T4"))
+def waits() -> None:
+    Path(shutil.which("nvidia-smi")).parents[1].joinpath("gpu-use").write_text("0, 1")
+    while True:
+        try:
+            time.sleep(600)
+        except Exception:
+            print("goes on")
+
+
+@pipeline(enable_cache=False)
+def idle():
+    waits()
+
+
+if __name__ == "__main__":
+    idle()
+"""
+)
+
+
+def test_a_job_whose_gpu_nobody_uses_fails_its_step_and_says_why(
+    cloud: LightningCloud, actions: Actions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud.knobs, "gpu_use", ("97, 6100",))
+    finished = actions.step(
+        {"run.py": IDLE},
+        stop_idle_gpu="0.03",
+        env="LIGHTNING_ZENML_USAGE_SECONDS=0.3",
+        variables={"UV_CACHE_DIR": str(uv_cache(cloud.knobs.cache_dir))},
+    ).run()
+    assert finished.exit_code == 1
+    assert "[waits] Warning: no GPU on T4 has done anything for 0.015 minutes" in finished.log
+    assert "Step `waits` failed: Stopped: no GPU on T4 has done anything for 0.03 minutes" in finished.log
+    wait_for(lambda: not cloud.running())

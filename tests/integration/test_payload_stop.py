@@ -9,6 +9,8 @@ import pytest
 
 from lightning_api import eventually
 from lightning_zenml.launch.payload.stop import Stop, StopSignal
+from lightning_zenml.launch.payload.usage.records import used
+from localcloud.lightning.computer.nvidia_smi import nvidia_smi
 from payload_studio import Studio
 
 
@@ -112,3 +114,25 @@ def test_a_stop_whose_exception_python_drops_is_kept() -> None:
 
 def secrets_in(studio: Studio) -> list[str]:
     return [path.name for path in studio.home.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
+
+
+def test_a_machine_whose_gpus_nobody_uses_is_stopped_once_the_command_has_had_its_time(studio: Studio) -> None:
+    bin_folder = studio.scratch / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "nvidia-smi").write_text(nvidia_smi("L4", 2, str(studio.scratch / "gpu-use")))
+    (bin_folder / "nvidia-smi").chmod(0o755)
+    studio.environment["PATH"] = f"{bin_folder}:/usr/bin:/bin"
+    studio.start(
+        commands=["until grep -q samples $LIGHTNING_ZENML_USAGE; do sleep 0.1; done"],
+        command="sleep 600",
+        environment={"LIGHTNING_ZENML_USAGE_SECONDS": "0.2"},
+        meter={"machine": "L4", "price": 1.0, "since": 0.0},
+        stop_idle_gpu=1.2,
+    )
+    status = studio.finish()
+    assert (status["exit_code"], status["stopped"]) == (None, False)
+    assert status["failure"]["message"].startswith("Stopped: no GPU on L4 has done anything for 0.02 minutes")
+    assert "==> Warning: no GPU on L4 has done anything for 0.01 minutes" in studio.log
+    kept = used(studio.launch / "usage.jsonl", since=0)
+    assert kept
+    assert [(gpu.name, gpu.busy) for gpu in kept.gpus] == [("NVIDIA L4", 0.0)] * 2

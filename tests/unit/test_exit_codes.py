@@ -30,6 +30,7 @@ def test_an_exit_code_says_what_it_means(exit_code: int, told: str) -> None:
         # We have killed it ourselves.
         (-9, True, "no heartbeat"),
         (-1, False, "lost with its machine"),
+        (138, False, "`stop-idle-gpu`"),
     ],
 )
 def test_a_step_that_is_killed_says_what_that_means(exit_code: int, was_silent: bool, told: str) -> None:

@@ -62,6 +62,7 @@ def test_defaults() -> None:
         max_cost=None,
         keep_studio=KeepStudio.AUTO,
         keep_warm=None,
+        stop_idle_gpu=None,
         stop_on_cancel=True,
         comment=True,
         comment_key=None,
@@ -93,6 +94,7 @@ def test_all_given() -> None:
         timeout_minutes="2.5",
         keep_studio="stop",
         keep_warm="7.5",
+        stop_idle_gpu="20",
         stop_on_cancel="False",
         comment="off",
         comment_key="gpu",
@@ -107,7 +109,7 @@ def test_all_given() -> None:
     assert found.requirements == ("a.txt", "b/c.txt", "d.txt")
     assert found.env == {"A": "1", "B": "x=y", "EMPTY": ""}
     assert found.timeout_minutes == 2.5
-    assert (found.keep_studio, found.keep_warm) == (KeepStudio.STOP, 7.5)
+    assert (found.keep_studio, found.keep_warm, found.stop_idle_gpu) == (KeepStudio.STOP, 7.5, 20)
     assert (found.is_async, found.stop_on_cancel, found.comment) == (True, False, False)
     assert found.comment_key == "gpu"
     assert found.settings == {"max_parallel_steps": 2, "environment": {"A": "x"}}

@@ -112,12 +112,10 @@ class Preparation:
         inputs = self._inputs
         services = self._check()
         packed = self._pack()
-        settings = dict(inputs.settings)
-        if inputs.machine_type:
-            # The steps of a pipeline that names another machine stay in the studio, but those with one of their own.
-            settings["machine_type"] = list(inputs.machine_type)
-        if inputs.keep_warm:
-            settings["keep_warm"] = inputs.keep_warm
+        of_jobs = {"keep_warm": inputs.keep_warm, "stop_idle_gpu": inputs.stop_idle_gpu}
+        # The steps of a pipeline that names another machine stay in the studio, but those with one of their own.
+        of_steps = {"machine_type": list(inputs.machine_type), **of_jobs}
+        settings = {**inputs.settings, **{name: value for name, value in of_steps.items() if value}}
         spec = LaunchSpec(
             name=self._event.repository.rpartition("/")[2] or "run",
             owner=f"{self._event.repository} {self._event.run_url}".strip(),
@@ -140,6 +138,7 @@ class Preparation:
             timeout=inputs.timeout_minutes * 60 if inputs.timeout_minutes else None,
             keep_studio=inputs.keep_studio,
             keep_warm=60 * (inputs.keep_warm or 0),
+            stop_idle_gpu=60 * (inputs.stop_idle_gpu or 0),
             interruptible=bool(settings.get("interruptible")),
             cloud=settings.get("cloud"),
             on_failure=("-m", "lightning_zenml.zenml_api.run_end"),
@@ -331,6 +330,7 @@ def _settings_of(inputs: Inputs) -> dict[str, Any]:
         "main_studio_name": inputs.studio_name,
         "studio_pool": inputs.studio_pool,
         "keep_warm": inputs.keep_warm,
+        "stop_idle_gpu": inputs.stop_idle_gpu,
         "machine_type": list(inputs.machine_type),
         "custom_commands": list(inputs.commands),
         "timeout": inputs.timeout_minutes and inputs.timeout_minutes * 60,

@@ -310,6 +310,7 @@ class Attempt:
                 teamspace=f"{lightning.owner}/{lightning.teamspace}",
             ),
             meter=_meter(ready),
+            stop_idle_gpu=spec.stop_idle_gpu,
             credentials={
                 "LIGHTNING_USER_ID": lightning.credentials.user_id or "",
                 "LIGHTNING_API_KEY": lightning.credentials.api_key,

@@ -46,6 +46,7 @@ class LaunchSpec:
         timeout: seconds until the launch is stopped, installing included; None: no limit, but two hours for installing.
         keep_studio: what becomes of the studio at the end.
         keep_warm: seconds for which the machine of a named studio that is to be stopped is kept for the next launch.
+        stop_idle_gpu: seconds after which the launch is stopped if no GPU of its machine is used; 0: it is not.
         interruptible: on a spot machine.
         cloud: cloud account or provider for a new studio.
         restarts: how often a command that was killed is started again, with `LIGHTNING_ZENML_RESTARTED` set; `commands`
@@ -75,6 +76,7 @@ class LaunchSpec:
     timeout: float | None = None
     keep_studio: KeepStudio = KeepStudio.AUTO
     keep_warm: float = 0.0
+    stop_idle_gpu: float = 0.0
     interruptible: bool = False
     cloud: str | None = None
     restarts: int = 0

@@ -33,6 +33,7 @@ from lightning_zenml.orchestrator.refusal import tell_plainly
 from lightning_zenml.orchestrator.run_id import run_metadata, submitted
 from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
 from lightning_zenml.orchestrator.start import Start
+from lightning_zenml.orchestrator.usage import of_step
 from lightning_zenml.orchestrator.zenml_client.patience import be_patient
 from lightning_zenml.zenml_api.models import METER
 
@@ -138,18 +139,19 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         return run_metadata(self.get_orchestrator_run_id(), context.studio_url if context else None)
 
     def get_step_run_metadata(self, info: StepRunInfo) -> dict[str, MetadataType]:
-        """Gets what is published of a step at its end, in its process: what machines of its own cost.
+        """Gets what is published of a step at its end, in its process: use and cost of its machine.
 
         Args:
             info: what ZenML tells of the step.
 
         Returns:
-            The metadata; none for a step in the studio, whose cost is the run's.
+            The metadata; no cost for a step in the studio, as that is the run's.
         """
-        if JOB_METER not in os.environ:
-            return {}
-        meter = Meter.from_json(json.loads(os.environ[JOB_METER]))
-        return {METER: replace(meter, since=float(os.environ[BEGAN])).to_json()}
+        metadata: dict[str, MetadataType] = of_step(info.step_run.start_time)
+        if JOB_METER in os.environ:
+            meter = Meter.from_json(json.loads(os.environ[JOB_METER]))
+            metadata[METER] = replace(meter, since=float(os.environ[BEGAN])).to_json()
+        return metadata
 
     def fetch_status(
         self, run: PipelineRunResponse, include_steps: bool = False

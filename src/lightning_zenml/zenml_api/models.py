@@ -19,7 +19,9 @@ START = "lightning_start"
 """Name of a run's metadata with where it was started, for whoever resumes it somewhere else."""
 METER = "lightning_meter"
 """Name of a run's metadata with what its studio costs, and of a step's with what its own machines cost, see `Meter`."""
-OWN_METADATA = frozenset({PROVENANCE, START, LAUNCH_END, METER})
+USAGE = "lightning_usage"
+"""Name of a step's metadata with what was used of its machine while it ran, see `Usage`."""
+OWN_METADATA = frozenset({PROVENANCE, START, LAUNCH_END, METER, USAGE})
 """What we note on a run ourselves, so that it is no result of it."""
 _OF_NO_INTEGRATION = (None, "", "built-in", "custom")
 """What ZenML has in place of an integration's name for its own flavors, and for those that somebody has registered."""

@@ -40,6 +40,7 @@ DEFAULTS: Mapping[str, str] = {
     "max-cost": "",
     "keep-studio": "auto",
     "keep-warm": "",
+    "stop-idle-gpu": "",
     "stop-on-cancel": "true",
     "comment": "auto",
     "comment-key": "",
@@ -69,7 +70,7 @@ FROM_ENVIRONMENT: Mapping[str, str] = {
 
 _OF_A_LAUNCH = frozenset(
     {"config", "submit-from", "working-directory", "studio-name", "studio-pool", "machine-type", "commands"}
-    | {"requirements", "async", "settings", "timeout-minutes", "keep-studio", "keep-warm"}
+    | {"requirements", "async", "settings", "timeout-minutes", "keep-studio", "keep-warm", "stop-idle-gpu"}
 )
 """Inputs that mean nothing where an earlier launch is followed; the secrets in `env` are masked there too."""
 
@@ -109,6 +110,7 @@ class Inputs:
         max_cost: US dollars after which the run is stopped; None: no limit.
         keep_studio: what becomes of the studio at the end.
         keep_warm: minutes for which the run's machines are kept for the next one; None: they are not.
+        stop_idle_gpu: minutes after which a machine is ended whose GPUs nobody uses; None: it is not.
         stop_on_cancel: whether the remote run is stopped when the workflow is cancelled.
         comment: whether to comment on pull requests.
         comment_key: text that tells several comments on one pull request apart; None: derived from the workflow.
@@ -145,6 +147,7 @@ class Inputs:
     max_cost: float | None
     keep_studio: KeepStudio
     keep_warm: float | None
+    stop_idle_gpu: float | None
     stop_on_cancel: bool
     comment: bool
     comment_key: str | None
@@ -200,6 +203,7 @@ class Inputs:
             max_cost=_max_cost(reader),
             keep_studio=KeepStudio(reader.choice("keep-studio", tuple(KeepStudio))),
             keep_warm=reader.number("keep-warm", limits.LONGEST_WARM),
+            stop_idle_gpu=reader.number("stop-idle-gpu"),
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
             comment_key=reader.line("comment-key", COMMENT_KEY_LIMIT),

@@ -17,6 +17,7 @@ SETTINGS_OF_INPUTS: Mapping[str, str] = {
     "async_mode": "async",
     "keep_studio": "keep-studio",
     "keep_warm": "keep-warm",
+    "stop_idle_gpu": "stop-idle-gpu",
     "timeout": "timeout-minutes",
     "user_id": "lightning-user-id",
     "api_key": "lightning-api-key",

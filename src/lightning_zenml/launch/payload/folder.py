@@ -74,6 +74,7 @@ class LaunchFolder:
     status = _Entry(layout.STATUS)
     runs = _Entry(layout.RUNS)
     jobs = _Entry(layout.JOB_RECORDS)
+    usage = _Entry(layout.USAGE)
     lock = _Entry(layout.START_LOCK)
     pid = _Entry(layout.PID)
     identity = _Entry(layout.IDENTITY)

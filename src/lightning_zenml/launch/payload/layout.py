@@ -65,6 +65,8 @@ RUNS = "runs.jsonl"
 JOB_RECORDS = "jobs.jsonl"
 """A JSON line for each change of a Lightning job, the first before it is asked for. Our orchestrator writes and reads
 it, whoever follows reads it."""
+USAGE = "usage.jsonl"
+"""A JSON line for each few seconds of the machine: what was used of it. The supervisor writes it, steps read it."""
 START_LOCK = "lock"
 """A folder that exists once a launch was started, or stopped before that. The payload makes it."""
 PID = "pid"

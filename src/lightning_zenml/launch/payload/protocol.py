@@ -95,6 +95,7 @@ class Instructions(Record):
         keep_warm: seconds for which a machine that is to be stopped is kept for the next launch.
         studio: what commands are told of the studio.
         meter: what the studio costs.
+        stop_idle_gpu: seconds after which the launch is stopped if no GPU of the machine is used; 0: it is not.
         credentials: Lightning's credentials as variables, lent to a studio that has none of its own.
         platform: the studio's address at Lightning's API, with the key to it.
     """
@@ -118,6 +119,7 @@ class Instructions(Record):
     keep_warm: float
     studio: StudioFacts
     meter: Meter
+    stop_idle_gpu: float = 0.0
     credentials: Mapping[str, str] = field(repr=False)
     platform: Platform = field(repr=False)
 

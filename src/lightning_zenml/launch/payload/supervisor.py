@@ -25,6 +25,7 @@ from lightning_zenml.launch.payload.requirements.reason import explain
 from lightning_zenml.launch.payload.requirements.wanted import without_credentials
 from lightning_zenml.launch.payload.session import Ended, Session
 from lightning_zenml.launch.payload.stop import Stop, StopSignal, Watch
+from lightning_zenml.launch.payload.usage.sampler import Sampler, interval
 from lightning_zenml.launch.payload.variables import (
     CODE,
     END,
@@ -37,6 +38,7 @@ from lightning_zenml.launch.payload.variables import (
     STUDIO_NAME,
     STUDIO_URL,
     TEAMSPACE,
+    USAGE,
     ZENML_CONFIG_PATH,
 )
 
@@ -70,6 +72,12 @@ class Supervisor:
         self._session: Session | None = None
         self._stop = StopSignal()
         self._watch: Watch | None = None
+        self._sampler = Sampler(
+            folder.usage,
+            interval(instructions.environment),
+            machine=instructions.meter.machine,
+            stop_idle_gpu=instructions.stop_idle_gpu,
+        )
 
     def run(self) -> None:
         """From the unpacked archive to the finished record."""
@@ -94,6 +102,7 @@ class Supervisor:
                 )
             finally:
                 self._end_watch()
+                self._sampler.end()
                 heartbeat.end()
 
     def description(self) -> Description:
@@ -147,6 +156,7 @@ class Supervisor:
                 part.extractall(self._folder.code, filter="data")
         environment = self._environment()
         self._watch = Watch(self._instructions.watch, environment | _own())
+        self._sampler.start(lambda idleness, words: _say(log, words))
         deadline = time.monotonic() + (self._instructions.timeout or float("inf"))
         failure = self._install(log, environment, deadline)
         self._stop.look()
@@ -162,13 +172,14 @@ class Supervisor:
             ended = self._run_session([], {**exported, RESTARTED: "1"}, log, deadline)
         if ended is None:
             self._end_session()
-            return self.finish(failure=Failure(phase=Phase.RUNNING, message=self._timed_out()), report=True)
+            message = self._sampler.found_idle or self._timed_out()
+            return self.finish(failure=Failure(phase=Phase.RUNNING, message=message), report=True)
         return self._conclude(ended)
 
     def _run_session(
         self, commands: Sequence[str], environment: dict[str, str], log: Any, deadline: float
     ) -> Ended | None:
-        """Runs commands and command; returns how that ended, None when the deadline came first."""
+        """Runs commands and command; returns how that ended, None when the deadline or idleness came first."""
         # Stopped in the middle, nobody would know the process that is just starting.
         with self._stop.held():
             self._session = Session(
@@ -181,15 +192,17 @@ class Supervisor:
                 on_command=self._begins,
             )
         self._folder.session.write_text(str(self._session.id))
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := deadline - time.monotonic()) > 0 and not self._sampler.found_idle:
             if ended := self._session.wait(min(left, _LOOK)):
                 return ended
             self._stop.look()
-        return None
+        # It may have ended just now.
+        return self._session.wait(0)
 
     def _begins(self, command: int | None) -> None:
         if command is None:
             self._end_watch()
+            self._sampler.count_idleness()
         self._record(Phase.RUNNING if command is None else Phase.COMMANDS)
 
     def _end_watch(self) -> None:
@@ -302,6 +315,7 @@ class Supervisor:
             STUDIO_NAME: studio.name,
             STUDIO_URL: studio.url,
             MACHINE: self._instructions.meter.machine,
+            USAGE: str(self._folder.usage),
         }
 
     def _beats(self) -> list[Callable[[], object]]:

@@ -308,6 +308,7 @@ def base_spec(
         timeout=settings.timeout,
         keep_studio=settings.keep_studio,
         keep_warm=60 * (settings.keep_warm or 0),
+        stop_idle_gpu=60 * (settings.stop_idle_gpu or 0),
         interruptible=settings.interruptible,
         cloud=settings.cloud,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterable
 from datetime import datetime
@@ -235,6 +236,8 @@ def death(exit_code: int, *, was_silent: bool) -> LaunchError:
         return LaunchError("The step sent no heartbeat for too long, so it was ended.")
     if exit_code == -1:
         return LaunchError("The step's process was lost with its machine.")
+    if exit_code in (-signal.SIGUSR1, 128 + signal.SIGUSR1):
+        return LaunchError("The step's process was ended by SIGUSR1, as `stop-idle-gpu` does where no GPU is used.")
     return LaunchError(f"The step's process ended with {exit_code_in_words(exit_code)} and told nothing.")
 
 

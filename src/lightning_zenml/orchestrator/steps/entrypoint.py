@@ -18,6 +18,7 @@ from zenml.utils import env_utils
 
 from lightning_zenml.launch.payload.variables import CODE, SOURCE_ROOT
 from lightning_zenml.orchestrator.start import Start
+from lightning_zenml.orchestrator.usage import fail_when_idle
 from lightning_zenml.orchestrator.zenml_client.curves import keep_curves
 
 if TYPE_CHECKING:
@@ -100,4 +101,5 @@ def arguments_of(
 def enter() -> None:
     """Goes to where the pipeline was started, as the variables of this process have it; there, curves are kept."""
     keep_curves()
+    fail_when_idle()
     Start.find().enter(Path(os.environ[SOURCE_ROOT]), [Path(os.environ[CODE])])

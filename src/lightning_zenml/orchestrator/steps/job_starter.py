@@ -28,6 +28,8 @@ from lightning_zenml.launch.payload.variables import (
     MACHINE,
     METER,
     SOURCE_ROOT,
+    STOP_IDLE_GPU,
+    USAGE,
     UV_TRAP,
     ZENML_CONFIG_PATH,
 )
@@ -174,7 +176,12 @@ class StepJobs:
                 command=_command(self._context, Path(environment[SOURCE_ROOT]), commands, program, own.count),
                 machine=machine,
                 # In the home, ZenML's tokens would be among the artifacts of the job.
-                environment={**environment, **_machines(record), ZENML_CONFIG_PATH: "/tmp/zenml"},  # noqa: S108
+                environment={
+                    **environment,
+                    **_machines(record),
+                    **({STOP_IDLE_GPU: f"{60 * settings.stop_idle_gpu:g}"} if settings.stop_idle_gpu else {}),
+                    ZENML_CONFIG_PATH: "/tmp/zenml",  # noqa: S108
+                },
                 interruptible=settings.interruptible,
                 num_machines=own.count,
                 max_runtime=settings.max_runtime,
@@ -234,6 +241,9 @@ def _command(
             f"unset {UV_TRAP}",
             *(_ranks(num_machines) if num_machines > 1 else ()),
             *commands,
+            # Beside the program until that has ended.
+            f'export {USAGE}="${{TMPDIR:-/tmp}}/lightning-zenml-usage-$$.jsonl"',
+            f"{shlex.quote(sys.executable)} -P -m lightning_zenml.launch.payload.usage $$ </dev/null &",
             f"cd {_in_job(context.start.directory(source_root))}",
             # What ends it must reach the program, not a shell that is gone at once.
             f"exec {shlex.join(program)}",
