@@ -96,6 +96,7 @@ def test_a_steps_own_wishes_win_over_the_inputs_and_these_over_the_pipelines(
         "plain": [] if plain == "CPU" else [f"NVIDIA {plain}"],
         "own": ["NVIDIA L4"],
     }
+    assert "What was used" in finished.summary
     assert all(usage["samples"] and 0 < usage["memory_peak"] < usage["memory"] for usage in used.values())
 
 

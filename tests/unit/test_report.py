@@ -40,6 +40,7 @@ from lightning_zenml.action.report import (
     summary,
 )
 from lightning_zenml.action.report.mermaid import graph, timeline
+from lightning_zenml.launch.payload.usage.records import GpuUsage, Usage
 from lightning_zenml.launch.spec import Failure, Phase
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -101,9 +102,19 @@ RUNNING = replace(
         ),
     ),
 )
+USAGE = Usage(
+    since=0.0,
+    until=6_990.0,
+    samples=1_398,
+    cpus=16.0,
+    cpu=12.5,
+    memory=123.4e9,
+    memory_peak=9.87e9,
+    gpus=(GpuUsage(index=0, name="NVIDIA A100", samples=1_398, busy=31.2, memory=85.9e9, memory_peak=6.1e9),),
+)
 ENDED = (
     *STEPS[:2],
-    replace(STEPS[2], status="completed", duration=7_000),
+    replace(STEPS[2], status="completed", duration=7_000, usage=USAGE),
     replace(STEPS[3], status="completed", duration=312),
     StepReport(
         name="evaluate", status="completed", start=BEGUN + timedelta(seconds=7_030), duration=12.4, machine="T4"

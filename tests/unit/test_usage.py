@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from lightning_zenml.action.report.usage import words
+from lightning_zenml.action.report.usage.words import usage_of
 from lightning_zenml.launch.payload.usage.gpus import Gpu, Gpus
 from lightning_zenml.launch.payload.usage.idle import IdleGpus, Idleness, in_words
 from lightning_zenml.launch.payload.usage.machine import Machine
 from lightning_zenml.launch.payload.usage.records import GpuUsage, Usage, merged, used
 from lightning_zenml.launch.payload.usage.sampler import Sampler, interval
+from lightning_zenml.zenml_api.models import Step
 from localcloud.lightning.computer.nvidia_smi import nvidia_smi
 
 MIB = 1024 * 1024
@@ -281,3 +284,38 @@ def test_the_stand_in_answers_in_the_form_of_the_real_one(says: Callable[..., Pa
     assert re.fullmatch(r"(GPU \d: NVIDIA L4 \(UUID: GPU-[0-9-]+\)\n){2}", ask("-L"))
     refused = subprocess.run(["nvidia-smi", "--query-gpu=moon", "--format=csv"], check=False, capture_output=True)
     assert refused.returncode == 2
+
+
+def step_with(metadata: object, status: str = "completed") -> Step:
+    return Step(name="train", status=status, metadata={"lightning_usage": metadata})
+
+
+def test_what_steps_have_used_is_told_in_words() -> None:
+    several = tuple(gpu_usage(index, busy, 6.1e9 * (index + 1)) for index, busy in enumerate((31.2, 0.0, 0.2, 0.4)))
+    one, two, four = (usage_of(step_with(usage(0, 60, gpus=several[:count]).to_json())) for count in (1, 2, 4))
+    assert one
+    assert two
+    assert four
+    assert (words.cores(one), words.memory(one)) == ("50 % of 4", "1.0 of 16 GB")
+    assert (words.gpus(one), words.gpu_memory(one)) == ("31 %", "6.1 of 24 GB")
+    assert (words.gpus(two), words.gpu_memory(two)) == ("31 %, 0 %", "12.2 of 24 GB")
+    assert words.gpus(four) == "8 % of 4"
+    assert words.percent(0.2) == "< 1 %"
+    assert (words.gpus(usage(0, 60)), words.gpu_memory(usage(0, 60))) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        7,
+        {},
+        usage(0, 60).to_json() | {"version": 99},
+        usage(0, 60).to_json() | {"cpu": "much"},
+        usage(0, 60).to_json() | {"samples": 0},
+        usage(0, 60).to_json() | {"gpus": [{"name": "L4"}]},
+        usage(0, 60).to_json() | {"gpus": 1},
+    ],
+)
+def test_what_somebody_else_has_logged_under_that_name_is_left_alone(metadata: object) -> None:
+    assert usage_of(step_with(metadata)) is None
+    assert usage_of(step_with(usage(0, 60).to_json(), status="cached")) is None

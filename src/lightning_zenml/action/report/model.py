@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import cast
 
+from lightning_zenml.launch.payload.usage.records import Usage
 from lightning_zenml.launch.spec import Failure
 
 _PIPELINES_IN_TITLE = 3
@@ -54,6 +55,7 @@ class StepReport:
         job_url: page of the job that the step runs as; None for a step in the studio.
         start: when the step began.
         log: end of what the step printed, where it failed.
+        usage: what was used of the machine while the step ran; None where that wasn't sampled.
     """
 
     name: str
@@ -63,6 +65,7 @@ class StepReport:
     job_url: str | None = None
     start: datetime | None = None
     log: str = ""
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

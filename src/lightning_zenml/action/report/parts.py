@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from lightning_zenml.action.report import ArtifactReport, JobReport, StepReport
+from lightning_zenml.action.report.usage.words import usage_of
 from lightning_zenml.launch.payload.records import JobRecord
 from lightning_zenml.zenml_api.models import Artifact, Step
 
@@ -25,6 +26,7 @@ def step_report(step: Step, machine: str | None, job: JobRecord | None) -> StepR
         machine=_machines(job) if job else machine,
         job_url=job.url if job else None,
         start=step.start,
+        usage=usage_of(step),
     )
 
 

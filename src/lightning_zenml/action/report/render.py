@@ -17,6 +17,7 @@ from markupsafe import Markup
 from lightning_zenml.action.github.workflow import SUMMARY_LIMIT
 from lightning_zenml.action.report import markdown, mermaid
 from lightning_zenml.action.report.model import CourseReport, CurveReport, MetricReport, Report, RunReport, StepReport
+from lightning_zenml.action.report.usage import words
 
 COMMENT_LIMIT = 65_536
 """Characters of a comment that GitHub takes; it refuses more (422)."""
@@ -276,13 +277,17 @@ _ENVIRONMENT.filters.update(
     best=_best,
     block=markdown.block,
     chart=_chart,
+    cores=words.cores,
     code=markdown.code,
     difference=_difference,
     dollars=_dollars,
     duration=_duration,
     emoji=_emoji,
+    gpu_memory=words.gpu_memory,
+    gpus=words.gpus,
     graph=_graph,
     last_lines=lambda text, lines: "\n".join(text.splitlines()[-lines:]),
+    memory=words.memory,
     message=markdown.message,
     moment=_moment,
     number=_number,
