@@ -51,9 +51,18 @@ class Finished:
 
     @property
     def annotations(self) -> list[tuple[str, str]]:
-        """(level, message) of every notice, warning and error."""
-        found = re.findall(r"^::(notice|warning|error)(?: [^\n]*?)?::(.*)$", self.log, re.MULTILINE)
-        return [(level, _unescape(message)) for level, message in found]
+        """(level, message) of every notice, warning and error, but for the link to what to do."""
+        return [(level, message) for level, message, _ in self._annotations]
+
+    @property
+    def codes(self) -> list[str]:
+        """What kinds of notices, warnings and errors the links are for."""
+        return [link.rpartition("#")[2].upper() for _, _, link in self._annotations]
+
+    @property
+    def _annotations(self) -> list[tuple[str, str, str]]:
+        found = re.findall(r"^::(notice|warning|error)(?: [^\n]*?)?::(.*) (\S+)$", self.log, re.MULTILINE)
+        return [(level, _unescape(message), link) for level, message, link in found]
 
 
 @dataclass(kw_only=True)

@@ -301,6 +301,7 @@ def test_docker_settings_that_cannot_be_met_are_told_in_words(cloud: LightningCl
         "The run failed with exit code 1: python run.py: The pipeline's DockerSettings can't be met "
         "(`required_integrations`): ZenML has no integration `slak`; did you mean `slack`?"
     )
+    assert finished.codes == ["LZ-2008"]
     assert "Traceback" not in finished.log
 
 

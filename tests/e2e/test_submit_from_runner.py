@@ -206,6 +206,7 @@ def test_what_goes_wrong_on_the_runner_is_told_and_costs_nothing(
     assert [text for level, text in missing.annotations if level == "error"] == [
         "The run failed with exit code 1: python run.py: ModuleNotFoundError: No module named 'no_such_module'"
     ]
+    assert (broken.codes, missing.codes) == (["LZ-2007"], ["LZ-5001"])
     assert "file=run.py,line=1::" in missing.log
     assert len(cloud.studios) == studios
 
@@ -232,6 +233,7 @@ def test_a_run_that_takes_too_long_is_stopped_with_the_command(
     assert [text for level, text in finished.annotations if level == "error"] == [
         "Stopped: it ran longer than its timeout of 0.25 minutes."
     ]
+    assert finished.codes == ["LZ-5004"]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lightning_zenml.action.report.failure import Place, of_output, of_steps, raised
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.payload.folder import REFUSAL
 from lightning_zenml.launch.spec import Failure, Phase
 from lightning_zenml.zenml_api.models import Step
@@ -195,12 +196,13 @@ def test_a_traceback_that_tells_nothing_is_no_fault_of_ours(blank: str) -> None:
 
 
 def test_a_command_that_the_orchestrator_refuses_says_why(tmp_path: Path) -> None:
-    output = f"installing\n{REFUSAL}ZenML 0.99.0 lacks it.\nbye\n"
+    output = f"installing\n{REFUSAL}ZenML 0.99.0 lacks it. [LZ-4006]\nbye\n"
     found = of_output(
         Failure(phase=Phase.RUNNING, message="`python run.py` failed (exit code 1)", output=output), tmp_path
     )
 
     assert found.failure.message == "`python run.py` failed (exit code 1): ZenML 0.99.0 lacks it."
+    assert found.failure.code == Code.ZENML_VERSION
     assert found.place is None
 
 

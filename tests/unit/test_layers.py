@@ -19,26 +19,58 @@ MODULES_OF_A_FOLDER = 14
 LINES_OF_A_MODULE = 350
 
 ARROWS = {
-    "package": {"deadline"},
+    "codes": set(),
+    "package": {"deadline", "codes"},
     "http_log": set(),
     "http_session": set(),
     "deadline": set(),
     "terminal": set(),
-    "launch": {"package", "http_log", "http_session", "deadline"},
+    "launch": {"codes", "package", "http_log", "http_session", "deadline"},
     # Its one module for the studio asks ZenML as the payload asks Lightning.
-    "zenml_api": {"http_log", "http_session", "deadline", "launch.payload"},
+    "zenml_api": {"codes", "http_log", "http_session", "deadline", "launch.payload"},
     "settings": {"launch"},
-    "orchestrator": {"launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline", "terminal"},
-    "action": {"launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline", "terminal"},
+    "orchestrator": {
+        "codes",
+        "launch",
+        "package",
+        "zenml_api",
+        "settings",
+        "http_log",
+        "http_session",
+        "deadline",
+        "terminal",
+    },
+    "action": {
+        "codes",
+        "launch",
+        "package",
+        "zenml_api",
+        "settings",
+        "http_log",
+        "http_session",
+        "deadline",
+        "terminal",
+    },
     # It checks a workflow as the Action would read it.
-    "cli": {"action", "launch", "package", "zenml_api", "settings", "http_log", "http_session", "deadline", "terminal"},
+    "cli": {
+        "codes",
+        "action",
+        "launch",
+        "package",
+        "zenml_api",
+        "settings",
+        "http_log",
+        "http_session",
+        "deadline",
+        "terminal",
+    },
 }
 """What each room of the product may import besides itself, its parent's version aside."""
 
 ON_THE_STUDIO = {
-    "launch.payload": {"launch.payload"},
-    "zenml_api.run_end": {"launch.payload"},
-    "zenml_api.run_watch": {"launch.payload", "zenml_api.run_end"},
+    "launch.payload": {"launch.payload", "codes"},
+    "zenml_api.run_end": {"launch.payload", "codes"},
+    "zenml_api.run_watch": {"launch.payload", "zenml_api.run_end", "codes"},
 }
 """What runs before anything is installed: the standard library, and these."""
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lightning_zenml.action.github.redactor import Redactor, has_secret
 from lightning_zenml.action.github.workflow import Workflow
+from lightning_zenml.codes import Code
 
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiI3NDU4YyJ9.dGhpcyBpcyBubyBzaWduYXR1cmU"
 PEM = "\n".join(
@@ -126,9 +127,11 @@ def test_a_private_key_is_hidden_line_by_line() -> None:
 def test_all_that_the_runner_shows_is_redacted() -> None:
     stream = io.StringIO()
     workflow = Workflow({}, stream)
-    for tell in (workflow.error, workflow.notice, workflow.debug, workflow.start_group, workflow.redact):
+    for annotate in (workflow.error, workflow.notice):
+        annotate(f"token {JWT}", Code.RUN)
+    for tell in (workflow.debug, workflow.start_group, workflow.redact):
         tell(f"token {JWT}")
-    workflow.warning("x", title=f"token {JWT}")
+    workflow.warning("x", Code.RUN, title=f"token {JWT}")
     workflow.log(f"half {JWT}")
     workflow.flush()
     assert JWT not in stream.getvalue()

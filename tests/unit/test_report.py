@@ -40,6 +40,7 @@ from lightning_zenml.action.report import (
     summary,
 )
 from lightning_zenml.action.report.mermaid import graph, timeline
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.payload.usage.records import GpuUsage, Usage
 from lightning_zenml.launch.spec import Failure, Phase
 
@@ -231,6 +232,7 @@ COMMAND_FAILED = replace(
     machine="CPU",
     elapsed=42.0,
     failure=Failure(
+        code=Code.COMMAND,
         phase=Phase.COMMANDS,
         message="The command exited with 1.",
         command="pip install -r requirements.txt",
@@ -245,7 +247,9 @@ ValueError: the loss is NaN"""
 STEP_FAILED = replace(
     RUNNING,
     state=State.FAILED,
-    failure=Failure(phase=Phase.RUNNING, message="Step `train_cnn` failed: the loss is NaN", output=TRACEBACK),
+    failure=Failure(
+        phase=Phase.RUNNING, message="Step `train_cnn` failed: the loss is NaN", output=TRACEBACK, code=Code.STEP
+    ),
     runs=(
         replace(
             RUNNING.runs[0],

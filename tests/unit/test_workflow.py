@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_zenml.action.github.workflow import MESSAGE_LIMIT, SUMMARY_LIMIT, Workflow
+from lightning_zenml.codes import PAGE, Code
 
 
 class Runner:
@@ -52,22 +53,23 @@ def runner_takes_for_command(line: str) -> bool:
 
 
 def test_annotations_are_escaped(runner: Runner) -> None:
-    runner.workflow.error("100%\r\nlost: a, b", title="a:b,c%", file="x.py", line=3)
-    runner.workflow.warning("plain")
-    runner.workflow.notice("seen", title="t")
+    runner.workflow.error("100%\r\nlost: a, b", Code.RUN, title="a:b,c%", file="x.py", line=3)
+    runner.workflow.warning("plain", Code.NO_TLS)
+    runner.workflow.notice("seen", Code.RULE, title="t")
     assert runner.lines == [
-        "::error title=a%3Ab%2Cc%25,file=x.py,line=3::100%25%0D%0Alost: a, b",
-        "::warning::plain",
-        "::notice title=t::seen",
+        f"::error title=a%3Ab%2Cc%25,file=x.py,line=3::100%25%0D%0Alost: a, b {PAGE}#lz-5003",
+        f"::warning title=No TLS::plain {PAGE}#lz-1003",
+        f"::notice title=t::seen {PAGE}#lz-5009",
     ]
 
 
 def test_annotation_is_cut_where_the_runner_would(runner: Runner) -> None:
-    runner.workflow.error("x" * MESSAGE_LIMIT)
-    runner.workflow.error("x" * (MESSAGE_LIMIT + 1))
-    kept, cut = (line.removeprefix("::error::") for line in runner.lines)
-    assert kept == "x" * MESSAGE_LIMIT
-    assert cut == "x" * (MESSAGE_LIMIT - 1) + "…"
+    link = f" {Code.RUN.url}"
+    runner.workflow.error("x" * (MESSAGE_LIMIT - len(link)), Code.RUN)
+    runner.workflow.error("x" * MESSAGE_LIMIT, Code.RUN)
+    kept, cut = (line.rpartition("::")[2] for line in runner.lines)
+    assert kept == "x" * (MESSAGE_LIMIT - len(link)) + link
+    assert cut == "x" * (MESSAGE_LIMIT - len(link) - 1) + "…" + link
 
 
 def test_a_group_has_a_title_and_an_end(runner: Runner) -> None:
@@ -124,8 +126,8 @@ def test_unfinished_line_ends_before_a_command(runner: Runner) -> None:
     runner.workflow.log("half")
     assert runner.lines == []
     runner.workflow.log(" whole\nagain half")
-    runner.workflow.notice("n")
-    assert runner.lines == ["half whole", "again half", "::notice::n"]
+    runner.workflow.notice("n", Code.RULE, title="t")
+    assert runner.lines == ["half whole", "again half", f"::notice title=t::n {Code.RULE.url}"]
 
 
 def test_log_survives_a_stream_that_lacks_characters() -> None:

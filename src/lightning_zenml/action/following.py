@@ -17,6 +17,7 @@ from lightning_zenml.action.report.cost import CostLimit
 from lightning_zenml.action.report.ending import Ending, goes_on
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_of_launch, end_runs, record_of
+from lightning_zenml.codes import Code
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
 from lightning_zenml.launch.payload.records import RunRecord
@@ -153,12 +154,12 @@ class Following:
             unknown = "" if end.exit_code is not None else " How the command itself ended isn't known."
             self._workflow.notice(
                 f"{message} All its pipeline runs had ended by then, so ZenML tells how.{unknown}",
-                title="The end was not seen",
+                Code.END_UNSEEN,
             )
             return self._ending.conclude(end, cost=launch.cost, released=released)
         end_runs(self._zenml, self._handover.run_ids, self._workflow, begun=self._runs.ids, lost=message)
         self._runs.refresh(launch.machine, ended=True)
-        failure = Failure(phase=Phase.RUNNING, message=message)
+        failure = Failure(phase=Phase.RUNNING, message=message, code=Code.LOST)
         return self._ending.fail(failure, released=released, cost=launch.cost)
 
     def _leave_unfollowed(self, launch: FollowedLaunch, message: str) -> int:
@@ -168,11 +169,11 @@ class Following:
             within(_LEAVE_PATIENCE, launch.leave)
         if runs := self._runs.ended(self._ids(launch), patience=0):
             self.add_all(runs)
-            self._workflow.notice(f"{message} All its pipeline runs have ended.", title="The end was not seen")
+            self._workflow.notice(f"{message} All its pipeline runs have ended.", Code.END_UNSEEN)
             return self._ending.conclude(end_of_launch(runs, launch.id or self._inputs.attach), cost=launch.cost)
         attach = f" To follow it again, run this action with `attach: {launch.id}`." if launch.id else ""
         self._log.end()
-        self._workflow.error(f"{message} Nothing was stopped.{attach}", title="The run can't be followed")
+        self._workflow.error(f"{message} Nothing was stopped.{attach}", Code.UNFOLLOWABLE)
         self._reporter.update(at_once=True, state=State.RUNNING, is_async=True, cost=launch.cost)
         return 1
 
@@ -195,7 +196,8 @@ class Following:
         except Exception as error:
             if not isinstance(error, LaunchError):
                 self._workflow.log(traceback.format_exc())
-            self._workflow.warning(f"{error} It is tried again when the job ends.", title="Not released yet")
+            message = f"{error} It is tried again when the job ends."
+            self._workflow.warning(message, Code.NOT_RELEASED, title="Not released yet")
             return False
         self._reporter.report = replace(self._reporter.report, studio_deleted=launch.deletes_studio)
         return True
@@ -223,7 +225,7 @@ class Following:
         message = (
             f"Stopped: the run has cost ${launch.cost or 0:.2f}, and `max-cost` allows ${self._inputs.max_cost:g}."
         )
-        failure = Failure(phase=Phase.RUNNING, message=message)
+        failure = Failure(phase=Phase.RUNNING, message=message, code=Code.COST)
         return self._ending.fail(failure, state=State.STOPPED, released=released, cost=launch.cost)
 
     def _add_run(self, record: RunRecord) -> None:
@@ -261,7 +263,7 @@ class Following:
             # An end that came just before the signal is as good, and unheard the payload finds out by itself.
             with self._whatever_happens():
                 launch.leave()
-            self._workflow.notice(goes_on(launch.id, launch.studio_url), title="The run goes on")
+            self._workflow.notice(goes_on(launch.id, launch.studio_url), Code.GOES_ON)
             self._ending.leave_nothing()
             self._reporter.update(at_once=True, patience=_CANCEL_PATIENCE, state=State.RUNNING, is_async=True)
             return
@@ -270,11 +272,12 @@ class Following:
                 launch.stop(grace=_CANCEL_GRACE)
             except Exception as error:
                 # Not finished: `post` insists.
-                self._workflow.warning(f"The studio {launch.studio_name} could not be released yet: {error}")
+                message = f"The studio {launch.studio_name} could not be released yet: {error}"
+                self._workflow.warning(message, Code.NOT_RELEASED, title="Not released yet")
                 return
             self._reporter.report = replace(self._reporter.report, studio_deleted=launch.deletes_studio)
             end_runs(self._zenml, self._handover.run_ids, self._workflow, begun=self._runs.ids)
-        self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.")
+        self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.", Code.STOPPED)
         if launch is not None or not self._handover.has_holds:
             self._ending.leave_nothing()
         self._reporter.update(patience=_CANCEL_PATIENCE, state=State.CANCELLED)

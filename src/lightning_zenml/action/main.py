@@ -24,6 +24,7 @@ from lightning_zenml.action.report.ending import Ending
 from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_of_launch
+from lightning_zenml.codes import Code
 from lightning_zenml.http_session import is_readable_on_the_way
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launcher import Launcher
@@ -64,14 +65,14 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
         inputs = Inputs.from_environ(environ, workspace_of(environ))
     except InputsError as error:
         for name, message in error.problems:
-            workflow.error(f"`{name}` {message}", title=f"Input {name}")
+            workflow.error(f"`{name}` {message}", error.code, title=f"Input {name}")
         return 1
     mask_secrets(inputs, event, workflow)
     for name, message in inputs.warnings:
-        workflow.warning(f"`{name}` {message}", title=f"Input {name}")
+        workflow.warning(f"`{name}` {message}", Code.INPUT_IN_DOUBT, title=f"Input {name}")
     servers = (inputs.zenml_store_url, event.api_url, environ.get("LIGHTNING_CLOUD_URL", ""))
     for url in filter(is_readable_on_the_way, servers):
-        workflow.warning(f"Keys go to {url} as plain text, for all to read in between: use https://.", title="No TLS")
+        workflow.warning(f"Keys go to {url} as plain text, for all to read in between: use https://.", Code.NO_TLS)
     github = github_of(inputs, event)
     event = settled(event, inputs, workspace_of(environ), github, workflow)
     if event is None:
@@ -166,17 +167,18 @@ class _Main:
                 launch = launcher.launch(spec)
             return self._following.follow(launch)
         except (LaunchError, PackageError, ZenMLServerError) as error:
-            return self._give_up(str(error))
+            return self._give_up(str(error), error.code)
         except Cancelled:
             self._following.cancel(launch)
             raise
         except Exception as error:
             self._workflow.log(traceback.format_exc())
             if self._following.status.succeeded:
-                self._workflow.warning(f"The run is completed. {of_ours(error)} kept it from being told as a whole.")
+                message = f"The run is completed. {of_ours(error)} kept it from being told as a whole."
+                self._workflow.warning(message, Code.FAULT)
                 # What nobody has judged has not passed.
                 return 1 if self._inputs.report.rules else 0
-            return self._give_up(f"{of_ours(error)} ended this step.", phase=self._following.status.phase)
+            return self._give_up(f"{of_ours(error)} ended this step.", Code.FAULT, self._following.status.phase)
         finally:
             self._log.end()
 
@@ -184,13 +186,14 @@ class _Main:
         """Reports a launch that has ended before anybody attached to it, by what ZenML knows of its runs."""
         runs = self._earlier.runs()
         if not runs:
-            return self._give_up(f"The launch {launch_id} has ended, and ZenML knows no run of it.")
+            message = f"The launch {launch_id} has ended, and ZenML knows no run of it."
+            return self._give_up(message, Code.UNKNOWN_LAUNCH)
         if any(run.status == "resuming" for run in runs):
             # Its comment is left to whoever comes when it runs.
             message = (
                 "The run is just being resumed; attach to it again in a few minutes, when its new launch has begun."
             )
-            self._workflow.error(message, title="Not yet")
+            self._workflow.error(message, Code.NOT_YET)
             self._ending.leave_nothing()
             return 1
         self._earlier.settle_origin()
@@ -201,7 +204,7 @@ class _Main:
                 "preempted. Look at it on Lightning AI and run again."
             )
             self._runs.refresh(self._reporter.report.machine, ended=True)
-            return self._ending.fail(Failure(phase=Phase.RUNNING, message=message), cost=None)
+            return self._ending.fail(Failure(phase=Phase.RUNNING, message=message, code=Code.LOST), cost=None)
         end = end_of_launch(runs, launch_id)
         if end.exit_code is None:
             self._log.line("How the command itself ended is not known any more; its pipeline runs tell how they ended.")
@@ -214,15 +217,15 @@ class _Main:
             self._earlier.find_origin()
         self._runs.refresh(self._reporter.report.machine)
 
-    def _give_up(self, message: str, *, phase: Phase = Phase.STARTING) -> int:
+    def _give_up(self, message: str, code: Code, phase: Phase = Phase.STARTING) -> int:
         """Fails. What is held by then, `post` releases."""
-        failure = Failure(phase=phase, message=message)
+        failure = Failure(phase=phase, message=message, code=code)
         cost = self._reporter.report.cost
         return self._ending.fail(failure, released=not self._handover.has_holds, cost=cost)
 
 
 def _do_nothing(reason: str, workflow: Workflow) -> int:
-    workflow.notice(reason, title="Nothing was started")
+    workflow.notice(reason, Code.NOTHING_STARTED)
     return 0
 
 

@@ -21,6 +21,7 @@ from lightning_zenml.action.report.ending import goes_on
 from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_runs
+from lightning_zenml.codes import Code
 from lightning_zenml.deadline import begin, within
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.payload.protocol import Release
@@ -114,6 +115,7 @@ def _fate_of(hold: Hold, release: Future[_Fate], deadline: float, workflow: Work
         why = str(error) or "Lightning AI does not answer in time."
         workflow.error(
             f"The studio {hold.studio_name} could not be released and may cost money: {why} Stop it on Lightning AI.",
+            Code.NOT_RELEASED,
             title="A studio may still be running",
         )
         return _Fate.UNKNOWN
@@ -138,10 +140,11 @@ def _try_to_release(hold: Hold, left: Left, inputs: Inputs, workflow: Workflow) 
     launch = Launcher(connect(inputs, Teamspace(name=left.teamspace))).resume(hold)
     if not inputs.stop_on_cancel and launch.is_under_way():
         launch.leave()
-        workflow.notice(goes_on(launch.id, launch.studio_url), title="The run goes on")
+        workflow.notice(goes_on(launch.id, launch.studio_url), Code.GOES_ON)
         return _Fate.GOES_ON
     launch.stop(grace=_GRACE)
-    workflow.notice(f"The studio {hold.studio_name} was still held; the run is stopped, the studio released.")
+    message = f"The studio {hold.studio_name} was still held; the run is stopped, the studio released."
+    workflow.notice(message, Code.STOPPED)
     return _Fate.ENDED
 
 
@@ -178,6 +181,7 @@ def _report(left: Left, reporter: Reporter, runs: Runs, fate: _Fate | None) -> N
     if fate is _Fate.UNKNOWN:
         studio = report.studio_name or left.holds[-1].studio_name
         message = f"The studio {studio} could not be released and may cost money. Stop it on Lightning AI."
-        report = replace(report, failure=Failure(phase=Phase.RUNNING, message=message))
+        failure = Failure(phase=Phase.RUNNING, message=message, code=Code.NOT_RELEASED)
+        report = replace(report, failure=failure)
     reporter.report = report
     reporter.update(at_once=True, patience=_REPORT_PATIENCE)

@@ -18,6 +18,7 @@ from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.runner_launch import Command, RunnerLaunch
 from lightning_zenml.action.throwaway import Throwaway
+from lightning_zenml.codes import Code
 from lightning_zenml.launch import requirements
 from lightning_zenml.launch.caller import Caller, Record
 from lightning_zenml.launch.lightning.client import Credentials, Lightning
@@ -199,7 +200,7 @@ class Preparation:
         self._log.title("Check and package")
         info = self._zenml.info()
         if info.notice:
-            self._workflow.notice(info.notice, title="Untested version of ZenML")
+            self._workflow.notice(info.notice, Code.ZENML_UNTESTED)
         stack = self._zenml.stack(inputs.stack)
         project = self._zenml.project(inputs.project)
         self._log.line(f"ZenML {info.version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
@@ -211,16 +212,14 @@ class Preparation:
             file := requirements.overlooked(self._root, inputs.working_directory, [*inputs.commands, inputs.command])
         ):
             way_out = requirements.refusal(self._root / file) or f"To have it installed, set `requirements: {file}`"
-            self._workflow.notice(
-                f"The input `requirements` is not set, so what {file} lists is not installed. {way_out}.",
-                title="Not installed",
-            )
+            told = f"The input `requirements` is not set, so what {file} lists is not installed. {way_out}."
+            self._workflow.notice(told, Code.NOT_INSTALLED)
         if maker := requirements.environment_maker(inputs.command):
             self._workflow.warning(
                 f"`{maker}` makes a Python environment of its own, which has the Lightning orchestrator only if the "
                 "project lists `lightning-zenml`. To run in the studio's, which has all that is needed, name the "
                 "project's file in `requirements`, and start the command with `python`.",
-                title="Another environment",
+                Code.OTHER_ENVIRONMENT,
             )
         return _Services(
             lightning=lightning,
@@ -246,13 +245,13 @@ class Preparation:
             self._workflow.warning(
                 f"The repository holds {packed.size / 1e6:.0f} MB. What training does not need belongs in "
                 ".gitignore, data in an artifact store.",
-                title="Large repository",
+                Code.LARGE,
             )
         return packed
 
     def _warn_of_missing(self, warnings: tuple[str, ...]) -> None:
         for warning in warnings:
-            self._workflow.warning(warning, title="Not in the package")
+            self._workflow.warning(warning, Code.NOT_PACKED)
 
     def _zenml_environment(self, services: _Services) -> dict[str, str]:
         """ZenML's own variables, and what started the run. The API key stays here where the server gives a token."""
@@ -264,7 +263,7 @@ class Preparation:
         except NoTokensError as error:
             self._workflow.warning(
                 f"The ZenML server makes no short-lived tokens ({error}), so the studio gets the API key itself.",
-                title="Long-lived key in the studio",
+                Code.LONG_LIVED_KEY,
             )
             access = {"ZENML_STORE_API_KEY": self._inputs.zenml_store_api_key}
         except ZenMLServerError as error:
@@ -272,6 +271,7 @@ class Preparation:
                 f"The ZenML server gives no short-lived token for the studio now, and the API key itself doesn't leave "
                 f"the runner for that. {error} Nothing was started; run again.",
                 error.status,
+                code=Code.NO_TOKEN,
             ) from error
         return {
             "ZENML_STORE_URL": self._inputs.zenml_store_url,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.caller import Held, Launched, Left, Record, Submitted, Updated
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
@@ -149,10 +150,11 @@ class RunnerLaunch:
             if time.monotonic() > deadline:
                 self.stop()
                 message = f"Stopped: it ran longer than its timeout of {timeout / 60:g} minutes."
-                yield self._failed(message, output)
+                yield self._failed(message, Code.TIMEOUT, output)
                 return
         if code := self._exit_code:
-            yield self._failed(f"The run failed with {exit_code_in_words(code)}: {self._command.text}", output)
+            message = f"The run failed with {exit_code_in_words(code)}: {self._command.text}"
+            yield self._failed(message, Code.COMMAND, output)
         elif not self._command.waits and self._runs:
             yield self._update(_RUNNING)
         else:
@@ -242,10 +244,10 @@ class RunnerLaunch:
         jobs = tuple(job for jobs in self._jobs.values() for job in jobs)
         return Update(status=status, log=log, runs=runs, jobs=jobs)
 
-    def _failed(self, message: str, output: str) -> Update:
-        code = self._exit_code
-        failure = Failure(phase=Phase.RUNNING, message=message, exit_code=code, output=output)
-        return self._update(Status(phase=Phase.FINISHED, exit_code=code, failure=failure))
+    def _failed(self, message: str, code: Code, output: str) -> Update:
+        exit_code = self._exit_code
+        failure = Failure(phase=Phase.RUNNING, message=message, exit_code=exit_code, output=output, code=code)
+        return self._update(Status(phase=Phase.FINISHED, exit_code=exit_code, failure=failure))
 
     def _end_command(self) -> None:
         """Ends the command and whatever it has started, and hears its last words."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.locks.lock import Lock, Outcome
@@ -35,6 +36,8 @@ _PATIENCE = 2 * 3600.0
 
 class InstallError(LaunchError):
     """The requirements can't be installed on the runner."""
+
+    code = Code.INSTALL
 
 
 class _ProgramError(InstallError):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 from lightning_zenml.action.github.rest import GitHubError
+from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.launch.errors import CredentialsError, LaunchError, TeamspaceError
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.zenml_api.rest import ZenMLServerError
@@ -29,16 +30,20 @@ class ExitCode(IntEnum):
     """Ctrl-C, as shells have it."""
 
 
-class CliError(Exception):
+class CliError(CodedError):
     """A command can't go on. Each problem is told to the user as it is; none holds a secret.
 
     Args:
         problems: what is wrong and what to do next, all at once.
         exit_code: what the command ends with.
+        code: kind of the problems; None: what the exit code says.
     """
 
-    def __init__(self, *problems: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
-        super().__init__("\n".join(problems))
+    code = Code.USAGE
+
+    def __init__(self, *problems: str, exit_code: ExitCode = ExitCode.USAGE, code: Code | None = None) -> None:
+        code = code or (Code.NOT_FOUND if exit_code is ExitCode.NOT_FOUND else None)
+        super().__init__("\n".join(problems), code=code)
         self.problems: Sequence[str] = problems
         self.exit_code = exit_code
 
@@ -52,11 +57,11 @@ def told(error: Exception) -> CliError | None:
     if isinstance(error, CliError):
         return error
     if isinstance(error, CredentialsError | TeamspaceError):
-        return CliError(str(error), exit_code=ExitCode.USAGE)
+        return CliError(str(error), exit_code=ExitCode.USAGE, code=error.code)
     if isinstance(error, ZenMLServerError) and error.status == 404:
-        return CliError(str(error), exit_code=ExitCode.NOT_FOUND)
+        return CliError(str(error), exit_code=ExitCode.NOT_FOUND, code=error.code)
     if isinstance(error, LaunchError | ZenMLServerError | GitHubError):
-        return CliError(str(error), exit_code=ExitCode.REFUSED)
+        return CliError(str(error), exit_code=ExitCode.REFUSED, code=error.code)
     if isinstance(error, PackageError):
-        return CliError(str(error), exit_code=ExitCode.FAILED)
+        return CliError(str(error), exit_code=ExitCode.FAILED, code=error.code)
     return None

@@ -64,16 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _fail(error: Exception) -> int:
     from lightning_zenml.cli.errors import ExitCode, told
     from lightning_zenml.cli.output import Output
+    from lightning_zenml.codes import Code, marked
 
     problem = told(error)
     if problem is None:
         traceback.print_exception(error)
-        Output().error(
-            f"This is a fault of {_NAME} {version(_NAME)}, not yours. Please report it with the lines above."
-        )
+        fault = f"This is a fault of {_NAME} {version(_NAME)}, not yours. Please report it with the lines above."
+        Output().error(marked(fault, Code.FAULT))
         return ExitCode.FAULT
     for text in problem.problems:
-        Output().error(text)
+        Output().error(marked(text, problem.code))
     return problem.exit_code
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from lightning_zenml.codes import Code
 from lightning_zenml.deadline import begin
 from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import (
@@ -328,7 +329,8 @@ class Attempt:
         if not wait([future], patience).done:
             raise LaunchError(
                 f"What the run's stack needs to be installed was not found out within {patience:.0f} s. "
-                "Look whether the ZenML server answers, and run again."
+                "Look whether the ZenML server answers, and run again.",
+                code=Code.ZENML_AWAY,
             )
         return future.result()
 

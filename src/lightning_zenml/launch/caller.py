@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lightning_zenml import http_log
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.launch import Launch
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
@@ -163,7 +164,9 @@ class Caller:
         end = self._tell(Held(hold=hold))
         while not hold.is_over and self.record and _seen(Path(self.record)) < end:
             if not _is_alive(self.pid):
-                raise LaunchError("The Action that started this command is gone, so nothing is started any more.")
+                raise LaunchError(
+                    "The Action that started this command is gone, so nothing is started any more.", code=Code.STOPPED
+                )
             time.sleep(_PAUSE)
 
     def launched(self, launch: Launch, archive_sha256: str) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.agreement import found
 from lightning_zenml.launch.attempt import Attempt
 from lightning_zenml.launch.errors import LaunchError, StudioLostError, UnknownLaunchError
@@ -108,7 +109,9 @@ class Launcher:
         try:
             described = Description.from_json(told)
         except RecordError as error:
-            raise LaunchError(f"The launch {launch_id} can't be taken over: {error}") from None
+            raise LaunchError(
+                f"The launch {launch_id} can't be taken over: {error}", code=Code.UNKNOWN_LAUNCH
+            ) from None
         hold = Hold(
             launch_id=launch_id,
             studio_id=studio.id,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from zenml.exceptions import SettingsResolvingError
 from zenml.logger import get_logger
 
+from lightning_zenml import codes
+from lightning_zenml.codes import Code, marked
 from lightning_zenml.launch.payload.variables import SETTINGS
 from lightning_zenml.launch.studio.names import of_pool
 from lightning_zenml.orchestrator import zenml_internals
@@ -45,14 +47,15 @@ def check_stack(stack: Stack) -> tuple[bool, str]:
     try:
         given = LightningOrchestratorSettings.model_validate(settings_from_environment())
     except (SettingsResolvingError, ValueError) as error:
-        problems.append(str(error).removesuffix("."))
+        problems.append(codes.of(error, Code.SETTINGS)[0].removesuffix("."))
         given = LightningOrchestratorSettings()
     # Alone it's no reason to refuse: the pipeline's settings, not known here, may hold it.
     if problems and not (given.api_key or stack.orchestrator.config.api_key or os.environ.get("LIGHTNING_API_KEY")):
         problems.append("there is no Lightning API key, unless the pipeline's settings hold one: set LIGHTNING_API_KEY")
     if not problems:
         return True, ""
-    return False, f"The pipeline can't run on Lightning AI, and nothing was started: {'; '.join(problems)}."
+    told = f"The pipeline can't run on Lightning AI, and nothing was started: {'; '.join(problems)}."
+    return False, marked(told, Code.STACK)
 
 
 def settings_from_environment() -> Mapping[str, Any]:
@@ -68,9 +71,11 @@ def settings_from_environment() -> Mapping[str, Any]:
     try:
         settings = json.loads(text)
     except ValueError as error:
-        raise SettingsResolvingError(f"The variable {SETTINGS} isn't valid JSON: {error}.") from None
+        raise SettingsResolvingError(
+            marked(f"The variable {SETTINGS} isn't valid JSON: {error}.", Code.SETTINGS)
+        ) from None
     if not isinstance(settings, dict):
-        raise SettingsResolvingError(f"The variable {SETTINGS} must hold a JSON object.")
+        raise SettingsResolvingError(marked(f"The variable {SETTINGS} must hold a JSON object.", Code.SETTINGS))
     return settings
 
 
@@ -101,7 +106,7 @@ def studio_names(settings: LightningOrchestratorSettings) -> tuple[str, ...]:
     name, size = settings.main_studio_name, settings.studio_pool
     problems = studio_problems(name, settings.keep_studio, studio_pool=size, keep_warm=settings.keep_warm)
     if told := [f"The setting `{setting}` {problem}." for setting, problem in problems]:
-        raise SettingsResolvingError(" ".join(told))
+        raise SettingsResolvingError(marked(" ".join(told), Code.SETTINGS))
     if name is None:
         return ()
     return of_pool(name, size) if size else (name,)

@@ -14,6 +14,7 @@ from zenml.logger import get_logger
 from zenml.utils import source_utils
 from zenml.utils.pipeline_docker_image_builder import PipelineDockerImageBuilder
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload import install as installer
 from lightning_zenml.launch.payload.protocol import Installer
@@ -155,13 +156,15 @@ def install(stack: Stack, settings: Sequence[DockerSettings], root: Path) -> Non
     )
     if outcome.exit_code is None:
         raise LaunchError(
-            f"What the pipeline's DockerSettings name was not installed within {_INSTALL / 60:g} minutes."
+            f"What the pipeline's DockerSettings name was not installed within {_INSTALL / 60:g} minutes.",
+            code=Code.INSTALL,
         )
     if outcome.exit_code:
         # As the launch has installed it: whoever contradicts that contradicts the server.
         reason = explain(outcome.error, [requirement(zenml_version), *wanted], root)
         raise LaunchError(
-            f"What the pipeline's DockerSettings name can't be installed (exit code {outcome.exit_code}). {reason}"
+            f"What the pipeline's DockerSettings name can't be installed (exit code {outcome.exit_code}). {reason}",
+            code=Code.INSTALL,
         )
 
 
@@ -175,7 +178,9 @@ def _of_integrations(settings: Iterable[DockerSettings]) -> list[str]:
     try:
         return list(of_integrations(name for one in settings for name in one.required_integrations))
     except UnknownIntegrationError as error:
-        raise LaunchError(f"The pipeline's DockerSettings can't be met (`required_integrations`): {error}") from error
+        raise LaunchError(
+            f"The pipeline's DockerSettings can't be met (`required_integrations`): {error}", code=Code.DOCKER_SETTINGS
+        ) from error
 
 
 def _files(settings: DockerSettings) -> Iterator[str | None]:
@@ -205,7 +210,7 @@ def _exported(stack: Stack, settings: DockerSettings) -> list[str]:
     try:
         exports = PipelineDockerImageBuilder.gather_requirements_files(asked, stack, log=False)
     except (RuntimeError, FileNotFoundError) as error:
-        raise LaunchError(f"The requirements can't be exported: {error}") from error
+        raise LaunchError(f"The requirements can't be exported: {error}", code=Code.DOCKER_SETTINGS) from error
     lines = (line.strip() for _, content, _ in exports for line in content.splitlines())
     # Neither hashes, which belong to the line before, nor options, which are for a file; and our package goes along
     # with every launch.
@@ -218,10 +223,11 @@ def _relative(file: str, root: Path) -> str:
     if not path.is_relative_to(root.resolve()):
         raise LaunchError(
             f"The requirements file {file} lies outside of the source root {root}, so it doesn't reach the "
-            "studio. Move it there, or run `zenml init` in a folder that holds both."
+            "studio. Move it there, or run `zenml init` in a folder that holds both.",
+            code=Code.DOCKER_SETTINGS,
         )
     if way_out := refusal(path):
-        raise LaunchError(f"The DockerSettings' requirements can't be {file}: {way_out}.")
+        raise LaunchError(f"The DockerSettings' requirements can't be {file}: {way_out}.", code=Code.DOCKER_SETTINGS)
     if not path.is_file():
-        raise LaunchError(f"The requirements file {file} does not exist.")
+        raise LaunchError(f"The requirements file {file} does not exist.", code=Code.DOCKER_SETTINGS)
     return path.relative_to(root.resolve()).as_posix()

@@ -9,13 +9,16 @@ import sys
 from types import TracebackType
 from typing import NoReturn
 
+from lightning_zenml.codes import Code, CodedError, marked
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.folder import REFUSAL
 from lightning_zenml.package.errors import PackageError
 
 
-class UnsuitableZenMLError(Exception):
+class UnsuitableZenMLError(CodedError):
     """The ZenML that is installed lacks what the orchestrator relies on; the message says what, and what to do."""
+
+    code = Code.ZENML_VERSION
 
 
 def refuse(reason: str) -> NoReturn:
@@ -48,7 +51,7 @@ _others = [sys.__excepthook__]
 
 
 def _tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    if issubclass(kind, _FOR_THE_USER):
-        tell(str(error))
+    if isinstance(error, _FOR_THE_USER):
+        tell(marked(str(error), error.code))
     else:
         _others[-1](kind, error, traceback)

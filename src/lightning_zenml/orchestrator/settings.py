@@ -12,6 +12,7 @@ from zenml.exceptions import SettingsResolvingError
 from zenml.utils import settings_utils
 from zenml.utils.secret_utils import is_secret_reference
 
+from lightning_zenml.codes import Code, marked
 from lightning_zenml.settings import CREDENTIALS, Settings, problems
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class LightningOrchestratorSettings(Settings, BaseSettings):  # type: ignore[mis
     @classmethod
     def _check(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and (found := problems(data)):
-            raise SettingsResolvingError(" ".join(found))
+            raise SettingsResolvingError(marked(" ".join(found), Code.SETTINGS))
         return data
 
     @model_serializer(mode="wrap")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload import variables
 from lightning_zenml.launch.payload.records import Record, RecordError
@@ -143,7 +144,8 @@ def _check_code(snapshot: PipelineSnapshotResponse, source_root: Path) -> None:
             raise LaunchError(
                 f"The run's code isn't in {source_root}: there is no module `{source.module}`, which holds "
                 f"`{source.attribute}`. Go to the folder where the pipeline was started, or that of its `zenml init`, "
-                "and do it there. Nothing was started."
+                "and do it there. Nothing was started.",
+                code=Code.CODE_ELSEWHERE,
             )
 
 

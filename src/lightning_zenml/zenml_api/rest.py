@@ -13,6 +13,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from lightning_zenml import http_log
+from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.deadline import within
 from lightning_zenml.http_session import Bearer, Session
 from lightning_zenml.zenml_api.patience import PAUSES, PatientAdapter
@@ -27,23 +28,28 @@ _MISFITS = (AttributeError, LookupError, TypeError, ValueError)
 _LOOKS_AT_MISFITS = 4
 
 
-class ZenMLServerError(Exception):
+class ZenMLServerError(CodedError):
     """The ZenML server can't be reached or refuses. The message is meant for the user and holds no secret.
 
     Args:
         message: what happened and what to do next.
         status: HTTP status of the answer; None when there was no answer.
         said: the server's own words; '' when it had none, as a proxy's page hasn't.
+        code: kind of the error, where that is another than that of its class.
     """
 
-    def __init__(self, message: str, status: int | None = None, said: str = "") -> None:
-        super().__init__(message)
+    code = Code.ZENML
+
+    def __init__(self, message: str, status: int | None = None, said: str = "", *, code: Code | None = None) -> None:
+        super().__init__(message, code=code)
         self.status = status
         self.said = said
 
 
 class OddAnswerError(ZenMLServerError):
     """An answer that is none of a ZenML server's. The next one may be."""
+
+    code = Code.NO_ZENML
 
 
 def patiently(method: Callable[P, T]) -> Callable[P, T]:
@@ -66,7 +72,8 @@ def patiently(method: Callable[P, T]) -> Callable[P, T]:
         except _MISFITS as error:
             raise ZenMLServerError(
                 f"The ZenML server's answer lacks something ({type(error).__name__}: {error}). Is ZENML_STORE_URL its "
-                "address, and is nothing between here and there that changes answers?"
+                "address, and is nothing between here and there that changes answers?",
+                code=Code.NO_ZENML,
             ) from error
 
     return ask
@@ -185,6 +192,7 @@ class ZenMLRest:
                 f"The ZenML server {self._url} refuses the token: it has run out, most likely. Log in again, with "
                 f"`zenml login {self._url}`, or set ZENML_STORE_API_KEY.",
                 401,
+                code=Code.ZENML_KEY,
             )
         form = {"grant_type": "zenml-api-key", "password": self._api_key}
         answer = self._send("POST", "login", data=form)
@@ -193,6 +201,7 @@ class ZenMLRest:
                 f"The ZenML server {self._url} refuses the API key. Check ZENML_STORE_API_KEY; a new key comes "
                 "from `zenml service-account api-key <account> create <name>`.",
                 answer.status_code,
+                code=Code.ZENML_KEY,
             )
         self._token = str(self._json(answer)["access_token"])
 
@@ -211,7 +220,8 @@ class ZenMLRest:
         except (requests.RequestException, HTTPError, TimeoutError) as error:
             raise ZenMLServerError(
                 f"The ZenML server {self._url} can't be reached ({type(error).__name__}). Check ZENML_STORE_URL, "
-                "and that the server can be reached from here."
+                "and that the server can be reached from here.",
+                code=Code.ZENML_UNREACHABLE,
             ) from error
         return answer
 
@@ -225,7 +235,9 @@ class ZenMLRest:
         try:
             return answer.json()
         except (ValueError, RecursionError):
-            raise ZenMLServerError(f"{self._url} isn't a ZenML server.", answer.status_code) from None
+            raise ZenMLServerError(
+                f"{self._url} isn't a ZenML server.", answer.status_code, code=Code.NO_ZENML
+            ) from None
 
 
 def _detail(answer: requests.Response) -> str:

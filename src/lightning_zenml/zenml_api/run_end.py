@@ -55,25 +55,28 @@ class LaunchEnd(Record):
         exit_code: exit code of the command; None when it never came to an end of its own.
         stopped: whether the launch was stopped on request.
         failure: what went wrong, in words; None when nothing did.
+        code: kind of that.
     """
 
     launch: str
     exit_code: int | None = None
     stopped: bool = False
     failure: str | None = None
+    code: str = ""
 
     @classmethod
     def of(cls, launch: str, status: Status) -> LaunchEnd:
         """Makes it of a launch's record."""
         failure = status.failure.message[:REASON_LIMIT] if status.failure else None
-        return cls(launch=launch, exit_code=status.exit_code, stopped=status.stopped, failure=failure)
+        code = status.failure.code if status.failure else ""
+        return cls(launch=launch, exit_code=status.exit_code, stopped=status.stopped, failure=failure, code=code)
 
     @property
     def status(self) -> Status:
         """The launch's record, as far as it is known."""
         failure = None
         if self.failure is not None:
-            failure = Failure(phase=Phase.RUNNING, message=self.failure, exit_code=self.exit_code)
+            failure = Failure(phase=Phase.RUNNING, message=self.failure, exit_code=self.exit_code, code=self.code)
         return Status(phase=Phase.FINISHED, exit_code=self.exit_code, failure=failure, stopped=self.stopped)
 
 

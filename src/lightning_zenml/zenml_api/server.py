@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
+from lightning_zenml.codes import Code
 from lightning_zenml.zenml_api.models import Project, Run, ServerInfo, Stack, Step, Teamspace
 from lightning_zenml.zenml_api.relied_on import missing
 from lightning_zenml.zenml_api.rest import OddAnswerError, ZenMLRest, ZenMLServerError, patiently
@@ -31,6 +32,8 @@ _WORDS_OF_NO_TOKENS = re.compile(r"not (supported|implemented|allowed|enabled)|u
 
 class NoTokensError(ZenMLServerError):
     """The server makes no short-lived tokens."""
+
+    code = Code.LONG_LIVED_KEY
 
 
 class ZenMLServer:
@@ -149,12 +152,14 @@ class ZenMLServer:
             found = [stack for stack in stacks if name_or_id in {stack.name, stack.id}]
             if not found:
                 names = ", ".join(sorted(stack.name for stack in stacks))
-                raise ZenMLServerError(f"There is no ZenML stack `{name_or_id}`; there are: {names}.", 404)
+                no_stack = f"There is no ZenML stack `{name_or_id}`; there are: {names}."
+                raise ZenMLServerError(no_stack, 404, code=Code.STACK)
         else:
             found = [stack for stack in stacks if stack.orchestrator_flavor == "lightning"]
             if len(found) != 1:
                 names = ", ".join(sorted(stack.name for stack in found)) or "none"
-                raise ZenMLServerError(f"Which ZenML stack? Name one with a Lightning orchestrator: {names}.")
+                which = f"Which ZenML stack? Name one with a Lightning orchestrator: {names}."
+                raise ZenMLServerError(which, code=Code.STACK)
         return replace(found[0], teamspace=self._teamspace(found[0].orchestrator))
 
     @patiently
@@ -251,7 +256,7 @@ class ZenMLServer:
             # An answer that was no JSON has a status, too.
             if error.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
                 raise
-            raise ZenMLServerError(no_zenml, error.status) from None
+            raise ZenMLServerError(no_zenml, error.status, code=Code.NO_ZENML) from None
         if not isinstance(data, dict) or "version" not in data or _OF_ZENML.isdisjoint(data):
             raise OddAnswerError(no_zenml)
         return data
@@ -260,12 +265,14 @@ class ZenMLServer:
         """Refuses a version that won't do; returns what to tell of one that nobody has tested."""
         server = f"The ZenML server {self.url} has version {version}"
         if is_too_old(version):
-            raise ZenMLServerError(f"{server}, which is too old; {TESTED} work. Upgrade the server.")
+            too_old = f"{server}, which is too old; {TESTED} work. Upgrade the server."
+            raise ZenMLServerError(too_old, code=Code.ZENML_VERSION)
         if is_tested(version):
             return None
         lacks = missing(self.rest.description())
         if lacks:
-            raise ZenMLServerError(f"{server}, which lacks what is relied on: {named(lacks)}. {TESTED} work.")
+            unsuitable = f"{server}, which lacks what is relied on: {named(lacks)}. {TESTED} work."
+            raise ZenMLServerError(unsuitable, code=Code.ZENML_VERSION)
         known = "has all that is relied on of its REST API" if lacks is not None else "does not describe its REST API"
         return f"{server}, which isn't tested with this action: {TESTED} are. It {known}."
 

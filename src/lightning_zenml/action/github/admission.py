@@ -11,6 +11,7 @@ from lightning_zenml.action.github.client import GitHub, GitHubError, NotFoundEr
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs
+from lightning_zenml.codes import Code
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.repository import commit_of
 
@@ -32,7 +33,7 @@ def event_of(environ: Mapping[str, str], workflow: Workflow) -> Event | None:
     workflow.error(
         f"The event's payload at GITHUB_EVENT_PATH can't be read ({event.problem}), so whose code this is can't be "
         "found out, and nothing runs. Start the job again.",
-        title="Event unknown",
+        Code.EVENT,
     )
     return None
 
@@ -54,7 +55,7 @@ def settled(event: Event, inputs: Inputs, root: Path, github: GitHub | None, wor
             return event
         return with_checkout(event, root, root / inputs.working_directory, github, workflow)
     except GitHubError as error:
-        workflow.error(f"Whose code this is can't be found out, so nothing runs. {error}", title="Commit unknown")
+        workflow.error(f"Whose code this is can't be found out, so nothing runs. {error}", Code.COMMIT)
         return None
 
 
@@ -132,7 +133,7 @@ def with_checkout(event: Event, root: Path, folder: Path, github: GitHub | None,
             f"Checked out is {really.head_sha[:7]} of {really.branch or event.ref}, which runs now, not "
             f"{event.head_sha[:7]}, which `{event.name}` tells of: actions/checkout takes that only where its `ref:` "
             "says so.",
-            title="Another commit is checked out",
+            Code.OTHER_COMMIT,
         )
     if commit is None or commit.sha in (event.sha, event.head_sha):
         return really
@@ -144,6 +145,7 @@ def with_checkout(event: Event, root: Path, folder: Path, github: GitHub | None,
     except GitHubError as error:
         if not event.is_of_writers:
             raise
-        workflow.warning(f"Whether the commit {commit.sha[:7]} comes from a fork can't be found out. {error}")
+        message = f"Whether the commit {commit.sha[:7]} comes from a fork can't be found out. {error}"
+        workflow.warning(message, Code.COMMIT)
         return really
     return replace(really, is_fork=really.is_fork or is_fork)

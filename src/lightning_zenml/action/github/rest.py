@@ -14,6 +14,7 @@ import requests
 import tenacity
 
 from lightning_zenml import http_log
+from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.deadline import within
 from lightning_zenml.http_session import Bearer, Session
 
@@ -30,16 +31,22 @@ _SECONDARY_LIMIT = 60.0
 """Seconds to wait for a secondary rate limit that doesn't tell how long, as GitHub asks."""
 
 
-class GitHubError(Exception):
+class GitHubError(CodedError):
     """GitHub refuses a request or can't be reached. The message is for the user."""
+
+    code = Code.GITHUB
 
 
 class UnauthorizedError(GitHubError):
     """The token is not valid (any more)."""
 
+    code = Code.GITHUB_TOKEN
+
 
 class ForbiddenError(GitHubError):
     """The token lacks a permission."""
+
+    code = Code.GITHUB_TOKEN
 
 
 class NotFoundError(GitHubError):
@@ -53,9 +60,13 @@ class InvalidError(GitHubError):
 class CertificateError(GitHubError):
     """The server's certificate comes from an authority that is not trusted here."""
 
+    code = Code.GITHUB_CERTIFICATE
+
 
 class TryLaterError(GitHubError):
     """It may go well later."""
+
+    code = Code.GITHUB_AWAY
 
 
 class RateLimitedError(TryLaterError):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lightning_zenml.action.github.redactor import Redactor
+from lightning_zenml.codes import Code
 
 MESSAGE_LIMIT = 4_096
 """Characters of an annotation that the runner keeps."""
@@ -65,22 +66,22 @@ class Workflow:
         self._command("debug", message)
 
     def notice(
-        self, message: str, *, title: str | None = None, file: str | None = None, line: int | None = None
+        self, message: str, code: Code, *, title: str = "", file: str | None = None, line: int | None = None
     ) -> None:
-        """Annotates the run with a notice. The runner keeps ten of each level in a step."""
-        self._annotate("notice", message, title, file, line)
+        """Annotates the run with a notice, and a link to what to do. The runner keeps ten of each level in a step."""
+        self._annotate("notice", message, code, title, file, line)
 
     def warning(
-        self, message: str, *, title: str | None = None, file: str | None = None, line: int | None = None
+        self, message: str, code: Code, *, title: str = "", file: str | None = None, line: int | None = None
     ) -> None:
-        """Annotates the run with a warning."""
-        self._annotate("warning", message, title, file, line)
+        """Annotates the run with a warning, as `notice` does."""
+        self._annotate("warning", message, code, title, file, line)
 
     def error(
-        self, message: str, *, title: str | None = None, file: str | None = None, line: int | None = None
+        self, message: str, code: Code, *, title: str = "", file: str | None = None, line: int | None = None
     ) -> None:
-        """Annotates the run with an error; doesn't end anything."""
-        self._annotate("error", message, title, file, line)
+        """Annotates the run with an error, as `notice` does; doesn't end anything."""
+        self._annotate("error", message, code, title, file, line)
 
     def log(self, text: str) -> None:
         """Logs text that others wrote, e.g. the output of the remote command.
@@ -115,11 +116,12 @@ class Workflow:
         content = _cut_bytes(self.redact(markdown), SUMMARY_LIMIT)
         self._to_file("GITHUB_STEP_SUMMARY", lambda path: path.write_bytes(content))
 
-    def _annotate(self, level: str, message: str, title: str | None, file: str | None, line: int | None) -> None:
-        message = self.redact(message)
-        if len(message) > MESSAGE_LIMIT:
-            message = message[: MESSAGE_LIMIT - 1] + "…"
-        self._command(level, message, title=title, file=file, line=None if line is None else str(line))
+    def _annotate(self, level: str, message: str, code: Code, title: str, file: str | None, line: int | None) -> None:
+        message, link = self.redact(message), f" {code.url}"
+        if len(message) + len(link) > MESSAGE_LIMIT:
+            message = message[: MESSAGE_LIMIT - len(link) - 1] + "…"
+        place = {"file": file, "line": None if line is None else str(line)}
+        self._command(level, message + link, title=title or code.heading, **place)
 
     def _command(self, command: str, data: str, **properties: str | None) -> None:
         hidden = {name: self.redact(value) for name, value in properties.items() if value}
@@ -160,7 +162,10 @@ class Workflow:
         except OSError as error:
             if variable not in self._unwritable:
                 self._unwritable.add(variable)
-                self.warning(f"{variable} can't be written: {error}. The run goes on; what belongs there is missing.")
+                self.warning(
+                    f"{variable} can't be written: {error}. The run goes on; what belongs there is missing.",
+                    Code.RUNNER,
+                )
 
 
 def _escape_data(value: str) -> str:

@@ -16,18 +16,21 @@ from urllib.parse import urlsplit
 import yaml
 
 from lightning_zenml.action.inputs import variables
+from lightning_zenml.codes import Code, CodedError
 
 _OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
 """Inputs that GitHub gives every Docker action."""
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 
-class InputsError(Exception):
+class InputsError(CodedError):
     """Inputs that can't be used.
 
     Attributes:
         problems: the input's name and what is wrong with it, in words for the user; no secret in them.
     """
+
+    code = Code.INPUT
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         super().__init__("\n".join(f"{name}: {message}" for name, message in problems))

@@ -13,6 +13,7 @@ from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.report import Report, State
+from lightning_zenml.codes import Code
 
 _LOOK_INTERVAL = 60.0
 """Seconds between two looks for pull requests of a commit that has none yet."""
@@ -97,9 +98,8 @@ class Channels:
             if place not in self._faults:
                 self._faults.add(place)
                 self._workflow.log(traceback.format_exc())
-                self._workflow.warning(
-                    f"The {place} can't be kept up to date, by a fault of this action: {type(error).__name__}: {error}"
-                )
+                fault = f"by a fault of this action: {type(error).__name__}: {error}"
+                self._workflow.warning(f"The {place} can't be kept up to date, {fault}", Code.FAULT)
             return False
 
     def _summarize(self, shown: Report) -> bool:
@@ -117,13 +117,14 @@ class Channels:
                     self._put(number, comments, body)
         except TryLaterError as error:
             if is_last:
-                self._workflow.warning(str(error), title="The comment on the pull request is not up to date")
+                late = "The comment on the pull request is not up to date"
+                self._workflow.warning(str(error), error.code, title=late)
             else:
                 self.pause = error.retry_after if isinstance(error, RateLimitedError) else 0.0
                 self._workflow.log(f"The comment on the pull request has to wait: {error}\n")
             return False
         except GitHubError as error:
-            self._workflow.warning(str(error), title="No comment on the pull request")
+            self._workflow.warning(str(error), error.code, title="No comment on the pull request")
             self._wants_comments = False
         return True
 
@@ -135,7 +136,7 @@ class Channels:
         except GitHubError as error:
             # Of several pull requests one may be locked.
             self._refused.add(number)
-            self._workflow.warning(str(error), title=f"No comment on pull request #{number}")
+            self._workflow.warning(str(error), error.code, title=f"No comment on pull request #{number}")
 
     def _numbers(self, github: GitHub, origin: Origin, *, at_once: bool) -> tuple[int, ...]:
         """The pull requests to comment on; a push event does not name them, and they may be opened later."""
@@ -180,7 +181,7 @@ class Channels:
             self._status = (state, target_url)
         except TryLaterError as error:
             if is_last and self._status:
-                self._workflow.warning(str(error), title="The commit status is not up to date")
+                self._workflow.warning(str(error), error.code, title="The commit status is not up to date")
             return False
         except GitHubError as error:
             self._workflow.debug(f"No commit status: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lightning_zenml.action.github.workflow import Workflow
+from lightning_zenml.codes import Code
 
 _WARNING = 0.8
 """Part of the limit from which on there is a warning."""
@@ -37,5 +38,5 @@ class CostLimit:
                 if cost is None
                 else f"The run has cost ${cost:.2f} of the ${self._limit:g} that `max-cost` allows."
             )
-            self._workflow.warning(message, title="Cost")
+            self._workflow.warning(message, Code.COST)
         return cost is not None and cost >= self._limit

@@ -11,6 +11,7 @@ from lightning_zenml.action.report import Outcome, State
 from lightning_zenml.action.report import failure as failures
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs
+from lightning_zenml.codes import Code, known
 from lightning_zenml.launch.spec import Failure, Phase, Status
 
 _MOST_ANNOTATIONS = 10
@@ -59,12 +60,12 @@ class Ending:
             if bad is not None:
                 self._workflow.warning(
                     "ZenML can't be asked how the pipeline runs ended; the command that waited for them ended well.",
-                    title="ZenML could not be asked",
+                    Code.ZENML_AWAY,
                 )
             if not runs:
                 self._workflow.warning(
                     "The command ended well, but no pipeline ran on the stack's Lightning orchestrator.",
-                    title="No pipeline run",
+                    Code.NO_RUN,
                 )
             # Before the report: whoever has to be told, nothing is left to release.
             if released:
@@ -79,15 +80,14 @@ class Ending:
                 f"The pipeline run `{name}` is paused, as a condition that it waits for isn't met. To go on, run "
                 f"`{of_zenml} wait-conditions resolve --interactive --run {name}`, then `{of_zenml} resume {name}`."
             )
-            return self.fail(
-                Failure(phase=Phase.RUNNING, message=message), state=State.PAUSED, released=released, cost=cost
-            )
+            paused = Failure(phase=Phase.RUNNING, message=message, code=Code.PAUSED)
+            return self.fail(paused, state=State.PAUSED, released=released, cost=cost)
         if status.stopped or bad in ("stopped", "stopping"):
             # Of a run that is stopped in ZenML, the command that waits for it ends with an error of its own. A failure
             # without an exit code is why the launch has stopped both.
             failure = status.failure
             if failure is None or failure.exit_code is not None:
-                failure = Failure(phase=Phase.RUNNING, message="The run was stopped.")
+                failure = Failure(phase=Phase.RUNNING, message="The run was stopped.", code=Code.STOPPED)
             return self.fail(failure, state=State.STOPPED, released=released, cost=cost)
         several = len(runs) > 1
         of_runs = (
@@ -98,7 +98,7 @@ class Ending:
             for other in of_steps[1:_MOST_ANNOTATIONS]:
                 self._annotate(other.failure, other.place, title="The run failed")
             return self.fail(of_steps[0].failure, place=of_steps[0].place, released=released, cost=cost)
-        failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.")
+        failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.", code=Code.RUN)
         failed = failures.of_output(failure, self._root)
         return self.fail(failed.failure, place=failed.place, released=released, cost=cost)
 
@@ -106,11 +106,11 @@ class Ending:
         """Annotates the rules that fail the step; the run stays completed."""
         rules = self._runs.rules
         if still_open := [f"`{rule.rule}`: {rule.reason}" for rule in rules if rule.outcome is Outcome.OPEN]:
-            self._workflow.notice(". ".join(still_open), title="Rules that can't be judged yet")
+            self._workflow.notice(". ".join(still_open), Code.OPEN_RULE)
         failed = [f"`{rule.rule}` of `fail-if`: {rule.reason}." for rule in rules if rule.outcome is Outcome.FAILED]
         first, others = failed[: _MOST_ANNOTATIONS - 1], failed[_MOST_ANNOTATIONS - 1 :]
         for message in (*first, *([" ".join(others)] if others else [])):
-            self._workflow.error(message, title="The run is completed, but fails a rule")
+            self._workflow.error(message, Code.RULE)
         return 1 if failed else 0
 
     def fail(
@@ -143,7 +143,8 @@ class Ending:
 
     def _annotate(self, failure: Failure, place: failures.Place | None, *, title: str) -> None:
         file, line = (place.file, place.line) if place else (None, None)
-        self._workflow.error(failure.message, title=title, file=file, line=line)
+        code = known(failure.code, Code.RUN)
+        self._workflow.error(failure.message, code, title=title, file=file, line=line)
 
     def leave_nothing(self) -> None:
         """Tells `post` that nothing is left to release."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lightning_zenml.codes import Code, known, unmarked
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.folder import REFUSAL
 from lightning_zenml.launch.spec import Failure, Phase
@@ -75,11 +76,13 @@ def of_steps(steps: Iterable[Step], root: Path, run: str = "") -> list[StepFailu
             # What our orchestrator has found out is in words for the user.
             traceback = _OURS.sub("", traceback)
             reason = raised(traceback) or next(reversed(traceback.splitlines()), "")[:_RAISED_LIMIT]
+            reason, code = unmarked(reason, Code.STEP)
             failure = Failure(
                 phase=Phase.RUNNING,
                 message=f"Step `{step.name}`{f' of `{run}`' if run else ''} failed"
                 + (f": {reason}" if reason else "."),
                 output=traceback[-_TRACEBACK_LIMIT:],
+                code=code,
             )
             failures.append(StepFailure(failure=failure, place=_place(traceback, root)))
     return failures
@@ -95,17 +98,19 @@ def of_output(failure: Failure, root: Path) -> StepFailure:
     output = COLOUR.sub("", in_repository(failure.output)).replace(f"{root}/", "")
     failure = replace(failure, message=in_repository(failure.message))
     if refusals := _REFUSAL.findall(output):
-        message = f"{failure.message}: {refusals[-1]}"
-        return StepFailure(failure=replace(failure, message=message, output=output[-_OUTPUT_LIMIT:]), place=None)
+        refusal, code = unmarked(refusals[-1], known(failure.code, Code.RUN))
+        failure = replace(failure, message=f"{failure.message}: {refusal}", code=code, output=output[-_OUTPUT_LIMIT:])
+        return StepFailure(failure=failure, place=None)
     reason, place = raised(output), _place(_last_traceback(output), root)
     # One that is not the user's, and before the end, may have been handled; whose a cut one is nobody knows.
     if not (reason and (place or output.rstrip().endswith(reason) or not _TRACEBACK.search(output))):
         reason, place = None, None
+    reason, code = unmarked(reason or "", known(failure.code, Code.COMMAND))
     told = f": {reason}" if reason else ""
     if not reason and failure.phase in _OF_COMMANDS and failure.exit_code and (last := _last_line(output)):
         # Whether that says why, nobody knows, unless the exit code tells.
         told = f": {last}" if failure.exit_code in _SAID_AT_LAST else f". It printed last: {last}"
-    failure = replace(failure, message=f"{failure.message}{told}", output=output[-_OUTPUT_LIMIT:])
+    failure = replace(failure, message=f"{failure.message}{told}", code=code, output=output[-_OUTPUT_LIMIT:])
     return StepFailure(failure=failure, place=place)
 
 

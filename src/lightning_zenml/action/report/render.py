@@ -18,6 +18,7 @@ from lightning_zenml.action.github.workflow import SUMMARY_LIMIT
 from lightning_zenml.action.report import markdown, mermaid
 from lightning_zenml.action.report.model import CourseReport, CurveReport, MetricReport, Report, RunReport, StepReport
 from lightning_zenml.action.report.usage import words
+from lightning_zenml.codes import known
 
 COMMENT_LIMIT = 65_536
 """Characters of a comment that GitHub takes; it refuses more (422)."""
@@ -286,6 +287,7 @@ _ENVIRONMENT.filters.update(
     gpu_memory=words.gpu_memory,
     gpus=words.gpus,
     graph=_graph,
+    kind=lambda code: known(code, None),
     last_lines=lambda text, lines: "\n".join(text.splitlines()[-lines:]),
     memory=words.memory,
     message=markdown.message,

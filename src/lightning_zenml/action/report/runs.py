@@ -17,6 +17,7 @@ from lightning_zenml.action.report.metrics.logged import Logged
 from lightning_zenml.action.report.metrics.measured import Measured, Measurements
 from lightning_zenml.action.report.metrics.settings import ReportSettings
 from lightning_zenml.action.report.parts import artifact_report, job_report, step_report
+from lightning_zenml.codes import Code
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.spec import Phase, Status
@@ -303,7 +304,7 @@ def end_runs(
             else:
                 zenml.end_run(run_id, status="failed", reason=lost, has_begun=run_id in begun)
         except Exception as error:
-            workflow.warning(f"ZenML could not be told that the run has ended: {error}")
+            workflow.warning(f"ZenML could not be told that the run has ended: {error}", Code.ZENML_AWAY)
             if isinstance(error, ZenMLServerError) and error.status is None:
                 # Nor would it answer for the others, and each try takes its time.
                 return

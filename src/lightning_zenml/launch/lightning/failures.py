@@ -9,6 +9,7 @@ import time
 import tenacity
 from lightning_sdk.lightning_cloud.openapi.rest import ApiException
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.errors import CredentialsError, LaunchError
 
 _TRIES = 10
@@ -33,6 +34,8 @@ class ApiError(LaunchError):
         retry_after: seconds that it wants us to wait before we ask again.
     """
 
+    code = Code.LIGHTNING
+
     def __init__(self, status: int, message: str, *, retry_after: float = 0) -> None:
         super().__init__(f"Lightning answered {status}: {message}")
         self.status = status
@@ -52,6 +55,8 @@ class ApiError(LaunchError):
 
 class UnreachableError(LaunchError):
     """No answer from Lightning, or it was lost; whether the request was carried out is unknown."""
+
+    code = Code.UNREACHABLE
 
 
 class OddAnswerError(UnreachableError):

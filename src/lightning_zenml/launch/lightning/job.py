@@ -24,6 +24,7 @@ from lightning_sdk.lightning_cloud.openapi import (
     V1MultiMachineJobState,
 )
 
+from lightning_zenml.codes import Code
 from lightning_zenml.http_session import Authorization, Session
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning import answers, ending, job_request
@@ -38,6 +39,8 @@ T = TypeVar("T")
 
 class JobError(LaunchError):
     """The job can't be started, or the platform refuses a request."""
+
+    code = Code.JOB
 
 
 class JobLostError(JobError):

@@ -8,6 +8,7 @@ import os
 import signal
 import traceback
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.payload.folder import LaunchFolder
 from lightning_zenml.launch.payload.protocol import Failure, Phase
 from lightning_zenml.launch.payload.session import kill
@@ -73,6 +74,7 @@ def _finish_in_its_place(folder: LaunchFolder, supervisor: Supervisor) -> None:
         failure=Failure(
             phase=Phase.RUNNING,
             message="The supervisor of the launch died; the machine may have run out of memory.",
+            code=Code.KILLED,
         ),
         report=True,
     )

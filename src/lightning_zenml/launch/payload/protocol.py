@@ -144,6 +144,7 @@ class Failure(Record):
         command: command that failed; None where it was none.
         exit_code: exit code of that command.
         output: last output of that command, at most 4,000 characters.
+        code: kind of the message, as text: another version may know more kinds; '' where nobody has said.
     """
 
     phase: Phase
@@ -151,6 +152,7 @@ class Failure(Record):
     command: str | None = None
     exit_code: int | None = None
     output: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

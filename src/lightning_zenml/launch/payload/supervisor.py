@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.payload import install, lease, release
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder, note_environment
 from lightning_zenml.launch.payload.lightning.heartbeat import Heartbeat
@@ -96,10 +97,8 @@ class Supervisor:
                 self.finish(stopped=True)
             except Exception as error:
                 self._end_session()
-                self.finish(
-                    failure=Failure(phase=Phase.INSTALLING, message=f"{type(error).__name__}: {error}"),
-                    report=True,
-                )
+                fault = f"{type(error).__name__}: {error}"
+                self.finish(failure=Failure(phase=Phase.INSTALLING, message=fault, code=Code.FAULT), report=True)
             finally:
                 self._end_watch()
                 self._sampler.end()
@@ -148,7 +147,8 @@ class Supervisor:
     def _supervise(self, log: Any) -> None:
         if self._instructions.leased and not lease.renew(self._folder.root, launch_id=self._folder.path.name):
             message = "Another launch has taken the studio, as this one was not heard of for too long. Run it again."
-            return self.finish(failure=Failure(phase=Phase.INSTALLING, message=message), report=True)
+            taken = Failure(phase=Phase.INSTALLING, message=message, code=Code.BUSY)
+            return self.finish(failure=taken, report=True)
         self._record(Phase.INSTALLING)
         self._folder.code.mkdir()
         for path in self._folder.parts(self._instructions.archive):
@@ -172,8 +172,10 @@ class Supervisor:
             ended = self._run_session([], {**exported, RESTARTED: "1"}, log, deadline)
         if ended is None:
             self._end_session()
-            message = self._sampler.found_idle or self._timed_out()
-            return self.finish(failure=Failure(phase=Phase.RUNNING, message=message), report=True)
+            idle = self._sampler.found_idle
+            code = Code.IDLE if idle else Code.TIMEOUT
+            failure = Failure(phase=Phase.RUNNING, message=idle or self._timed_out(), code=code)
+            return self.finish(failure=failure, report=True)
         return self._conclude(ended)
 
     def _run_session(
@@ -246,6 +248,7 @@ class Supervisor:
             command=without_credentials(f"uv pip install {' '.join(specifiers)}"),
             exit_code=exit_code,
             output=output,
+            code=Code.TIMEOUT if exit_code is None and left <= _INSTALL else Code.INSTALL,
         )
 
     def _timed_out(self) -> str:
@@ -271,7 +274,9 @@ class Supervisor:
 
     def _failure(self, phase: Phase, message: str, command: str, ended: Ended) -> Failure:
         output = self._folder.last_output(_OUTPUT)
-        return Failure(phase=phase, message=message, command=command, exit_code=ended.exit_code, output=output)
+        return Failure(
+            phase=phase, message=message, command=command, exit_code=ended.exit_code, output=output, code=Code.COMMAND
+        )
 
     def _keep_end(self) -> None:
         """Whoever asks later may have ZenML only: the record goes with the studio."""

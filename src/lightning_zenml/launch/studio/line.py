@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.errors import StudioError
 from lightning_zenml.launch.studio.progress import WaitProgress
 
@@ -44,7 +45,8 @@ class Line:
         if time.monotonic() > self._deadline:
             raise StudioError(
                 f"No studio was free for all the time that this launch may take, its timeout: {busy}. Run it again "
-                "later, give it more time, or use another studio."
+                "later, give it more time, or use another studio.",
+                code=Code.BUSY,
             )
         time.sleep(self._pause)
         self._pause = min(self._pause * 1.5, _POLL[1])

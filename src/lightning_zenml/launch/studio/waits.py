@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.agreement import Agreement
 from lightning_zenml.launch.errors import LaunchError, MachineError, StudioAwayError, StudioError, StudioLostError
 from lightning_zenml.launch.lightning.machines import Machine
@@ -219,4 +220,6 @@ def _seconds(environ: Mapping[str, str], name: str, otherwise: float) -> float:
     try:
         return float(environ.get(name) or otherwise)
     except ValueError:
-        raise LaunchError(f"{name} is '{environ[name]}': a number of seconds is wanted, like 600.") from None
+        raise LaunchError(
+            f"{name} is '{environ[name]}': a number of seconds is wanted, like 600.", code=Code.SETTINGS
+        ) from None

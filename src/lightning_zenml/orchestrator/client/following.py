@@ -8,6 +8,7 @@ from zenml.constants import METADATA_ORCHESTRATOR_RUN_ID, METADATA_ORCHESTRATOR_
 from zenml.enums import ExecutionStatus
 from zenml.logger import get_logger
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.agreement import found
 from lightning_zenml.launch.errors import JobsLeftError, LaunchError, StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launcher import Launch, Launcher
@@ -78,7 +79,7 @@ def stop_forcefully(run: PipelineRunResponse, lightning: Lightning) -> None:
         LaunchError: if the run is in another teamspace, or Lightning refuses to end it.
     """
     if elsewhere := _elsewhere(run, lightning):
-        raise LaunchError(f"{elsewhere} Until then its controller stops it, if that still runs.")
+        raise LaunchError(f"{elsewhere} Until then its controller stops it, if that still runs.", code=Code.CREDENTIALS)
     # Without that id nothing has been launched, or its job was gone before it could tell.
     if run.orchestrator_run_id:
         _end(run, lightning)

@@ -7,6 +7,7 @@ from pathlib import Path
 from zenml.logger import get_logger
 from zenml.utils.io_utils import get_global_config_directory
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.package.archive import Archive, pack
 from lightning_zenml.package.known import Known
@@ -34,7 +35,8 @@ def pack_code(root: Path) -> Archive:
     if inside and any((root / name).resolve().is_relative_to(folder) for name in repository.contents().files):
         raise LaunchError(
             f"ZenML keeps its keys in {folder}, which lies in the source root {root} and would travel with it. Move "
-            "it (ZENML_CONFIG_PATH), list it in .gitignore, or run `zenml init` in the folder of your code."
+            "it (ZENML_CONFIG_PATH), list it in .gitignore, or run `zenml init` in the folder of your code.",
+            code=Code.PACKAGE,
         )
     archive = pack(repository, Known.of_user())
     for warning in archive.warnings:

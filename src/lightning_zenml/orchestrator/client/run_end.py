@@ -15,6 +15,7 @@ from zenml.logger import get_logger
 from zenml.orchestrators import publish_utils
 from zenml.utils.pagination_utils import depaginate
 
+from lightning_zenml.codes import Code, known
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.spec import Phase, Status
 from lightning_zenml.orchestrator.zenml_client.patience import insist
@@ -90,10 +91,10 @@ def raise_unless_succeeded(status: Status | None) -> None:
     if status is None or status.succeeded:
         return
     if status.stopped:
-        raise LaunchError("The run was stopped.")
+        raise LaunchError("The run was stopped.", code=Code.STOPPED)
     if status.failure is not None and status.failure.phase is not Phase.RUNNING:
-        raise LaunchError(status.failure.message)
-    raise LaunchError("The run failed; its log names the steps.")
+        raise LaunchError(status.failure.message, code=known(status.failure.code, Code.RUN))
+    raise LaunchError("The run failed; its log names the steps.", code=Code.RUN)
 
 
 class _ClientRuns:

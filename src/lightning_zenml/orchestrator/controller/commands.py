@@ -8,12 +8,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.launch.payload.session import bash
 from lightning_zenml.launch.payload.variables import OF_THE_SHELL
 
 
-class CommandsFailedError(Exception):
+class CommandsFailedError(CodedError):
     """A command of the pipeline failed; its output has been printed."""
+
+    code = Code.COMMAND
 
 
 def run(commands: Sequence[str], directory: Path) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import signal
 
+from lightning_zenml.codes import Code, CodedError
+
 STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 """Exit code of a controller that was asked to stop: that of a shell whose command was."""
 
 
-class PipelineFailedError(Exception):
+class PipelineFailedError(CodedError):
     """Steps of the run failed. The message names them."""
 
+    code = Code.RUN
 
-class PipelineStoppedError(Exception):
+
+class PipelineStoppedError(CodedError):
     """The run was stopped on request."""
+
+    code = Code.STOPPED

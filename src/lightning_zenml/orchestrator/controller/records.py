@@ -21,6 +21,7 @@ from zenml.utils.exception_utils import collect_exception_information
 from zenml.utils.pagination_utils import depaginate
 from zenml.utils.time_utils import utc_now
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.process import exit_code_in_words
 from lightning_zenml.orchestrator.zenml_client.patience import insist
@@ -233,12 +234,14 @@ def death(exit_code: int, *, was_silent: bool) -> LaunchError:
         was_silent: whether it was ended as it sent no heartbeat.
     """
     if was_silent:
-        return LaunchError("The step sent no heartbeat for too long, so it was ended.")
+        return LaunchError("The step sent no heartbeat for too long, so it was ended.", code=Code.STEP)
     if exit_code == -1:
-        return LaunchError("The step's process was lost with its machine.")
+        return LaunchError("The step's process was lost with its machine.", code=Code.STEP)
     if exit_code in (-signal.SIGUSR1, 128 + signal.SIGUSR1):
-        return LaunchError("The step's process was ended by SIGUSR1, as `stop-idle-gpu` does where no GPU is used.")
-    return LaunchError(f"The step's process ended with {exit_code_in_words(exit_code)} and told nothing.")
+        idle = "The step's process was ended by SIGUSR1, as `stop-idle-gpu` does where no GPU is used."
+        return LaunchError(idle, code=Code.IDLE)
+    words = exit_code_in_words(exit_code)
+    return LaunchError(f"The step's process ended with {words} and told nothing.", code=Code.STEP)
 
 
 def misses_heartbeat(step_run: StepRunResponse) -> bool:

@@ -20,6 +20,8 @@ from zenml.metadata.metadata_types import MetadataType, Uri
 from zenml.orchestrators import PipelineSubmissionError
 from zenml.utils import source_utils
 
+from lightning_zenml import codes
+from lightning_zenml.codes import Code, marked
 from lightning_zenml.launch.caller import Caller
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.interruption import Interruption
@@ -92,15 +94,17 @@ def create(
     """
     schedule = snapshot.schedule
     if found := list(problems(schedule, settings)):
-        raise PipelineSubmissionError(refusal(found, schedule.cron_expression))
+        raise PipelineSubmissionError(marked(refusal(found, schedule.cron_expression), Code.SCHEDULE))
     try:
         lightning = connect(settings)
         with Interruption.by_ctrl_c():
             return _Creation(lightning, snapshot, stack, settings, environment).carry_out()
     except (LaunchError, PackageError, SettingsResolvingError) as error:
-        raise PipelineSubmissionError(f"The schedule can't be made: {error}") from error
+        why, code = codes.of(error, Code.SETTINGS)
+        raise PipelineSubmissionError(marked(f"The schedule can't be made: {why}", code)) from error
     except KeyboardInterrupt:
-        raise PipelineSubmissionError("Interrupted: the schedule isn't made, and nothing of it is left.") from None
+        told = "Interrupted: the schedule isn't made, and nothing of it is left."
+        raise PipelineSubmissionError(marked(told, Code.SCHEDULE)) from None
 
 
 class _Creation:

@@ -15,6 +15,7 @@ from zenml.client import Client
 from zenml.logger import get_logger
 from zenml.utils.pagination_utils import depaginate
 
+from lightning_zenml.codes import Code
 from lightning_zenml.launch.agreement import found
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.lightning.client import Lightning
@@ -52,19 +53,21 @@ def update(
     """
     cron = changes.cron_expression or schedule.cron_expression
     if problem := cron_problem(cron):
-        raise LaunchError(f"The schedule stays as it is: {problem}.")
+        raise LaunchError(f"The schedule stays as it is: {problem}.", code=Code.SCHEDULE)
     pipeline = LightningPipeline.find(lightning, name_of(snapshot, schedule))
     if pipeline is None:
         raise LaunchError(
             f"Lightning has no pipeline `{name_of(snapshot, schedule)}` of the schedule `{schedule.name}` any more. "
-            "Delete the schedule and run the pipeline with a new one."
+            "Delete the schedule and run the pipeline with a new one.",
+            code=Code.SCHEDULE,
         )
     active = schedule.active if changes.active is None else changes.active
     if schedule.active and not active and (run := _run_under_way(schedule, lightning)):
         raise LaunchError(
             f"The schedule `{schedule.name}` isn't paused: that would take from its run `{run.name}`, which is under "
             "way, the token for the ZenML server. Wait for the run to end, or stop it with "
-            f"`zenml pipeline runs stop {run.id}`, then pause the schedule."
+            f"`zenml pipeline runs stop {run.id}`, then pause the schedule.",
+            code=Code.SCHEDULE,
         )
     if active:
         pipeline.schedule(cron, name=schedule.name, timezone=timezone(settings))
@@ -113,7 +116,8 @@ def snapshot_of(schedule: ScheduleResponse) -> PipelineSnapshotResponse:
     if not page.items:
         raise LaunchError(
             f"ZenML has no snapshot of the schedule `{schedule.name}` any more. On Lightning AI, delete the pipeline "
-            f"whose name ends in `-{schedule.id.hex[:8]}`, and the studio of that name."
+            f"whose name ends in `-{schedule.id.hex[:8]}`, and the studio of that name.",
+            code=Code.SCHEDULE,
         )
     return page.items[0]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from zenml.config import ResourceSettings
 from zenml.exceptions import SettingsResolvingError
 
+from lightning_zenml.codes import Code, marked
 from lightning_zenml.launch.errors import MachineError
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
@@ -96,7 +97,8 @@ class Placement:
             except MachineError as error:
                 problems.append(f"step `{name}`: {error}")
         if problems:
-            raise SettingsResolvingError(f"Not every step can have its machine. {' '.join(problems)}")
+            told = f"Not every step can have its machine. {' '.join(problems)}"
+            raise SettingsResolvingError(marked(told, Code.MACHINE))
         return own
 
     def _is_the_studios(self, machine: Machine) -> bool:
