@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Without its bytecode, each of the hundreds of processes that the tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format bench bench-packing bench-start bench-steps bench-following bench-installing bench-scale bench-money bench-verdict bench-image lock clean
+.PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format docs bench bench-packing bench-start bench-steps bench-following bench-installing bench-scale bench-money bench-verdict bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
@@ -71,6 +71,17 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# mkdocs has an environment of its own: nothing else needs it.
+DOCS := .cache/docs
+
+docs: $(DOCS)/installed ## the pages of docs/ as a site, in .cache/site; a link that leads nowhere fails it
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --quiet --site-dir $(CURDIR)/.cache/site
+
+$(DOCS)/installed: requirements/docs.txt $(VENV)/installed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(DOCS)
+	$(BIN)/uv pip sync --quiet --python $(DOCS)/bin/python --require-hashes requirements/docs.txt
+	touch $@
+
 # One round tells whether the benchmark still works, five what it measures.
 ROUNDS ?= 5
 FILES ?= 20000
@@ -123,7 +134,7 @@ bench-image: $(VENV)/installed ## size and start-up of the Action's image
 
 # The locks; index hosts stay out of them.
 lock: $(VENV)/installed
-	for name in dev runtime bootstrap build; do \
+	for name in dev runtime bootstrap build docs; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    $$( [ $$name = dev ] || echo --constraint requirements/dev.txt ) requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
