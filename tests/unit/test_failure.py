@@ -122,6 +122,9 @@ def test_what_the_orchestrator_tells_of_a_step_is_in_words(tmp_path: Path) -> No
     told = "lightning_zenml.launch.errors.LaunchError: The step's process ended with exit code 137.\n"
     (found,) = of_steps([Step(name="train", status="failed", traceback=told)], tmp_path)
     assert found.failure.message == "Step `train` failed: The step's process ended with exit code 137."
+    assert found.failure.code == Code.STEP
+    (found,) = of_steps([Step(name="train", status="failed", traceback=told.replace("Launch", "Machine"))], tmp_path)
+    assert found.failure.code == Code.MACHINE
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "y/" * 3000, "a\nb", "nul\0"])

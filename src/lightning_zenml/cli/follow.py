@@ -12,6 +12,7 @@ from lightning_zenml.cli.connection import Connection
 from lightning_zenml.cli.errors import CliError, ExitCode
 from lightning_zenml.cli.launches import Launched, attached
 from lightning_zenml.cli.output import Output
+from lightning_zenml.codes import Code, known, marked
 from lightning_zenml.launch.errors import StudioLostError
 from lightning_zenml.launch.launcher import Launch
 from lightning_zenml.launch.payload.folder import TITLE
@@ -115,7 +116,7 @@ def _conclude(output: Output, status: Status, runs: Sequence[Run]) -> ExitCode:
     for run in runs:
         output.note(f"{run.name}: {run.status}  {run.url}")
     if status.failure is not None:
-        output.error(status.failure.message)
+        output.error(marked(status.failure.message, known(status.failure.code, Code.RUN)))
     is_good = status.failure is None and not status.stopped and status.exit_code in (0, None)
     are_good = all(run.status in _GOOD for run in runs)
     is_known = bool(runs) or status.exit_code is not None

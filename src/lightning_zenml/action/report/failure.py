@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_zenml.codes import Code, known, unmarked
+from lightning_zenml.launch import errors
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.folder import REFUSAL
 from lightning_zenml.launch.spec import Failure, Phase
@@ -27,7 +28,13 @@ further in."""
 _RAISED = re.compile(r"[^\W\d](?:[\w.]|<locals>)*(?::|$)")
 _REFUSAL = re.compile(rf"^{re.escape(REFUSAL)}(.+)$", re.MULTILINE)
 """How our orchestrator says that nothing runs with the ZenML that is installed."""
-_OURS = re.compile(r"^lightning_zenml\.[\w.]+Error: ", re.MULTILINE)
+_OURS = re.compile(r"^lightning_zenml\.(?:\w+\.)+(?P<name>\w+Error): ", re.MULTILINE)
+_KINDS = {
+    name: kind.code
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, errors.LaunchError) and kind is not errors.LaunchError
+}
+"""What ZenML has of an error of ours is the name of its class."""
 _SAID_AT_LAST = frozenset({2, 126, 127})
 """Exit codes of a command that was called wrongly, or isn't there: its last line says so."""
 _OF_COMMANDS = (Phase.COMMANDS, Phase.RUNNING)
@@ -74,9 +81,10 @@ def of_steps(steps: Iterable[Step], root: Path, run: str = "") -> list[StepFailu
         if step.status == "failed" and step.traceback:
             traceback = COLOUR.sub("", in_repository(step.traceback)).rstrip().lstrip("\r\n")
             # What our orchestrator has found out is in words for the user.
+            ours = _OURS.search(traceback)
             traceback = _OURS.sub("", traceback)
             reason = raised(traceback) or next(reversed(traceback.splitlines()), "")[:_RAISED_LIMIT]
-            reason, code = unmarked(reason, Code.STEP)
+            reason, code = unmarked(reason, _KINDS.get(ours["name"], Code.STEP) if ours else Code.STEP)
             failure = Failure(
                 phase=Phase.RUNNING,
                 message=f"Step `{step.name}`{f' of `{run}`' if run else ''} failed"
