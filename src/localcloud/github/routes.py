@@ -12,15 +12,18 @@ from starlette.responses import JSONResponse, Response
 
 from localcloud.github.store import Store
 from localcloud.github.wire import DESCRIPTION_LIMIT, RefusedError, comment_body, page, refuse_field
-from localcloud.schemas.objects import Comment, Place, PullRequest, comparison
+from localcloud.schemas.objects import Comment, Place, PullRequest, comparison, permission, reaction
 
 Operation = Callable[[Request, Any], Response]
 
 _PULLS_OF_COMMIT = "/repos/{owner}/{repo}/commits/{commit_sha}/pulls"
 _COMPARE = "/repos/{owner}/{repo}/compare/{basehead}"
 _PULL = "/repos/{owner}/{repo}/pulls/{pull_number}"
+_ACTIVITY = "/repos/{owner}/{repo}/activity"
+_PERMISSION = "/repos/{owner}/{repo}/collaborators/{username}/permission"
 _COMMENTS = "/repos/{owner}/{repo}/issues/{issue_number}/comments"
 _COMMENT = "/repos/{owner}/{repo}/issues/comments/{comment_id}"
+_REACTIONS = "/repos/{owner}/{repo}/issues/comments/{comment_id}/reactions"
 _STATUSES = "/repos/{owner}/{repo}/statuses/{sha}"
 
 
@@ -44,6 +47,9 @@ class Routes:
             ("GET", _COMMENT): self._get_comment,
             ("PATCH", _COMMENT): self._update_comment,
             ("DELETE", _COMMENT): self._delete_comment,
+            ("POST", _REACTIONS): self._create_reaction,
+            ("GET", _ACTIVITY): self._list_activity,
+            ("GET", _PERMISSION): self._get_permission,
             ("POST", _STATUSES): self._create_status,
         }
 
@@ -100,6 +106,21 @@ class Routes:
     def _delete_comment(self, request: Request, _: Any) -> Response:
         self._store.delete_comment(self._comment(request).id)
         return Response(status_code=204)
+
+    def _create_reaction(self, request: Request, body: Any) -> Response:
+        comment, given = self._comment(request), (self._store.login, body["content"])
+        is_new = given not in comment.reactions
+        if is_new:
+            comment.reactions.append(given)
+        return JSONResponse(reaction(self._place, comment, *given), 201 if is_new else 200)
+
+    def _list_activity(self, request: Request, _: Any) -> Response:
+        found = self._store.pushes(self._repository(request), request.query_params["ref"])
+        return page(self._place.server_url, request, [push.json(self._place) for push in found])
+
+    def _get_permission(self, request: Request, _: Any) -> Response:
+        repository, login = self._repository(request), request.path_params["username"]
+        return JSONResponse(permission(self._place, repository, login, self._store.role(repository, login)))
 
     def _create_status(self, request: Request, body: Any) -> Response:
         repository, sha = self._repository(request), request.path_params["sha"]

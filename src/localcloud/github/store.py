@@ -1,10 +1,10 @@
-"""What GitHub knows: repositories, pull requests, comments, commit statuses."""
+"""What GitHub knows: repositories, who may write to them, pull requests, comments, commit statuses."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from localcloud.schemas.objects import Comment, PullRequest, Status
+from localcloud.schemas.objects import Comment, PullRequest, Push, Status
 
 
 class Store:
@@ -21,6 +21,8 @@ class Store:
         self._pull_requests: dict[tuple[str, int], PullRequest] = {}
         self._comments: dict[int, Comment] = {}
         self._statuses: list[Status] = []
+        self._roles: dict[tuple[str, str], str] = {}
+        self._pushes: list[Push] = []
         self._next_id = 1
 
     def add_repository(self, repository: str) -> None:
@@ -37,6 +39,47 @@ class Store:
         """
         self.add_repository(repository)
         self._branches[repository, name] = commits
+
+    def add_collaborator(self, repository: str, login: str, role: str) -> None:
+        """Gives somebody a role in a repository: `admin`, `maintain`, `write`, `triage` or `read`."""
+        self._roles[repository, login] = role
+
+    def role(self, repository: str, login: str) -> str:
+        """The role of somebody in a repository; all the world may read a public one."""
+        return self._roles.get((repository, login), "read")
+
+    def push(
+        self, repository: str, branch: str, before: str, after: str, moment: datetime, *, login: str = "octocat"
+    ) -> None:
+        """Moves a branch, and the open pull requests that come from it, to another commit at a moment of the past.
+
+        Args:
+            repository: `owner/name`.
+            branch: name of the branch.
+            before: hash of its commit before; 40 zeros where there was no branch.
+            after: hash of its commit from then on.
+            moment: when that was, not before any earlier push.
+            login: who pushes.
+        """
+        push = Push(
+            id=len(self._pushes) + 1,
+            repository=repository,
+            branch=branch,
+            login=login,
+            before=before,
+            after=after,
+            moment=moment,
+        )
+        self._pushes.append(push)
+        for pull_request in self.pull_requests(repository):
+            is_from_here = pull_request.head_repository == repository and pull_request.head_ref == branch
+            if is_from_here and pull_request.state == "open" and pull_request.head_sha != after:
+                pull_request.head_sha, pull_request.commits = after, (*pull_request.commits, after)
+
+    def pushes(self, repository: str, ref: str) -> list[Push]:
+        """Lists what has moved a branch, given by its name or full ref, the newest first."""
+        branch = ref.removeprefix("refs/heads/")
+        return [one for one in reversed(self._pushes) if (one.repository, one.branch) == (repository, branch)]
 
     def history(self, repository: str, name: str) -> tuple[str, ...] | None:
         """The commits of a branch, or those that lead to a commit, the oldest first; None where neither is known."""

@@ -86,10 +86,8 @@ def page(server_url: str, request: Request, items: list[dict[str, Any]]) -> Resp
     last = max(1, -(-len(items) // size))
     targets = {"prev": number - 1, "next": number + 1, "last": last, "first": 1}
     wanted = (["prev", "first"] if number > 1 else []) + (["next", "last"] if number < last else [])
-    links = [
-        f'<{server_url}{request.url.path}?{urlencode({"per_page": size, "page": targets[rel]})}>; rel="{rel}"'
-        for rel in wanted
-    ]
+    queries = {rel: urlencode({**request.query_params, "per_page": size, "page": targets[rel]}) for rel in wanted}
+    links = [f'<{server_url}{request.url.path}?{query}>; rel="{rel}"' for rel, query in queries.items()]
     headers = {"Link": ", ".join(links)} if links else None
     return JSONResponse(items[(number - 1) * size : number * size], headers=headers)
 

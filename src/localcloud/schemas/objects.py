@@ -1,9 +1,9 @@
-"""Comments, pull requests and commit statuses as GitHub sends them: its own examples, filled with what is stored."""
+"""Comments, pull requests, pushes and so on as GitHub sends them: its own examples, filled with what is stored."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,8 @@ class Comment:
     history: list[str]
     created: datetime
     updated: datetime
+    reactions: list[tuple[str, str]] = field(default_factory=list)
+    """Login and content, each pair once."""
 
     @property
     def body(self) -> str:
@@ -114,6 +116,49 @@ class Status:
         )
         payload["creator"].update(login=self.login, type="Bot" if self.login.endswith("[bot]") else "User")
         return payload
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """A change of a branch: `before` and `after` are hashes of commits, 40 zeros where there was no branch."""
+
+    id: int
+    repository: str
+    branch: str
+    login: str
+    before: str
+    after: str
+    moment: datetime
+
+    def json(self, place: Place) -> dict[str, Any]:
+        """The push as in the REST interface, whose own example lacks required fields."""
+        return {
+            "id": self.id,
+            "node_id": f"PSH_{self.id}",
+            "before": self.before,
+            "after": self.after,
+            "ref": f"refs/heads/{self.branch}",
+            "timestamp": _timestamp(self.moment),
+            "activity_type": "push" if self.before.strip("0") else "branch_creation",
+            "actor": _example("reaction", place, self.repository)["user"] | {"login": self.login},
+        }
+
+
+def reaction(place: Place, comment: Comment, login: str, content: str) -> dict[str, Any]:
+    """A reaction to a comment as in the REST interface."""
+    payload = _example("reaction", place, comment.repository)
+    payload.update(id=comment.reactions.index((login, content)) + 1, content=content)
+    payload["user"].update(login=login, type="Bot" if login.endswith("[bot]") else "User")
+    return payload
+
+
+def permission(place: Place, repository: str, login: str, role: str) -> dict[str, Any]:
+    """What somebody may do in a repository as in the REST interface, which has older names for some roles."""
+    payload = _example("repository-collaborator-permission", place, repository)
+    payload.update(permission={"maintain": "write", "triage": "read"}.get(role, role), role_name=role)
+    # GitHub's own example lacks the role there.
+    payload["user"].update(login=login, role_name=role)
+    return payload
 
 
 def comparison(place: Place, repository: str, ahead: int, behind: int) -> dict[str, Any]:

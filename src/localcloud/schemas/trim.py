@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 OPERATIONS = (
+    ("GET", "/repos/{owner}/{repo}/activity"),
+    ("GET", "/repos/{owner}/{repo}/collaborators/{username}/permission"),
     ("GET", "/repos/{owner}/{repo}/commits/{commit_sha}/pulls"),
     ("GET", "/repos/{owner}/{repo}/compare/{basehead}"),
     ("GET", "/repos/{owner}/{repo}/issues/{issue_number}/comments"),
@@ -20,6 +22,7 @@ OPERATIONS = (
     ("GET", "/repos/{owner}/{repo}/issues/comments/{comment_id}"),
     ("PATCH", "/repos/{owner}/{repo}/issues/comments/{comment_id}"),
     ("DELETE", "/repos/{owner}/{repo}/issues/comments/{comment_id}"),
+    ("POST", "/repos/{owner}/{repo}/issues/comments/{comment_id}/reactions"),
     ("GET", "/repos/{owner}/{repo}/pulls/{pull_number}"),
     ("POST", "/repos/{owner}/{repo}/statuses/{sha}"),
 )
@@ -28,6 +31,8 @@ EXAMPLES = {
     "issue-comment": "issue-comment",
     "pull-request": "pull-request",
     "pull-request-simple": "pull-request-simple-items",
+    "reaction": "reaction",
+    "repository-collaborator-permission": "repository-collaborator-permission-response-if-user-has-admin-permissions",
     "status": "status",
 }
 ANNOTATIONS = frozenset({"description", "title", "example", "examples", "externalDocs", "deprecated", "default"})
