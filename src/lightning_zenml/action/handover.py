@@ -152,6 +152,10 @@ class Handover:
             text = json.dumps(_cut(json.loads(text), most))
         self._save("report", text)
 
+    def note_attached(self) -> None:
+        """Notes that the launch is an earlier one, which may go on elsewhere when nothing is held here."""
+        self._save("attached", "true")
+
     def note_reported(self) -> None:
         """Notes that the report is up to date and nobody has to tell more."""
         self._save("reported", "true")
@@ -184,6 +188,7 @@ class Left:
     Args:
         is_finished: nothing is left to release.
         is_reported: the report tells the end.
+        is_attached: the launch is an earlier one, which main has followed.
         holds: what the launches of main held when it ended.
         teamspace: `owner/name`; None before main had found it.
         run_ids: ids of the ZenML runs that main has launched, or was about to.
@@ -194,6 +199,7 @@ class Left:
 
     is_finished: bool
     is_reported: bool
+    is_attached: bool = False
     holds: tuple[Hold, ...]
     teamspace: str | None
     run_ids: tuple[str, ...]
@@ -214,6 +220,7 @@ class Left:
         return cls(
             is_finished=bool(environ.get("STATE_finished")),
             is_reported=bool(environ.get("STATE_reported")),
+            is_attached=bool(environ.get("STATE_attached")),
             holds=_readable("holds", Hold.from_json, environ),
             teamspace=environ.get("STATE_teamspace") or None,
             run_ids=_readable("run_ids", str, environ),

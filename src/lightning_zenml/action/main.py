@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from lightning_zenml.action.commands.admission import admitted
+from lightning_zenml.action.commands.comment import asks_for_command, reason_to_ignore
+from lightning_zenml.action.commands.launches import inputs_of
 from lightning_zenml.action.earlier_launch import EarlierLaunch
 from lightning_zenml.action.following import Following, of_ours
 from lightning_zenml.action.github.admission import event_of, github_of, mask_secrets, settled
@@ -59,8 +62,10 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
     if event is None:
         return 1
     has_secrets = any(environ.get(name) for name in ("INPUT_LIGHTNING-API-KEY", "LIGHTNING_API_KEY"))
-    if reason := event.reason_to_leave(has_secrets=has_secrets):
-        return _do_nothing(reason, workflow)
+    by_comment = asks_for_command(event, environ)
+    leave = reason_to_ignore(event, environ) if by_comment else event.reason_to_leave(has_secrets=has_secrets)
+    if leave:
+        return _do_nothing(leave, workflow)
     try:
         inputs = Inputs.from_environ(environ, workspace_of(environ))
     except InputsError as error:
@@ -74,6 +79,12 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
     for url in filter(is_readable_on_the_way, servers):
         workflow.warning(f"Keys go to {url} as plain text, for all to read in between: use https://.", Code.NO_TLS)
     github = github_of(inputs, event)
+    if by_comment:
+        asked = admitted(event, inputs, environ, workspace_of(environ), github, workflow)
+        if isinstance(asked, int):
+            return asked
+        to_do = inputs_of(asked, workflow)
+        return to_do if isinstance(to_do, int) else _Main(environ, to_do, asked.event, github, workflow).run()
     event = settled(event, inputs, workspace_of(environ), github, workflow)
     if event is None:
         return 1
@@ -155,6 +166,7 @@ class _Main:
         try:
             self._reporter.update(pipeline=first_line(self._inputs.command) or self._inputs.attach)
             if self._inputs.attach:
+                self._handover.note_attached()
                 self._log.title("Attach")
                 launch = self._earlier.take_over(self._inputs.attach)
                 return self._following.follow(launch) if launch else self._report_ended(self._inputs.attach)

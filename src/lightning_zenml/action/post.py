@@ -67,7 +67,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
     fate = None if left.is_finished else _release_all(left, inputs, zenml, workflow)
     # What `attach` has let go of may go on elsewhere.
-    if fate is _Fate.ENDED and (left.holds or not inputs.attach):
+    if fate is _Fate.ENDED and (left.holds or not left.is_attached):
         begun = [record.run_id for record in left.runs]
         _in_time(_END_PATIENCE, lambda: end_runs(zenml, left.run_ids, workflow, begun=begun), workflow)
     if left.report and not left.is_reported:

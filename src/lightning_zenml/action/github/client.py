@@ -1,13 +1,15 @@
-"""What the action asks GitHub for: the pull requests of a commit, whose the token is, a commit's status.
+"""What the action asks GitHub for: a commit's pull requests and status, pushes, permissions, whose the token is.
 
-Source: https://docs.github.com/rest/commits. The comment is the business of `comments`.
+Source: https://docs.github.com/rest/commits, https://docs.github.com/rest/collaborators/collaborators and
+https://docs.github.com/rest/repos/repos#list-repository-activities. The comment is the business of `comments`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
@@ -34,6 +36,7 @@ __all__ = [
     "InvalidError",
     "NotFoundError",
     "PullRequest",
+    "Push",
     "RateLimitedError",
     "TryLaterError",
     "UnauthorizedError",
@@ -63,6 +66,21 @@ class PullRequest:
     head_ref: str
     base_ref: str
     is_fork: bool
+
+
+@dataclass(frozen=True)
+class Push:
+    """A change of a branch.
+
+    Args:
+        before: hash of its commit before; zeros where there was no branch.
+        after: hash of its commit from then on; zeros where there is no branch any more.
+        moment: when that was, to the second, by GitHub's clock.
+    """
+
+    before: str
+    after: str
+    moment: datetime
 
 
 class GitHub:
@@ -170,6 +188,48 @@ class GitHub:
         found = self.rest.get(f"/repos/{repository}/pulls/{number}")
         with expected():
             return _pull_request(found, repository)
+
+    def pushes(self, repository: str, branch: str) -> Iterator[Push]:
+        """Gets what has moved a branch, the newest first, as far as GitHub remembers.
+
+        Args:
+            repository: name of the repository, `owner/name`.
+            branch: name of the branch.
+
+        Raises:
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
+        """
+        ref = quote(f"refs/heads/{branch}", safe="")
+        for item in self.rest.pages(f"/repos/{repository}/activity?ref={ref}"):
+            with expected():
+                yield Push(item["before"], item["after"], datetime.fromisoformat(item["timestamp"]))
+
+    def permission(self, repository: str, login: str) -> str:
+        """What somebody may do in a repository: `admin`, `write`, `read` or `none`; roles in between count as these.
+
+        Args:
+            repository: name of the repository, `owner/name`.
+            login: name of the account.
+
+        Raises:
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
+        """
+        found = self.rest.get(f"/repos/{repository}/collaborators/{quote(login, safe='')}/permission")
+        with expected():
+            return str(found["permission"])
+
+    def react(self, repository: str, comment_id: int, content: str) -> None:
+        """Reacts to a comment, once however often it is asked for.
+
+        Args:
+            repository: name of the repository, `owner/name`.
+            comment_id: id of the comment on an issue or pull request.
+            content: GitHub's name of the reaction, e.g. `rocket`.
+
+        Raises:
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
+        """
+        self.rest.send("POST", f"/repos/{repository}/issues/comments/{comment_id}/reactions", {"content": content})
 
     def commits_between(self, repository: str, base: str, head: str) -> int:
         """Counts the commits of one that another hasn't.

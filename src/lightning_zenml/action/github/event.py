@@ -70,6 +70,8 @@ class Event:
         association: what the author of the comment, review, discussion or issue is to the repository, e.g. `MEMBER`;
             '' for other events.
         is_of_words: whether something that anybody may write has caused it.
+        command: the command in a comment, once it is known that its author may give one; '' for other events.
+        comment_id: id of that comment; 0 for other events.
         deleted: whether the event tells of a deleted branch or tag, so that there is nothing to run.
         problem: why the payload can't be read, so that nobody knows whose code this is; '' where it could be.
     """
@@ -95,6 +97,8 @@ class Event:
     is_dependabot: bool
     association: str = ""
     is_of_words: bool = False
+    command: str = ""
+    comment_id: int = 0
     deleted: bool
     problem: str = ""
 
@@ -107,7 +111,7 @@ class Event:
             read: function that returns the content of the file at `GITHUB_EVENT_PATH`. A payload that can't be read
                 or isn't JSON counts as empty, and `problem` says so.
         """
-        payload, problem = _payload(environ, read)
+        payload, problem = payload_of(environ, read)
         name = environ.get("GITHUB_EVENT_NAME", "")
         repository = environ.get("GITHUB_REPOSITORY", "")
         ref = environ.get("GITHUB_REF", "")
@@ -209,8 +213,16 @@ class Event:
         return None
 
 
-def _payload(environ: Mapping[str, str], read: Callable[[str], str]) -> tuple[Mapping[str, Any], str]:
-    """The payload, and why it can't be read."""
+def payload_of(environ: Mapping[str, str], read: Callable[[str], str] = _read) -> tuple[Mapping[str, Any], str]:
+    """The event's payload, and why it can't be read.
+
+    Args:
+        environ: variables of the step.
+        read: function that returns the content of the file at `GITHUB_EVENT_PATH`.
+
+    Returns:
+        The payload, empty where it can't be read; the reason, '' where it could be.
+    """
     try:
         payload = json.loads(read(environ.get("GITHUB_EVENT_PATH", "")))
     except (OSError, ValueError, RecursionError) as error:

@@ -27,6 +27,8 @@ class Origin:
         leg: leg of the matrix, e.g. `gpu=T4, lr=0.1`; '' without a matrix.
         run_id: id of the workflow run.
         run_attempt: number of the attempt of that run.
+        command: the command in a comment that has asked for it; '' for none.
+        comment_id: id of that comment, which has an answer of its own; 0 for none.
     """
 
     sha: str
@@ -36,6 +38,8 @@ class Origin:
     leg: str
     run_id: int
     run_attempt: int
+    command: str = ""
+    comment_id: int = 0
 
     @classmethod
     def of(cls, event: Event, inputs: Inputs) -> Origin:
@@ -50,6 +54,8 @@ class Origin:
             leg=leg,
             run_id=int(event.run_id) if event.run_id.isdecimal() else 0,
             run_attempt=event.run_attempt,
+            command=event.command,
+            comment_id=event.comment_id,
         )
 
     @classmethod
@@ -87,8 +93,9 @@ class Origin:
 
     @property
     def marker(self) -> Marker:
-        """Of its comment."""
-        return Marker(key=self.comment_key, run_id=self.run_id, run_attempt=self.run_attempt)
+        """Of its comment: one of its own where a command has asked for it, so that it stands below that."""
+        answered = f" in answer to {self.comment_id}" if self.comment_id else ""
+        return Marker(key=f"{self.comment_key}{answered}", run_id=self.run_id, run_attempt=self.run_attempt)
 
 
 def leg_of(matrix: Mapping[str, Any]) -> str:

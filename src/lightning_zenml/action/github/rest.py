@@ -124,8 +124,8 @@ class GitHubRest:
         return self._send("GET", self._api_url + path).json()
 
     def pages(self, path: str) -> Iterator[dict[str, Any]]:
-        """Gets all items of a list."""
-        url: str | None = f"{self._api_url}{path}?per_page=100"
+        """Gets all items of a list; a query may be part of the path."""
+        url: str | None = f"{self._api_url}{path}{'&' if '?' in path else '?'}per_page=100"
         while url:
             response = self._send("GET", url, shape=list)
             with expected():

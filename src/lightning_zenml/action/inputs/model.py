@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning_zenml import settings as limits
+from lightning_zenml.action.commands.comment import COMMENT
+from lightning_zenml.action.commands.parameters import Parameter
+from lightning_zenml.action.commands.parameters import read as read_parameters
 from lightning_zenml.action.inputs.of_orchestrator import check_studio, orchestrator_settings
 from lightning_zenml.action.inputs.reader import InputsError, Reader
 from lightning_zenml.action.inputs.variables import is_secret
@@ -44,6 +47,8 @@ DEFAULTS: Mapping[str, str] = {
     "stop-on-cancel": "true",
     "comment": "auto",
     "comment-key": "",
+    "command-from": "",
+    "command-parameters": "",
     "matrix": "",
     "report": "",
     "github-token": "",
@@ -114,6 +119,8 @@ class Inputs:
         stop_on_cancel: whether the remote run is stopped when the workflow is cancelled.
         comment: whether to comment on pull requests.
         comment_key: text that tells several comments on one pull request apart; None: derived from the workflow.
+        command_from_comment: whether a comment says what is to be done, where one has started the workflow.
+        command_parameters: what such a comment may set.
         matrix: leg of the matrix that this job is: GitHub's context of that name.
         report: which metrics the report shows, and what is better.
         github_token: token for comment and commit status; None: there are none.
@@ -151,6 +158,8 @@ class Inputs:
     stop_on_cancel: bool
     comment: bool
     comment_key: str | None
+    command_from_comment: bool = False
+    command_parameters: tuple[Parameter, ...] = ()
     matrix: Mapping[str, Any]
     report: ReportSettings = field(default_factory=ReportSettings)
     github_token: str | None = field(repr=False)
@@ -207,6 +216,8 @@ class Inputs:
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
             comment_key=reader.line("comment-key", COMMENT_KEY_LIMIT),
+            command_from_comment=reader.choice("command-from", ("", COMMENT), "`comment`, or nothing") == COMMENT,
+            command_parameters=_command_parameters(reader),
             matrix=reader.context("matrix"),
             report=_report(reader),
             github_token=reader.secret("github-token") or None,
@@ -264,6 +275,14 @@ def _check_what_to_run(reader: Reader) -> None:
         reader.note(name, f"is given beside `{given[0]}`: give only one of `run`, `pipeline` and `attach`")
     if reader.text("config") and "pipeline" not in given:
         reader.note("config", "goes with `pipeline`, which is not given; with `run`, name the file in the command")
+
+
+def _command_parameters(reader: Reader) -> tuple[Parameter, ...]:
+    given = reader.mapping("command-parameters", "a YAML mapping, e.g. `lr: number`")
+    parameters, problems = read_parameters(given)
+    for problem in problems:
+        reader.note("command-parameters", problem)
+    return parameters
 
 
 def _report(reader: Reader) -> ReportSettings:

@@ -243,6 +243,7 @@ class Report:
         commit_url: page of the commit.
         branch: name of the commit's branch.
         leg: leg of the matrix.
+        command: the command in a comment that has asked for it.
         runs: pipeline runs that the command started.
         jobs: Lightning jobs that steps run as.
         rules: the rules of `fail-if`, once they are judged.
@@ -267,6 +268,7 @@ class Report:
     commit_url: str | None = None
     branch: str | None = None
     leg: str | None = None
+    command: str | None = None
     runs: tuple[RunReport, ...] = ()
     jobs: tuple[JobReport, ...] = ()
     rules: tuple[RuleReport, ...] = ()

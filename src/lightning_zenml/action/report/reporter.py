@@ -221,6 +221,7 @@ class Reporter:
                 commit_url=f"{commits}/{origin.sha}" if origin.sha else None,
                 branch=origin.branch or None,
                 leg=origin.leg or None,
+                command=origin.command or None,
             )
         return reports.redacted(report, self._workflow.redact)
 
