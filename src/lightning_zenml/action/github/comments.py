@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,8 @@ class Comment:
     body: str
 
 
+Compose = Callable[[str], str]
+"""Makes the body of a comment of the one that it has."""
 _EDITS = 2
 """Tries to edit a comment that is there, before it counts as somebody else's."""
 
@@ -78,7 +81,7 @@ class Comments:
         self._marker = marker
         self._refused: set[int] = set()
 
-    def put(self, number: int, body: str, comment_id: int | None = None) -> Comment | None:
+    def put(self, number: int, body: str | Compose, comment_id: int | None = None) -> Comment | None:
         """Edits the comment on a pull request, or creates it where there is none (any more).
 
         A creation whose answer is lost isn't simply repeated: the comment may be there already. Two that create at
@@ -86,7 +89,7 @@ class Comments:
 
         Args:
             number: number of the pull request.
-            body: Markdown of the comment, marker included.
+            body: Markdown of the comment, marker included; or what makes it of the comment as it is, '' for a new one.
             comment_id: id of the comment, which may be deleted by now; None: the comment is searched for.
 
         Returns:
@@ -98,17 +101,17 @@ class Comments:
         if comment_id is not None and (known := self._get(comment_id)):
             if self._marker.is_older_than(known.body):
                 return None
-            if comment := self._edit(known.id, body):
+            if comment := self._edit(known.id, _composed(body, known.body)):
                 return comment
         waited = 0.0
         for attempt in range(1, ATTEMPTS + 1):
             for found in self._find(number):
                 if self._marker.is_older_than(found.body):
                     return None
-                if comment := self._edit(found.id, body):
+                if comment := self._edit(found.id, _composed(body, found.body)):
                     return comment
             try:
-                return self._settle(number, self._create(number, body))
+                return self._settle(number, self._create(number, _composed(body, "")), body)
             except UnreachableError:
                 pause = 2.0**attempt
                 waited += pause
@@ -117,13 +120,24 @@ class Comments:
             self._rest.pause(pause)
         raise AssertionError("unreachable")
 
-    def _settle(self, number: int, created: Comment) -> Comment | None:
+    def look(self, comment_id: int) -> Comment | None:
+        """The comment as it is; None where it is deleted.
+
+        Args:
+            comment_id: id of the comment.
+
+        Raises:
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
+        """
+        return self._get(comment_id)
+
+    def _settle(self, number: int, created: Comment, body: str | Compose) -> Comment | None:
         """Looks for one who created at the same time; of two comments the older stays, so all come to the same."""
         older = [found for found in self._find(number) if found.id < created.id]
         if not older:
             return created
         self._delete(created.id)
-        return self.put(number, created.body, older[0].id)
+        return self.put(number, body, older[0].id)
 
     def _find(self, number: int) -> list[Comment]:
         """The comments that are ours, oldest first as GitHub lists them: all who look find the same."""
@@ -173,6 +187,10 @@ class Comments:
 def _comment(answer: dict[str, Any]) -> Comment:
     with expected():
         return Comment(id=int(answer["id"]), url=str(answer["html_url"]), body=str(answer.get("body") or ""))
+
+
+def _composed(body: str | Compose, present: str) -> str:
+    return body if isinstance(body, str) else body(present)
 
 
 def _plain(key: str) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 from lightning_zenml.action.github.comments import Marker
 from lightning_zenml.action.github.event import Event
-from lightning_zenml.action.inputs import COMMENT_KEY_LIMIT, Inputs
+from lightning_zenml.action.inputs import COMMENT_KEY_LIMIT, LEG_LIMIT, Inputs
 
-_LEG_LIMIT = 60
+_MOST_PARAMETERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +23,14 @@ class Origin:
         sha: hash of the commit that runs; '' when it isn't known.
         branch: name of the commit's branch; '' for a tag.
         pull_requests: numbers of the pull requests that the event names; none: those of the commit are looked for.
-        comment_key: text that tells several comments on one pull request apart; context of the commit status.
-        leg: leg of the matrix, e.g. `gpu=T4, lr=0.1`; '' without a matrix.
+        comment_key: text that tells several comments on one pull request apart.
+        leg: leg of the matrix, e.g. `gpu=T4, lr=0.1`, or its name by the input `leg`; '' without either.
         run_id: id of the workflow run.
         run_attempt: number of the attempt of that run.
         command: the command in a comment that has asked for it; '' for none.
         comment_id: id of that comment, which has an answer of its own; 0 for none.
+        is_shared: whether the legs of the workflow share one comment.
+        parameters: names and values of the matrix, where they do.
     """
 
     sha: str
@@ -40,11 +42,13 @@ class Origin:
     run_attempt: int
     command: str = ""
     comment_id: int = 0
+    is_shared: bool = False
+    parameters: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, event: Event, inputs: Inputs) -> Origin:
         """The origin of a launch that this workflow run starts."""
-        leg = leg_of(inputs.matrix)
+        leg = inputs.leg or leg_of(inputs.matrix)
         job = f"{event.workflow}/{event.job}" + (f" ({leg})" if leg else "")
         return cls(
             sha=event.head_sha,
@@ -56,6 +60,8 @@ class Origin:
             run_attempt=event.run_attempt,
             command=event.command,
             comment_id=event.comment_id,
+            is_shared=bool(inputs.leg),
+            parameters=_parameters(inputs.matrix) if inputs.leg else (),
         )
 
     @classmethod
@@ -85,11 +91,17 @@ class Origin:
         """
         found = json.loads(text)
         numbers = tuple(int(number) for number in found["pull_requests"])
-        return cls(**{**found, "pull_requests": numbers})
+        parameters = tuple((str(name), str(value)) for name, value in found.get("parameters", ()))
+        return cls(**{**found, "pull_requests": numbers, "parameters": parameters})
 
     def as_json(self) -> str:
         """As text, for metadata of a run and for `post`."""
         return json.dumps(asdict(self))
+
+    @property
+    def context(self) -> str:
+        """Of its commit status: each leg has one, though they share a comment."""
+        return f"{self.comment_key} ({self.leg})" if self.is_shared else self.comment_key
 
     @property
     def marker(self) -> Marker:
@@ -98,13 +110,17 @@ class Origin:
         return Marker(key=f"{self.comment_key}{answered}", run_id=self.run_id, run_attempt=self.run_attempt)
 
 
+def _parameters(matrix: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, _shortened(_word(value), LEG_LIMIT)) for name, value in matrix.items())[:_MOST_PARAMETERS]
+
+
 def leg_of(matrix: Mapping[str, Any]) -> str:
     """A matrix leg in a few words, the same for the same leg: `gpu=T4, lr=0.1`; '' without a matrix.
 
     Args:
         matrix: the `matrix` context of GitHub.
     """
-    return _shortened(", ".join(f"{name}={_word(value)}" for name, value in matrix.items()), _LEG_LIMIT)
+    return _shortened(", ".join(f"{name}={_word(value)}" for name, value in matrix.items()), LEG_LIMIT)
 
 
 def _shortened(words: str, limit: int) -> str:

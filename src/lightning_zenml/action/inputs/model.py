@@ -47,6 +47,7 @@ DEFAULTS: Mapping[str, str] = {
     "stop-on-cancel": "true",
     "comment": "auto",
     "comment-key": "",
+    "leg": "",
     "command-from": "",
     "command-parameters": "",
     "matrix": "",
@@ -80,6 +81,7 @@ _OF_A_LAUNCH = frozenset(
 """Inputs that mean nothing where an earlier launch is followed; the secrets in `env` are masked there too."""
 
 COMMENT_KEY_LIMIT = 200
+LEG_LIMIT = 60
 """Characters: a comment has but so much room."""
 
 
@@ -119,6 +121,7 @@ class Inputs:
         stop_on_cancel: whether the remote run is stopped when the workflow is cancelled.
         comment: whether to comment on pull requests.
         comment_key: text that tells several comments on one pull request apart; None: derived from the workflow.
+        leg: name of this leg of the workflow, whose legs share one comment; None: it has a comment of its own.
         command_from_comment: whether a comment says what is to be done, where one has started the workflow.
         command_parameters: what such a comment may set.
         matrix: leg of the matrix that this job is: GitHub's context of that name.
@@ -158,6 +161,7 @@ class Inputs:
     stop_on_cancel: bool
     comment: bool
     comment_key: str | None
+    leg: str | None = None
     command_from_comment: bool = False
     command_parameters: tuple[Parameter, ...] = ()
     matrix: Mapping[str, Any]
@@ -216,6 +220,7 @@ class Inputs:
             stop_on_cancel=reader.boolean("stop-on-cancel"),
             comment=reader.choice("comment", ("auto", "off")) == "auto",
             comment_key=reader.line("comment-key", COMMENT_KEY_LIMIT),
+            leg=_leg(reader),
             command_from_comment=reader.choice("command-from", ("", COMMENT), "`comment`, or nothing") == COMMENT,
             command_parameters=_command_parameters(reader),
             matrix=reader.context("matrix"),
@@ -275,6 +280,13 @@ def _check_what_to_run(reader: Reader) -> None:
         reader.note(name, f"is given beside `{given[0]}`: give only one of `run`, `pipeline` and `attach`")
     if reader.text("config") and "pipeline" not in given:
         reader.note("config", "goes with `pipeline`, which is not given; with `run`, name the file in the command")
+
+
+def _leg(reader: Reader) -> str | None:
+    leg = reader.line("leg", LEG_LIMIT)
+    if leg and not reader.text("comment-key"):
+        reader.note("leg", "goes with `comment-key`, which all legs of the workflow must have in common")
+    return leg
 
 
 def _command_parameters(reader: Reader) -> tuple[Parameter, ...]:

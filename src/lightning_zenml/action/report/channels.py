@@ -13,10 +13,16 @@ from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.report import Report, State
+from lightning_zenml.action.report.legs.own import own_leg
+from lightning_zenml.action.report.legs.writer import PATIENCE, LegWriter
 from lightning_zenml.codes import Code
 
 _LOOK_INTERVAL = 60.0
 """Seconds between two looks for pull requests of a commit that has none yet."""
+_PAUSE_OF_A_LEG = 10.0
+"""Seconds without news for each of the legs that write one comment: they share a token's 1,000 requests an hour."""
+_Put = Callable[[int, int | None], Comment | None]
+"""Writes the comment on a pull request, of which the id may be known."""
 _STATUSES = {
     State.STARTING: ("pending", "is starting"),
     State.RUNNING: ("pending", "is running"),
@@ -66,6 +72,7 @@ class Channels:
         self._asked_at = float("-inf")
         self._status: tuple[str, str | None] | None = None
         self._faults: set[str] = set()
+        self._leg: LegWriter | None = None
 
     def tell(self, shown: Report, origin: Origin | None, *, is_last: bool, patience: float) -> bool:
         """Tells everybody.
@@ -110,11 +117,18 @@ class Channels:
         if not self._wants_comments:
             return True
         comments = Comments(github, self._event.repository, origin.marker)
-        body = reports.comment(shown, str(origin.marker))
+        if origin.is_shared:
+            put = self._of_leg(github, comments, origin, shown, is_last=is_last)
+        else:
+            body = reports.comment(shown, str(origin.marker))
+
+            def put(number: int, comment_id: int | None) -> Comment | None:
+                return comments.put(number, body, comment_id)
+
         try:
             for number in self._numbers(github, origin, at_once=is_last):
                 if number not in self._overtaken | self._refused:
-                    self._put(number, comments, body)
+                    self._put(number, put)
         except TryLaterError as error:
             if is_last:
                 late = "The comment on the pull request is not up to date"
@@ -128,9 +142,23 @@ class Channels:
             self._wants_comments = False
         return True
 
-    def _put(self, number: int, comments: Comments, body: str) -> None:
+    def _of_leg(self, github: GitHub, comments: Comments, origin: Origin, shown: Report, *, is_last: bool) -> _Put:
+        """What writes the row of this leg in the comment of all."""
+        github.rest.patience = min(github.rest.patience, PATIENCE)
+        if self._leg is None:
+            self._leg = LegWriter(origin.marker, origin.comment_key, shown.workflow_run_url, github.rest.pause)
+        writer, own = self._leg, own_leg(shown, origin, self._clock(), self._workflow.redact)
+
+        def put(number: int, comment_id: int | None) -> Comment | None:
+            written = writer.put(comments, number, own, comment_id, is_last=is_last)
+            self.pause = max(self.pause, _PAUSE_OF_A_LEG * writer.legs(number))
+            return written
+
+        return put
+
+    def _put(self, number: int, put: _Put) -> None:
         try:
-            self._keep(number, comments.put(number, body, self.comments.get(number)))
+            self._keep(number, put(number, self.comments.get(number)))
         except TryLaterError:
             raise
         except GitHubError as error:
@@ -173,7 +201,7 @@ class Channels:
             github.set_status(
                 self._event.repository,
                 origin.sha,
-                context=origin.comment_key,
+                context=origin.context,
                 state=state,
                 target_url=target_url,
                 description=" ".join(description.split()),

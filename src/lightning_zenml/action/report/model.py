@@ -81,6 +81,7 @@ class MetricReport:
         noise: how far the two may lie apart by chance; None: that isn't known.
         own_runs: number of runs, or seeds, behind `value`.
         base_runs: number of those behind `base`.
+        better: which value is the better one: `higher`, `lower`, or '' where nobody says.
     """
 
     name: str
@@ -91,6 +92,7 @@ class MetricReport:
     noise: float | None = None
     own_runs: int = 1
     base_runs: int = 1
+    better: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

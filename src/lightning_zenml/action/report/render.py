@@ -46,7 +46,7 @@ def comment(report: Report, marker: str) -> str:
     return _first_that_fits(
         report,
         lambda candidate, shortened: _render(
-            "comment.md.j2", candidate, marker=first_line, shortened=shortened, **_IN_A_COMMENT
+            "comment.md.j2", report=candidate, marker=first_line, shortened=shortened, **_IN_A_COMMENT
         ),
         lambda body: len(body) <= COMMENT_LIMIT,
     )
@@ -60,7 +60,7 @@ def summary(report: Report) -> str:
     """
     return _first_that_fits(
         report,
-        lambda candidate, shortened: _render("summary.md.j2", candidate, shortened=shortened, **_IN_A_SUMMARY),
+        lambda candidate, shortened: _render("summary.md.j2", report=candidate, shortened=shortened, **_IN_A_SUMMARY),
         lambda body: len(body.encode(errors="replace")) <= SUMMARY_LIMIT,
     )
 
@@ -129,8 +129,19 @@ def _for_each_run(report: Report, change: Callable[[RunReport], RunReport]) -> R
     return replace(report, runs=tuple(change(run) for run in report.runs))
 
 
-def _render(template: str, report: Report, **context: object) -> str:
-    text = _ENVIRONMENT.get_template(template).render(report=report, **context)
+def rendered(template: str, *, marker: str, **context: object) -> str:
+    """A comment by a template of its own.
+
+    Args:
+        template: name of the template.
+        marker: first lines of the comment, which are ours.
+        context: what the template shows, others' words perhaps, which it escapes.
+    """
+    return _render(template, marker=Markup(marker), **context)  # noqa: S704
+
+
+def _render(template: str, **context: object) -> str:
+    text = _ENVIRONMENT.get_template(template).render(**context)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

@@ -132,6 +132,7 @@ def rows(compared: Sequence[Comparison], settings: ReportSettings) -> tuple[Metr
             noise=one.noise,
             own_runs=len(one.own),
             base_runs=len(one.base),
+            better="" if one.direction is Direction.NEUTRAL else one.direction.value,
         )
         shown.append((rank, row))
     return tuple(row for _, row in sorted(shown, key=lambda ranked: ranked[0]))[:_MOST_METRICS]

@@ -1,0 +1,1 @@
+"""One report for several legs: each leg has a row in a comment that all of them write."""
