@@ -45,6 +45,6 @@ def s3_server(root: Path) -> Iterator[S3]:
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with service(command, ready_url=f"{url}/moto-api/", log=root / "s3.log"):
-        with urllib.request.urlopen(urllib.request.Request(f"{url}/{BUCKET}", method="PUT"), timeout=10):
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/{BUCKET}", method="PUT"), timeout=120):
             pass
         yield S3(url=url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -113,6 +114,21 @@ class LaunchContext:
             return Description.from_json(json.loads((self.directory / layout.DESCRIPTION).read_text())).meter
         except (OSError, ValueError):
             return None
+
+    def tell_begun(self) -> None:
+        """Lets the controller know that the own code of this process's step begins; no step fails for want of it."""
+        with contextlib.suppress(OSError):
+            folder = self.directory / layout.BEGUN
+            folder.mkdir(exist_ok=True)
+            (folder / str(os.getpid())).touch()
+
+    def has_begun(self, pid: int) -> bool:
+        """Whether the own code of a step has begun, in a process of the studio.
+
+        Args:
+            pid: id of the process.
+        """
+        return (self.directory / layout.BEGUN / str(pid)).exists()
 
     def own_variables(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Gets the variables that the launch and its commands have set, and that the studio doesn't have of its own.

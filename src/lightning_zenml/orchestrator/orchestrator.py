@@ -1,8 +1,7 @@
 """The orchestrator: what ZenML calls to run a pipeline on Lightning AI.
 
-Called on a laptop, a runner or a server, it launches a studio with the controller in it (`client.submission`). Called
-in a studio that a launch prepared already, it runs the controller there (`controller.in_place`). Either way the
-controller runs the steps.
+Called on a laptop, a runner or a server, it launches a studio with the controller in it (`client.submission`); in a
+studio that a launch prepared already, it runs the controller (`controller.in_place`), which runs the steps either way.
 """
 
 from __future__ import annotations
@@ -137,6 +136,15 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         """
         context = LaunchContext.find()
         return run_metadata(self.get_orchestrator_run_id(), context.studio_url if context else None)
+
+    def prepare_step_run(self, info: StepRunInfo) -> None:
+        """Lets the controller know that a step in the studio is through with what comes before its own code.
+
+        Args:
+            info: what ZenML tells of the step.
+        """
+        if context := LaunchContext.find():
+            context.tell_begun()
 
     def get_step_run_metadata(self, info: StepRunInfo) -> dict[str, MetadataType]:
         """Gets what is published of a step at its end, in its process: use and cost of its machine.

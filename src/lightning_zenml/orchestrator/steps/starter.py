@@ -27,8 +27,8 @@ from lightning_zenml.orchestrator.steps import variables
 from lightning_zenml.orchestrator.steps.entrypoint import ResumedStepEntrypoint, StepEntrypoint, arguments_of
 from lightning_zenml.orchestrator.steps.forkserver import ForkServer
 from lightning_zenml.orchestrator.steps.placement import OwnMachines, Placement, resources_of
-from lightning_zenml.orchestrator.steps.process import StepProcesses
-from lightning_zenml.orchestrator.steps.running import RunningStep
+from lightning_zenml.orchestrator.steps.process import StepProcess, StepProcesses
+from lightning_zenml.orchestrator.steps.running import Beginnings, RunningStep
 
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step
@@ -88,6 +88,7 @@ class StepStarter:
         self._processes = StepProcesses(common, directory, sys.stdout, context.code, forks)
         # Reentrant: a signal's handler may close while its own thread starts a step.
         self._starting = threading.RLock()
+        self._beginnings = Beginnings()
         self._closed = False
         self._snapshot_taker: threading.Thread | None = None
         self._snapshot_job: StepJob | None = None
@@ -163,19 +164,9 @@ class StepStarter:
         environment = settings.environment | get_runtime_environment(config=step.config, stack=self._stack)
         commands = self._commands(settings)
         if own is None:
-            with self._starting:
-                if self._closed:
-                    return None
-                if step.config.command is not None:
-                    return self._processes.begin_command(name, step.config.command, environment, commands)
-                kind = ResumedStepEntrypoint if step_run_id else StepEntrypoint
-                arguments = arguments_of(kind, name, self._snapshot.id, step_run_id)
-                process = self._processes.begin(name, arguments, environment, commands, forked=settings.fork_steps)
-                if self._closed:
-                    # The run was stopped while the step waited for the imports of the fork server.
-                    process.kill()
-                    return None
-                return process
+            # Whoever tries again watches the other steps, too, and is not to wait.
+            with self._beginnings.turn() if attempt == 1 else contextlib.nullcontext(), self._starting:
+                return None if self._closed else self._start_in_studio(name, step, environment, commands, step_run_id)
         if self._closed:
             return None
         job = self._jobs.begin(
@@ -192,6 +183,28 @@ class StepStarter:
             job.kill()
             return None
         return job
+
+    def _start_in_studio(
+        self,
+        name: str,
+        step: Step,
+        environment: Mapping[str, str],
+        commands: tuple[str, ...],
+        step_run_id: UUID | None,
+    ) -> StepProcess | None:
+        if step.config.command is not None:
+            return self._processes.begin_command(name, step.config.command, environment, commands)
+        kind = ResumedStepEntrypoint if step_run_id else StepEntrypoint
+        arguments = arguments_of(kind, name, self._snapshot.id, step_run_id)
+        forked = self._settings(step).fork_steps
+        process = self._processes.begin(name, arguments, environment, commands, forked=forked)
+        if self._closed:
+            # The run was stopped while the step waited for the imports of the fork server.
+            process.kill()
+            return None
+        if not commands:
+            self._beginnings.add(process, lambda: self._context.has_begun(process.pid))
+        return process
 
     def belongs_apart(self, step: Step) -> bool:
         """Whether a step is a command, or needs machines, variables or commands that the run as a whole doesn't have.
@@ -213,6 +226,7 @@ class StepStarter:
     def close(self) -> None:
         """Nothing is started any more; ends the process that waits."""
         self._closed = True
+        self._beginnings.close()
         if self._forks is not None:
             # Who waits for it has the lock.
             self._forks.close()
