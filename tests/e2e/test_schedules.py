@@ -110,7 +110,7 @@ def _no_schedule_outlives_its_test(cloud: LightningCloud) -> Iterator[None]:
     for pipeline in cloud.pipelines:
         if pipeline.parent is None and pipeline.deleted is None:
             url = f"{cloud.url}/v1/projects/{pipeline.project_id}/pipelines/{pipeline.id}"
-            requests.delete(url, auth=(cloud.user_id, cloud.api_key), timeout=20).raise_for_status()
+            requests.delete(url, auth=(cloud.user_id, cloud.api_key), timeout=120).raise_for_status()
 
 
 def schedule(
