@@ -20,7 +20,7 @@ test: $(VENV)/installed ## the tests, all but the slow ones
 test-slow: $(VENV)/installed ## what `make test` leaves out: long tests of what others prove in part
 	$(BIN)/python -m pytest -m slow --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
-test-matrix: $(VENV)/installed ## every call of a run x every fault that it may meet: days; MATRIX_OF_EACH_CALL=1 tries one fault of each, two hours
+test-matrix: $(VENV)/installed ## every call of a run x every fault that it may meet: days; MATRIX_IN_A_RUN=24 tries that many in each run, three hours
 	$(BIN)/python -m pytest -m matrix --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
 test-kills: $(VENV)/installed ## kill -9 of a random process at a random moment, SEEDS=100 times from FIRST_SEED=0: an hour

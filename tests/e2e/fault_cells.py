@@ -38,6 +38,10 @@ SLOW_FAULTS: Mapping[str, Fault] = {
 }
 """What makes a run wait."""
 
+LONG_WAITS = frozenset({"hang", "outage"})
+WAITS_IN_A_RUN = 3
+"""Long waits for one service that a run may meet."""
+
 ALL_FAULTS = {**FAULTS, **SLOW_FAULTS}
 
 INSISTED_ON = ("github", "lightning")
@@ -111,6 +115,33 @@ def some(of: Sequence[Cell], count: int, seed: str) -> list[Cell]:
     services = sorted({cell.service for cell in of})
     chance.shuffle(services)
     return [chance.choice([cell for cell in of if cell.service == services[i % len(services)]]) for i in range(count)]
+
+
+def bundles(of: Iterable[Cell], size: int, seed: str) -> list[tuple[Cell, ...]]:
+    """The cells in as few runs as can be; no run meets two faults of the same call, or more long waits than it bears.
+
+    Args:
+        of: cells.
+        size: cells of one run at most.
+        seed: of what comes together.
+    """
+    kinds: dict[tuple[Shape, bool], list[list[Cell]]] = {}
+    shuffled = list(of)
+    random.Random(seed).shuffle(shuffled)
+    for cell in shuffled:
+        runs = kinds.setdefault((cell.shape, cell.service in INSISTED_ON), [])
+        run = next((run for run in runs if len(run) < size and _bears(run, cell)), None)
+        if run is None:
+            runs.append(run := [])
+        run.append(cell)
+    return [tuple(run) for runs in kinds.values() for run in runs]
+
+
+def _bears(run: Sequence[Cell], cell: Cell) -> bool:
+    """Whether a cell can be tried in the run of others."""
+    waits = [one for one in run if one.service == cell.service and one.fault in LONG_WAITS]
+    same = [one for one in run if (one.service, one.method, one.route) == (cell.service, cell.method, cell.route)]
+    return not same and not (cell.fault in LONG_WAITS and len(waits) >= WAITS_IN_A_RUN)
 
 
 def some_of_each_call(of: Iterable[Cell], count: int, seed: str) -> list[Cell]:
