@@ -17,7 +17,7 @@ from zenml.config.step_configurations import Step
 from zenml.enums import ExecutionMode, ExecutionStatus
 from zenml.logger import get_logger
 from zenml.metadata.metadata_types import MetadataType
-from zenml.orchestrators import BaseOrchestrator, SubmissionResult
+from zenml.orchestrators import SubmissionResult
 from zenml.stack import StackValidator
 from zenml.utils import source_utils
 
@@ -33,6 +33,7 @@ from lightning_zenml.orchestrator.run_id import run_metadata, submitted
 from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
 from lightning_zenml.orchestrator.start import Start
 from lightning_zenml.orchestrator.usage import of_step
+from lightning_zenml.orchestrator.zenml_client.known import HooksOfKnownSnapshots
 from lightning_zenml.orchestrator.zenml_client.patience import be_patient
 from lightning_zenml.zenml_api.models import METER
 
@@ -58,7 +59,7 @@ _ISOLATED_POLL = 0.3
 logger = get_logger(__name__)
 
 
-class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
+class LightningOrchestrator(HooksOfKnownSnapshots):
     """Runs ZenML pipelines on Lightning AI. Whoever has one is patient with the ZenML server from then on."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -292,11 +293,7 @@ class LightningOrchestrator(BaseOrchestrator):  # type: ignore[misc]
         return status
 
     def stop_isolated_step(self, step_run: StepRunResponse) -> None:
-        """Asks an isolated step to end.
-
-        Args:
-            step_run: the step's record in ZenML.
-        """
+        """Asks an isolated step, by its record in ZenML, to end."""
         self._isolated_steps.stop(step_run)
 
     def cleanup_isolated_step(self, step_run: StepRunResponse) -> None:

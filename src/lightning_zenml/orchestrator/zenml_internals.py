@@ -24,7 +24,7 @@ def _members(of: str, names: str) -> tuple[str, ...]:
 USED: Mapping[str, tuple[str, ...]] = {
     "zenml": ("__version__", "add_tags(tags, run)"),
     "zenml.client": (
-        *_members("Client", "active_stack zen_store"),
+        *_members("Client", "_active_project _active_stack active_stack zen_store"),
         "Client.create_run_metadata(metadata, resources)",
         "Client.get_pipeline_run(name_id_or_prefix, hydrate)",
         "Client.get_run_step(step_run_id, hydrate)",
@@ -40,6 +40,7 @@ USED: Mapping[str, tuple[str, ...]] = {
         "RestZenStore.update_run(run_id, run_update)",
     ),
     "zenml.config": ("ResourceSettings",),
+    "zenml.config.global_config": _members("GlobalConfiguration", "_active_project _active_stack"),
     "zenml.config.base_settings": ("BaseSettings",),
     "zenml.config.step_configurations": ("Step(spec, config, step_config_overrides)",),
     "zenml.constants": (
@@ -176,27 +177,18 @@ USED: Mapping[str, tuple[str, ...]] = {
 
 OVERRIDDEN: Mapping[str, tuple[str, ...]] = {
     "zenml.orchestrators": (
-        "BaseOrchestrator._stop_run_forcefully(pipeline_run)",
-        "BaseOrchestrator._stop_run_gracefully(pipeline_run)",
-        "BaseOrchestrator.cleanup_isolated_step(step_run)",
-        "BaseOrchestrator.config",
-        "BaseOrchestrator.delete_schedule(schedule)",
+        *_members("BaseOrchestrator", "config requirements settings_class supported_execution_modes validator"),
+        *_members("BaseOrchestrator", "_stop_run_forcefully(pipeline_run) _stop_run_gracefully(pipeline_run)"),
+        *_members("BaseOrchestrator", "cleanup_isolated_step(step_run) get_isolated_step_status(step_run)"),
+        *_members("BaseOrchestrator", "stop_isolated_step(step_run) wait_for_isolated_step(step_run)"),
+        *_members("BaseOrchestrator", "get_orchestrator_run_id() get_pipeline_run_metadata(run_id)"),
+        *_members("BaseOrchestrator", "get_step_run_metadata(info) prepare_step_run(info) get_settings(container)"),
+        *_members("BaseOrchestrator", "run_cleanup_hook(snapshot) run_init_hook(snapshot) delete_schedule(schedule)"),
         "BaseOrchestrator.fetch_status(run, include_steps)",
-        "BaseOrchestrator.get_isolated_step_status(step_run)",
-        "BaseOrchestrator.get_orchestrator_run_id()",
-        "BaseOrchestrator.get_pipeline_run_metadata(run_id)",
-        "BaseOrchestrator.get_step_run_metadata(info)",
-        "BaseOrchestrator.get_settings(container)",
-        "BaseOrchestrator.requirements",
-        "BaseOrchestrator.settings_class",
-        "BaseOrchestrator.stop_isolated_step(step_run)",
         "BaseOrchestrator.submit_dynamic_pipeline(snapshot, stack, environment, placeholder_run)",
         "BaseOrchestrator.submit_isolated_step(step_run_info, environment)",
         "BaseOrchestrator.submit_pipeline(snapshot, stack, base_environment, step_environments, placeholder_run)",
-        "BaseOrchestrator.supported_execution_modes",
         "BaseOrchestrator.update_schedule(schedule, update)",
-        "BaseOrchestrator.validator",
-        "BaseOrchestrator.wait_for_isolated_step(step_run)",
         *_members(
             "BaseOrchestratorConfig",
             "handles_step_retries is_local is_remote is_schedulable is_synchronous supports_client_side_caching",

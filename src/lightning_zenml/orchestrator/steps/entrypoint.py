@@ -20,6 +20,7 @@ from lightning_zenml.launch.payload.variables import CODE, SOURCE_ROOT
 from lightning_zenml.orchestrator.start import Start
 from lightning_zenml.orchestrator.usage import fail_when_idle
 from lightning_zenml.orchestrator.zenml_client.curves import keep_curves
+from lightning_zenml.orchestrator.zenml_client.known import keep
 
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step
@@ -31,6 +32,7 @@ class StepEntrypoint(StepEntrypointConfiguration):  # type: ignore[misc]
 
     def prepare_code_environment(self) -> None:
         """Goes to where the pipeline was started; lets Python import as there."""
+        keep(self.snapshot)
         enter()
 
 
@@ -47,6 +49,7 @@ class ResumedStepEntrypoint(StepOperatorEntrypointConfiguration):  # type: ignor
 
     def prepare_code_environment(self) -> None:
         """Goes to where the pipeline was started; lets Python import as there."""
+        keep(self.snapshot)
         enter()
 
 
