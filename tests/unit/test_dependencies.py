@@ -77,7 +77,7 @@ def test_the_package_declares_what_it_imports() -> None:
 
 def test_the_services_and_the_tests_name_what_they_import() -> None:
     wanted = imported("src/localcloud", "tests", "benchmarks", "docs")
-    declared = named("runtime.in") | named("dev.in")
+    declared = named("runtime.in") | named("dev.in") | named("docs.in")
     assert wanted - declared == set()
     stubs = {name for name in declared if name.startswith("types-")}
     assert named("dev.in") - wanted - stubs - named("runtime.in") == NOT_IMPORTED
