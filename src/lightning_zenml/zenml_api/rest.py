@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 _PATIENCE = 90.0
 """Seconds that one request may take in all: tries, pauses, and an answer that drips in."""
+_MORE_TO_CONNECT = 2
+"""Tries more for a server that takes no connection."""
 _MISFITS = (AttributeError, LookupError, TypeError, ValueError)
 """What an answer of another shape makes of the code that reads it."""
 _LOOKS_AT_MISFITS = 4
@@ -88,8 +90,8 @@ class ZenMLRest:
         url: base URL of the server without a slash at the end.
         api_key: API key of a service account; '' where there is only a token.
         timeout: seconds that one request may take.
-        retries: number of times that a request is sent again when the server is busy, can't be reached, or its answer
-            is odd, see `patience`.
+        retries: number of times that a request is sent again when the server is busy, breaks off, or its answer is odd,
+            see `patience`; where it takes no connection at all, twice more.
         token: access token that somebody has got by a login of their own; '': the key gets one.
     """
 
@@ -100,7 +102,12 @@ class ZenMLRest:
         self._token = token
         session = Session()
         retry = Retry(
-            total=retries,
+            total=None,
+            # With the pauses between them half a minute: a server that is started anew is back by then.
+            connect=retries and retries + _MORE_TO_CONNECT,
+            read=retries,
+            status=retries,
+            other=retries,
             backoff_factor=0.5,
             status_forcelist=(429, 502, 503, 504),
             # What is sent with POST or PUT here does the same when it is sent twice.
