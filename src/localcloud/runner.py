@@ -272,10 +272,11 @@ def _send(process: subprocess.Popen[str], number: signal.Signals) -> None:
 def descendants(pid: int) -> list[int]:
     """The ids of a process's children, and of theirs."""
     children: list[int] = []
-    for one in Path(f"/proc/{pid}/task").glob("*/children"):
-        # A thread may have ended meanwhile.
-        with contextlib.suppress(OSError):
-            children += map(int, one.read_text().split())
+    # The process, or a thread, may end meanwhile.
+    with contextlib.suppress(OSError):
+        for task in list(Path(f"/proc/{pid}/task").iterdir()):
+            with contextlib.suppress(OSError):
+                children += map(int, (task / "children").read_text().split())
     return children + [other for child in children for other in descendants(child)]
 
 
