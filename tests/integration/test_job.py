@@ -312,6 +312,13 @@ def test_logs_since(cloud: LightningCloud, lightning: Lightning, studio: Studio,
     assert (one.number, one.machine) != (two.number, "")
 
 
+def test_every_machine_of_the_account_is_told_with_its_size_and_price(lightning: Lightning) -> None:
+    machines = {machine.name: machine for machine in Catalog(lightning, None).machines()}
+    small, gpus = machines["CPU_SMALL"], machines["T4_X_4"]
+    assert (small.family, small.cpus, small.gpus, small.cost) == ("CPU", 2, 0, 0.22)
+    assert (gpus.family, gpus.cpus, gpus.gpus, gpus.cost) == ("T4", 32, 4, 3.92)
+
+
 def test_the_cheapest_machine_that_holds_the_resources(cloud: LightningCloud, lightning: Lightning) -> None:
     def cheapest(cluster: str | None = None, **resources: float) -> str:
         return Catalog(lightning, cluster).cheapest(**resources).name  # type: ignore[arg-type]

@@ -111,7 +111,7 @@ USAGE = Usage(
     cpu=12.5,
     memory=123.4e9,
     memory_peak=9.87e9,
-    gpus=(GpuUsage(index=0, name="NVIDIA A100", samples=1_398, busy=31.2, memory=85.9e9, memory_peak=6.1e9),),
+    gpus=(GpuUsage(index=0, name="NVIDIA A100", samples=1_398, busy=9.4, memory=85.9e9, memory_peak=6.1e9),),
 )
 ENDED = (
     *STEPS[:2],
@@ -140,6 +140,7 @@ COMPLETED = replace(
     elapsed=7_512.0,
     cost=3.456,
     jobs=(JobReport(step="train_cnn", machine="A100", url=JOB_URL, cost=2.8),),
+    advice=("`train_cnn` on A100: peak 6.1 of 86 GB, 9 % busy. An L4 would do: about $6.70 less a run.",),
     runs=(
         replace(
             RUNNING.runs[0],

@@ -139,6 +139,7 @@ class Following:
             lost = "Its client, or its launch, ended before the run began on Lightning AI."
             end_runs(self._zenml, stillborn, self._workflow, begun=(), lost=lost)
         with self._whatever_happens():
+            self._runs.catalog = launch.machines
             self._earlier.settle_origin()
         return self._ending.conclude(self.status, cost=launch.cost, released=released)
 

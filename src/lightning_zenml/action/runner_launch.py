@@ -18,6 +18,7 @@ from lightning_zenml.codes import Code
 from lightning_zenml.launch.caller import Held, Launched, Left, Record, Submitted, Updated
 from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
+from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.payload.process import exit_code_in_words, is_group_alive
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.payload.session import bash
@@ -111,6 +112,15 @@ class RunnerLaunch:
     def machine(self) -> str:
         """Machine of the newest launch's studio; '' before there is one."""
         return self._newest.machine if self._newest else ""
+
+    def machines(self) -> list[Machine]:
+        """The machines of the last studio's cloud account.
+
+        Raises:
+            LaunchError: if Lightning can't be asked.
+        """
+        clusters = [hold.cluster for hold in self._holds.values()]
+        return Catalog(self._lightning, clusters[-1] if clusters else None).machines()
 
     @property
     def warmth(self) -> str:

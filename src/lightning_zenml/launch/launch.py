@@ -22,6 +22,7 @@ from lightning_zenml.launch.errors import (
 )
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.job import Job
+from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.protocol import FOLLOWED_WITHIN, STOP_GRACE, Meter, News, Release
@@ -107,6 +108,14 @@ class Launch:
         costs += [job.cost for job in self._jobs]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
+
+    def machines(self) -> list[Machine]:
+        """The machines of the studio's cloud account.
+
+        Raises:
+            LaunchError: if Lightning can't be asked.
+        """
+        return Catalog(self._lightning, self.hold.cluster).machines()
 
     @property
     def warmth(self) -> str:

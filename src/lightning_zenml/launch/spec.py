@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lightning_zenml.launch.payload.protocol import Failure, Installer, Phase, Status
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.package.archive import Archive
+
+if TYPE_CHECKING:
+    from lightning_zenml.launch.lightning.machines import Machine
 
 __all__ = ["Failure", "FollowedLaunch", "Installer", "KeepStudio", "LaunchSpec", "Phase", "Status", "Update"]
 
@@ -131,6 +134,13 @@ class FollowedLaunch(Protocol):
     @property
     def cost(self) -> float | None:
         """US dollars so far, jobs among it; None where a price isn't known."""
+
+    def machines(self) -> Sequence[Machine]:
+        """The machines that there are where it runs.
+
+        Raises:
+            LaunchError: if Lightning can't be asked.
+        """
 
     @property
     def release_notice(self) -> str:

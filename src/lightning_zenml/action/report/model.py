@@ -11,8 +11,6 @@ from typing import cast
 from lightning_zenml.launch.payload.usage.records import Usage
 from lightning_zenml.launch.spec import Failure
 
-_PIPELINES_IN_TITLE = 3
-
 
 class State(StrEnum):
     """Where a run stands, as far as a reader cares."""
@@ -249,6 +247,7 @@ class Report:
         runs: pipeline runs that the command started.
         jobs: Lightning jobs that steps run as.
         rules: the rules of `fail-if`, once they are judged.
+        advice: which machines were larger than they had to be, in words.
         workflow_run_url: page of the workflow run.
         elapsed: seconds since the start.
         cost: US dollars that the run has cost so far, jobs among it.
@@ -274,6 +273,7 @@ class Report:
     runs: tuple[RunReport, ...] = ()
     jobs: tuple[JobReport, ...] = ()
     rules: tuple[RuleReport, ...] = ()
+    advice: tuple[str, ...] = ()
     workflow_run_url: str | None = None
     elapsed: float | None = None
     cost: float | None = None
@@ -301,7 +301,7 @@ class Report:
     @property
     def title(self) -> str:
         """What has run, in one line of plain text."""
-        first, more = self.pipelines[:_PIPELINES_IN_TITLE], self.pipelines[_PIPELINES_IN_TITLE:]
+        first, more = self.pipelines[:3], self.pipelines[3:]
         return ", ".join(first) + (f" and {len(more)} more" if more else "")
 
     @property

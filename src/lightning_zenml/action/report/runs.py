@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.report import JobReport, Report, RuleReport, RunReport, State, StepReport
@@ -17,6 +17,7 @@ from lightning_zenml.action.report.metrics.logged import Logged
 from lightning_zenml.action.report.metrics.measured import Measured, Measurements
 from lightning_zenml.action.report.metrics.settings import ReportSettings
 from lightning_zenml.action.report.parts import artifact_report, job_report, step_report
+from lightning_zenml.action.report.usage.advice import advise
 from lightning_zenml.codes import Code
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
@@ -27,11 +28,16 @@ from lightning_zenml.zenml_api.results import ZenMLResults
 from lightning_zenml.zenml_api.run_end import FINISHED
 from lightning_zenml.zenml_api.server import ZenMLServer
 
+if TYPE_CHECKING:
+    from lightning_zenml.launch.lightning.machines import Machine
+
 _LOG_LINES = 200
 _PATIENCE = 90.0
 """Seconds for ZenML to tell how the runs stand, and all that is shown of them."""
 _WITNESS_PATIENCE = 120.0
 """Seconds for ZenML to tell how runs ended that nobody saw the end of."""
+_ADVICE_PATIENCE = 20.0
+"""Seconds for Lightning to tell what other machines cost."""
 _LOOKS = 3
 """Looks that must find a run still under way before it is believed that nobody has ended it."""
 _LOOK_PAUSE = 3.0
@@ -68,6 +74,9 @@ class Runs:
         self.steps: dict[str, list[Step]] = {}
         """By name of the run, as ZenML had them last."""
         self.is_up_to_date = True
+        self.catalog: Callable[[], Sequence[Machine]] = tuple
+        """Asks Lightning for its machines."""
+        self._advice: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self._reports)
@@ -118,8 +127,8 @@ class Runs:
 
     def added_to(self, report: Report) -> Report:
         """A report with the runs and jobs, as far as they are known by now."""
-        rules = self.rules if report.state is State.COMPLETED else ()
-        return replace(report, runs=self.reports, jobs=self.jobs, rules=rules)
+        rules, advice = (self.rules, self._advice) if report.state is State.COMPLETED else ((), ())
+        return replace(report, runs=self.reports, jobs=self.jobs, rules=rules, advice=advice)
 
     def refresh(self, machine: str | None, *, ended: bool = False, patience: float = _PATIENCE) -> None:
         """Asks ZenML how runs and steps stand. What it can't tell now stays as it was.
@@ -174,6 +183,8 @@ class Runs:
                 self._keep(turn, report, run_id, measured)
                 if run.finished and all(step.status in FINISHED for step in steps):
                     self._over[run_id] = run, steps
+        if ended:
+            self._advice = self._or(lambda: within(_ADVICE_PATIENCE, lambda: advise(seen.values(), self.catalog)), ())
 
     def ended(self, launch_ids: Collection[str], *, patience: float = _WITNESS_PATIENCE) -> list[Run]:
         """Asks ZenML, the witness that outlives the studio, for the runs of a launch that has ended unseen.

@@ -32,6 +32,9 @@ class Machine:
         cost: US dollars per hour; None when the catalog doesn't say.
         spot_cost: the same for an interruptible one; None where there is none.
         out_of_capacity: whether the catalog says that none can be had now.
+        family: kind of GPU or CPU; '' where the catalog doesn't have it.
+        cpus: number of cores; 0 likewise.
+        memory: memory in megabytes (10^6 bytes); 0 when the catalog doesn't tell.
     """
 
     name: str
@@ -41,6 +44,9 @@ class Machine:
     cost: float | None = None
     spot_cost: float | None = None
     out_of_capacity: bool = False
+    family: str = ""
+    cpus: float = 0.0
+    memory: float = 0.0
 
     def is_reported_as(self, compute_name: str) -> bool:
         """Whether the API's name of a running machine means this one."""
@@ -64,6 +70,10 @@ class Catalog:
     def choose(self, names: Sequence[str]) -> Machine:
         """The first of `candidates`."""
         return self.candidates(names)[0]
+
+    def machines(self) -> list[Machine]:
+        """All that the account may have; none where the cloud account lists none."""
+        return [_machine(accelerator, None) for accelerator in self._accelerators if not accelerator.is_restricted]
 
     def candidates(self, names: Sequence[str]) -> list[Machine]:
         """Those of `names` that are not out of capacity, one at least.
@@ -222,6 +232,9 @@ def _machine(accelerator: Accelerator, sdk_machine: SdkMachine | None) -> Machin
         cost=accelerator.cost,
         spot_cost=accelerator.spot_cost,
         out_of_capacity=accelerator.out_of_capacity,
+        family=accelerator.family,
+        cpus=accelerator.cpus,
+        memory=accelerator.memory,
     )
 
 
