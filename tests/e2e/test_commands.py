@@ -1,0 +1,63 @@
+"""Commands in comments, through the Action's entrypoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from localcloud.github import GitHub
+from localcloud.lightning import LightningCloud
+from localcloud.runner import Step
+from localcloud.schemas.objects import Comment
+from scene import BRANCH, REPOSITORY, TINY, Actions, Laptop, wait_for
+
+SLOW = TINY.replace("ARGUMENT", "None").replace('print("loading")', "import time; time.sleep(600)")
+
+
+def commented(step: Step, comment: Comment, name: str) -> Step:
+    """The step in a workflow that the comment has started, with the pull request's head checked out."""
+    event = {
+        "action": "created",
+        "issue": {"number": comment.number, "pull_request": {"url": "u"}},
+        "comment": {
+            "id": comment.id,
+            "body": comment.body,
+            "created_at": datetime.now(UTC).isoformat(),
+            "user": {"login": comment.login, "type": "User"},
+            "author_association": "MEMBER",
+        },
+    }
+    inputs = {**step.inputs, "command-from": "comment", "command-parameters": "lr: number"}
+    root = step.root.with_name(name)
+    return replace(
+        step, root=root, event_name="issue_comment", event=event, ref="refs/heads/main", sha="d" * 40, inputs=inputs
+    )
+
+
+def test_a_comment_trains_and_another_one_stops(
+    cloud: LightningCloud, github: GitHub, actions: Actions, laptop: Laptop
+) -> None:
+    step = actions.step({"run.py": SLOW}, run='echo "lr is $COMMAND_LR" && python run.py', studio_name="warm")
+    step = replace(step, inputs={**step.inputs, "async": "true"})
+    github.push(REPOSITORY, BRANCH, "0" * 40, step.sha, datetime.now(UTC) - timedelta(minutes=1))
+    github.add_collaborator(REPOSITORY, "alice", "write")
+    asked = github.add_comment(REPOSITORY, actions.number, "/train lr=1e-3\n\nLooks good.", login="alice")
+    left = commented(step, asked, "train").run()
+    assert (left.exit_code, left.outputs["status"]) == (0, "running"), left.log
+    assert "lr is 1e-3" in left.log
+    assert asked.reactions == [(github.login, "rocket")]
+    told = github.comments(REPOSITORY, actions.number)[1]
+    assert "<code>/train lr&#61;1e-3</code>" in told.body
+    run = laptop.last_run()
+    assert run["metadata"]["github"]["sha"] == step.sha
+    assert run["metadata"]["github"]["pull_request"] == actions.number
+    stop = github.add_comment(REPOSITORY, actions.number, "/stop", login="alice")
+    stopped = commented(step, stop, "stop").run()
+    assert (stopped.exit_code, stopped.post_exit_code) == (0, 0), stopped.log
+    assert stop.reactions == [(github.login, "rocket")]
+    wait_for(lambda: laptop.last_run()["status"] == "stopped")
+    wait_for(lambda: not cloud.running())
+    again = github.add_comment(REPOSITORY, actions.number, "/attach", login="alice")
+    refused = commented(step, again, "again").run()
+    assert (refused.exit_code, again.reactions) == (0, [(github.login, "-1")]), refused.log
+    assert "Nothing runs" in github.comments(REPOSITORY, actions.number)[-1].body
