@@ -29,7 +29,7 @@ from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.lightning.platform import Platform
-from lightning_zenml.launch.payload.protocol import Instructions, Leased, Meter, Release, StudioFacts
+from lightning_zenml.launch.payload.protocol import Instructions, Leased, Release, StudioFacts
 from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio import bundle, names
 from lightning_zenml.launch.studio.beat import kept_alive
@@ -104,7 +104,7 @@ class Attempt:
         ready = self._provision()
         self._take(replace(self._held, python=ready.python, wheel=self._wheel_target))
         self._arriving(lambda: self._upload(ready), lambda unpack: self._start(ready, unpack))
-        return Launch(self._lightning, self._held, _meter(ready))
+        return Launch(self._lightning, self._held, ready.meter)
 
     def release(self) -> None:
         """Releases what is held, if anything is, and sees to it that a start under way comes to nothing."""
@@ -298,6 +298,7 @@ class Attempt:
             working_directory=spec.working_directory,
             environment=dict(spec.environment),
             timeout=spec.timeout,
+            max_cost=spec.max_cost,
             restarts=spec.restarts,
             on_failure=spec.on_failure,
             watch=spec.watch,
@@ -310,7 +311,7 @@ class Attempt:
                 cloud_url=lightning.url,
                 teamspace=f"{lightning.owner}/{lightning.teamspace}",
             ),
-            meter=_meter(ready),
+            meter=ready.meter,
             stop_idle_gpu=spec.stop_idle_gpu,
             credentials={
                 "LIGHTNING_USER_ID": lightning.credentials.user_id or "",
@@ -336,7 +337,3 @@ class Attempt:
 
     def _remote(self, studio: Studio, python: str) -> Remote:
         return Remote(studio, python, self._wheel_target, self._held.launch_id)
-
-
-def _meter(ready: Ready) -> Meter:
-    return Meter(machine=ready.machine.name, price=ready.machine.cost, since=ready.since)

@@ -102,10 +102,9 @@ class Launch:
     @property
     def cost(self) -> float | None:
         """US dollars that the studio's machine and the jobs have cost so far; None when a price isn't known."""
-        if self.meter is None or self.meter.price is None:
+        if self.meter is None:
             return None
-        costs: list[float | None] = [_cost(self.meter.price, self.meter.since, self._ended)]
-        costs += [job.cost for job in self._jobs]
+        costs = [self.meter.cost(self._ended), *(job.cost for job in self._jobs)]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
 
@@ -334,7 +333,3 @@ class Launch:
 
 def _patience(error: LaunchError) -> float:
     return _PATIENCE_WITH_REFUSALS if isinstance(error, CredentialsError) else _PATIENCE
-
-
-def _cost(price: float, start: float, end: float | None) -> float:
-    return price * ((end or time.time()) - start) / 3600

@@ -47,6 +47,7 @@ class LaunchSpec:
         environment: variables of commands and command; secrets among them are fine (0600 file, never a command line).
         working_directory: where `command` runs, relative to the repository.
         timeout: seconds until the launch is stopped, installing included; None: no limit, but two hours for installing.
+        max_cost: US dollars, of studio and jobs together, after which the launch is stopped; None: no limit.
         keep_studio: what becomes of the studio at the end.
         keep_warm: seconds for which the machine of a named studio that is to be stopped is kept for the next launch.
         stop_idle_gpu: seconds after which the launch is stopped if no GPU of its machine is used; 0: it is not.
@@ -77,6 +78,7 @@ class LaunchSpec:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     working_directory: str = "."
     timeout: float | None = None
+    max_cost: float | None = None
     keep_studio: KeepStudio = KeepStudio.AUTO
     keep_warm: float = 0.0
     stop_idle_gpu: float = 0.0

@@ -7,6 +7,8 @@ functions with an answer; an `AttributeError`, `KeyError`, `TypeError` or `Value
 from __future__ import annotations
 
 import json
+import math
+from datetime import datetime
 from typing import Any
 
 from lightning_sdk.api.cloud_account_api import CloudAccountApi
@@ -179,6 +181,7 @@ def _instance(one: Any) -> Instance | None:
         interruptible=bool(one.compute_config and one.compute_config.spot),
         message=one.status_message or "",
         restored=bool(one.startup_status and one.startup_status.initial_restore_finished),
+        started=_seconds(one.start_timestamp),
     )
 
 
@@ -209,6 +212,8 @@ def command_state(answer: Any) -> CommandState:
 def job(answer: Any) -> JobAnswer:
     """A job on one machine (`V1Job`) or on several (`V1MultiMachineJob`)."""
     # An unknown state is pending, as lightning-sdk takes it.
+    # Of several machines the times are told apart from the rest.
+    times = getattr(answer, "status", None) or answer
     phase = _JOB_PHASES.get(str(answer.state).removeprefix(_MULTI_MACHINE_PREFIX).lower(), JobPhase.PENDING)
     return JobAnswer(
         id=_needed(answer, "id"),
@@ -216,7 +221,13 @@ def job(answer: Any) -> JobAnswer:
         name=answer.name or "",
         command=(answer.spec.command if answer.spec else "") or "",
         created=answer.created_at.timestamp() if answer.created_at else 0.0,
-        state=JobState(phase=phase, message=answer.message or ""),
+        state=JobState(
+            phase=phase,
+            message=answer.message or "",
+            started=_seconds(getattr(times, "started_at", None)),
+            stopped=_seconds(getattr(times, "stopped_at", None)),
+            charged=_dollars(answer.total_cost),
+        ),
     )
 
 
@@ -288,6 +299,16 @@ def _needed(answer: Any, field: str) -> str:
     if not (value := getattr(answer, field)):
         raise ValueError(f"{type(answer).__name__} without {field}")
     return str(value)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    """A time as seconds since 1970; None where there is none, or an odd one."""
+    return moment.timestamp() if isinstance(moment, datetime) else None
+
+
+def _dollars(amount: float | None) -> float:
+    """An amount; nothing where there is none, or an odd one."""
+    return float(amount) if isinstance(amount, int | float) and 0 < amount < math.inf else 0.0
 
 
 def _lower(*names: str | None) -> frozenset[str]:

@@ -48,6 +48,15 @@ class Machine:
     cpus: float = 0.0
     memory: float = 0.0
 
+    def price(self, *, interruptible: bool) -> float | None:
+        """US dollars per hour; None when the catalog doesn't say.
+
+        Args:
+            interruptible: whether it is a spot machine, which may cost more than another; where the catalog has no
+                price for one, it is taken to cost the same.
+        """
+        return (self.spot_cost if interruptible else None) or self.cost
+
     def is_reported_as(self, compute_name: str) -> bool:
         """Whether the API's name of a running machine means this one."""
         return compute_name.lower() in self.aliases
@@ -125,6 +134,18 @@ class Catalog:
             aliases=_lower({sdk_machine.name, sdk_machine.slug, sdk_machine.instance_type}),
             gpus=0 if sdk_machine.family in ("CPU", "DATA-PREP") else sdk_machine.accelerator_count or 1,
         )
+
+    def price(self, name: str, *, interruptible: bool) -> float | None:
+        """US dollars per hour of a machine; None where the catalog doesn't say, or has none of that name.
+
+        Args:
+            name: name of the machine, as for `machine`.
+            interruptible: whether it is a spot machine.
+        """
+        try:
+            return self.machine(name).price(interruptible=interruptible)
+        except MachineError:
+            return None
 
     def cheapest(self, *, cpus: float | None = None, gpus: int | None = None, memory: float | None = None) -> Machine:
         """The cheapest machine with capacity that holds this much.

@@ -115,6 +115,7 @@ class Instance:
         interruptible: whether it is a spot machine.
         message: the platform's words about it.
         restored: whether the studio's files are there (before a switch is confirmed).
+        started: when it came up, from which on it is billed, seconds since 1970; None where the platform doesn't tell.
     """
 
     id: str
@@ -123,6 +124,7 @@ class Instance:
     interruptible: bool
     message: str
     restored: bool
+    started: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -265,11 +267,17 @@ class JobState:
         exit_code: exit code of the command (of rank 0 when there are several machines), once the job has ended. None
             before, when the command never got to its end, and for a short while after the end until the artifacts are
             there; for good where Lightning refuses to give it.
+        started: when it had its first machines, seconds since 1970; None before, and where the platform doesn't tell.
+        stopped: when it let go of its last ones; None before, and where the platform doesn't tell.
+        charged: US dollars that the platform has told so far: after the end it is nothing for a minute, and then rises.
     """
 
     phase: JobPhase
     message: str = ""
     exit_code: int | None = None
+    started: float | None = None
+    stopped: float | None = None
+    charged: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ A client may be of another age than the payload: `attach` meets launches that an
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -31,17 +32,34 @@ class Release(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Meter(Record):
-    """What a launch's studio costs.
+    """What the machine of a launch's studio costs, or those of a step.
 
     Args:
-        machine: name of the studio's machine.
-        price: US dollars per hour; None when the catalog doesn't say.
+        machine: name of the kind of machine.
+        price: US dollars per hour for all of them, as it is charged; None when the catalog doesn't say.
         since: when the machine began to cost the launch, seconds since 1970.
+        before: US dollars for what the launch had before that machine: one that was stuck, or was left by a switch.
+        machines: number of such machines.
+        interruptible: whether they are spot machines, which may cost more than others.
     """
 
     machine: str
     price: float | None
     since: float
+    before: float = 0.0
+    machines: int = 1
+    interruptible: bool = False
+
+    def cost(self, until: float | None = None) -> float | None:
+        """US dollars up to a moment; None where the price isn't known.
+
+        Args:
+            until: the moment, seconds since 1970; None: now.
+        """
+        if self.price is None:
+            return None
+        end = time.time() if until is None else until
+        return self.before + self.price * max(end - self.since, 0.0) / 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +103,7 @@ class Instructions(Record):
         working_directory: folder in which the command runs, relative to the repository.
         environment: variables of commands and command.
         timeout: seconds until the launch is stopped, installing included; None: no limit.
+        max_cost: US dollars, of studio and jobs together, after which it is stopped; None: no limit.
         restarts: how often a command that was killed is started again.
         on_failure: arguments of the studio's Python for the program that reports a failure, or an end that nobody
             follows; empty: none.
@@ -122,6 +141,7 @@ class Instructions(Record):
     stop_idle_gpu: float = 0.0
     credentials: Mapping[str, str] = field(repr=False)
     platform: Platform = field(repr=False)
+    max_cost: float | None = None
 
 
 class Phase(StrEnum):

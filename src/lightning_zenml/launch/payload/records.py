@@ -112,8 +112,10 @@ class JobRecord(Record):
         price: US dollars an hour and machine; None where the catalog doesn't say.
         name: name of the job on Lightning AI; '' before the job is there.
         url: page of the job on Lightning AI; '' before the job is there, and once it is deleted.
-        started: seconds since 1970 when the job had its machines; None before.
+        started: seconds since 1970 when the job had its machines; None before, and while it waits for others.
         ended: seconds since 1970 when the job was over; None before.
+        earlier: seconds for which it had machines that it has lost, and was started again.
+        charged: US dollars that Lightning had told last; it is late with them.
     """
 
     token: str
@@ -127,15 +129,23 @@ class JobRecord(Record):
     url: str = ""
     started: float | None = None
     ended: float | None = None
+    earlier: float = 0.0
+    charged: float = 0.0
+
+    @property
+    def rate(self) -> float | None:
+        """US dollars an hour that the job costs now; None where its price isn't known."""
+        if self.started is None or self.ended is not None:
+            return 0.0
+        return None if self.price is None else self.price * self.num_machines
 
     @property
     def cost(self) -> float | None:
         """US dollars that the job has cost so far; None where its price isn't known."""
-        if self.started is None:
-            return 0.0
-        if self.price is None:
-            return None
-        return self.price * self.num_machines * ((self.ended or time.time()) - self.started) / 3600
+        seconds = self.earlier + (0.0 if self.started is None else (self.ended or time.time()) - self.started)
+        if seconds and self.price is None:
+            return self.charged or None
+        return max((self.price or 0.0) * self.num_machines * seconds / 3600, self.charged)
 
 
 R = TypeVar("R", bound=Record)

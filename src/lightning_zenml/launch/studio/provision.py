@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightning_zenml.launch.errors import LaunchError, MachineError, StudioBusyError, StudioError
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.records import StudioState
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload.protocol import Meter
 from lightning_zenml.launch.studio import names
 from lightning_zenml.launch.studio.switch import Switch
 from lightning_zenml.launch.studio.waits import BoundedWaits, Limits, Probe
@@ -29,14 +30,14 @@ class Ready:
         machine: kind of machine that it runs on.
         python: absolute path of the studio's Python.
         files: parts of archives, and wheels, that it has, relative to `.lightning_zenml`.
-        since: when its machine came up or was taken over, seconds since 1970.
+        meter: what it costs, from when its machine came up or was taken over.
     """
 
     studio: Studio
     machine: Machine
     python: str
     files: frozenset[str]
-    since: float
+    meter: Meter
 
 
 class Provisioner:
@@ -64,6 +65,8 @@ class Provisioner:
         self._wait = BoundedWaits(limits, say)
         self._started: set[str] = set()
         self._warned: set[str] = set()
+        self._meter: Meter | None = None
+        self._spent = 0.0
 
     def fresh(self, prefix: str, machines: Sequence[str], *, cloud: str | None, interruptible: bool) -> Ready:
         """A new studio named `<prefix>-<8 hex>`; one that is stuck in its set-up is replaced once.
@@ -79,11 +82,12 @@ class Provisioner:
             StudioError: when two studios in a row are stuck in their set-up.
         """
         cluster = self._cluster(cloud)
-        candidates = Catalog(self._lightning, cluster).candidates(machines)
-        for machine, following in _with_following(candidates):
+        catalog = Catalog(self._lightning, cluster)
+        for machine, following in _with_following(catalog.candidates(machines)):
             try:
-                return self._fresh(prefix, machine, cluster=cluster, interruptible=interruptible)
+                return self._fresh(prefix, machine, catalog, cluster=cluster, interruptible=interruptible)
             except MachineError as error:
+                self._end()
                 if following is None:
                     raise
                 self._say(f"{error} Next: {following.name}")
@@ -139,7 +143,7 @@ class Provisioner:
         was_running = not state.stopped and studio.id not in self._started
         self._on_studio(studio, was_running)
         for candidate, following in _with_following(candidates):
-            machine = candidate
+            machine, asked = candidate, time.time()
             try:
                 if state.stopped:
                     self._say(f"Starting {studio.name} on {machine.name}")
@@ -154,16 +158,23 @@ class Provisioner:
                 state = self._until_running(studio, machine, interruptible=interruptible, before=state)
                 if was_running and not machines:
                     machine = self._candidates(catalog, machines, state)[0]
-                since = time.time()
+                self._begin(state, catalog, asked=asked)
                 probe = self._set_up(studio, waits=waits or not was_running)
                 lease(studio, probe)
+                if was_running:
+                    # Whoever had it until now has paid for it.
+                    self._begin(state, catalog, asked=time.time())
                 comes_second = was_running or candidate is not candidates[0]
                 if comes_second and state.in_use and not machine.is_reported_as(state.in_use.machine):
-                    self._switch(studio, machine, interruptible=interruptible, on_switch=on_switch)
+                    asked = time.time()
+                    state = self._switch(studio, machine, interruptible=interruptible, on_switch=on_switch)
+                    self._end()
+                    self._begin(state, catalog, asked=asked)
                     probe = self._set_up(studio)
                     lease(studio, probe)
-                return self._ready(studio, machine, probe, since=since)
+                return self._ready(studio, machine, probe)
             except MachineError as error:
+                self._end()
                 state = studio.state()
                 comes = not (state.running or state.stopped)
                 # A machine that somebody else has asked for is not ours to send away.
@@ -175,24 +186,27 @@ class Provisioner:
                     state = self._wait.until_stopped(studio)
         raise AssertionError("unreachable")
 
-    def _fresh(self, prefix: str, machine: Machine, *, cluster: str | None, interruptible: bool) -> Ready:
+    def _fresh(
+        self, prefix: str, machine: Machine, catalog: Catalog, *, cluster: str | None, interruptible: bool
+    ) -> Ready:
         for last in (False, True):
             studio = Studio.create(self._lightning, f"{prefix}-{names.suffix()}", cluster=cluster)
             self._on_studio(studio, False)
             self._say(f"Studio {studio.name} created, starting {machine.name}")
+            asked, stopped = time.time(), StudioState(in_use=None, requested=None)
             try:
                 studio.start(machine, interruptible=interruptible)
-                stopped = StudioState(in_use=None, requested=None)
-                self._until_running(studio, machine, interruptible=interruptible, before=stopped)
-                since = time.time()
+                state = self._until_running(studio, machine, interruptible=interruptible, before=stopped)
+                self._begin(state, catalog, asked=asked)
                 self._let_sleep(studio)
                 probe = self._wait.until_set_up(studio)
                 if probe is not None:
-                    return self._ready(studio, machine, probe, since=since)
+                    return self._ready(studio, machine, probe)
             except MachineError:
                 studio.delete()
                 raise
             studio.delete()
+            self._end()
             if not last:
                 self._say(f"Studio {studio.name} is stuck in its set-up; deleted, trying a new one")
         raise StudioError(
@@ -246,18 +260,42 @@ class Provisioner:
 
     def _switch(
         self, studio: Studio, machine: Machine, *, interruptible: bool, on_switch: Callable[[str, bool], None]
-    ) -> None:
+    ) -> StudioState:
         limits = self._wait.limits
         switch = Switch(studio, machine, say=self._say, on_change=on_switch)
-        switch.carry_out(interruptible=interruptible, limit=limits.switch, lost_limit=limits.lost_switch)
+        return switch.carry_out(interruptible=interruptible, limit=limits.switch, lost_limit=limits.lost_switch)
 
-    def _ready(self, studio: Studio, machine: Machine, probe: Probe, *, since: float) -> Ready:
+    def _begin(self, state: StudioState, catalog: Catalog, *, asked: float) -> None:
+        """A machine costs from now on, or from when it came up, in the clock of whoever bills.
+
+        Args:
+            state: state of the studio on that machine.
+            catalog: what machines cost.
+            asked: when it was asked for or taken over, seconds since 1970: before that it was none of ours.
+        """
+        has, now = state.in_use, time.time()
+        since = min(max(has.started or now, asked), now) if has else now
+        is_spot = bool(has and has.interruptible)
+        price = catalog.price(has.machine, interruptible=is_spot) if has else None
+        self._meter = Meter(
+            machine=has.machine if has else "", price=price, since=since, before=self._spent, interruptible=is_spot
+        )
+
+    def _end(self) -> None:
+        """It costs no more, and what it has cost is not forgotten."""
+        if self._meter is not None:
+            self._spent = self._meter.cost() or self._spent
+        self._meter = None
+
+    def _ready(self, studio: Studio, machine: Machine, probe: Probe) -> Ready:
         if probe.gpus < machine.gpus:
             raise MachineError(
                 f"Asked for {machine.name} with {machine.gpus} GPU(s), but the studio '{studio.name}' came up with "
                 f"{probe.gpus}: the cloud account {studio.cluster} does not have it now. Try later, or another machine."
             )
-        return Ready(studio=studio, machine=machine, python=probe.python, files=probe.files, since=since)
+        assert self._meter is not None  # noqa: S101 - there is a machine
+        meter = replace(self._meter, machine=machine.name)
+        return Ready(studio=studio, machine=machine, python=probe.python, files=probe.files, meter=meter)
 
 
 def _with_following(machines: Sequence[Machine]) -> Iterator[tuple[Machine, Machine | None]]:

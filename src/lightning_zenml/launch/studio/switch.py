@@ -41,13 +41,16 @@ class Switch:
         self._say = say
         self._on_change = on_change
 
-    def carry_out(self, *, interruptible: bool, limit: float, lost_limit: float) -> None:
+    def carry_out(self, *, interruptible: bool, limit: float, lost_limit: float) -> StudioState:
         """Asks for the machine and waits until the studio runs on it.
 
         Args:
             interruptible: whether a spot machine will do.
             limit: seconds until the studio must run on the machine.
             lost_limit: the same for a switch that was refused.
+
+        Returns:
+            The state of the studio on that machine.
 
         Raises:
             MachineError: when the machine can't be had within the limit.
@@ -57,13 +60,14 @@ class Switch:
         before = self._studio.state()
         self._on_change(self._machine.name, True)
         try:
-            self._until_moved(interruptible=interruptible, limit=limit, lost_limit=lost_limit)
+            state = self._until_moved(interruptible=interruptible, limit=limit, lost_limit=lost_limit)
         except BaseException:
             self._take_back(before)
             raise
         self._on_change("", False)
+        return state
 
-    def _until_moved(self, *, interruptible: bool, limit: float, lost_limit: float) -> None:
+    def _until_moved(self, *, interruptible: bool, limit: float, lost_limit: float) -> StudioState:
         studio, machine = self._studio, self._machine
         refused = self._unless_refused(lambda: studio.request_switch(machine.compute_name, interruptible=interruptible))
         deadline, pause, confirmed = time.monotonic() + (lost_limit if refused else limit), 0.3, False
@@ -73,7 +77,8 @@ class Switch:
             progress.go_on()
             state = studio.state()
             if state.running and state.in_use and machine.is_reported_as(state.in_use.machine):
-                return progress.end()
+                progress.end()
+                return state
             comes = state.requested
             # Somebody else's request may have taken the place of ours.
             if comes and comes.restored and machine.is_reported_as(comes.machine) and not confirmed:

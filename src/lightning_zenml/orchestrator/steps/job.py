@@ -83,7 +83,6 @@ class StepJob:
         self._screen = Screen()
         self._patience = patience
         self._began = time.monotonic()
-        self._started: float | None = None
         self._ended_at: float | None = None
         self._exit_code: int | None = None
         self._next_look, self._pause = 0.0, _POLL[0]
@@ -140,13 +139,13 @@ class StepJob:
         if self._exit_code is None:
             self._exit_code = LOST
             if self._delete():
-                self._write(started=self._started, ended=time.time())
+                self._write(replace(self._record, ended=time.time()))
 
     def _take(self, started: StartedJob) -> None:
         self.job: StepMachine = started.job
         self._machines = started.machines
         self._record = replace(started.record, name=self.job.name, url=self.job.url)
-        self._asked = time.monotonic()
+        self._asked, self._earliest = time.monotonic(), time.time()
         self._phase: JobPhase | None = None
         self._lost = Agreement()
 
@@ -167,7 +166,7 @@ class StepJob:
             self._tell(state)
             if state.phase is not JobPhase.PENDING:
                 self._copy_log()
-            elif self._started is None and time.monotonic() - self._asked > self._patience:
+            elif not self._has_begun and time.monotonic() - self._asked > self._patience:
                 self._try_the_next()
             if state.phase.ended:
                 self._conclude(state)
@@ -182,13 +181,13 @@ class StepJob:
             return
         if is_settled:
             self._say(f"Lightning job {self.job.name} is gone: it was deleted.")
-            self._end(LOST)
+            self._end(LOST, time.time())
 
     def _try_the_next(self) -> None:
         """Gives up a job whose machines don't come; one that can't be deleted is waited for a little longer."""
         if self._terminated or not self._delete():
             return
-        self._write(started=None, ended=time.time())
+        self._write(replace(self._record, ended=time.time()))
         none = f"No {self._machines} within {self._patience:.0f} s; there may be no capacity."
         try:
             following = next(self._jobs, None)
@@ -203,9 +202,13 @@ class StepJob:
 
     def _tell(self, state: JobState) -> None:
         """Says what is new: waiting for a machine, running, started again."""
-        if self._started is None and state.phase in (JobPhase.RUNNING, JobPhase.STOPPING):
-            self._started = time.time()
-            self._write(started=self._started)
+        if self._record.started is None and state.phase in (JobPhase.RUNNING, JobPhase.STOPPING):
+            self._write(replace(self._record, started=self._moment(state.started)))
+        elif self._record.started is not None and state.phase is JobPhase.PENDING:
+            # Its machines were lost, and what it waits for costs nothing.
+            self._earliest = time.time()
+            earlier = self._record.earlier + self._earliest - self._record.started
+            self._write(replace(self._record, started=None, earlier=earlier, charged=state.charged))
         if state.phase is not self._phase and not state.phase.ended:
             words = f" ({state.message})" if state.message else ""
             self._say(f"Lightning job {self.job.name}: {state.phase}{words}")
@@ -213,24 +216,37 @@ class StepJob:
 
     def _conclude(self, state: JobState) -> None:
         self._ended_at = self._ended_at or time.monotonic()
+        if self._record.started is None and state.started is not None:
+            # It was over before it was looked at.
+            self._record = replace(self._record, started=self._moment(state.started))
+        self._record = replace(self._record, charged=max(self._record.charged, state.charged))
+        stopped = self._moment(state.stopped)
         if state.exit_code is not None:
-            self._end(state.exit_code)
+            self._end(state.exit_code, stopped)
         elif state.phase is JobPhase.COMPLETED:
-            self._end(0)
+            self._end(0, stopped)
         elif state.phase is JobPhase.STOPPED or time.monotonic() - self._ended_at > _RESULT_PATIENCE:
             self._say(
                 f"Lightning job {self.job.name}: {state.phase}, the command didn't get to its end. {state.message}"
             )
-            self._end(LOST)
+            self._end(LOST, stopped)
         else:
             self._pause = _POLL[0]
 
-    def _end(self, exit_code: int) -> None:
+    def _end(self, exit_code: int, stopped: float) -> None:
         self._exit_code = exit_code
-        ended = time.time()
-        self._write(started=self._started, ended=ended)
+        self._write(replace(self._record, ended=stopped))
         if not self._keep and self._delete():
-            self._write(started=self._started, ended=ended)
+            self._write(self._record)
+
+    @property
+    def _has_begun(self) -> bool:
+        return self._record.started is not None or self._record.earlier > 0
+
+    def _moment(self, told: float | None) -> float:
+        """When something happened, seconds since 1970: as Lightning tells, within what can be; else now."""
+        now = time.time()
+        return min(max(told or now, self._record.started or self._earliest), now)
 
     def _delete(self) -> bool:
         """Whether Lightning has deleted the job; its page is gone with it."""
@@ -262,8 +278,9 @@ class StepJob:
         self._output.write(f"[{self.name}] {text}\n")
         self._output.flush()
 
-    def _write(self, *, started: float | None, ended: float | None = None) -> None:
-        self._on_change(replace(self._record, started=started, ended=ended))
+    def _write(self, record: JobRecord) -> None:
+        self._record = record
+        self._on_change(record)
 
     def _try(self, call: Callable[[], None]) -> bool:
         try:

@@ -168,18 +168,26 @@ class StepJobs:
         begin = names.index(known) if known in names else 0
         for number, machine in enumerate(own.kinds[begin:], begin):
             token = f"{self._orchestrator_run_id}-{digest}-{attempt:02}" + (f"-{number}" if number else "")
-            record = self._record(token, step, attempt, machine, own.count, interruptible=settings.interruptible)
             found = machine.name == known
+            record = self._record(
+                token,
+                step,
+                attempt,
+                machine,
+                own.count,
+                interruptible=settings.interruptible,
+                last=last if found else None,
+            )
             job = Job.find(self._lightning, self._studio, token, num_machines=own.count) if found else None
             spec = JobSpec(
                 name=f"{self._run_name}-{step}",
                 command=_command(self._context, Path(environment[SOURCE_ROOT]), commands, program, own.count),
                 machine=machine,
-                # In the home, ZenML's tokens would be among the artifacts of the job.
                 environment={
                     **environment,
-                    **_machines(record),
+                    **_machines(record, interruptible=settings.interruptible),
                     **({STOP_IDLE_GPU: f"{60 * settings.stop_idle_gpu:g}"} if settings.stop_idle_gpu else {}),
+                    # In the home, ZenML's tokens would be among the artifacts of the job.
                     ZENML_CONFIG_PATH: "/tmp/zenml",  # noqa: S108
                 },
                 interruptible=settings.interruptible,
@@ -199,9 +207,20 @@ class StepJobs:
             yield StartedJob(job=job, machines=machines, record=record)
 
     def _record(
-        self, token: str, step: str, attempt: int, machine: Machine, count: int, *, interruptible: bool = False
+        self,
+        token: str,
+        step: str,
+        attempt: int,
+        machine: Machine,
+        count: int,
+        *,
+        interruptible: bool = False,
+        last: JobRecord | None = None,
     ) -> JobRecord:
-        """Records a job before it is asked for: whoever must end it looks for it then."""
+        """Records a job before it is asked for: whoever must end it looks for it then.
+
+        What a controller before this one has told `last` of the same job, it has cost.
+        """
         record = JobRecord(
             token=token,
             step=step,
@@ -209,17 +228,22 @@ class StepJobs:
             run_id=self._run_id,
             machine=machine.name,
             num_machines=count,
-            price=(machine.spot_cost if interruptible else None) or machine.cost,
+            price=machine.price(interruptible=interruptible),
+            started=last.started if last else None,
+            earlier=last.earlier if last else 0.0,
+            charged=last.charged if last else 0.0,
         )
         self._context.record_job(record)
         return record
 
 
-def _machines(record: JobRecord) -> dict[str, str]:
+def _machines(record: JobRecord, *, interruptible: bool) -> dict[str, str]:
     """What a job is told of its machines."""
     price = None if record.price is None else record.price * record.num_machines
     # From when on, the job itself finds out.
-    meter = Meter(machine=record.machine, price=price, since=0.0)
+    meter = Meter(
+        machine=record.machine, price=price, since=0.0, machines=record.num_machines, interruptible=interruptible
+    )
     return {MACHINE: record.machine, METER: json.dumps(meter.to_json())}
 
 
