@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from lightning_zenml.cli.connection import Connection
 from lightning_zenml.cli.output import Output, dollars
-from lightning_zenml.launch.payload.protocol import Meter
-from lightning_zenml.launch.payload.records import RecordError
-from lightning_zenml.zenml_api.models import METER, PROVENANCE, Run, Step
+from lightning_zenml.zenml_api.costs import RunUse, uses
+from lightning_zenml.zenml_api.models import PROVENANCE, Run
 
 
 class By(StrEnum):
@@ -92,7 +91,7 @@ def cost(connection: Connection, output: Output, runs: Sequence[Run], *, by: By)
         runs: the runs, the oldest first.
         by: what it is told by.
     """
-    costs = _costs(connection, runs, datetime.now(UTC))
+    costs = [_cost_of(use) for use in uses(connection.zenml, runs)]
     if by is By.RUN:
         _tell_runs(output, costs)
         return
@@ -127,25 +126,10 @@ def _tell_runs(output: Output, costs: Sequence[RunCost]) -> None:
     output.line(f"\n{everything.runs} runs: {dollars(everything.cost)}{unknown}")
 
 
-def _costs(connection: Connection, runs: Iterable[Run], now: datetime) -> list[RunCost]:
-    """What each run has cost. Of a studio that several runs of a launch have had, each pays until its end."""
-    paid: dict[str, float] = {}
-    costs = []
-    for run in sorted(runs, key=lambda run: (run.end or now, run.start or now)):
-        meter = _meter(run)
-        end = (run.end or now).timestamp()
-        studio = None
-        if meter is not None and meter.price is not None:
-            studio = meter.price * max(end - max(meter.since, paid.get(run.launch_id, 0.0)), 0.0) / 3600
-            paid[run.launch_id] = end
-        costs.append(_cost_of(run, studio, [_cost_of_step(step, now) for step in connection.zenml.steps(run.id)]))
-    return sorted(costs, key=lambda one: one.start or now)
-
-
-def _cost_of(run: Run, studio: float | None, steps: Sequence[float | None]) -> RunCost:
+def _cost_of(use: RunUse) -> RunCost:
+    run = use.run
     github = run.metadata.get(PROVENANCE)
     github = github if isinstance(github, dict) else {}
-    known = [step for step in steps if step is not None]
     return RunCost(
         run_id=run.id,
         run_name=run.name,
@@ -156,24 +140,9 @@ def _cost_of(run: Run, studio: float | None, steps: Sequence[float | None]) -> R
         branch=github.get("branch") or "",
         pull_request=github.get("pull_request"),
         start=run.start,
-        studio=studio,
-        jobs=sum(known) if len(known) == len(steps) else None,
+        studio=use.studio.cost if use.studio else None,
+        jobs=use.jobs_cost,
     )
-
-
-def _cost_of_step(step: Step, now: datetime) -> float | None:
-    """What a step's own machines have cost; nothing for one in the studio, and None where the price isn't known."""
-    meter = _meter(step)
-    if meter is None:
-        return 0.0
-    return None if meter.price is None else meter.price * max((step.end or now).timestamp() - meter.since, 0.0) / 3600
-
-
-def _meter(one: Run | Step) -> Meter | None:
-    try:
-        return Meter.from_json(one.metadata[METER])
-    except (KeyError, RecordError):
-        return None
 
 
 def _sum(name: str, costs: Sequence[RunCost]) -> Cost:
