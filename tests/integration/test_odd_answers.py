@@ -204,7 +204,7 @@ def test_a_job_is_lost_when_both_questions_say_so(
     )
     changes: list[JobRecord] = []
     step = StepJob(
-        iter([StartedJob(job=job, machines="T4", record=record)]),
+        iter([StartedJob(job=job, machines="T4", record=record, asked=0.0)]),
         "train",
         on_change=changes.append,
         keep=False,

@@ -17,6 +17,7 @@ from lightning_zenml.launch.lightning.job import Job
 from lightning_zenml.launch.lightning.job_request import TIMED_OUT
 from lightning_zenml.launch.lightning.machines import Catalog
 from lightning_zenml.launch.lightning.studio import Studio
+from lightning_zenml.launch.payload.records import JobRecord
 from lightning_zenml.launch.payload.variables import SOURCE_ROOT
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
@@ -100,14 +101,19 @@ def records(context: LaunchContext) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("interruptible", [False, True])
-def test_a_job_has_the_price_of_its_kind_of_machine(
+def test_a_job_costs_what_it_is_billed(
     cloud: LightningCloud, lightning: Lightning, context: LaunchContext, jobs: StepJobs, interruptible: bool
 ) -> None:
-    step = begin(jobs, lightning, "true", interruptible=interruptible)
+    # Longer than anybody waits for what it has cost.
+    cloud.knobs.cost_delay_seconds, before = 600, len(cloud.intervals)
+    step = begin(jobs, lightning, "sleep", "3", interruptible=interruptible)
     offer = cloud.job(step.job.name).offer
     assert records(context)["train"]["price"] == (offer.spot_price if interruptible else offer.price)
     assert offer.spot_price < offer.price
     eventually(lambda: step.poll() is not None)
+    billed = sum(interval.cost for interval in cloud.intervals[before:] if interval.name == step.job.name)
+    # By Lightning's own times, not by those of the looks.
+    assert JobRecord.from_json(records(context)["train"]).cost == pytest.approx(billed, rel=0.2)
 
 
 def test_a_command_on_several_machines_has_what_pytorch_reads(

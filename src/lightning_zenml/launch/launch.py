@@ -328,7 +328,8 @@ class Launch:
         self._is_left_warm = self.hold.is_kept_warm and self._leave_to_payload()
         if not self._is_left_warm:
             give_back(self._lightning, self._studio, self.hold)
-        self._ended = self._ended or time.time()
+        # It is looked at for some time after that.
+        self._ended = self._ended or self._studio.ended or time.time()
 
 
 def _patience(error: LaunchError) -> float:

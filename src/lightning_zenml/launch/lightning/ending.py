@@ -20,7 +20,7 @@ def end(
     *,
     gone: type[LaunchError],
     otherwise: Callable[[], LaunchError],
-) -> None:
+) -> float:
     """Asks for the end, again and again until all looks agree that it has come.
 
     Args:
@@ -28,6 +28,9 @@ def end(
         looks: each asks in its own way whether it has come.
         gone: error of a request or look that finds nothing there (any more).
         otherwise: makes the error for an end that does not come.
+
+    Returns:
+        When it was asked for last, seconds since 1970: the looks come after that.
 
     Raises:
         LaunchError: when the platform refuses, can't be reached, or the end does not come within a minute.
@@ -45,9 +48,10 @@ def end(
                 raise
             # Refused, as there is nothing to end: the end we want, if it is true.
             refusal = error
+        asked = time.time()
         told = [_told(look, gone) for look in looks]
         if all(told):
-            return
+            return asked
         if refusal is not None and None not in told:
             raise refusal
         if time.monotonic() > deadline:

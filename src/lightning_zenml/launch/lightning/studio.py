@@ -52,6 +52,9 @@ class Studio:
         name: name of the studio, as users know it.
         cluster: id of its cloud account, fixed at creation.
         stays_awake: whether Lightning's auto-sleep was off when the studio was found.
+
+    Attributes:
+        ended: when its end, since come, was asked for last, seconds since 1970; None: it wasn't.
     """
 
     def __init__(self, lightning: Lightning, *, id: str, name: str, cluster: str, stays_awake: bool = False) -> None:
@@ -60,6 +63,7 @@ class Studio:
         self.name = name
         self.cluster = cluster
         self.stays_awake = stays_awake
+        self.ended: float | None = None
 
     @property
     def url(self) -> str:
@@ -280,7 +284,7 @@ class Studio:
 
     def _end(self, request: Callable[[], None], is_over: Callable[[StudioState], bool]) -> None:
         """Looks at the studio and in the list of studios."""
-        ending.end(
+        self.ended = ending.end(
             request,
             [lambda: is_over(self._state()), lambda: is_over(self._listed_state())],
             gone=StudioAwayError,

@@ -30,6 +30,8 @@ LOST = -1
 
 _POLL = (1.0, 5.0)
 """Seconds between two looks at a job: while it starts, and at most."""
+_SKEW = 30.0
+"""Seconds by which Lightning's clock may differ from ours."""
 _RESULT_PATIENCE = 20.0
 """Seconds that the exit code of a failed job may take to show."""
 
@@ -42,11 +44,13 @@ class StartedJob:
         job: the job.
         machines: kind and number of the machines that it waits for, in words.
         record: what is recorded of the job before it is there.
+        asked: when it was asked for, seconds since 1970.
     """
 
     job: StepMachine
     machines: str
     record: JobRecord
+    asked: float
 
 
 class StepJob:
@@ -145,7 +149,7 @@ class StepJob:
         self.job: StepMachine = started.job
         self._machines = started.machines
         self._record = replace(started.record, name=self.job.name, url=self.job.url)
-        self._asked, self._earliest = time.monotonic(), time.time()
+        self._asked, self._earliest = time.monotonic(), started.asked
         self._phase: JobPhase | None = None
         self._lost = Agreement()
 
@@ -203,8 +207,10 @@ class StepJob:
     def _tell(self, state: JobState) -> None:
         """Says what is new: waiting for a machine, running, started again."""
         if self._record.started is None and state.phase in (JobPhase.RUNNING, JobPhase.STOPPING):
-            self._write(replace(self._record, started=self._moment(state.started)))
-        elif self._record.started is not None and state.phase is JobPhase.PENDING:
+            # Of a job that is started again, Lightning tells the first start.
+            told = None if self._record.earlier else state.started
+            self._write(replace(self._record, started=self._moment(told)))
+        elif self._record.started is not None and state.phase in (JobPhase.PENDING, JobPhase.RESTARTING):
             # Its machines were lost, and what it waits for costs nothing.
             self._earliest = time.time()
             earlier = self._record.earlier + self._earliest - self._record.started
@@ -244,9 +250,12 @@ class StepJob:
         return self._record.started is not None or self._record.earlier > 0
 
     def _moment(self, told: float | None) -> float:
-        """When something happened, seconds since 1970: as Lightning tells, within what can be; else now."""
+        """When something happened, seconds since 1970: as Lightning tells, if that can be; else now."""
         now = time.time()
-        return min(max(told or now, self._record.started or self._earliest), now)
+        earliest = self._earliest if self._record.started is None else self._record.started
+        # Its clock is another.
+        can_be = told is not None and earliest - _SKEW <= told <= now + _SKEW
+        return min(max(told, earliest), now) if told is not None and can_be else now
 
     def _delete(self) -> bool:
         """Whether Lightning has deleted the job; its page is gone with it."""

@@ -12,6 +12,7 @@ import math
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -143,8 +144,9 @@ class StepJobs:
             snapshot=self._orchestrator_run_id,
             token=token,
         )
+        asked = time.time()
         job = Job.run(self._lightning, self._studio, spec)
-        started = StartedJob(job=job, machines=machine.name, record=record)
+        started = StartedJob(job=job, machines=machine.name, record=record, asked=asked)
         return StepJob(
             iter([started]), "(snapshot)", on_change=self._context.record_job, keep=False, output=self._output
         )
@@ -198,13 +200,14 @@ class StepJobs:
                 keep_minutes=math.ceil(settings.keep_warm or 0),
                 token=token,
             )
+            asked = time.time()
             job = job or Job.run(self._lightning, self._studio, spec)
             machines = f"{own.count} machines {machine.name}" if own.count > 1 else machine.name
             logger.info("Step `%s` runs as Lightning job on %s: %s", step, machines, job.url)
             if spec.keep_minutes:
                 price = "" if record.price is None else f", at ${record.price * own.count / 60:.4f} a minute"
                 logger.info("%s of it is kept up %s min for the next job%s", machines, spec.keep_minutes, price)
-            yield StartedJob(job=job, machines=machines, record=record)
+            yield StartedJob(job=job, machines=machines, record=record, asked=asked)
 
     def _record(
         self,
