@@ -104,6 +104,9 @@ class Settings(Attributes):
         default=None, gt=0, description="Steps that run at once. Unset: as many as the pipeline allows."
     )
     timeout: float | None = Field(default=None, gt=0, description="Seconds after which the run is stopped.")
+    max_cost: float | None = Field(
+        default=None, gt=0, description="US dollars after which the run is stopped, its studio and jobs together."
+    )
     schedule_timezone: str | None = Field(
         default=None,
         description="Time zone of a schedule's cron expression, like `Europe/Berlin`. Unset: UTC.",

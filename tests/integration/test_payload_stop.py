@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
+import time
 
 import pytest
 
@@ -136,3 +138,26 @@ def test_a_machine_whose_gpus_nobody_uses_is_stopped_once_the_command_has_had_it
     kept = used(studio.launch / "usage.jsonl", since=0)
     assert kept
     assert [(gpu.name, gpu.busy) for gpu in kept.gpus] == [("NVIDIA L4", 0.0)] * 2
+
+
+def test_a_launch_that_has_cost_what_it_may_is_stopped_though_nobody_follows(studio: Studio) -> None:
+    tell = f"import os, pathlib; pathlib.Path({str(studio.scratch / 'told')!r}).write_text(repr(dict(os.environ)))"
+    meter = {"machine": "T4", "price": 3600.0, "since": time.time(), "before": 2.0}
+    studio.start(command="sleep 600", meter=meter, max_cost=12.0, release="delete", on_failure=["-c", tell])
+    status = studio.finish()
+    assert status["stopped"]
+    assert "`max-cost` allows $12." in status["failure"]["message"]
+    told = ast.literal_eval((studio.scratch / "told").read_text())
+    assert told["LIGHTNING_ZENML_STOPPED"] == "1"
+    assert told["LIGHTNING_ZENML_FAILURE"] == status["failure"]["message"]
+    eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+
+
+def test_installing_is_stopped_when_it_has_cost_what_the_launch_may(studio: Studio) -> None:
+    studio.replace_uv("#!/bin/sh\nexec sleep 600\n")
+    meter = {"machine": "T4", "price": 3600.0, "since": time.time()}
+    studio.start(requirements=["x"], command="touch ../ran", meter=meter, max_cost=8.0)
+    status = studio.finish()
+    assert status["stopped"]
+    assert "`max-cost` allows $8." in status["failure"]["message"]
+    assert not (studio.launch / "ran").exists()

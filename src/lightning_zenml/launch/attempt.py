@@ -120,7 +120,13 @@ class Attempt:
 
     def _provision(self) -> Ready:
         spec = self._spec
-        provisioner = Provisioner(self._lightning, say=self._notify, on_studio=self._on_studio, limits=self._limits)
+        provisioner = Provisioner(
+            self._lightning,
+            say=self._notify,
+            on_studio=self._on_studio,
+            limits=self._limits,
+            max_cost=spec.max_cost,
+        )
         if spec.studio_name is None:
             return provisioner.fresh(
                 names.prefixed(spec.name), spec.machines, cloud=spec.cloud, interruptible=spec.interruptible

@@ -35,6 +35,12 @@ class StudioError(LaunchError):
     code = Code.STUDIO
 
 
+class CostReachedError(StudioError):
+    """A studio has cost what the launch may, before it was ready."""
+
+    code = Code.COST
+
+
 class CommandLostError(StudioError):
     """A studio that runs knows nothing of a command that it was sent, as one answer has it."""
 

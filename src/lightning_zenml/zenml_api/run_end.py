@@ -26,7 +26,7 @@ from lightning_zenml.launch.payload.lightning.insist import insist
 from lightning_zenml.launch.payload.lightning.requests import OddAnswerError, ask, send
 from lightning_zenml.launch.payload.protocol import Failure, Phase, Status
 from lightning_zenml.launch.payload.records import Record, RunRecord, read
-from lightning_zenml.launch.payload.variables import END, FAILURE, LAUNCH_DIR, LAUNCH_ID
+from lightning_zenml.launch.payload.variables import END, FAILURE, LAUNCH_DIR, LAUNCH_ID, STOPPED
 
 FINISHED = frozenset({"completed", "failed", "stopped", "cached", "skipped", "retried", "cancelled"})
 """ZenML's final statuses."""
@@ -198,8 +198,9 @@ def main(run_ids: Sequence[str], environ: Mapping[str, str] = os.environ) -> int
         for run_id in recorded:
             _insist(partial(_keep_end, server, run_id, environ[LAUNCH_ID], end))
         return 0
+    status = "stopped" if environ.get(STOPPED) else "failed"
     for run_id in dict.fromkeys([*run_ids, *recorded]):
-        fail = partial(end_run, run_id, status="failed", reason=reason, runs=RestRuns(server.get, server.put))
+        fail = partial(end_run, run_id, status=status, reason=reason, runs=RestRuns(server.get, server.put))
         _insist(partial(fail, spared=spared(has_begun=run_id in recorded)))
     return 0
 

@@ -1,18 +1,35 @@
-"""What stops a launch before its end: a signal, or what a program beside it has found out."""
+"""What stops a launch before its end: a signal, what a program beside it has found out, what it has cost."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from lightning_zenml.codes import Code
+from lightning_zenml.launch.payload.protocol import STOP_GRACE, Failure, Meter, Phase
+from lightning_zenml.launch.payload.records import JobRecord, RecordError, read
+
+_END = 0.05
+"""Part of `max_cost` that may be kept for an orderly end, at most."""
 
 
 class Stop(Exception):  # noqa: N818 - a signal, not an error
-    """The launch is to be stopped."""
+    """The launch is to be stopped.
+
+    Args:
+        failure: why; None: somebody asks for it.
+    """
+
+    def __init__(self, failure: Failure | None = None) -> None:
+        super().__init__(failure.message if failure else "")
+        self.failure = failure
 
 
 class StopSignal:
@@ -48,6 +65,61 @@ class StopSignal:
         finally:
             self._is_held = False
         self.look()
+
+
+class Purse:
+    """What a launch may cost, counted on the studio: whoever has started it may be gone.
+
+    Args:
+        limit: US dollars, of studio and jobs together; None: no limit.
+        meter: what the studio costs.
+        jobs: file of the records of the launch's jobs.
+    """
+
+    def __init__(self, limit: float | None, meter: Meter, jobs: Path) -> None:
+        self._limit = limit
+        self._meter = meter
+        self._jobs = jobs
+        self._last: dict[str, JobRecord] = {}
+        self._known = -1
+
+    @property
+    def grace(self) -> float:
+        """Seconds that the command has for an orderly end: as many as the end's share of the limit pays for."""
+        rate = self._rate()
+        return min(STOP_GRACE, _END * (self._limit or 0.0) / rate) if rate else STOP_GRACE
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the launch is to be stopped, if nothing changes: in them, its jobs cost what they do now."""
+        cost, rate = self._cost(), self._rate()
+        if self._limit is None or cost is None or not rate:
+            return math.inf
+        return max((self._limit - cost) / rate - self.grace, 0.0)
+
+    def look(self) -> None:
+        """Raises `Stop` if what is left pays for no more than an orderly end."""
+        if self.seconds_left <= 0:
+            message = f"Stopped: the run has cost ${self._cost() or 0:.2f}, and `max-cost` allows ${self._limit:g}."
+            raise Stop(Failure(phase=Phase.RUNNING, message=message, code=Code.COST))
+
+    def _cost(self) -> float | None:
+        costs = [self._meter.cost(), *(job.cost for job in self._read())]
+        known = [cost for cost in costs if cost is not None]
+        # What can't be priced is not counted, and the rest is.
+        return sum(known) if known else None
+
+    def _rate(self) -> float:
+        """US dollars a second."""
+        return ((self._meter.price or 0.0) + sum(job.rate or 0.0 for job in self._read())) / 3600
+
+    def _read(self) -> Collection[JobRecord]:
+        """The last word of each job."""
+        with contextlib.suppress(OSError, RecordError):
+            if (size := self._jobs.stat().st_size) != self._known:
+                self._last = {record.token: record for record in read(JobRecord, self._jobs)}
+                self._known = size
+        return self._last.values()
 
 
 class Watch:

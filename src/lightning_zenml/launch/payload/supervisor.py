@@ -25,7 +25,7 @@ from lightning_zenml.launch.payload.records import RecordError
 from lightning_zenml.launch.payload.requirements.reason import explain
 from lightning_zenml.launch.payload.requirements.wanted import without_credentials
 from lightning_zenml.launch.payload.session import Ended, Session
-from lightning_zenml.launch.payload.stop import Stop, StopSignal, Watch
+from lightning_zenml.launch.payload.stop import Purse, Stop, StopSignal, Watch
 from lightning_zenml.launch.payload.usage.sampler import Sampler, interval
 from lightning_zenml.launch.payload.variables import (
     CODE,
@@ -36,6 +36,7 @@ from lightning_zenml.launch.payload.variables import (
     LENT,
     MACHINE,
     RESTARTED,
+    STOPPED,
     STUDIO_NAME,
     STUDIO_URL,
     TEAMSPACE,
@@ -79,6 +80,7 @@ class Supervisor:
             machine=instructions.meter.machine,
             stop_idle_gpu=instructions.stop_idle_gpu,
         )
+        self._purse = Purse(instructions.max_cost, instructions.meter, folder.jobs)
 
     def run(self) -> None:
         """From the unpacked archive to the finished record."""
@@ -92,9 +94,10 @@ class Supervisor:
                 if self._folder.grace.exists():
                     self._stop()
                 self._supervise(log)
-            except Stop:
-                self._end_session()
-                self.finish(stopped=True)
+            except Stop as stop:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                self._end_session(self._purse.grace if stop.failure else float("inf"))
+                self.finish(failure=stop.failure, stopped=True, report=True)
             except Exception as error:
                 self._end_session()
                 fault = f"{type(error).__name__}: {error}"
@@ -128,7 +131,8 @@ class Supervisor:
         self._end_watch()
         if report and failure and self._instructions.on_failure:
             # Before the record: a client that reads it may delete the studio at once.
-            self._report({FAILURE: failure.message}, _ON_FAILURE)
+            told = {FAILURE: failure.message, STOPPED: "1" if stopped else ""}
+            self._report(told, _KEEPING if stopped else _ON_FAILURE)
         self._folder.write_status(Status(phase=Phase.FINISHED, exit_code=exit_code, failure=failure, stopped=stopped))
 
     def release(self) -> None:
@@ -149,6 +153,7 @@ class Supervisor:
             message = "Another launch has taken the studio, as this one was not heard of for too long. Run it again."
             taken = Failure(phase=Phase.INSTALLING, message=message, code=Code.BUSY)
             return self.finish(failure=taken, report=True)
+        self._purse.look()
         self._record(Phase.INSTALLING)
         self._folder.code.mkdir()
         for path in self._folder.parts(self._instructions.archive):
@@ -160,6 +165,7 @@ class Supervisor:
         deadline = time.monotonic() + (self._instructions.timeout or float("inf"))
         failure = self._install(log, environment, deadline)
         self._stop.look()
+        self._purse.look()
         if failure is not None:
             return self.finish(failure=failure, report=True)
         ended = self._run_session(self._instructions.commands, environment, log, deadline)
@@ -195,9 +201,10 @@ class Supervisor:
             )
         self._folder.session.write_text(str(self._session.id))
         while (left := deadline - time.monotonic()) > 0 and not self._sampler.found_idle:
-            if ended := self._session.wait(min(left, _LOOK)):
+            if ended := self._session.wait(min(left, _LOOK, self._purse.seconds_left)):
                 return ended
             self._stop.look()
+            self._purse.look()
         # It may have ended just now.
         return self._session.wait(0)
 
@@ -228,7 +235,7 @@ class Supervisor:
             code=self._folder.code,
             log=log,
             environment=environment,
-            timeout=min(left, _INSTALL),
+            timeout=min(left, _INSTALL, self._purse.seconds_left),
             first=self._instructions.installer,
             note=partial(note_environment, self._folder.root, self._instructions.environment_digest),
         ).exit_code
@@ -332,9 +339,9 @@ class Supervisor:
     def _record(self, phase: Phase) -> None:
         self._folder.write_status(Status(phase=phase))
 
-    def _end_session(self) -> None:
+    def _end_session(self, most: float = float("inf")) -> None:
         if self._session is not None:
-            self._session.end(self._folder.stop_grace())
+            self._session.end(min(self._folder.stop_grace(), most))
 
 
 def _own() -> dict[str, str]:

@@ -35,6 +35,9 @@ RESTARTED = "LIGHTNING_ZENML_RESTARTED"
 """Set once the launch's command was killed and started again. The supervisor sets it; the controller reads it."""
 FAILURE = "LIGHTNING_ZENML_FAILURE"
 """Why a launch failed, in words. The supervisor sets it for `on_failure`; `zenml_api.run_end` reads it."""
+STOPPED = "LIGHTNING_ZENML_STOPPED"
+"""Set beside it where the launch was stopped as it has cost what it may. The supervisor sets it for `on_failure`;
+`zenml_api.run_end` reads it."""
 END = "LIGHTNING_ZENML_END"
 """How a launch ended that nobody follows, JSON of `protocol.Status`. The guardian sets it for `on_failure`;
 `zenml_api.run_end` reads it."""

@@ -6,11 +6,12 @@ come, and a GPU that the cloud doesn't sell comes up as a CPU (docs/assumptions.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from lightning_zenml.launch.errors import LaunchError, MachineError, StudioBusyError, StudioError
+from lightning_zenml.launch.errors import CostReachedError, LaunchError, MachineError, StudioBusyError, StudioError
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.lightning.records import StudioState
@@ -49,6 +50,7 @@ class Provisioner:
         on_studio: called with a studio, and with whether it ran before, before its machine is asked for: whoever must
             release the studio in any case notes it there.
         limits: how long to wait for what.
+        max_cost: US dollars that studios may cost before one is ready; None: no limit.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class Provisioner:
         say: Callable[[str], None],
         on_studio: Callable[[Studio, bool], None],
         limits: Limits,
+        max_cost: float | None = None,
     ) -> None:
         self._lightning = lightning
         self._say = say
         self._on_studio = on_studio
         self._wait = BoundedWaits(limits, say)
+        self._max_cost = max_cost
         self._started: set[str] = set()
         self._warned: set[str] = set()
         self._meter: Meter | None = None
@@ -199,13 +203,14 @@ class Provisioner:
                 state = self._until_running(studio, machine, interruptible=interruptible, before=stopped)
                 self._begin(state, catalog, asked=asked)
                 self._let_sleep(studio)
-                probe = self._wait.until_set_up(studio)
+                probe = self._wait.until_set_up(studio, most=self._seconds_left())
                 if probe is not None:
                     return self._ready(studio, machine, probe)
             except MachineError:
                 studio.delete()
                 raise
             studio.delete()
+            self._check_cost()
             self._end()
             if not last:
                 self._say(f"Studio {studio.name} is stuck in its set-up; deleted, trying a new one")
@@ -248,10 +253,11 @@ class Provisioner:
             return [Machine(name=name, compute_name=name, aliases=frozenset({name.lower()}), gpus=0)]
 
     def _set_up(self, studio: Studio, *, waits: bool = True) -> Probe:
-        probe = self._wait.until_set_up(studio, at_once=not waits)
+        probe = self._wait.until_set_up(studio, at_once=not waits, most=self._seconds_left())
         if probe is None and not waits:
             raise StudioBusyError(f"{studio.name} is set up for somebody else")
         if probe is None:
+            self._check_cost()
             raise StudioError(
                 f"The studio '{studio.name}' did not finish its set-up within {self._wait.limits.setup:.0f} s. "
                 "Open it on Lightning AI; if it is stuck there too, use another studio."
@@ -280,6 +286,21 @@ class Provisioner:
         self._meter = Meter(
             machine=has.machine if has else "", price=price, since=since, before=self._spent, interruptible=is_spot
         )
+
+    def _seconds_left(self) -> float:
+        """Those that what is left of the limit pays for."""
+        cost = self._meter.cost() if self._meter else None
+        if self._max_cost is None or cost is None or self._meter is None or not self._meter.price:
+            return math.inf
+        return max((self._max_cost - cost) * 3600 / self._meter.price, 0.0)
+
+    def _check_cost(self) -> None:
+        if self._seconds_left() <= 0:
+            cost = self._meter.cost() if self._meter else None
+            raise CostReachedError(
+                f"Stopped: before its studio was ready, the run has cost ${cost or 0:.2f}, and `max-cost` allows "
+                f"${self._max_cost:g}. Raise it, or take a cheaper machine: a set-up lasts a minute or two."
+            )
 
     def _end(self) -> None:
         """It costs no more, and what it has cost is not forgotten."""

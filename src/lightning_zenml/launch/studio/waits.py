@@ -6,6 +6,7 @@ things up" for a minute or two.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -160,12 +161,13 @@ class BoundedWaits:
         progress.end()
         return state
 
-    def until_set_up(self, studio: Studio, *, at_once: bool = False) -> Probe | None:
+    def until_set_up(self, studio: Studio, *, at_once: bool = False, most: float = math.inf) -> Probe | None:
         """Waits until a running studio's Python works.
 
         Args:
             studio: studio whose machine is up.
             at_once: whether one look must do.
+            most: seconds to wait at most, whatever the limit is.
 
         Returns:
             What is found there; None when it does not work within the limit.
@@ -173,7 +175,7 @@ class BoundedWaits:
         Raises:
             StudioLostError: when the studio was stopped meanwhile.
         """
-        deadline, pause = time.monotonic() + self.limits.setup, 0.3
+        deadline, pause = time.monotonic() + min(self.limits.setup, most), 0.3
         progress = WaitProgress(f"the set-up of {studio.name}", self._say)
         while True:
             progress.go_on()

@@ -289,9 +289,8 @@ def base_spec(
         LaunchError: if requirements can't be found out, or lie outside of the source root.
     """
     asked = docker_settings.collect(snapshot)
-    variables = {**environment, **settings.environment, **settings_to_pass_on()}
-    if GITHUB in os.environ:
-        variables[GITHUB] = os.environ[GITHUB]
+    github = {GITHUB: os.environ[GITHUB]} if GITHUB in os.environ else {}
+    variables = {**environment, **settings.environment, **settings_to_pass_on(), **github}
     return LaunchSpec(
         name=snapshot.pipeline_configuration.name,
         owner=owner,
@@ -306,6 +305,7 @@ def base_spec(
         installer=docker_settings.preferred_installer(asked),
         environment=variables,
         timeout=settings.timeout,
+        max_cost=settings.max_cost,
         keep_studio=settings.keep_studio,
         keep_warm=60 * (settings.keep_warm or 0),
         stop_idle_gpu=60 * (settings.stop_idle_gpu or 0),

@@ -62,6 +62,8 @@ def problems(schedule: ScheduleResponse, settings: LightningOrchestratorSettings
         yield "its runs start from one studio, not from a pool (`studio_pool`); they have machines of their own"
     if settings.keep_warm is not None:
         yield "its runs come by the clock: no machine is kept for them (`keep_warm`)"
+    if settings.max_cost is not None:
+        yield "nobody counts there what a run costs (`max_cost`); `timeout` ends one that takes too long"
     if settings.keep_studio is KeepStudio.DELETE:
         yield "the schedule needs its studio (`keep_studio=delete`); it goes when the schedule is deleted"
 
