@@ -115,6 +115,8 @@ def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Action
         assert [name for name in told if name in {"accuracy", "score.total", "layers"}][-1] == "score.total"
         assert "the last 2 completed runs on <code>main</code>" in markdown
         assert f"(<code>{base[:7]}</code>, less than an hour old, 2 commits behind)" in markdown
+        assert "by the last" in told["**Estimated cost**"][0]
+    assert float(finished.outputs["estimated-cost"]) > 0
     assert (
         "error",
         "`accuracy < 0.75` of `fail-if`: `accuracy` (model reported_model) is 0.72.",

@@ -81,7 +81,7 @@ class Runs:
         tags = []
         if github:
             metadata["github"] = dict(github)
-            tags = [github["repository"]]
+            tags = [github["repository"], *([f"branch:{github['branch']}"] if github.get("branch") else [])]
         request = self.stack.zenml.request
         project = request("GET", "projects/default")["id"]
         request(
@@ -109,7 +109,9 @@ class Runs:
             database = sqlite3.connect(self.stack.zenml.server.database, timeout=30)
             with contextlib.closing(database), database:
                 database.execute(
-                    "UPDATE pipeline_run SET status = 'completed', in_progress = 0 WHERE id = ?", [UUID(run["id"]).hex]
+                    "UPDATE pipeline_run SET status = 'completed', in_progress = 0, end_time = CURRENT_TIMESTAMP "
+                    "WHERE id = ?",
+                    [UUID(run["id"]).hex],
                 )
 
     def status(self, run_id: str) -> str:

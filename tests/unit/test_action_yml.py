@@ -46,6 +46,9 @@ def test_outputs(action: dict[str, Any]) -> None:
         "run-url",
         "status",
         "comment-url",
+        "estimated-cost",
+        "estimated-cost-range",
+        "budget-left",
         "archive-sha256",
     }
 

@@ -60,6 +60,7 @@ def test_defaults() -> None:
         project=None,
         timeout_minutes=None,
         max_cost=None,
+        budget=(),
         keep_studio=KeepStudio.AUTO,
         keep_warm=None,
         stop_idle_gpu=None,
@@ -439,10 +440,17 @@ def test_what_to_attach_to_must_be_a_launch_id() -> None:
         Inputs.from_environ({**REQUIRED, "INPUT_ATTACH": "; rm -rf /"})
 
 
-@pytest.mark.parametrize("other", [{"INPUT_ASYNC": "true"}, {"INPUT_ATTACH": "zenml-model-89abcdef"}])
-def test_a_cost_limit_needs_somebody_to_keep_it(other: dict[str, str]) -> None:
-    with pytest.raises(InputsError, match="timeout-minutes"):
-        Inputs.from_environ({**REQUIRED, "INPUT_RUN": "", **other, "INPUT_MAX-COST": "3"})
+def test_a_cost_limit_goes_with_any_run_and_is_the_launchs_own_where_that_was_started_before() -> None:
+    assert inputs(**{"async": "true"}, max_cost="3").max_cost == 3
+    attached = inputs(run="", attach="zenml-model-01234567-89abcdef", max_cost="3", budget="1 / month")
+    assert [name for name, _ in attached.warnings] == ["max-cost", "budget"]
+
+
+@pytest.mark.parametrize("budget", ["200", "1 / year", "1 / month, 2 / month"])
+def test_what_is_no_budget_is_refused_with_one_that_is(budget: str) -> None:
+    (problem,) = problems(budget=budget)
+    assert problem[0] == "budget"
+    assert "e.g. `200 / month`" in problem[1]
 
 
 @pytest.mark.parametrize(

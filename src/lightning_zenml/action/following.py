@@ -12,8 +12,8 @@ from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
+from lightning_zenml.action.money.limit import CostLimit
 from lightning_zenml.action.report import State
-from lightning_zenml.action.report.cost import CostLimit
 from lightning_zenml.action.report.ending import Ending, goes_on
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_of_launch, end_runs, record_of
@@ -76,7 +76,7 @@ class Following:
         self._earlier = earlier
         self._faults: set[str] = set()
         self._shown = ""
-        self._cost_limit = CostLimit(inputs.max_cost, workflow)
+        self._cost_limit = CostLimit(None if inputs.attach else inputs.max_cost, workflow)
         self.status = Status(phase=Phase.STARTING)
 
     def follow(self, launch: FollowedLaunch) -> int:
@@ -122,7 +122,9 @@ class Following:
                 self._handover.note_jobs(update.jobs)
                 self._runs.set_jobs(update.jobs)
             with self._whatever_happens():
-                if not has_finished and self._cost_limit.is_reached(launch.cost, launch.machine):
+                # Whoever is stopped on the studio is warned of it all the same.
+                is_reached = self._cost_limit.is_reached(launch.cost, launch.machine)
+                if is_reached and not has_finished:
                     return self._stop_for_cost
                 self._reporter.update(cost=launch.cost)
             if self._inputs.is_async and not self._inputs.attach and self._runs and not has_finished:

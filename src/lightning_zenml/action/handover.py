@@ -25,7 +25,7 @@ _CUTS = (8_000, 1_000, 200)
 """Characters of one text in a report that is too long."""
 _FACTS = (
     *("pipeline", "studio_name", "studio_url", "studio_deleted", "machine", "warmth"),
-    *("launch_id", "is_async", "cost"),
+    *("launch_id", "is_async", "cost", "estimate", "budget"),
 )
 """Fields of a report that nobody but main knows."""
 

@@ -22,14 +22,16 @@ from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.inputs import Inputs, InputsError, SubmitFrom
 from lightning_zenml.action.log import Log
+from lightning_zenml.action.money.forecast import Forecast
 from lightning_zenml.action.prepare import Preparation
+from lightning_zenml.action.report import State
 from lightning_zenml.action.report.ending import Ending
 from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_of_launch
 from lightning_zenml.codes import Code
 from lightning_zenml.http_session import is_readable_on_the_way
-from lightning_zenml.launch.errors import LaunchError
+from lightning_zenml.launch.errors import CostReachedError, LaunchError
 from lightning_zenml.launch.launcher import Launcher
 from lightning_zenml.launch.spec import Failure, FollowedLaunch, Phase
 from lightning_zenml.package.errors import PackageError
@@ -126,6 +128,7 @@ class _Main:
             with_runs=self._runs.added_to,
         )
         self._reporter.report = replace(self._reporter.report, stops_on_cancel=inputs.stop_on_cancel)
+        self._forecast = Forecast(inputs, event, zenml=self._zenml, workflow=workflow, log=self._log)
         self._preparation = Preparation(
             inputs,
             event,
@@ -135,6 +138,7 @@ class _Main:
             workflow=workflow,
             handover=self._handover,
             log=self._log,
+            forecast=self._forecast,
         )
         self._ending = Ending(workflow, self._handover, self._log, self._reporter, self._runs, self._root)
         self._earlier = EarlierLaunch(
@@ -172,12 +176,16 @@ class _Main:
                 return self._following.follow(launch) if launch else self._report_ended(self._inputs.attach)
             if self._inputs.submit_from is SubmitFrom.RUNNER:
                 launch = self._preparation.submission(scratch)
+                self._look_ahead()
             else:
                 lightning, spec = self._preparation.carry_out()
+                self._look_ahead()
                 self._log.title("Start the studio")
                 launcher = Launcher(lightning, notify=self._log.line, on_hold=self._handover.note_hold)
                 launch = launcher.launch(spec)
             return self._following.follow(launch)
+        except CostReachedError as error:
+            return self._give_up(str(error), error.code, state=State.STOPPED)
         except (LaunchError, PackageError, ZenMLServerError) as error:
             return self._give_up(str(error), error.code)
         except Cancelled:
@@ -193,6 +201,12 @@ class _Main:
             return self._give_up(f"{of_ours(error)} ended this step.", Code.FAULT, self._following.status.phase)
         finally:
             self._log.end()
+
+    def _look_ahead(self) -> None:
+        """Tells what the run will cost; refuses one that would cost too much."""
+        foreseen = self._forecast.settle()
+        if foreseen.estimate or foreseen.budget:
+            self._reporter.update(estimate=foreseen.estimate, budget=foreseen.budget)
 
     def _report_ended(self, launch_id: str) -> int:
         """Reports a launch that has ended before anybody attached to it, by what ZenML knows of its runs."""
@@ -229,11 +243,11 @@ class _Main:
             self._earlier.find_origin()
         self._runs.refresh(self._reporter.report.machine)
 
-    def _give_up(self, message: str, code: Code, phase: Phase = Phase.STARTING) -> int:
+    def _give_up(self, message: str, code: Code, phase: Phase = Phase.STARTING, *, state: State = State.FAILED) -> int:
         """Fails. What is held by then, `post` releases."""
         failure = Failure(phase=phase, message=message, code=code)
         cost = self._reporter.report.cost
-        return self._ending.fail(failure, released=not self._handover.has_holds, cost=cost)
+        return self._ending.fail(failure, state=state, released=not self._handover.has_holds, cost=cost)
 
 
 def _do_nothing(reason: str, workflow: Workflow) -> int:

@@ -16,7 +16,8 @@ from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
-from lightning_zenml.action.runner_launch import Command, RunnerLaunch
+from lightning_zenml.action.money.forecast import Forecast
+from lightning_zenml.action.runner_launch import READABLE, Command, RunnerLaunch, settings_of
 from lightning_zenml.action.throwaway import Throwaway
 from lightning_zenml.codes import Code
 from lightning_zenml.launch import requirements
@@ -39,8 +40,6 @@ _TOKEN_SECONDS = 3 * 24 * 3600
 _TOKEN_MARGIN = 3600
 """Seconds beyond `timeout-minutes`, for the wait for a studio and for the end."""
 _SIZE_WARNING = 200_000_000
-_READABLE = {"ZENML_ENABLE_RICH_TRACEBACK": "false"}
-"""Tracebacks as Python prints them: frames drawn around them break up paths, and hide where a step failed."""
 
 
 def connect(inputs: Inputs, teamspace: Teamspace) -> Lightning:
@@ -76,6 +75,7 @@ class Preparation:
         workflow: the runner, for warnings and outputs.
         handover: what post is told.
         log: the step's log, which tells what is found.
+        forecast: what looks ahead at the cost meanwhile.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Preparation:
         workflow: Workflow,
         handover: Handover,
         log: Log,
+        forecast: Forecast,
     ) -> None:
         self._inputs = inputs
         self._event = event
@@ -98,6 +99,7 @@ class Preparation:
         self._workflow = workflow
         self._handover = handover
         self._log = log
+        self._forecast = forecast
 
     def carry_out(self) -> tuple[Lightning, LaunchSpec]:
         """Checks and packages, to submit from the studio.
@@ -130,13 +132,14 @@ class Preparation:
             late_packages=lambda: self._packages_of(services.integrations),
             requirements=tuple(f"-r {file}" for file in inputs.requirements),
             environment={
-                **_READABLE,
+                **READABLE,
                 **inputs.env,
                 **self._zenml_environment(services),
                 SETTINGS: json.dumps(settings),
             },
             working_directory=inputs.working_directory,
             timeout=inputs.timeout_minutes * 60 if inputs.timeout_minutes else None,
+            max_cost=inputs.max_cost,
             keep_studio=inputs.keep_studio,
             keep_warm=60 * (inputs.keep_warm or 0),
             stop_idle_gpu=60 * (inputs.stop_idle_gpu or 0),
@@ -175,11 +178,11 @@ class Preparation:
             folder=self._root / inputs.working_directory,
             environment={
                 **environment.variables(),
-                **_READABLE,
+                **READABLE,
                 **inputs.env,
                 **self._zenml_environment(services),
                 **caller.variables(),
-                SETTINGS: json.dumps(_settings_of(inputs)),
+                SETTINGS: json.dumps(settings_of(inputs)),
             },
             timeout=timeout,
             waits=not inputs.is_async,
@@ -208,6 +211,7 @@ class Preparation:
         teamspace = f"{lightning.owner}/{lightning.teamspace}"
         self._handover.note_teamspace(teamspace)
         self._log.line(f"Lightning AI teamspace {teamspace}")
+        self._forecast.begin(lightning)
         if not inputs.requirements and (
             file := requirements.overlooked(self._root, inputs.working_directory, [*inputs.commands, inputs.command])
         ):
@@ -322,29 +326,3 @@ def _told(commit: Commit | None, *, has_changes: bool) -> str:
     branch = f" of {commit.branch}" if commit.branch else ""
     author = f" by {commit.author}" if commit.author else ""
     return f"Commit {commit.sha[:7]}{branch}{author}{changes}: {commit.subject}".rstrip(": ")
-
-
-def _settings_of(inputs: Inputs) -> dict[str, Any]:
-    """The inputs as settings of the orchestrator, for a client that submits from here."""
-    given = {
-        "main_studio_name": inputs.studio_name,
-        "studio_pool": inputs.studio_pool,
-        "keep_warm": inputs.keep_warm,
-        "stop_idle_gpu": inputs.stop_idle_gpu,
-        "machine_type": list(inputs.machine_type),
-        "custom_commands": list(inputs.commands),
-        "timeout": inputs.timeout_minutes and inputs.timeout_minutes * 60,
-        "teamspace": inputs.lightning_teamspace,
-        "username": inputs.lightning_username,
-        "organization": inputs.lightning_org,
-    }
-    return {
-        **inputs.settings,
-        **{name: value for name, value in given.items() if value},
-        "environment": {**_READABLE, **inputs.settings.get("environment", {}), **inputs.env},
-        "keep_studio": inputs.keep_studio.value,
-        "synchronous": not inputs.is_async,
-        # The two go together: without a user id the key is one of another kind.
-        "user_id": inputs.lightning_user_id,
-        "api_key": inputs.lightning_api_key,
-    }

@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.codes import Code
 from lightning_zenml.launch.caller import Held, Launched, Left, Record, Submitted, Updated
 from lightning_zenml.launch.launcher import Hold, Launcher
@@ -31,6 +33,8 @@ _OUTPUT = 16_000
 _KILL_AFTER = 1.0
 """Seconds that the command has for an orderly end: what counts runs on Lightning."""
 _LOOK = 0.05
+READABLE = {"ZENML_ENABLE_RICH_TRACEBACK": "false"}
+"""Tracebacks as Python prints them: frames drawn around them break up paths, and hide where a step failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,3 +301,34 @@ class RunnerLaunch:
             self._stop_one(hold, 0)
         elif hold.launch_id not in self._left:
             Launcher(self._lightning).resume(hold).leave()
+
+
+def settings_of(inputs: Inputs) -> dict[str, Any]:
+    """The inputs as settings of the orchestrator, for a client that submits from here.
+
+    Args:
+        inputs: the step's inputs.
+    """
+    given = {
+        "main_studio_name": inputs.studio_name,
+        "studio_pool": inputs.studio_pool,
+        "keep_warm": inputs.keep_warm,
+        "stop_idle_gpu": inputs.stop_idle_gpu,
+        "machine_type": list(inputs.machine_type),
+        "custom_commands": list(inputs.commands),
+        "max_cost": inputs.max_cost,
+        "timeout": inputs.timeout_minutes and inputs.timeout_minutes * 60,
+        "teamspace": inputs.lightning_teamspace,
+        "username": inputs.lightning_username,
+        "organization": inputs.lightning_org,
+    }
+    return {
+        **inputs.settings,
+        **{name: value for name, value in given.items() if value},
+        "environment": {**READABLE, **inputs.settings.get("environment", {}), **inputs.env},
+        "keep_studio": inputs.keep_studio.value,
+        "synchronous": not inputs.is_async,
+        # The two go together: without a user id the key is one of another kind.
+        "user_id": inputs.lightning_user_id,
+        "api_key": inputs.lightning_api_key,
+    }

@@ -100,6 +100,30 @@ class ZenMLFinder:
         return [run for run in runs if run.launch_id]
 
     @patiently
+    def of_repository(self, repository: str) -> list[Run]:
+        """Gets the newest runs that the Action has started for a repository, the newest first.
+
+        Args:
+            repository: name of the repository, `owner/name`.
+        """
+        return [run for run in self._newest(tags=[repository]) if run.launch_id]
+
+    @patiently
+    def all_of_repository(self, repository: str, *, branch: str = "", since: datetime | None = None) -> list[Run]:
+        """Gets all runs that the Action has started for a repository.
+
+        Args:
+            repository: name of the repository, `owner/name`.
+            branch: only those of this branch; '': of all.
+            since: only those that were made since then, a time with a time zone; None: ever.
+        """
+        tags = [repository, *([f"branch:{branch}"] if branch else [])]
+        filters = {"tags": tags, **({"created": f"gte:{_time(since)}"} if since else {})}
+        found = self._rest.pages("runs", hydrate=True, sort_by="desc:created", **filters)
+        runs = [Run.from_json(data, self._server.run_url(data["id"], data["body"]["project_id"])) for data in found]
+        return [run for run in runs if run.launch_id]
+
+    @patiently
     def named(self, name_or_id: str) -> list[Run]:
         """Gets the runs of launches with this name, or the one with this UUID; in several projects, several."""
         if _is_uuid(name_or_id):

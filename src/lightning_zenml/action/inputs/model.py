@@ -18,6 +18,7 @@ from lightning_zenml.action.commands.parameters import read as read_parameters
 from lightning_zenml.action.inputs.of_orchestrator import check_studio, orchestrator_settings
 from lightning_zenml.action.inputs.reader import InputsError, Reader
 from lightning_zenml.action.inputs.variables import is_secret
+from lightning_zenml.action.money.budget import Budget, budgets
 from lightning_zenml.action.report.metrics.settings import ReportSettings
 from lightning_zenml.launch import requirements
 from lightning_zenml.launch.spec import KeepStudio
@@ -41,6 +42,7 @@ DEFAULTS: Mapping[str, str] = {
     "project": "",
     "timeout-minutes": "",
     "max-cost": "",
+    "budget": "",
     "keep-studio": "auto",
     "keep-warm": "",
     "stop-idle-gpu": "",
@@ -76,7 +78,8 @@ FROM_ENVIRONMENT: Mapping[str, str] = {
 
 _OF_A_LAUNCH = frozenset(
     {"config", "submit-from", "working-directory", "studio-name", "studio-pool", "machine-type", "commands"}
-    | {"requirements", "async", "settings", "timeout-minutes", "keep-studio", "keep-warm", "stop-idle-gpu"}
+    | {"requirements", "async", "settings", "timeout-minutes", "max-cost", "budget"}
+    | {"keep-studio", "keep-warm", "stop-idle-gpu"}
 )
 """Inputs that mean nothing where an earlier launch is followed; the secrets in `env` are masked there too."""
 
@@ -115,6 +118,7 @@ class Inputs:
         project: name or id of the ZenML project; None: the account's default one, else the only one.
         timeout_minutes: minutes after which the run is stopped; None: no limit.
         max_cost: US dollars after which the run is stopped; None: no limit.
+        budget: what runs may cost together before no more are started.
         keep_studio: what becomes of the studio at the end.
         keep_warm: minutes for which the run's machines are kept for the next one; None: they are not.
         stop_idle_gpu: minutes after which a machine is ended whose GPUs nobody uses; None: it is not.
@@ -155,6 +159,7 @@ class Inputs:
     project: str | None
     timeout_minutes: float | None
     max_cost: float | None
+    budget: tuple[Budget, ...]
     keep_studio: KeepStudio
     keep_warm: float | None
     stop_idle_gpu: float | None
@@ -213,7 +218,8 @@ class Inputs:
             stack=reader.line("stack"),
             project=reader.line("project"),
             timeout_minutes=reader.number("timeout-minutes"),
-            max_cost=_max_cost(reader),
+            max_cost=reader.number("max-cost"),
+            budget=_budget(reader),
             keep_studio=KeepStudio(reader.choice("keep-studio", tuple(KeepStudio))),
             keep_warm=reader.number("keep-warm", limits.LONGEST_WARM),
             stop_idle_gpu=reader.number("stop-idle-gpu"),
@@ -317,12 +323,12 @@ def _requirements(reader: Reader) -> tuple[str, ...]:
     return files
 
 
-def _max_cost(reader: Reader) -> float | None:
-    """A limit that somebody must be there to keep."""
-    value = reader.number("max-cost")
-    if value is not None and (reader.text("async").lower() == "true" or reader.text("attach")):
-        reader.note("max-cost", "goes with a run that is waited for; with `async` or `attach` use `timeout-minutes`")
-    return value
+def _budget(reader: Reader) -> tuple[Budget, ...]:
+    try:
+        return budgets(reader.text("budget"))
+    except ValueError as error:
+        reader.refuse("budget", str(error), "an amount for each month or pull request, e.g. `200 / month`")
+        return ()
 
 
 def _without_effect(reader: Reader) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ SETTINGS_OF_INPUTS: Mapping[str, str] = {
     "keep_warm": "keep-warm",
     "stop_idle_gpu": "stop-idle-gpu",
     "timeout": "timeout-minutes",
+    "max_cost": "max-cost",
     "user_id": "lightning-user-id",
     "api_key": "lightning-api-key",
     "username": "lightning-username",

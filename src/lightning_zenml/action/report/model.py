@@ -251,6 +251,8 @@ class Report:
         workflow_run_url: page of the workflow run.
         elapsed: seconds since the start.
         cost: US dollars that the run has cost so far, jobs among it.
+        estimate: what it was expected to cost, in words.
+        budget: what was left of the budgets before it, in words.
         failure: why the run failed.
         launch_id: id of the launch.
         is_async: whether the workflow leaves the run to itself.
@@ -277,6 +279,8 @@ class Report:
     workflow_run_url: str | None = None
     elapsed: float | None = None
     cost: float | None = None
+    estimate: str | None = None
+    budget: str | None = None
     failure: Failure | None = None
     launch_id: str | None = None
     is_async: bool = False
@@ -301,8 +305,7 @@ class Report:
     @property
     def title(self) -> str:
         """What has run, in one line of plain text."""
-        first, more = self.pipelines[:3], self.pipelines[3:]
-        return ", ".join(first) + (f" and {len(more)} more" if more else "")
+        return ", ".join(self.pipelines[:3]) + (f" and {len(self.pipelines) - 3} more" if self.pipelines[3:] else "")
 
     @property
     def page(self) -> str | None:
@@ -328,10 +331,8 @@ class Report:
     @property
     def studio_cost(self) -> float | None:
         """US dollars for the studio's machine alone; None where that can't be told."""
-        costs = [job.cost for job in self.jobs]
-        if self.cost is None or None in costs:
-            return None
-        return max(self.cost - sum(cost for cost in costs if cost is not None), 0.0)
+        known = [job.cost for job in self.jobs if job.cost is not None]
+        return None if self.cost is None or len(known) < len(self.jobs) else max(self.cost - sum(known), 0.0)
 
 
 def redacted(report: Report, redact: Callable[[str], str]) -> Report:

@@ -54,6 +54,8 @@ _ON_FAILURE = 600.0
 """Seconds that the launch's `on_failure` may take."""
 _KEEPING = 30.0
 """Seconds that it may take to keep the end of a launch that nobody follows; the machine is paid for."""
+_OWN = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+"""Where programs of ours find our package."""
 _OUTPUT = 16_000
 """Characters of output that a failure carries: most tracebacks are shorter."""
 
@@ -154,13 +156,13 @@ class Supervisor:
             taken = Failure(phase=Phase.INSTALLING, message=message, code=Code.BUSY)
             return self.finish(failure=taken, report=True)
         self._purse.look()
-        self._record(Phase.INSTALLING)
+        self._folder.write_status(Status(phase=Phase.INSTALLING))
         self._folder.code.mkdir()
         for path in self._folder.parts(self._instructions.archive):
             with tarfile.open(path) as part:
                 part.extractall(self._folder.code, filter="data")
         environment = self._environment()
-        self._watch = Watch(self._instructions.watch, environment | _own())
+        self._watch = Watch(self._instructions.watch, environment | _OWN)
         self._sampler.start(lambda idleness, words: _say(log, words))
         deadline = time.monotonic() + (self._instructions.timeout or float("inf"))
         failure = self._install(log, environment, deadline)
@@ -212,7 +214,7 @@ class Supervisor:
         if command is None:
             self._end_watch()
             self._sampler.count_idleness()
-        self._record(Phase.RUNNING if command is None else Phase.COMMANDS)
+        self._folder.write_status(Status(phase=Phase.RUNNING if command is None else Phase.COMMANDS))
 
     def _end_watch(self) -> None:
         if self._watch is not None:
@@ -298,7 +300,7 @@ class Supervisor:
         try:
             subprocess.run(
                 [sys.executable, *self._instructions.on_failure],
-                env=self._environment() | _own() | told,
+                env=self._environment() | _OWN | told,
                 stdin=subprocess.DEVNULL,
                 timeout=timeout,
                 check=True,
@@ -336,17 +338,9 @@ class Supervisor:
             beats.append(lambda: lease.renew(self._folder.root, launch_id=self._folder.path.name))
         return beats
 
-    def _record(self, phase: Phase) -> None:
-        self._folder.write_status(Status(phase=phase))
-
     def _end_session(self, most: float = float("inf")) -> None:
         if self._session is not None:
             self._session.end(min(self._folder.stop_grace(), most))
-
-
-def _own() -> dict[str, str]:
-    """Where programs of ours find our package."""
-    return {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
 
 def _say(log: Any, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a run may cost."""
+"""`max-cost`, watched from here while a run is waited for; the supervisor on the studio does so, too."""
 
 from __future__ import annotations
 
