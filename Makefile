@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Without its bytecode, each of the hundreds of processes that the tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format docs bench bench-packing bench-start bench-steps bench-following bench-installing bench-scale bench-money bench-verdict bench-image lock clean
+.PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format docs bench bench-packing bench-start bench-steps bench-following bench-installing bench-scale bench-money bench-cost bench-verdict bench-image lock clean
 
 demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo
@@ -122,6 +122,12 @@ bench-scale: $(VENV)/installed ## overhead by steps, launches and size of code; 
 
 bench-money: $(VENV)/installed ## billed seconds of a GPU for a step, beside the step's own
 	$(BIN)/python benchmarks/money.py --rounds $(ROUNDS) $(if $(JSON),--json $(JSON))
+
+# Random launches, and from how many to how many seconds their jobs take.
+SCHEDULES ?= 40
+WORK ?= 20 60
+bench-cost: $(VENV)/installed ## what is told of a launch's cost, beside the bill
+	$(BIN)/python benchmarks/cost.py --schedules $(SCHEDULES) --work $(WORK) $(if $(JSON),--json $(JSON))
 
 # Pull requests that are drawn for each figure.
 PULLS ?= 5000
