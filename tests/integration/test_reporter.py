@@ -68,6 +68,25 @@ def reporter(server: LocalGitHub, clock: Clock, tmp_path: Path) -> Iterator[Repo
         yield Reporter(workflow, Handover(workflow), github, event, origin, clock=clock)
 
 
+def test_a_server_that_takes_long_to_tell_of_a_run_is_asked_less_often(
+    server: LocalGitHub, clock: Clock, tmp_path: Path
+) -> None:
+    looks = []
+
+    def look() -> None:
+        looks.append(clock.seconds)
+        clock.seconds += 18
+
+    event = Event.from_environ(ENVIRON)
+    workflow = Workflow({"GITHUB_STATE": str(tmp_path / "state")}, io.StringIO())
+    reporter = Reporter(workflow, Handover(workflow), None, event, None, look=look, clock=clock)
+    tell(reporter, state=State.RUNNING)
+    for _ in range(400):
+        clock.seconds += 1
+        tell(reporter)
+    assert len(looks) == 3
+
+
 def tell(reporter: Reporter, **changes: object) -> None:
     """An update, and what comes of it in the other thread."""
     reporter.update(**changes)  # type: ignore[arg-type]

@@ -30,6 +30,8 @@ _INTERVAL = 15.0
 """Seconds between two edits of a comment while a run is young."""
 _LONGEST_INTERVAL = 60.0
 """Ditto when it is old: a workflow's token has 1,000 requests an hour for all jobs of a repository."""
+_LOOKS_TAKE = 0.1
+"""Share of the time that ZenML may be asked in: what tells of many steps costs its server much, which they need, too."""
 _PATIENCE_MEANWHILE = 5.0
 """Seconds that one request to GitHub may take while there is a run to follow, and a newer report to come."""
 _LOOK_PATIENCE = 20.0
@@ -95,6 +97,7 @@ class Reporter:
         self._sent_state: State | None = None
         self._shown_state: State | None = None
         self._shown_at = float("-inf")
+        self._looked = 0.0
         self._saving = threading.Lock()
         self._faults: set[str] = set()
         self._channels = Channels(workflow, github, event, comments=comments, clock=clock)
@@ -191,12 +194,14 @@ class Reporter:
             return
         self._shown_state, self._shown_at = message.report.state, self._clock()
         if not message.is_last:
+            began = self._clock()
             try:
                 within(_LOOK_PATIENCE, self._look)
             except TimeoutError:
                 self._note_fault(TimeoutError(f"ZenML did not tell how the run stands within {_LOOK_PATIENCE:g} s."))
             except Exception as error:
                 self._note_fault(error)
+            self._looked = self._clock() - began
         shown = self._shown(self._with_runs(message.report))
         patience = message.deadline - time.monotonic() if message.is_last else _PATIENCE_MEANWHILE
         told = self._channels.tell(shown, self._origin, is_last=message.is_last, patience=max(patience, 1.0))
@@ -209,7 +214,7 @@ class Reporter:
         """Whether a report is told though its state is the same."""
         now = self._clock()
         interval = min(max(_INTERVAL, (now - self._started) / 20), _LONGEST_INTERVAL)
-        return now - self._shown_at >= max(interval, self._channels.pause)
+        return now - self._shown_at >= max(interval, self._looked / _LOOKS_TAKE, self._channels.pause)
 
     def _shown(self, report: Report) -> Report:
         """With where the launch comes from, and without secrets: once it is rendered, they are not recognised."""
