@@ -31,7 +31,7 @@ _INTERVAL = 15.0
 _LONGEST_INTERVAL = 60.0
 """Ditto when it is old: a workflow's token has 1,000 requests an hour for all jobs of a repository."""
 _LOOKS_TAKE = 0.1
-"""Share of the time that ZenML may be asked in: what tells of many steps costs its server much, which they need, too."""
+"""Share of the time that ZenML may be asked in: what tells of many steps costs its server much, and they need it."""
 _PATIENCE_MEANWHILE = 5.0
 """Seconds that one request to GitHub may take while there is a run to follow, and a newer report to come."""
 _LOOK_PATIENCE = 20.0
