@@ -41,15 +41,16 @@ def processes(environment: dict[str, str], tmp_path: Path, output: io.StringIO) 
 
 def living(directory: Path) -> set[str]:
     """Process ids of the step processes that run in a folder; other tests have theirs elsewhere."""
-    alive = set()
+    parents = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             is_step = b"orchestrator.steps.process_program" in (process / "cmdline").read_bytes()
             if is_step and (process / "cwd").readlink() == directory:
-                alive.add(process.name)
+                parents[process.name] = (process / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
-    return alive
+    # What such a process starts is named like itself until it becomes another program.
+    return {process for process, parent in parents.items() if parent not in parents}
 
 
 def arguments() -> list[str]:
