@@ -68,7 +68,8 @@ def exit_code(process: StepProcess) -> int:
 def test_the_process_that_waits_is_told_the_step(processes: StepProcesses, output: io.StringIO, tmp_path: Path) -> None:
     processes.prepare()
     processes.prepare()
-    (waiting,) = living(tmp_path)
+    # While it becomes another program, a process has no command line.
+    (waiting,) = eventually(lambda: living(tmp_path))
     process = processes.begin("train", arguments(), {})
     assert living(tmp_path) == {waiting}
     assert exit_code(process) != 0
@@ -78,7 +79,8 @@ def test_the_process_that_waits_is_told_the_step(processes: StepProcesses, outpu
 
 def test_a_step_with_variables_of_its_own_gets_a_process_of_its_own(processes: StepProcesses, tmp_path: Path) -> None:
     processes.prepare()
-    (waiting,) = living(tmp_path)
+    # While it becomes another program, a process has no command line.
+    (waiting,) = eventually(lambda: living(tmp_path))
     process = processes.begin("train", arguments(), {"OMP_NUM_THREADS": "1"})
     assert waiting in living(tmp_path)
     process.kill()
