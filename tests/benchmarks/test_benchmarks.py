@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("command", "rows"),
     [
-        ("bench ROUNDS=1", ["stock, fresh studio", "ours, fresh studio", "ours, warm named studio", "ours, async"]),
+        (
+            "bench ROUNDS=1",
+            ["stock, fresh studio", "ours, fresh studio", "ours, warm named studio", "ours, async", "no launch"],
+        ),
         ("bench-packing ROUNDS=1 FILES=500 MEGABYTES=8", ["pipe", "CodeArchive", "ours, unchanged"]),
         ("bench-start ROUNDS=1", ["first request"]),
         ("bench-steps ROUNDS=1 WIDE=5", ["one more trivial step, CPU"]),
