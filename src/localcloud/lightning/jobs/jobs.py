@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from localcloud.service import free_port
 
 from ..computer.sandbox import Disk
 from ..computer.sessions import Session
@@ -79,7 +80,7 @@ class Jobs:
             nodes,
             multi=multi,
             max_attempts=max_attempts,
-            master_port=_free_port() if multi else 0,
+            master_port=free_port() if multi else 0,
         )
         self.all.append(job)
         return job
@@ -334,9 +335,3 @@ def _variables(job: Job, node: Node) -> dict[str, str]:
             "MASTER_PORT": str(job.master_port),
         }
     return variables | {variable["name"]: variable.get("value", "") for variable in job.spec.get("env") or ()}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
