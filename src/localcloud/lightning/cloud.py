@@ -23,7 +23,7 @@ from .server import Request, Server
 from .studio_routes import StudioRoutes
 from .studios import Studios
 
-_TICK = 0.02
+_TICK = 0.05
 
 
 class LightningCloud:

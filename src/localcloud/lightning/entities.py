@@ -92,6 +92,8 @@ class Studio:
     other_fields: dict[str, object] = field(default_factory=dict)
     created: float = field(default_factory=time.time)
     deleted: float | None = None
+    cleared: bool = False
+    """Deleted, its machines ended, its disk gone: nothing is due any more."""
     in_use: Instance | None = None
     requested: Instance | None = None
     switch_at: float | None = None

@@ -195,6 +195,8 @@ class Studios:
         """Let everything happen that is due."""
         now = time.monotonic()
         for studio in self.all:
+            if studio.cleared:
+                continue
             if studio.deleted is None and studio.name in self._knobs.vanish:
                 self.delete(studio)
             for instance in studio.instances:
@@ -206,8 +208,10 @@ class Studios:
             if studio.deleted is None:
                 self._sleep_when_idle(studio, now)
                 self._show_late_files(studio, now)
-            elif studio.disk.folder.exists() and not any(instance.sandbox for instance in studio.instances):
-                shutil.rmtree(studio.disk.folder)
+            elif not any(instance.sandbox or instance.stopping_at is not None for instance in studio.instances):
+                if studio.disk.folder.exists():
+                    shutil.rmtree(studio.disk.folder)
+                studio.cleared = True
 
     def close(self) -> None:
         """End every machine, at once."""
