@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from localcloud.demo import BRANCH, REPOSITORY, ROOT, check_out
+from localcloud.demo.play import BRANCH, REPOSITORY, ROOT, check_out
 from localcloud.runner import Step
 from localcloud.stack import Stack, services
 

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 import yaml
 
@@ -27,6 +27,16 @@ _PASSED_ON = re.compile(
 """Of this machine's environment: what the network and the measuring of coverage need. A runner passes nothing on."""
 _EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
 _KILL_AFTER = 60.0
+
+
+class Log(Protocol):
+    """Where a log is shown while it is written."""
+
+    def write(self, text: str, /) -> object:
+        """Takes a line."""
+
+    def flush(self) -> object:
+        """Shows it now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +109,7 @@ class Step:
     ref: str
     matrix: Mapping[str, Any] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
-    stream: TextIO | None = None
+    stream: Log | None = None
     _masks: set[str] = field(default_factory=set)
     _lines: list[str] = field(default_factory=list)
 
@@ -197,8 +207,17 @@ class Step:
         self, name: str, variables: Mapping[str, str], interrupt: Callable[[str], signal.Signals | None]
     ) -> int:
         environment = {**self.environment(), **variables}
+        return self._process(self.command(name, environment), environment, interrupt)
+
+    def _process(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        interrupt: Callable[[str], signal.Signals | None] = lambda line: None,
+    ) -> int:
+        """Runs one process of the step to its end."""
         process = subprocess.Popen(
-            self.command(name, environment),
+            command,
             cwd=self.workspace,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -241,23 +260,7 @@ class Step:
         return self.root / "file_commands" / command
 
     def _read(self, command: str) -> dict[str, str]:
-        """Reads `name=value` and heredoc entries; as on the runner, anything else is an error."""
-        values: dict[str, str] = {}
-        lines = self._file(command).read_text().splitlines()
-        while lines:
-            line = lines.pop(0)
-            if match := re.fullmatch(r"([^=<]+)<<(.+)", line):
-                value = []
-                while lines[0] != match[2]:
-                    value.append(lines.pop(0))
-                lines.pop(0)
-                values[match[1]] = "\n".join(value)
-            elif "=" in line:
-                name, _, value_of = line.partition("=")
-                values[name] = value_of
-            elif line:
-                raise ValueError(f"Invalid format '{line}'")
-        return values
+        return read_file_command(self._file(command))
 
 
 def _send(process: subprocess.Popen[str], number: signal.Signals) -> None:
@@ -282,3 +285,23 @@ def descendants(pid: int) -> list[int]:
 
 def _unescape(data: str) -> str:
     return data.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
+
+
+def read_file_command(file: Path) -> dict[str, str]:
+    """Reads `name=value` and heredoc entries; as on the runner, anything else is an error."""
+    values: dict[str, str] = {}
+    lines = file.read_text().splitlines()
+    while lines:
+        line = lines.pop(0)
+        if match := re.fullmatch(r"([^=<]+)<<(.+)", line):
+            value = []
+            while lines[0] != match[2]:
+                value.append(lines.pop(0))
+            lines.pop(0)
+            values[match[1]] = "\n".join(value)
+        elif "=" in line:
+            name, _, value_of = line.partition("=")
+            values[name] = value_of
+        elif line:
+            raise ValueError(f"Invalid format '{line}'")
+    return values
