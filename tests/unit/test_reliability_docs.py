@@ -14,12 +14,11 @@ from lightning_sdk.lightning_cloud import env as sdk
 from lightning_zenml.action import post, throwaway
 from lightning_zenml.action.github import rest as github
 from lightning_zenml.action.report import reporter, runs
-from lightning_zenml.launch import agreement, launch
+from lightning_zenml.launch import agreement, launch, watchdog
 from lightning_zenml.launch.lightning import client, ending, failures, files
 from lightning_zenml.launch.payload import protocol, release, supervisor
 from lightning_zenml.launch.payload.lightning import requests
 from lightning_zenml.launch.studio import hold, remote, waits
-from lightning_zenml.orchestrator.client import watchdog
 from lightning_zenml.orchestrator.zenml_client import patience
 from lightning_zenml.package import checkout
 from lightning_zenml.zenml_api import rest as zenml

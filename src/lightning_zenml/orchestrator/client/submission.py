@@ -26,9 +26,9 @@ from lightning_zenml.launch.payload.variables import GITHUB
 from lightning_zenml.launch.spec import LaunchSpec, Phase, Status
 from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_to_pass_on, studio_names
+from lightning_zenml.orchestrator.client import watchdog
 from lightning_zenml.orchestrator.client.packing import pack_code
 from lightning_zenml.orchestrator.client.run_end import fail, how_it_ended, raise_unless_succeeded
-from lightning_zenml.orchestrator.client.watchdog import Watchdog
 from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.controller.command_line import PROGRAM, Options
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
@@ -197,8 +197,8 @@ def _submit(
         scratch, packed = Path(folder), caller.root_to_pack(root)
         archive = pack_code(packed)
         spec = launch_spec(snapshot, stack, run, settings, environment, archive, packed, machines, start)
-        with Watchdog(lightning, caller, scratch, run.id) as watchdog:
-            launcher = Launcher(lightning, notify=logger.info, on_hold=watchdog.hold, scratch=scratch)
+        with watchdog.beside(lightning, caller, scratch, run.id) as beside:
+            launcher = Launcher(lightning, notify=logger.info, on_hold=beside.hold, scratch=scratch)
             launch = launcher.launch(caller.adapt(spec, root))
     caller.launched(launch, archive.sha256)
     return Submission(launch, run, caller, start)
