@@ -179,6 +179,14 @@ class RunnerLaunch:
         self._end_command()
         self._each_held(self._leave_one)
 
+    def end(self, *, grace: float) -> None:
+        """Ends the command, and releases nothing.
+
+        Args:
+            grace: unused; the runs that it made are stopped with their studios.
+        """
+        self._end_command()
+
     def stop(self, *, grace: float = 20) -> None:
         """Ends the command and every launch that it made, and releases their studios.
 

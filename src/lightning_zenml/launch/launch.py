@@ -249,11 +249,19 @@ class Launch:
             grace: seconds that the command has for an orderly end.
         """
         try:
-            # A studio that is gone or stopped, or never came so far, has no command to end.
-            with contextlib.suppress(StudioError):
-                self._end_command(grace)
+            self.end(grace=grace)
         finally:
             self.release()
+
+    def end(self, *, grace: float) -> None:
+        """Ends the command as `stop` does, and releases nothing.
+
+        Args:
+            grace: seconds that the command has for an orderly end.
+        """
+        # A studio that is gone or stopped, or never came so far, has no command to end.
+        with contextlib.suppress(StudioError):
+            self._end_command(grace)
 
     def _end_command(self, grace: float) -> None:
         # What was uploaded holds keys, and may not be unpacked yet: then there is no program that could remove it.

@@ -163,6 +163,16 @@ class FollowedLaunch(Protocol):
             LaunchError: if the launch can't be told.
         """
 
+    def end(self, *, grace: float) -> None:
+        """Ends the command, and waits for its end; releases nothing.
+
+        Args:
+            grace: seconds that the run has for an orderly end.
+
+        Raises:
+            LaunchError: if Lightning can't be asked.
+        """
+
     def stop(self, *, grace: float = ...) -> None:
         """Ends the launch and releases its studio.
 

@@ -103,13 +103,17 @@ class Session:
             whole=self._whole,
         )
 
-    def end(self, grace: float) -> None:
-        """SIGTERM to bash and what it runs; SIGKILL to the whole session after that, at most `grace` seconds later."""
+    def end(self, grace: Callable[[], float]) -> None:
+        """SIGTERM to bash and what it runs; SIGKILL to the whole session after that.
+
+        Args:
+            grace: tells how many seconds later at most; whoever is in a hurry may change that meanwhile.
+        """
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.id, signal.SIGTERM)
-        deadline = time.monotonic() + grace
+        began = time.monotonic()
         # Bash is gone at once; what it runs needs the time.
-        while is_group_alive(self.id) and time.monotonic() < deadline:
+        while is_group_alive(self.id) and time.monotonic() < began + grace():
             time.sleep(0.1)
         kill(self.id)
 

@@ -340,7 +340,7 @@ class Supervisor:
 
     def _end_session(self, most: float = float("inf")) -> None:
         if self._session is not None:
-            self._session.end(min(self._folder.stop_grace(), most))
+            self._session.end(lambda: min(self._folder.stop_grace(), most))
 
 
 def _say(log: Any, text: str) -> None:
