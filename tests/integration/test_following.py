@@ -24,6 +24,7 @@ from lightning_zenml.action.report.ending import Ending
 from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs
+from lightning_zenml.action.starter import Starter
 from lightning_zenml.launch.errors import UnfollowableError
 from lightning_zenml.launch.spec import Phase, Status, Update
 from lightning_zenml.zenml_api.server import ZenMLServer
@@ -69,6 +70,9 @@ class Launch:
     def leave(self) -> None:
         self.done.append("left")
 
+    def end(self, *, grace: float) -> None:
+        self.done.append("ended")
+
     def stop(self, *, grace: float = 0) -> None:
         self.done.append("stopped")
 
@@ -90,6 +94,7 @@ class Step:
         reporter = Reporter(workflow, handover, None, event, Origin.of(event, inputs), with_runs=runs.added_to)
         return Following(
             inputs,
+            Starter.of_workflow(event, inputs),
             zenml=zenml,
             workflow=workflow,
             handover=handover,

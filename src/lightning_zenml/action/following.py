@@ -14,12 +14,14 @@ from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.money.limit import CostLimit
 from lightning_zenml.action.report import State
-from lightning_zenml.action.report.ending import Ending, goes_on
+from lightning_zenml.action.report.ending import Ending
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_of_launch, end_runs, record_of
+from lightning_zenml.action.starter import Starter
 from lightning_zenml.codes import Code
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.errors import LaunchError, StudioLostError
+from lightning_zenml.launch.interruption import Interruption
 from lightning_zenml.launch.payload.records import RunRecord
 from lightning_zenml.launch.spec import Failure, FollowedLaunch, Phase, Status
 from lightning_zenml.zenml_api.models import Run
@@ -34,11 +36,16 @@ _LEAVE_PATIENCE = 30.0
 """Seconds for a payload to hear that nobody follows: it finds out by itself, too."""
 
 
+class _HurriedError(BaseException):
+    """Whoever has interrupted has done so again."""
+
+
 class Following:
     """Follows one launch.
 
     Args:
         inputs: the step's inputs.
+        starter: whoever has started the launch.
         zenml: the ZenML server.
         workflow: the runner, for outputs and annotations.
         handover: what post is told.
@@ -55,6 +62,7 @@ class Following:
     def __init__(
         self,
         inputs: Inputs,
+        starter: Starter,
         *,
         zenml: ZenMLServer,
         workflow: Workflow,
@@ -66,6 +74,7 @@ class Following:
         earlier: EarlierLaunch,
     ) -> None:
         self._inputs = inputs
+        self._starter = starter
         self._zenml = zenml
         self._workflow = workflow
         self._handover = handover
@@ -174,7 +183,7 @@ class Following:
             self.add_all(runs)
             self._workflow.notice(f"{message} All its pipeline runs have ended.", Code.END_UNSEEN)
             return self._ending.conclude(end_of_launch(runs, launch.id or self._inputs.attach), cost=launch.cost)
-        attach = f" To follow it again, run this action with `attach: {launch.id}`." if launch.id else ""
+        attach = f" To follow it again, {self._starter.attach(launch.id)}." if launch.id else ""
         self._log.end()
         self._workflow.error(f"{message} Nothing was stopped.{attach}", Code.UNFOLLOWABLE)
         self._reporter.update(at_once=True, state=State.RUNNING, is_async=True, cost=launch.cost)
@@ -199,7 +208,7 @@ class Following:
         except Exception as error:
             if not isinstance(error, LaunchError):
                 self._workflow.log(traceback.format_exc())
-            message = f"{error} It is tried again when the job ends."
+            message = f"{error} {self._starter.insisting}"
             self._workflow.warning(message, Code.NOT_RELEASED, title="Not released yet")
             return False
         self._reporter.report = replace(self._reporter.report, studio_deleted=launch.deletes_studio)
@@ -255,7 +264,7 @@ class Following:
         return 0
 
     def cancel(self, launch: FollowedLaunch | None) -> None:
-        """Stops the launch, or leaves it as asked, as the workflow is cancelled.
+        """Stops the launch, or leaves it as asked, after an interruption.
 
         Args:
             launch: the launch; None before there is one.
@@ -266,24 +275,34 @@ class Following:
             # An end that came just before the signal is as good, and unheard the payload finds out by itself.
             with self._whatever_happens():
                 launch.leave()
-            self._workflow.notice(goes_on(launch.id, launch.studio_url), Code.GOES_ON)
+            self._workflow.notice(self._starter.goes_on(launch.id, launch.studio_url), Code.GOES_ON)
             self._ending.leave_nothing()
             self._reporter.update(at_once=True, patience=_CANCEL_PATIENCE, state=State.RUNNING, is_async=True)
             return
         if launch is not None:
             try:
-                launch.stop(grace=_CANCEL_GRACE)
+                self._stop(launch)
             except Exception as error:
                 # Not finished: `post` insists.
-                message = f"The studio {launch.studio_name} could not be released yet: {error}"
+                message = (
+                    f"The studio {launch.studio_name} could not be released yet: {error} {self._starter.insisting}"
+                )
                 self._workflow.warning(message, Code.NOT_RELEASED, title="Not released yet")
                 return
             self._reporter.report = replace(self._reporter.report, studio_deleted=launch.deletes_studio)
             end_runs(self._zenml, self._handover.run_ids, self._workflow, begun=self._runs.ids)
-        self._workflow.warning("The workflow is cancelled; the run is stopped and the studio released.", Code.STOPPED)
+        stopped = "; the run is stopped and the studio released."
+        self._workflow.warning(f"{self._starter.interruption}{stopped}", Code.STOPPED)
         if launch is not None or not self._handover.has_holds:
             self._ending.leave_nothing()
         self._reporter.update(patience=_CANCEL_PATIENCE, state=State.CANCELLED)
+
+    def _stop(self, launch: FollowedLaunch) -> None:
+        """Stops it; a further signal may cut its grace short, but no release."""
+        if self._starter.grace:
+            with contextlib.suppress(_HurriedError), Interruption(_HurriedError, *self._starter.hurriers):
+                launch.end(grace=self._starter.grace)
+        launch.stop(grace=_CANCEL_GRACE)
 
     @contextlib.contextmanager
     def _whatever_happens(self) -> Iterator[None]:

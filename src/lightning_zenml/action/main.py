@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,11 +24,12 @@ from lightning_zenml.action.inputs import Inputs, InputsError, SubmitFrom
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.money.forecast import Forecast
 from lightning_zenml.action.prepare import Preparation
-from lightning_zenml.action.report import State
+from lightning_zenml.action.report import Report, State
 from lightning_zenml.action.report.ending import Ending
 from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_of_launch
+from lightning_zenml.action.starter import Starter
 from lightning_zenml.codes import Code
 from lightning_zenml.http_session import is_readable_on_the_way
 from lightning_zenml.launch.errors import CostReachedError, LaunchError
@@ -75,24 +76,38 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
             workflow.error(f"`{name}` {message}", error.code, title=f"Input {name}")
         return 1
     mask_secrets(inputs, event, workflow)
-    for name, message in inputs.warnings:
-        workflow.warning(f"`{name}` {message}", Code.INPUT_IN_DOUBT, title=f"Input {name}")
-    servers = (inputs.zenml_store_url, event.api_url, environ.get("LIGHTNING_CLOUD_URL", ""))
-    for url in filter(is_readable_on_the_way, servers):
-        workflow.warning(f"Keys go to {url} as plain text, for all to read in between: use https://.", Code.NO_TLS)
+    warn(inputs, (inputs.zenml_store_url, event.api_url, environ.get("LIGHTNING_CLOUD_URL", "")), workflow)
     github = github_of(inputs, event)
+
+    def story(inputs: Inputs, event: Event) -> Story:
+        return Story(inputs, event, workflow, github, environ, workspace_of(environ))
+
     if by_comment:
         asked = admitted(event, inputs, environ, workspace_of(environ), github, workflow)
         if isinstance(asked, int):
             return asked
         to_do = inputs_of(asked, workflow)
-        return to_do if isinstance(to_do, int) else _Main(environ, to_do, asked.event, github, workflow).run()
+        return to_do if isinstance(to_do, int) else story(to_do, asked.event).run()
     event = settled(event, inputs, workspace_of(environ), github, workflow)
     if event is None:
         return 1
     if reason := event.reason_to_leave(has_secrets=has_secrets):
         return _do_nothing(reason, workflow)
-    return _Main(environ, inputs, event, github, workflow).run()
+    return story(inputs, event).run()
+
+
+def warn(inputs: Inputs, servers: Iterable[str], workflow: Workflow) -> None:
+    """Warns of inputs that may not be what is meant, and of keys that anybody can read on their way.
+
+    Args:
+        inputs: the step's inputs.
+        servers: addresses to which keys go.
+        workflow: the runner.
+    """
+    for name, message in inputs.warnings:
+        workflow.warning(f"`{name}` {message}", Code.INPUT_IN_DOUBT, title=f"Input {name}")
+    for url in filter(is_readable_on_the_way, servers):
+        workflow.warning(f"Keys go to {url} as plain text, for all to read in between: use https://.", Code.NO_TLS)
 
 
 def workspace_of(environ: Mapping[str, str]) -> Path:
@@ -100,21 +115,48 @@ def workspace_of(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("GITHUB_WORKSPACE") or ".").resolve()
 
 
-class _Main:
-    """One run; its methods are the chapters."""
+class Story:
+    """One run; its methods are the chapters.
+
+    Args:
+        inputs: the step's inputs.
+        event: what started the workflow run.
+        workflow: the runner.
+        github: where comment and commit status go; None: nowhere.
+        environ: variables of the step.
+        root: folder of the checked-out repository.
+        starter: whoever starts the launch; None: the workflow.
+        zenml: the ZenML server; None: the one that the inputs name.
+        handover: what takes note of what must be released; None: the runner does, for `post`.
+
+    Attributes:
+        refusal: what kept the launch from being started or followed; None: nothing did.
+    """
 
     def __init__(
-        self, environ: Mapping[str, str], inputs: Inputs, event: Event, github: GitHub | None, workflow: Workflow
+        self,
+        inputs: Inputs,
+        event: Event,
+        workflow: Workflow,
+        github: GitHub | None,
+        environ: Mapping[str, str],
+        root: Path,
+        *,
+        starter: Starter | None = None,
+        zenml: ZenMLServer | None = None,
+        handover: Handover | None = None,
     ) -> None:
+        starter = starter or Starter.of_workflow(event, inputs)
         self._inputs = inputs
         self._event = event
         self._workflow = workflow
-        self._root = workspace_of(environ)
+        self._root = root
+        self.refusal: Exception | None = None
         self._log = Log(workflow)
         # Where an earlier launch comes from tells its run.
         origin = None if inputs.attach else Origin.of(event, inputs)
-        self._handover = Handover(workflow)
-        self._zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
+        self._handover = handover or Handover(workflow)
+        self._zenml = zenml or ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
         baseline = Baseline(self._zenml, event, github, inputs.report)
         self._runs = Runs(self._zenml, workflow, baseline=baseline, settings=inputs.report)
         self._reporter = Reporter(
@@ -131,7 +173,7 @@ class _Main:
         self._forecast = Forecast(inputs, event, zenml=self._zenml, workflow=workflow, log=self._log)
         self._preparation = Preparation(
             inputs,
-            event,
+            starter,
             self._root,
             environ,
             zenml=self._zenml,
@@ -151,6 +193,7 @@ class _Main:
         )
         self._following = Following(
             inputs,
+            starter,
             zenml=self._zenml,
             workflow=workflow,
             handover=self._handover,
@@ -161,9 +204,30 @@ class _Main:
             earlier=self._earlier,
         )
 
-    def run(self) -> int:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            return self._run(Path(scratch))
+    def run(self, scratch: Path | None = None) -> int:
+        """Runs it.
+
+        Args:
+            scratch: folder in which what is uploaded gets one of its own; None: the system's.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            Cancelled: see `main`.
+        """
+        with tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True) as folder:
+            return self._run(Path(folder))
+
+    @property
+    def report(self) -> Report:
+        """What there is to tell of it by now."""
+        return self._runs.added_to(self._reporter.report)
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """Ids in ZenML of the runs in that report."""
+        return self._runs.ids
 
     def _run(self, scratch: Path) -> int:
         launch: FollowedLaunch | None = None
@@ -181,12 +245,14 @@ class _Main:
                 lightning, spec = self._preparation.carry_out()
                 self._look_ahead()
                 self._log.title("Start the studio")
-                launcher = Launcher(lightning, notify=self._log.line, on_hold=self._handover.note_hold)
+                launcher = Launcher(lightning, notify=self._log.line, on_hold=self._handover.note_hold, scratch=scratch)
                 launch = launcher.launch(spec)
             return self._following.follow(launch)
         except CostReachedError as error:
+            self.refusal = error
             return self._give_up(str(error), error.code, state=State.STOPPED)
         except (LaunchError, PackageError, ZenMLServerError) as error:
+            self.refusal = error
             return self._give_up(str(error), error.code)
         except Cancelled:
             self._following.cancel(launch)

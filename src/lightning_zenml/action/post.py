@@ -17,10 +17,10 @@ from lightning_zenml.action.handover import Handover, Left
 from lightning_zenml.action.inputs import Inputs, InputsError
 from lightning_zenml.action.prepare import connect
 from lightning_zenml.action.report import State
-from lightning_zenml.action.report.ending import goes_on
 from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_runs
+from lightning_zenml.action.starter import Starter
 from lightning_zenml.codes import Code
 from lightning_zenml.deadline import begin, within
 from lightning_zenml.launch.launcher import Hold, Launcher
@@ -65,7 +65,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
     event = Event.from_environ(environ)
     mask_secrets(inputs, event, workflow)
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
-    fate = None if left.is_finished else _release_all(left, inputs, zenml, workflow)
+    fate = None if left.is_finished else _release_all(left, inputs, Starter.of_workflow(event, inputs), zenml, workflow)
     # What `attach` has let go of may go on elsewhere.
     if fate is _Fate.ENDED and (left.holds or not left.is_attached):
         begun = [record.run_id for record in left.runs]
@@ -95,7 +95,7 @@ class _Fate(Enum):
     UNKNOWN = auto()
 
 
-def _release_all(left: Left, inputs: Inputs, zenml: ZenMLServer, workflow: Workflow) -> _Fate:
+def _release_all(left: Left, inputs: Inputs, starter: Starter, zenml: ZenMLServer, workflow: Workflow) -> _Fate:
     """Releases all that main held, each by itself: one that can't be released doesn't keep the others."""
     if not left.holds:
         return _Fate.ENDED
@@ -103,7 +103,7 @@ def _release_all(left: Left, inputs: Inputs, zenml: ZenMLServer, workflow: Workf
     if inputs.stop_on_cancel:
         # Should Lightning not be there: the controller looks at ZenML, and the payload releases what nobody follows.
         begin(lambda: _ask_to_stop(zenml, left.run_ids, workflow))
-    releases = {hold: begin(partial(_release, hold, left, inputs, workflow, deadline)) for hold in left.holds}
+    releases = {hold: begin(partial(_release, hold, left, inputs, starter, workflow, deadline)) for hold in left.holds}
     fates = {_fate_of(hold, release, deadline, workflow) for hold, release in releases.items()}
     return next(fate for fate in (_Fate.UNKNOWN, _Fate.GOES_ON, _Fate.ENDED) if fate in fates)
 
@@ -121,12 +121,12 @@ def _fate_of(hold: Hold, release: Future[_Fate], deadline: float, workflow: Work
         return _Fate.UNKNOWN
 
 
-def _release(hold: Hold, left: Left, inputs: Inputs, workflow: Workflow, deadline: float) -> _Fate:
+def _release(hold: Hold, left: Left, inputs: Inputs, starter: Starter, workflow: Workflow, deadline: float) -> _Fate:
     """Releases one, again and again until the deadline."""
     told = False
     while True:
         try:
-            return _try_to_release(hold, left, inputs, workflow)
+            return _try_to_release(hold, left, inputs, starter, workflow)
         except Exception as error:
             if time.monotonic() + _PAUSE > deadline:
                 raise
@@ -136,11 +136,11 @@ def _release(hold: Hold, left: Left, inputs: Inputs, workflow: Workflow, deadlin
             time.sleep(_PAUSE)
 
 
-def _try_to_release(hold: Hold, left: Left, inputs: Inputs, workflow: Workflow) -> _Fate:
+def _try_to_release(hold: Hold, left: Left, inputs: Inputs, starter: Starter, workflow: Workflow) -> _Fate:
     launch = Launcher(connect(inputs, Teamspace(name=left.teamspace))).resume(hold)
     if not inputs.stop_on_cancel and launch.is_under_way():
         launch.leave()
-        workflow.notice(goes_on(launch.id, launch.studio_url), Code.GOES_ON)
+        workflow.notice(starter.goes_on(launch.id, launch.studio_url), Code.GOES_ON)
         return _Fate.GOES_ON
     launch.stop(grace=_GRACE)
     message = f"The studio {hold.studio_name} was still held; the run is stopped, the studio released."

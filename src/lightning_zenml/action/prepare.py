@@ -8,22 +8,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lightning_zenml.action.github.event import Event
-from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.money.forecast import Forecast
 from lightning_zenml.action.runner_launch import READABLE, Command, RunnerLaunch, settings_of
+from lightning_zenml.action.starter import Starter
 from lightning_zenml.action.throwaway import Throwaway
 from lightning_zenml.codes import Code
 from lightning_zenml.launch import requirements
 from lightning_zenml.launch.caller import Caller, Record
 from lightning_zenml.launch.lightning.client import Credentials, Lightning
-from lightning_zenml.launch.payload.variables import GITHUB, SETTINGS
+from lightning_zenml.launch.payload.variables import SETTINGS
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.package import archive
 from lightning_zenml.package.archive import Archive
@@ -68,7 +66,7 @@ class Preparation:
 
     Args:
         inputs: the step's inputs.
-        event: what started the workflow run.
+        starter: whoever starts the launch.
         root: folder of the checked-out repository.
         environ: variables of the step.
         zenml: the ZenML server.
@@ -81,7 +79,7 @@ class Preparation:
     def __init__(
         self,
         inputs: Inputs,
-        event: Event,
+        starter: Starter,
         root: Path,
         environ: Mapping[str, str],
         *,
@@ -92,7 +90,7 @@ class Preparation:
         forecast: Forecast,
     ) -> None:
         self._inputs = inputs
-        self._event = event
+        self._starter = starter
         self._root = root
         self._environ = environ
         self._zenml = zenml
@@ -120,8 +118,8 @@ class Preparation:
         of_steps = {"machine_type": list(inputs.machine_type), **of_jobs}
         settings = {**inputs.settings, **{name: value for name, value in of_steps.items() if value}}
         spec = LaunchSpec(
-            name=self._event.repository.rpartition("/")[2] or "run",
-            owner=f"{self._event.repository} {self._event.run_url}".strip(),
+            name=self._starter.name,
+            owner=self._starter.owner,
             archive=packed,
             command=inputs.command,
             studio_name=inputs.studio_name,
@@ -240,7 +238,8 @@ class Preparation:
     def _pack(self) -> Archive:
         repository = Repository.open(self._root)
         commit = commit_of(self._root, self._root / self._inputs.working_directory)
-        self._log.line(_told(commit, has_changes=bool(repository.has_changes())))
+        changes = bool(repository.has_changes())
+        self._log.line(_told(commit, has_changes=changes) if commit else self._starter.no_commit)
         packed = archive.pack(repository)
         self._warn_of_missing(packed.warnings)
         self._workflow.set_output("archive-sha256", packed.sha256)
@@ -266,10 +265,10 @@ class Preparation:
             access = {"ZENML_STORE_API_TOKEN": token}
         except NoTokensError as error:
             self._workflow.warning(
-                f"The ZenML server makes no short-lived tokens ({error}), so the studio gets the API key itself.",
+                f"The ZenML server makes no short-lived tokens ({error}), so the studio gets the key itself.",
                 Code.LONG_LIVED_KEY,
             )
-            access = {"ZENML_STORE_API_KEY": self._inputs.zenml_store_api_key}
+            access = self._zenml.access
         except ZenMLServerError as error:
             raise ZenMLServerError(
                 f"The ZenML server gives no short-lived token for the studio now, and the API key itself doesn't leave "
@@ -281,22 +280,8 @@ class Preparation:
             "ZENML_STORE_URL": self._inputs.zenml_store_url,
             "ZENML_ACTIVE_STACK_ID": services.stack_id,
             "ZENML_ACTIVE_PROJECT_ID": services.project_id,
-            GITHUB: json.dumps(self._provenance()),
+            **self._starter.provenance,
             **access,
-        }
-
-    def _provenance(self) -> dict[str, Any]:
-        """What our orchestrator records on the run of where it comes from."""
-        event = self._event
-        return {
-            "repository": event.repository,
-            "sha": event.head_sha,
-            "ref": event.ref,
-            "branch": event.branch,
-            "pull_request": event.pull_requests[0] if event.pull_requests else None,
-            "workflow_run_url": event.run_url,
-            "actor": event.actor,
-            "origin": Origin.of(event, self._inputs).as_json(),
         }
 
 
@@ -319,9 +304,7 @@ class _Services:
     integrations: tuple[str, ...]
 
 
-def _told(commit: Commit | None, *, has_changes: bool) -> str:
-    if commit is None:
-        return "No commit is checked out here; `path:` of actions/checkout goes with the input `working-directory`"
+def _told(commit: Commit, *, has_changes: bool) -> str:
     changes = " and what is not committed" if has_changes else ""
     branch = f" of {commit.branch}" if commit.branch else ""
     author = f" by {commit.author}" if commit.author else ""

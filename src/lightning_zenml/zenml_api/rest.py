@@ -121,6 +121,11 @@ class ZenMLRest:
             session.mount(prefix, PatientAdapter(HTTPAdapter(max_retries=retry), stop=stop, logs_in=True))
         self._request = http_log.logged("ZenML", session.request)
 
+    @property
+    def access(self) -> dict[str, str]:
+        """The variable by which ZenML's own client gets the same access: the key, where there is one."""
+        return {"ZENML_STORE_API_KEY": self._api_key} if self._api_key else {"ZENML_STORE_API_TOKEN": self._token}
+
     def public(self, path: str) -> Any:
         """Gets what needs no login.
 

@@ -60,6 +60,11 @@ class ZenMLServer:
         self._info: ServerInfo | None = None
         self._projects: dict[str, Project] = {}
 
+    @property
+    def access(self) -> dict[str, str]:
+        """The variable by which ZenML's own client gets the same access."""
+        return self.rest.access
+
     @patiently
     def info(self) -> ServerInfo:
         """Gets version and dashboard; refuses a server that isn't ZenML's, is too old, or lacks what is relied on.

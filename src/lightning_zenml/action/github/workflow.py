@@ -94,14 +94,14 @@ class Workflow:
             cut = text.rfind("\n") + 1
             self._unfinished_line = text[cut:]
             if cut:
-                self._write(_disarm(self._redactor.next_lines(text[:cut])))
+                self._write(self._readable(self._redactor.next_lines(text[:cut])))
 
     def flush(self) -> None:
         """Logs what `log` keeps of an unfinished line."""
         with self._lock:
             if self._unfinished_line:
                 line, self._unfinished_line = self._unfinished_line, ""
-                self._write(_disarm(self._redactor.next_lines(line + "\n")))
+                self._write(self._readable(self._redactor.next_lines(line + "\n")))
 
     def set_output(self, name: str, value: str) -> None:
         """Sets an output of the action; the runner reads it also when the step fails or is cancelled."""
@@ -139,6 +139,10 @@ class Workflow:
         with contextlib.suppress(OSError):
             self._stream.write(text.encode(encoding, "replace").decode(encoding))
             self._stream.flush()
+
+    def _readable(self, text: str) -> str:
+        """Text that others wrote, as whoever reads the stream can bear it."""
+        return _disarm(text)
 
     def _file_command(self, variable: str, name: str, value: str) -> None:
         # Random, or a value could end itself early and set other names.

@@ -93,6 +93,8 @@ def estimate(wanted: Wanted, zenml: ZenMLServer, lightning: Lightning) -> Estima
         ZenMLServerError: if the ZenML server can't be asked.
         LaunchError: if Lightning can't be asked.
     """
+    if not wanted.repository:
+        return None
     past = _completed(ZenMLFinder(zenml).of_repository(wanted.repository), wanted)
     if not past:
         return None

@@ -149,11 +149,3 @@ class Ending:
     def leave_nothing(self) -> None:
         """Tells `post` that nothing is left to release."""
         self._handover.note_finished()
-
-
-def goes_on(launch_id: str, studio_url: str) -> str:
-    """What a user reads who cancelled a workflow whose run is not to be stopped."""
-    return (
-        f"The workflow is cancelled; the run goes on in {studio_url}, as `stop-on-cancel: false` says. "
-        f"To follow it, run this action with `attach: {launch_id}`."
-    )
