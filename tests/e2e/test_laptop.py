@@ -9,7 +9,7 @@ import pytest
 
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
-from scene import Laptop, wait_for
+from scene import TINY, Laptop, check_out, wait_for
 
 RUN = """
 from zenml import pipeline, step
@@ -87,6 +87,25 @@ def test_credentials_from_the_environment_alone(cloud: LightningCloud, laptop: L
     assert run["status"] == "completed"
     assert cloud.api_key not in run["all"]
     wait_for(lambda: not cloud.running())
+
+
+def test_a_checkout_runs_from_the_command_line(cloud: LightningCloud, laptop: Laptop) -> None:
+    cell = 'import os; assert os.environ["NOTE"] == "kept # whole"; print("training")'
+    sha = check_out({"code/run.py": TINY.replace("ARGUMENT", "None").replace('print("loading")', cell)}, laptop.folder)
+    (laptop.folder / "code/untracked.txt").write_text("not committed")
+    command = "cd code && lightning-zenml run --json --env NOTE -- python run.py"
+    done = laptop.run("bash", "-c", command, NOTE="kept # whole")
+    told, run = json.loads(done.stdout), laptop.last_run()
+    assert (told["status"], told["failure"]) == ("completed", None)
+    assert told["runs"] == [
+        {"id": run["id"], "name": run["name"], "url": told["runs"][0]["url"], "status": "completed"}
+    ]
+    assert run["id"] in told["runs"][0]["url"]
+    assert (run["metadata"]["laptop"]["sha"], run["metadata"]["laptop"]["uncommitted"]) == (sha, True)
+    assert "github" not in run["metadata"]
+    assert cloud.studio(told["studio"]).deleted
+    for place in (run["all"], done.stdout, done.stderr):
+        assert cloud.api_key not in place
 
 
 def test_without_credentials_nothing_is_started(cloud: LightningCloud, laptop: Laptop) -> None:

@@ -8,19 +8,15 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from lightning_zenml.cli.connection import Connection
-    from lightning_zenml.cli.output import Output
-
-F = TypeVar("F", bound=Callable[..., Any])
+from lightning_zenml.cli.options import connection_of, inputs, output_of, with_json, with_services
 
 _NAME = "lightning-zenml"
 _VARIABLE = "_LIGHTNING_ZENML_COMPLETE"
@@ -35,7 +31,7 @@ Exit codes:
   3   there is no such launch, run or pull request
   4   Lightning AI, ZenML or GitHub refuses or can't be reached
   70  a fault of this program
-  130 Ctrl-C
+  130 Ctrl-C (143: SIGTERM, where `run` has stopped in order)
 """
 
 
@@ -77,42 +73,6 @@ def _fail(error: Exception) -> int:
     return problem.exit_code
 
 
-def _with_services(command: F) -> F:
-    """Options of a command that talks to ZenML and Lightning AI."""
-    for option in (
-        click.option(
-            "--teamspace",
-            default="",
-            metavar="OWNER/NAME",
-            help="Lightning teamspace. Default: LIGHTNING_TEAMSPACE, else that of the stack's orchestrator.",
-        ),
-        click.option(
-            "--stack",
-            default="",
-            help="ZenML stack, by name or id. Default: the active one if it has a "
-            "Lightning orchestrator, else the only one that has.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def _json(command: F) -> F:
-    return click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs.")(command)
-
-
-def _services(stack: str, teamspace: str) -> Connection:
-    from lightning_zenml.cli.connection import Choice, Connection
-
-    return Connection(Choice(stack=stack, teamspace=teamspace))
-
-
-def _output(is_json: bool = False) -> Output:
-    from lightning_zenml.cli.output import Output
-
-    return Output(is_json=is_json)
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXIT_CODES)
 @click.version_option(version(_NAME), prog_name=_NAME)
 @click.option("-v", "--verbose", is_flag=True, help="Show every call to ZenML, Lightning AI and GitHub.")
@@ -137,8 +97,8 @@ def lightning_zenml(verbose: bool) -> None:
 @click.option("--machine-type", "machine", default="cpu", show_default=True, help="Machine, or several by comma.")
 @click.option("--output", "file", default=".github/workflows/train.yml", show_default=True, help="The workflow's file.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
-@_with_services
-@_json
+@with_services
+@with_json
 def init(
     checks: bool, run: str, machine: str, file: str, force: bool, stack: str, teamspace: str, is_json: bool
 ) -> int:
@@ -151,15 +111,15 @@ def init(
     from lightning_zenml.cli.workflow.init import check_all, init
 
     if checks:
-        return check_all(_output(is_json), folder=Path.cwd())
-    connection = _services(stack, teamspace)
-    return init(connection, _output(is_json), folder=Path.cwd(), run=run, file=file, force=force, machine=machine)
+        return check_all(output_of(is_json), folder=Path.cwd())
+    connection = connection_of(stack, teamspace)
+    return init(connection, output_of(is_json), folder=Path.cwd(), run=run, file=file, force=force, machine=machine)
 
 
 @lightning_zenml.command()
 @click.option("--machine-type", "machines", default="", help="Machines to look for, by comma. Default: cpu, gpu.")
-@_with_services
-@_json
+@with_services
+@with_json
 def doctor(machines: str, stack: str, teamspace: str, is_json: bool) -> int:
     """Check all that a launch needs.
 
@@ -169,7 +129,27 @@ def doctor(machines: str, stack: str, teamspace: str, is_json: bool) -> int:
     from lightning_zenml.cli.doctor.doctor import doctor
 
     names = [name.strip() for name in machines.split(",") if name.strip()]
-    return doctor(_services(stack, teamspace), _output(is_json), machines=names)
+    return doctor(connection_of(stack, teamspace), output_of(is_json), machines=names)
+
+
+@lightning_zenml.command(context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, metavar="[COMMAND [ARGUMENT]...]")
+@inputs
+@with_services
+@with_json
+def run(command: tuple[str, ...], stack: str, teamspace: str, is_json: bool, **given: Any) -> int:
+    """Run COMMAND on Lightning AI, in this checkout as it is.
+
+    COMMAND is bash in one word ('python run.py --lr 0.1 | tee log'), or a program and its arguments. What is packed,
+    installed, run and released is as with the Action, whose inputs the options are: docs/action.md. The log is
+    shown, and the exit code is 0 only if all completed.
+
+    Ctrl-C stops the run, which has 20 seconds for an orderly end, and gives its studio back; a second one leaves it
+    three. If this process is killed, the run goes on and gives its studio back itself.
+    """
+    from lightning_zenml.cli.run.run import run
+
+    return run(connection_of(stack, teamspace), output_of(is_json), command=command, given=given, folder=Path.cwd())
 
 
 @lightning_zenml.command()
@@ -177,8 +157,8 @@ def doctor(machines: str, stack: str, teamspace: str, is_json: bool) -> int:
 @click.option(
     "--ended", type=click.IntRange(min=0), default=0, metavar="N", help="List the newest N that have ended, too."
 )
-@_with_services
-@_json
+@with_services
+@with_json
 def status(launch: str | None, ended: int, stack: str, teamspace: str, is_json: bool) -> None:
     """Show how launches stand.
 
@@ -187,7 +167,7 @@ def status(launch: str | None, ended: int, stack: str, teamspace: str, is_json: 
     from lightning_zenml.cli.launches import launches
     from lightning_zenml.cli.status import list_runs, show
 
-    connection, output = _services(stack, teamspace), _output(is_json)
+    connection, output = connection_of(stack, teamspace), output_of(is_json)
     if launch is None:
         list_runs(connection, output, ended=ended)
     else:
@@ -204,8 +184,8 @@ def status(launch: str | None, ended: int, stack: str, teamspace: str, is_json: 
     metavar="SECONDS",
     help="Time for an orderly end: `finally` of a step, a checkpoint.",
 )
-@_with_services
-@_json
+@with_services
+@with_json
 def stop(launch: str, grace: float, stack: str, teamspace: str, is_json: bool) -> None:
     """Stop a launch, with all that it holds.
 
@@ -215,15 +195,15 @@ def stop(launch: str, grace: float, stack: str, teamspace: str, is_json: bool) -
     from lightning_zenml.cli.launches import launches
     from lightning_zenml.cli.stop import stop
 
-    connection = _services(stack, teamspace)
+    connection = connection_of(stack, teamspace)
     found = launches(connection, launch, os.environ)
-    stop(connection, _output(is_json), [one for one in found if not one.is_over] or found[:1], grace=grace)
+    stop(connection, output_of(is_json), [one for one in found if not one.is_over] or found[:1], grace=grace)
 
 
 @lightning_zenml.command()
 @click.argument("launch")
 @click.option("-f", "--follow", is_flag=True, help="Go on until its end.")
-@_with_services
+@with_services
 def logs(launch: str, follow: bool, stack: str, teamspace: str) -> None:
     """Show what a launch prints.
 
@@ -232,13 +212,13 @@ def logs(launch: str, follow: bool, stack: str, teamspace: str) -> None:
     from lightning_zenml.cli.follow import logs
     from lightning_zenml.cli.launches import one_launch
 
-    connection = _services(stack, teamspace)
-    logs(connection, _output(), one_launch(connection, launch, os.environ), follow=follow)
+    connection = connection_of(stack, teamspace)
+    logs(connection, output_of(), one_launch(connection, launch, os.environ), follow=follow)
 
 
 @lightning_zenml.command()
 @click.argument("launch")
-@_with_services
+@with_services
 def attach(launch: str, stack: str, teamspace: str) -> int:
     """Follow a launch to its end, in its client's place.
 
@@ -248,8 +228,8 @@ def attach(launch: str, stack: str, teamspace: str) -> int:
     from lightning_zenml.cli.follow import attach
     from lightning_zenml.cli.launches import one_launch
 
-    connection = _services(stack, teamspace)
-    return attach(connection, _output(), one_launch(connection, launch, os.environ))
+    connection = connection_of(stack, teamspace)
+    return attach(connection, output_of(), one_launch(connection, launch, os.environ))
 
 
 @lightning_zenml.command()
@@ -265,8 +245,8 @@ def attach(launch: str, stack: str, teamspace: str) -> int:
     show_default=True,
     help="What it is told by.",
 )
-@_with_services
-@_json
+@with_services
+@with_json
 def cost(
     launch: str | None, month: datetime | None, months: int, by: str, stack: str, teamspace: str, is_json: bool
 ) -> None:
@@ -278,13 +258,13 @@ def cost(
     from lightning_zenml.cli.cost import By, cost
     from lightning_zenml.cli.launches import launches
 
-    connection = _services(stack, teamspace)
+    connection = connection_of(stack, teamspace)
     if launch is not None:
         runs = [run for launched in launches(connection, launch, os.environ) for run in launched.runs]
     else:
         last = month or datetime.now(UTC)
         runs = connection.finder.begun(_month(last, 1 - months), _month(last, 1))
-    cost(connection, _output(is_json), runs, by=By(by))
+    cost(connection, output_of(is_json), runs, by=By(by))
 
 
 def _month(moment: datetime, later: int) -> datetime:
@@ -296,8 +276,8 @@ def _month(moment: datetime, later: int) -> datetime:
 @lightning_zenml.command()
 @click.option("--yes", is_flag=True, help="End what is left. Without it, nothing is touched.")
 @click.option("--all", "lists_all", is_flag=True, help="List what is in use, too.")
-@_with_services
-@_json
+@with_services
+@with_json
 def sweep(yes: bool, lists_all: bool, stack: str, teamspace: str, is_json: bool) -> int:
     """List what launches have left, or end it.
 
@@ -306,7 +286,7 @@ def sweep(yes: bool, lists_all: bool, stack: str, teamspace: str, is_json: bool)
     """
     from lightning_zenml.cli.sweep.sweep import sweep
 
-    return sweep(_services(stack, teamspace), _output(is_json), ends=yes, lists_all=lists_all)
+    return sweep(connection_of(stack, teamspace), output_of(is_json), ends=yes, lists_all=lists_all)
 
 
 @lightning_zenml.command()

@@ -74,6 +74,10 @@ class Output:
         """Tells something beside the result."""
         self._errors.print(Text(text))
 
+    def warning(self, text: str) -> None:
+        """Tells what may be wrong."""
+        self._errors.print(Text.assemble(("Warning: ", "bold yellow"), text))
+
     def error(self, text: str) -> None:
         """Tells what is wrong."""
         self._errors.print(Text.assemble(("Error: ", "bold red"), text))

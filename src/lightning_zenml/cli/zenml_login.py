@@ -42,7 +42,7 @@ class ZenMLLogin:
             environ: environment variables, of which those named `ZENML_*` count.
             folder: folder of the user's project, where `zenml init` may have been.
         """
-        home = Path(environ.get("ZENML_CONFIG_PATH") or click.get_app_dir("zenml"))
+        home = home_of(environ)
         kept = _read(home / "config.yaml")
         of_project = _of_project(folder)
         url = environ.get("ZENML_STORE_URL") or _url(kept)
@@ -66,6 +66,15 @@ class ZenMLLogin:
                     source=found.source,
                 )
         return found
+
+
+def home_of(environ: Mapping[str, str]) -> Path:
+    """Where ZenML keeps configuration, keys and tokens.
+
+    Args:
+        environ: environment variables.
+    """
+    return Path(environ.get("ZENML_CONFIG_PATH") or click.get_app_dir("zenml"))
 
 
 def _of_project(folder: Path) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Where a run comes from: what the Action tells of the commit becomes metadata and tags of the run."""
+"""Where a run comes from: what the Action or `lightning-zenml run` tells of it becomes its metadata and tags."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from zenml import add_tags
 from zenml.logger import get_logger
 from zenml.orchestrators.publish_utils import publish_pipeline_run_metadata
 
-from lightning_zenml.launch.payload.variables import GITHUB
+from lightning_zenml.launch.payload.variables import GITHUB, LAPTOP
+from lightning_zenml.zenml_api import models
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
@@ -21,21 +22,22 @@ logger = get_logger(__name__)
 
 
 def record(run: PipelineRunResponse, orchestrator_id: UUID, environ: Mapping[str, str] = os.environ) -> None:
-    """Gives the run the metadata `github` and the tags `github`, `<owner>/<repo>` and `branch:<name>`.
+    """Gives the run the metadata `github` and the tags `github`, `<owner>/<repo>` and `branch:<name>`, or its `laptop`.
 
     A run is worth more than its labels: what can't be recorded is only warned of.
 
     Args:
-        run: run in ZenML that the Action has started.
+        run: run in ZenML that is about to begin.
         orchestrator_id: id of our orchestrator in ZenML, which publishes the metadata.
-        environ: variables, `LIGHTNING_ZENML_GITHUB` among them; without it nothing is done.
+        environ: variables, `LIGHTNING_ZENML_GITHUB` or `LIGHTNING_ZENML_LAPTOP` among them; else nothing is done.
     """
-    if GITHUB not in environ:
+    variable, name = (GITHUB, models.PROVENANCE) if GITHUB in environ else (LAPTOP, models.LAPTOP)
+    if variable not in environ:
         return
     try:
-        github = {name: value for name, value in json.loads(environ[GITHUB]).items() if value is not None}
-        publish_pipeline_run_metadata(run.id, {orchestrator_id: {"github": github}})
-        add_tags(tags=_tags(github), run=run.id)
+        told = {key: value for key, value in json.loads(environ[variable]).items() if value is not None}
+        publish_pipeline_run_metadata(run.id, {orchestrator_id: {name: told}})
+        add_tags(tags=_tags(told) if variable == GITHUB else [name], run=run.id)
     except Exception as error:
         logger.warning("Can't record on the run where it comes from: %s", error)
 

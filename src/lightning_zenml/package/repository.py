@@ -138,6 +138,20 @@ class Repository:
         )
         return Contents(files=files, warnings=tuple(missing))
 
+    def has_of(self, folder: Path) -> bool:
+        """Whether files of a folder are among those that travel.
+
+        Args:
+            folder: path of the folder, somewhere in the repository or elsewhere.
+
+        Raises:
+            PackageError: see `contents`.
+        """
+        folder = folder.resolve()
+        return folder.is_relative_to(self.root) and any(
+            (self.root / name).resolve().is_relative_to(folder) for name in self.contents().files
+        )
+
 
 def commit_of(workspace: Path, folder: Path) -> Commit | None:
     """The commit that is checked out in a workspace, or in a folder of it where the workspace is no checkout itself.

@@ -15,13 +15,15 @@ from lightning_zenml.zenml_api.run_end import FINISHED, LAUNCH_END, PAUSED, Laun
 
 PROVENANCE = "github"
 """Name of a run's metadata with where it comes from, for one that the Action has started."""
+LAPTOP = "laptop"
+"""The same for one that `lightning-zenml run` has started."""
 START = "lightning_start"
 """Name of a run's metadata with where it was started, for whoever resumes it somewhere else."""
 METER = "lightning_meter"
 """Name of a run's metadata with what its studio costs, and of a step's with what its own machines cost, see `Meter`."""
 USAGE = "lightning_usage"
 """Name of a step's metadata with what was used of its machine while it ran, see `Usage`."""
-OWN_METADATA = frozenset({PROVENANCE, START, LAUNCH_END, METER, USAGE})
+OWN_METADATA = frozenset({PROVENANCE, LAPTOP, START, LAUNCH_END, METER, USAGE})
 """What we note on a run ourselves, so that it is no result of it."""
 _OF_NO_INTEGRATION = (None, "", "built-in", "custom")
 """What ZenML has in place of an integration's name for its own flavors, and for those that somebody has registered."""

@@ -49,6 +49,9 @@ SETTINGS = "LIGHTNING_ZENML_SETTINGS"
 GITHUB = "LIGHTNING_ZENML_GITHUB"
 """What started a run on GitHub: JSON with `repository`, `sha`, `ref`, `branch`, `pull_request`, `workflow_run_url` and
 `actor`. The Action sets it; our orchestrator makes metadata and tags of it."""
+LAPTOP = "LIGHTNING_ZENML_LAPTOP"
+"""Where a run comes from that `lightning-zenml run` has started: JSON with `repository`, `sha`, `branch`, `uncommitted`
+and `user`. It sets it; our orchestrator makes metadata and a tag of it."""
 CALLER = "LIGHTNING_ZENML_CALLER"
 """Who started a client that submits runs, JSON of `launch.caller.Caller`. The Action sets it; our orchestrator reads
 it."""

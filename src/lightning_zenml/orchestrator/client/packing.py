@@ -30,9 +30,8 @@ def pack_code(root: Path) -> Archive:
         PackageError: when it can't be packed.
     """
     repository = Repository.open(root)
-    folder = Path(get_global_config_directory()).resolve()
-    inside = folder.is_relative_to(root.resolve())
-    if inside and any((root / name).resolve().is_relative_to(folder) for name in repository.contents().files):
+    folder = Path(get_global_config_directory())
+    if repository.has_of(folder):
         raise LaunchError(
             f"ZenML keeps its keys in {folder}, which lies in the source root {root} and would travel with it. Move "
             "it (ZENML_CONFIG_PATH), list it in .gitignore, or run `zenml init` in the folder of your code.",

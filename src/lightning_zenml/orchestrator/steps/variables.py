@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from lightning_zenml.launch.payload.variables import GITHUB, LENT, RESTARTED, SETTINGS, SOURCE_ROOT
+from lightning_zenml.launch.payload.variables import GITHUB, LAPTOP, LENT, RESTARTED, SETTINGS, SOURCE_ROOT
 from lightning_zenml.orchestrator.start import Start
 
-WITHHELD = frozenset({"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS, GITHUB})
+WITHHELD = frozenset({"ZENML_STORE_API_KEY", "ZENML_STORE_USERNAME", "ZENML_STORE_PASSWORD", SETTINGS, GITHUB, LAPTOP})
 """What no step gets, wherever it runs: it has the run's own token only, and settles nothing anew."""
 
 
