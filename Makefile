@@ -59,13 +59,13 @@ lint: $(VENV)/installed ## format, lint, types; workflows, image, shell
 	$(BIN)/mypy
 	$(BIN)/actionlint .github/workflows/*.yml tests/container/workflows/*.yml
 	$(BIN)/zizmor --quiet --offline --no-progress .
-	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml composite/action.yml composite/post/action.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml tests/container/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/shellcheck --severity=warning .ci/run src/localcloud/docker_base.sh src/localcloud/lightning/computer/keeper.sh
+	$(BIN)/shellcheck --severity=warning .ci/run composite/install.sh src/localcloud/docker_base.sh src/localcloud/lightning/computer/keeper.sh
 
 format: $(VENV)/installed
 	$(BIN)/ruff format .
@@ -137,6 +137,9 @@ bench-verdict: $(VENV)/installed ## how often equal runs are called different, a
 
 bench-image: $(VENV)/installed ## size and start-up of the Action's image
 	$(BIN)/python benchmarks/image.py
+
+composite/action.yml: action.yml composite/write.py ## the Action without Docker: inputs and outputs as those of action.yml
+	$(PYTHON) composite/write.py
 
 # The locks; index hosts stay out of them.
 lock: $(VENV)/installed

@@ -1,8 +1,9 @@
 """What a release needs: `release.py check`, `version`, `notes`, `pin DIGEST`, `agree TAG DIGEST`; see CONTRIBUTING.md.
 
 `check` tells whether CHANGELOG.md has this version, and prints its `tag` and the `base` of the image; `pin` makes
-action.yml run the published image with this digest instead of building one; `agree` tells whether tag, version,
-CHANGELOG.md and action.yml agree; `notes` prints the changelog of this version.
+action.yml run the published image with this digest instead of building one, and composite/action.yml the tag's own
+post; `agree` tells whether tag, version, CHANGELOG.md and both action.yml agree; `notes` prints the changelog of this
+version.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 IMAGE = "docker://ghcr.io/org/lightning-zenml-action"
 _IMAGE_LINE = re.compile(r"^  image: (.+)$", re.MULTILINE)
+_POST_LINE = re.compile(r"^(      uses: org/lightning-zenml-action/composite/post@)(\S+)$", re.MULTILINE)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -64,8 +66,14 @@ def image(root: Path) -> str:
     return str(found)
 
 
+def post(root: Path) -> str:
+    """The branch or tag whose post composite/action.yml runs."""
+    ((_, found),) = _POST_LINE.findall((root / "composite/action.yml").read_text())
+    return str(found)
+
+
 def pin(root: Path, digest: str) -> None:
-    """Makes action.yml run the published image.
+    """Makes action.yml run the published image, and composite/action.yml the post of this version's tag.
 
     Args:
         root: folder of the repository.
@@ -78,6 +86,8 @@ def pin(root: Path, digest: str) -> None:
         raise ValueError(f"{digest!r} is no digest")
     path = root / "action.yml"
     path.write_text(_IMAGE_LINE.sub(f"  image: {IMAGE}@{digest}", path.read_text()))
+    path = root / "composite/action.yml"
+    path.write_text(_POST_LINE.sub(rf"\g<1>v{version(root)}", path.read_text()))
 
 
 def notes(root: Path) -> str:
@@ -100,6 +110,8 @@ def disagreements(root: Path, tag: str, digest: str) -> list[str]:
         problems.append(f"The tag is {tag}, the version in pyproject.toml {version(root)}")
     if image(root) != f"{IMAGE}@{digest}":
         problems.append(f"action.yml runs {image(root)}, not {IMAGE}@{digest}")
+    if post(root) != tag:
+        problems.append(f"composite/action.yml runs the post of {post(root)}, not of {tag}")
     try:
         if not notes(root):
             problems.append(f"CHANGELOG.md says nothing of {tag}")

@@ -144,6 +144,12 @@ jobs:
         ("on: push", "on: [push, pull_request]", 1, "warning: `push` of any branch and `pull_request` train .* twice"),
         ("on: push", "on: issue_comment", 1, "warning: On `issue_comment`, actions/checkout takes"),
         ("ubuntu-latest", "windows-latest", 4, "error: The Action is a container, which needs Linux"),
+        (
+            "ubuntu-latest",
+            "macos-latest",
+            4,
+            r".*Or use `org/lightning-zenml-action/composite@v1`, which runs on macOS too\.",
+        ),
         ("contents: read", "actions: read", 5, "error: actions/checkout needs `contents: read`"),
         ("pull-requests: write", "issues: write", 5, "error: The comment needs `pull-requests: write`"),
         (
@@ -197,6 +203,17 @@ def test_what_is_wrong_is_told_where_it_stands(tmp_path: Path, old: str, new: st
     root = lay_out(tmp_path, {"run.py": STARTS, ".github/workflows/train.yml": GOOD.replace(old, new, 1)})
     found = [f"{one.line}: {one.severity}: {one.message}" for one in check(root, root / ".github/workflows/train.yml")]
     assert [one for one in found if re.search(rf"^{line}: {told}", one)] if told else found == []
+
+
+def test_without_docker_macos_will_do_and_windows_will_not(tmp_path: Path) -> None:
+    composite = GOOD.replace("lightning-zenml-action@v1", "lightning-zenml-action/composite@v1")
+    root = lay_out(tmp_path, {".github/workflows/train.yml": composite.replace("ubuntu", "macos"), "run.py": ""})
+    file = root / ".github/workflows/train.yml"
+    assert check(root, file) == []
+    file.write_text(composite.replace("ubuntu", "windows"))
+    assert [one.message for one in check(root, file)] == [
+        "The Action needs Linux or macOS: `runs-on: ubuntu-latest` instead of `windows-latest`."
+    ]
 
 
 def test_all_is_told_at_once(tmp_path: Path) -> None:

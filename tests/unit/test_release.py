@@ -14,13 +14,14 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 RELEASE: dict[str, Callable[..., Any]] = runpy.run_path(str(ROOT / ".github/release.py"))
-FILES = ["action.yml", "pyproject.toml", "CHANGELOG.md"]
+FILES = ["action.yml", "composite/action.yml", "pyproject.toml", "CHANGELOG.md"]
 DIGEST = f"sha256:{'4f' * 32}"
 
 
 @pytest.fixture
 def released(tmp_path: Path) -> Path:
     """This tree as a release has it."""
+    (tmp_path / "composite").mkdir()
     for name in FILES:
         shutil.copy(ROOT / name, tmp_path / name)
     RELEASE["pin"](tmp_path, DIGEST)
@@ -49,8 +50,18 @@ def test_a_release_agrees(released: Path) -> None:
 
 
 def test_another_tag(released: Path) -> None:
-    (problem,) = RELEASE["disagreements"](released, "v0.0.0", DIGEST)
-    assert "v0.0.0" in problem
+    problems = RELEASE["disagreements"](released, "v0.0.0", DIGEST)
+    assert ["v0.0.0" in problem for problem in problems] == [True, True]
+
+
+def test_the_composite_action_runs_the_post_of_its_own_version(released: Path) -> None:
+    assert RELEASE["post"](ROOT) in ("main", tag())
+    assert RELEASE["post"](released) == tag()
+    shutil.copy(ROOT / "composite/action.yml", released / "composite/action.yml")
+    problems = RELEASE["disagreements"](released, tag(), DIGEST)
+    assert problems == (
+        [] if RELEASE["post"](ROOT) == tag() else [f"composite/action.yml runs the post of main, not of {tag()}"]
+    )
 
 
 def test_another_image(released: Path) -> None:
@@ -81,7 +92,7 @@ def test_nothing_is_published_before_the_tests_have_passed_on_the_very_image() -
     assert "tags" not in build["with"]
     for name, job in jobs.items():
         publishes = [one for one in job["steps"] if re.search(r"uv publish|git push|imagetools|gh release", str(one))]
-        assert not publishes or "test" in job["needs"], name
+        assert not publishes or {"test", "composite"} <= set(job["needs"]), name
 
 
 def test_an_image_that_was_not_pinned(released: Path) -> None:

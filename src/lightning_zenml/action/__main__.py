@@ -9,11 +9,15 @@ from typing import NoReturn
 
 # Before anything imports the SDK: a keep-alive thread of its would hold up every stop by this many seconds.
 os.environ.setdefault("LIGHTNING_KEEPALIVE_FREQUENCY", "1")
+# As the image has them.
+os.environ.setdefault("LIGHTNING_DISABLE_VERSION_CHECK", "1")
+os.environ.setdefault("ZENML_ANALYTICS_OPT_IN", "false")
 # OpenSSL's variable for certificate authorities, which requests doesn't know.
 if os.environ.get("SSL_CERT_FILE") and not os.environ.get("REQUESTS_CA_BUNDLE"):
     os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"]
 
 from lightning_zenml import http_log
+from lightning_zenml.action.github.composite import as_of_docker
 from lightning_zenml.action.github.seclusion import seclude
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.main import Cancelled, main
@@ -34,7 +38,7 @@ def run() -> NoReturn:
 
 
 def _exit_code() -> int:
-    environ = seclude()
+    environ = as_of_docker(seclude())
     workflow = Workflow(environ, sys.stdout)
     if environ.get("RUNNER_DEBUG") == "1":
         http_log.log_to(workflow.debug)

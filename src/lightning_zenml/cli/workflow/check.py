@@ -111,7 +111,7 @@ class _Check:
             for number, step in enumerate(job["steps"].items):
                 if _OURS.fullmatch(step["uses"].text):
                     yield from self._events(job, step)
-                    yield from _machine(job)
+                    yield from _machine(job, step)
                     of_job = job.fields.get("permissions", self._workflow.fields.get("permissions"))
                     yield from _permissions(of_job, job, step)
                     yield from _version(step["uses"])
@@ -218,10 +218,17 @@ def _environ(given: dict[str, Field]) -> Iterator[tuple[str, str]]:
         yield f"INPUT_{name.upper()}", text
 
 
-def _machine(job: Field) -> Iterator[_Found]:
+def _machine(job: Field, step: Field) -> Iterator[_Found]:
+    name, _, ref = step["uses"].text.partition("@")
+    is_composite = name.endswith("/composite")
     for word in job["runs-on"].words():
-        if re.match("(windows|macos)", word, re.IGNORECASE):
+        if is_composite and re.match("windows", word, re.IGNORECASE):
+            message = f"The Action needs Linux or macOS: `runs-on: ubuntu-latest` instead of `{word}`."
+            yield _error(job["runs-on"].line, message)
+        elif not is_composite and re.match("(windows|macos)", word, re.IGNORECASE):
             message = f"The Action is a container, which needs Linux: `runs-on: ubuntu-latest` instead of `{word}`."
+            if re.match("macos", word, re.IGNORECASE):
+                message += f" Or use `{name}/composite@{ref}`, which runs on macOS too."
             yield _error(job["runs-on"].line, message)
 
 
