@@ -1,13 +1,18 @@
-"""The pipelines of examples/, run from a laptop as their readers would; the Action's tests run the quickstart."""
+"""The pipelines of examples/, run from a laptop as their readers would, and by their workflows; some of it is slow."""
 
 from __future__ import annotations
 
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
+import yaml
 
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
-from scene import Laptop, wait_for
+from scene import Actions, Laptop, wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -62,3 +67,34 @@ def test_one_step_on_two_machines(stack: Stack, cloud: LightningCloud, laptop: L
     steps = stack.zenml.request("GET", f"steps?pipeline_run_id={laptop.last_run()['id']}&size=100")["items"]
     assert sorted(step["name"] for step in steps) == ["add_up", "load", "show"]
     wait_for(lambda: not cloud.running())
+
+
+WITHOUT_TORCH = sorted({path.parent.name for path in EXAMPLES.glob("*/run.py")} - {"gpu_training"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", [*WITHOUT_TORCH, "gpu_training"])
+def test_its_workflow_trains(cloud: LightningCloud, actions: Actions, laptop: Laptop, example: str) -> None:
+    if example == "gpu_training":
+        pytest.importorskip("torch", reason="the locks have no PyTorch, which is some gigabytes")
+    jobs = yaml.safe_load((EXAMPLES / example / ".github/workflows/train.yml").read_text())["jobs"]
+    (given,) = (step["with"] for step in jobs["train"]["steps"] if "lightning-zenml-action" in step["uses"])
+    matrix = {name: values[0] for name, values in jobs["train"].get("strategy", {}).get("matrix", {}).items()}
+    inputs = {name: filled(value, matrix) for name, value in given.items() if not is_key(value)}
+    files = {path.name: path.read_text() for path in (EXAMPLES / example).iterdir() if path.is_file()}
+    step = replace(actions.step(files, **{"run": "", **inputs}), matrix=matrix or None)
+    finished = step.run()
+    assert (finished.exit_code, finished.post_exit_code) == (0, 0), finished.log
+    wait_for(lambda: laptop.last_run()["status"] == "completed")
+    wait_for(lambda: not cloud.running())
+
+
+def filled(value: object, matrix: dict[str, object]) -> str:
+    """An input with the values of the matrix, as GitHub fills them in; a YAML boolean as it is written."""
+    text = {True: "true", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return re.sub(r"\$\{\{ matrix\.(\w+) \}\}", lambda found: str(matrix[found[1]]), text)
+
+
+def is_key(value: object) -> bool:
+    """What each installation has its own of."""
+    return "secrets." in str(value) or "vars." in str(value)
