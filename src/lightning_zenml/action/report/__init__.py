@@ -6,19 +6,21 @@ escape whatever they are given: nothing of it is taken for Markdown, HTML or Mer
 
 from lightning_zenml.action.report.model import (
     ArtifactReport,
-    BaseReport,
-    CourseReport,
-    CurveReport,
     JobReport,
-    MetricReport,
-    Outcome,
     Report,
-    RuleReport,
     RunReport,
     State,
     StepReport,
-    Verdict,
     redacted,
+)
+from lightning_zenml.action.report.numbers import (
+    BaseReport,
+    CourseReport,
+    CurveReport,
+    MetricReport,
+    Outcome,
+    RuleReport,
+    Verdict,
 )
 from lightning_zenml.action.report.render import COMMENT_LIMIT, comment, summary
 

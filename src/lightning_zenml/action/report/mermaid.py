@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from lightning_zenml.action.report.markdown import plain
-from lightning_zenml.action.report.model import CurveReport, RunReport, StepReport
+from lightning_zenml.action.report.model import RunReport, StepReport
+from lightning_zenml.action.report.numbers import CurveReport
 
 _MOST_STEPS = 100
 _MOST_EDGES = 400

@@ -16,7 +16,8 @@ from markupsafe import Markup
 
 from lightning_zenml.action.github.workflow import SUMMARY_LIMIT
 from lightning_zenml.action.report import markdown, mermaid
-from lightning_zenml.action.report.model import CourseReport, CurveReport, MetricReport, Report, RunReport, StepReport
+from lightning_zenml.action.report.model import Report, RunReport, StepReport
+from lightning_zenml.action.report.numbers import CourseReport, CurveReport, MetricReport
 from lightning_zenml.action.report.usage import words
 from lightning_zenml.codes import known
 
