@@ -15,8 +15,9 @@ from lightning_zenml.action.log import Log
 from lightning_zenml.action.money.limit import CostLimit
 from lightning_zenml.action.report import State
 from lightning_zenml.action.report.ending import Ending
+from lightning_zenml.action.report.parts import end_of_launch, record_of
 from lightning_zenml.action.report.reporter import Reporter
-from lightning_zenml.action.report.runs import Runs, end_of_launch, end_runs, record_of
+from lightning_zenml.action.report.runs import Runs, end_runs
 from lightning_zenml.action.starter import Starter
 from lightning_zenml.codes import Code
 from lightning_zenml.deadline import within

@@ -27,8 +27,9 @@ from lightning_zenml.action.prepare import Preparation
 from lightning_zenml.action.report import Report, State
 from lightning_zenml.action.report.ending import Ending
 from lightning_zenml.action.report.metrics.baseline import Baseline
+from lightning_zenml.action.report.parts import end_of_launch
 from lightning_zenml.action.report.reporter import Reporter
-from lightning_zenml.action.report.runs import Runs, end_of_launch
+from lightning_zenml.action.report.runs import Runs
 from lightning_zenml.action.starter import Starter
 from lightning_zenml.codes import Code
 from lightning_zenml.http_session import is_readable_on_the_way

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from lightning_zenml.action.report.runs import end_of_launch
+from lightning_zenml.action.report.parts import end_of_launch
 from lightning_zenml.cli.connection import Connection
 from lightning_zenml.cli.errors import CliError, ExitCode
 from lightning_zenml.cli.launches import Launched, attached

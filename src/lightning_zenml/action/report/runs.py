@@ -21,7 +21,6 @@ from lightning_zenml.action.report.usage.advice import advise
 from lightning_zenml.codes import Code
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
-from lightning_zenml.launch.spec import Phase, Status
 from lightning_zenml.zenml_api.models import Artifact, Graph, Run, Step
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.results import ZenMLResults
@@ -319,28 +318,3 @@ def end_runs(
             if isinstance(error, ZenMLServerError) and error.status is None:
                 # Nor would it answer for the others, and each try takes its time.
                 return
-
-
-def end_of_launch(runs: Iterable[Run], launch_id: str | None) -> Status:
-    """How a launch ended that nobody saw the end of, as its payload has told ZenML.
-
-    Args:
-        runs: its runs, which have ended.
-        launch_id: its id; None where that isn't known.
-
-    Returns:
-        Its record; without an exit code, a failure or a stop where nothing is known but how the runs ended.
-    """
-    ends = [end.status for run in runs if launch_id and (end := run.end_of(launch_id))]
-    return ends[-1] if ends else Status(phase=Phase.FINISHED)
-
-
-def record_of(run: Run) -> RunRecord:
-    """A run as its controller would have recorded it."""
-    return RunRecord(
-        run_id=run.id,
-        run_name=run.name,
-        pipeline=run.pipeline,
-        run_url=run.url,
-        orchestrator_url=run.orchestrator_url or "",
-    )
