@@ -14,16 +14,17 @@ import pytest
 from lightning_zenml.action.github.client import GitHub
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.workflow import Workflow
-from lightning_zenml.action.report import RunReport
+from lightning_zenml.action.report import RunReport, VisualizationReport
 from lightning_zenml.action.report.metrics import ReportSettings
 from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.metrics.logged import Logged
 from lightning_zenml.action.report.runs import Runs
+from lightning_zenml.action.report.visualizations.pictures import Pictures
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.zenml_api.models import Run
 from lightning_zenml.zenml_api.results import ZenMLResults
 from lightning_zenml.zenml_api.server import ZenMLServer
-from localcloud.chaos import chaos
+from localcloud.chaos import Fault, chaos
 from localcloud.github import GitHub as LocalGitHub
 from localcloud.stack import Stack, client_environment, register_stack
 
@@ -35,6 +36,9 @@ from typing import Annotated
 
 from zenml import Model, add_tags, get_step_context, log_metadata, pipeline, step
 from zenml.client import Client
+from zenml.enums import VisualizationType
+from zenml.materializers.base_materializer import BaseMaterializer
+from zenml.types import CSVString, HTMLString, JSONString, MarkdownString
 
 from lightning_zenml.orchestrator.zenml_client.curves import keep_curves
 
@@ -75,6 +79,50 @@ def evaluate(weights: float, accuracy: float) -> None:
 def measured(accuracy: float):
     prepare()
     evaluate(train(load(after="prepare")), accuracy)
+
+
+class Plots:
+    pass
+
+
+class PlotsMaterializer(BaseMaterializer):
+    ASSOCIATED_TYPES = (Plots,)
+
+    def load(self, data_type):
+        return Plots()
+
+    def save(self, data):
+        png = b"\\x89PNG\\r\\n\\x1a\\n...."
+        for name, content in (("plot.png", png), ("large.png", bytes(2_000_000)), ("plot.svg", b"<svg/>")):
+            with self.artifact_store.open(f"{self.uri}/{name}", "wb") as file:
+                file.write(content)
+
+    def save_visualizations(self, data):
+        return {f"{self.uri}/{name}": VisualizationType.IMAGE for name in ("plot.png", "large.png", "plot.svg")}
+
+
+@step(output_materializers={"plots": PlotsMaterializer})
+def visualize() -> tuple[
+    Annotated[CSVString, "table"],
+    Annotated[MarkdownString, "notes"],
+    Annotated[HTMLString, "page"],
+    Annotated[JSONString, "scores"],
+    Annotated[MarkdownString, "long"],
+    Annotated[str, "private"],
+    Annotated[MarkdownString, "left_out"],
+    Annotated[Plots, "plots"],
+]:
+    table, notes = CSVString("class,f1\\ncat,0.9\\n"), MarkdownString("# Notes")
+    long = MarkdownString("word " * 100_000)
+    return table, notes, HTMLString("<b>page</b>"), JSONString("[1]"), long, "a customer's name", notes, Plots()
+
+
+@pipeline(enable_cache=False)
+def visualized():
+    visualize()
+
+
+visualized.with_options(run_name="visualized")()
 
 
 @pipeline(enable_cache=False)
@@ -147,6 +195,71 @@ def test_artifacts_and_models(server: ZenMLServer, ids: dict[str, str]) -> None:
     assert by_name["weights"].url == run.url
     (model,) = results.models(run, server.steps(run.id)).values()
     assert (model["accuracy"], model["reward"]) == (0.8, 30)
+
+
+def visualizations(
+    server: ZenMLServer, run_id: str, github: LocalGitHub | None = None
+) -> tuple[dict[str, list[VisualizationReport]], str]:
+    """A run's visualizations by the artifact's name, as a report has them at its end, and the runner's log."""
+    log = io.StringIO()
+    workflow = Workflow({}, log)
+    workflow.mask("cat")
+    pictures = Pictures(GitHub(github.url, github.token, sleep=lambda _: None), event()) if github else None
+    settings = ReportSettings(exclude=("left_*",))
+    baseline = Baseline(server, event(), None, settings)
+    runs = Runs(server, workflow, baseline=baseline, settings=settings, pictures=pictures)
+    record = server.run(run_id)
+    runs.add(RunRecord(run_id=run_id, run_name=record.name, pipeline="visualized", run_url="", orchestrator_url=""))
+    runs.refresh(None, ended=True)
+    (report,) = runs.reports
+    found: dict[str, list[VisualizationReport]] = {}
+    for one in report.visualizations:
+        found.setdefault(one.artifact, []).append(one)
+    return found, log.getvalue()
+
+
+def test_visualizations_are_those_that_somebody_has_made(server: ZenMLServer, ids: dict[str, str]) -> None:
+    found, _ = visualizations(server, ids["visualized"])
+    assert list(found) == ["notes", "long", "plots", "table", "scores", "page"]
+    (table,), (notes,), (scores,), (page,) = (found[name] for name in ("table", "notes", "scores", "page"))
+    assert table.rows == (("class", "f1"), ("***", "0.9"))
+    assert (notes.text, scores.text, page.is_shown) == ("# Notes", "[\n  1\n]", False)
+    assert [one.lacks for one in found["long"]] == ["Some are too large to be shown here."]
+    assert all("`pictures: branch`" in one.lacks for one in found["plots"])
+    assert {one.url for several in found.values() for one in several} == {server.run(ids["visualized"]).url}
+
+
+def test_pictures_come_onto_the_branch(server: ZenMLServer, ids: dict[str, str]) -> None:
+    with LocalGitHub() as github:
+        github.add_repository("octo/model")
+        plot, large, svg = visualizations(server, ids["visualized"], github)[0]["plots"]
+        *_, sha, name = (plot.picture or "").removesuffix("?raw=true").split("/")
+        assert (github.objects.file(sha, name) or b"").startswith(b"\x89PNG")
+        assert large.lacks == "Some are too large to be shown here."
+        assert "PNG, JPEG, GIF or WebP" in svg.lacks
+        github.grants_contents = False
+        found, log = visualizations(server, ids["visualized"], github)
+        assert "`contents: write`" in found["plots"][0].lacks
+        assert "::warning title=No pictures" in log
+        github.grants_contents = True
+        github.fail("POST", "/git/", 502, times=100)
+        found, log = visualizations(server, ids["visualized"], github)
+        assert "the log says why" in found["plots"][0].lacks
+        assert found["table"][0].is_shown
+
+
+@pytest.mark.parametrize(
+    "wrong", [Fault.status(500), Fault.body("{}"), Fault.html(), Fault.cut_short(), Fault.reset()], ids=str
+)
+def test_what_zenml_can_t_tell_of_visualizations_is_left_out(
+    zenml_stack: Stack, ids: dict[str, str], wrong: Fault
+) -> None:
+    with chaos(zenml_stack) as proxied:
+        proxied.zenml.fault(wrong, route=".*/visualize")
+        found, log = visualizations(ZenMLServer(proxied.zenml.url, zenml_stack.zenml_api_key), ids["visualized"])
+    assert set(found) == {"notes", "long", "plots", "table", "scores", "page"}
+    assert not any(one.is_shown for several in found.values() for one in several)
+    assert "can't be had" in log
 
 
 def test_what_is_logged_again_and_again_is_a_curve(server: ZenMLServer, ids: dict[str, str]) -> None:

@@ -164,6 +164,12 @@ jobs:
             5,
             "error: The comment needs `pull-requests: write`",
         ),
+        (
+            "run: python run.py",
+            "run: x\n          pictures: branch",
+            5,
+            "error: `pictures: branch` needs `contents: write`",
+        ),
         ("checkout@v5", "checkout@v2", 9, "warning: actions/checkout@v2 is too old"),
         ("      - uses: actions/checkout@v5\n", "", 9, "error: Nothing is checked out"),
         ("action@v1", "action@main", 10, "warning: `@main` is a branch"),

@@ -283,6 +283,23 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Visualization:
+    """One of the ways in which an artifact can be looked at.
+
+    Args:
+        artifact_id: UUID of the artifact's version.
+        index: number of the visualization among those of the artifact, from 0.
+        type: ZenML's type of the visualization: `csv`, `html`, `image`, `json` or `markdown`.
+        uri: address of the visualization in the artifact store.
+    """
+
+    artifact_id: str
+    index: int
+    type: str
+    uri: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
     """A version of an artifact that a run has made.
 
@@ -293,6 +310,7 @@ class Artifact:
         uri: address of the artifact's data in the artifact store.
         url: address of the dashboard's page that shows the artifact.
         metadata: all metadata of the artifact, also what its materializer found out by itself.
+        visualizations: how the artifact can be looked at.
     """
 
     name: str
@@ -301,6 +319,7 @@ class Artifact:
     uri: str
     url: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    visualizations: tuple[Visualization, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,6 +65,8 @@ _ARTIFACT = (
     "body.uri",
     "body.version",
     "metadata.run_metadata",
+    "metadata.visualizations.body.type",
+    "metadata.visualizations.body.uri",
 )
 _FILTERS = (
     "created",
@@ -103,6 +105,7 @@ RELIED_ON = (
     Endpoint("GET", "steps", query=("exclude_retried", "hydrate", "pipeline_run_id", *_PAGE), fields=_STEP),
     Endpoint("PUT", "steps/{}", fields=("body.status",), body=("end_time", "status")),
     Endpoint("GET", "artifact_versions", query=("hydrate", "pipeline_run", "sort_by", *_PAGE), fields=_ARTIFACT),
+    Endpoint("GET", "artifact_versions/{}/visualize", query=("index",), fields=("value",)),
     Endpoint("GET", "model_versions/{}", query=("hydrate",), fields=("metadata.run_metadata",)),
     Endpoint("GET", "logs/{}/entries", fields=("items.message",)),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 _PATIENCE = 90.0
 """Seconds that one request may take in all: tries, pauses, and an answer that drips in."""
+_CHUNK = 64 * 1024
 _MORE_TO_CONNECT = 2
 """Tries more for a server that takes no connection."""
 _MISFITS = (AttributeError, LookupError, TypeError, ValueError)
@@ -160,6 +162,29 @@ class ZenMLRest:
         """
         return self._json(self._authorized("GET", path, params=parameters))
 
+    def get_at_most(self, path: str, size: int, **parameters: Any) -> Any:
+        """Gets something that may be of any size.
+
+        Args:
+            path: path below `/api/v1/`.
+            size: bytes of the answer that are read at most.
+            **parameters: names and values of the query.
+
+        Returns:
+            The answer's JSON; None where it is larger.
+        """
+        with self._authorized("GET", path, params=parameters, stream=True) as answer:
+            if not answer.ok:
+                return self._json(answer)
+            try:
+                content = within(_PATIENCE, lambda: _at_most(answer, size))
+            except (requests.RequestException, HTTPError, TimeoutError) as error:
+                raise self._unreachable(error) from error
+        try:
+            return None if content is None else json.loads(content)
+        except (ValueError, RecursionError):
+            raise self._no_zenml(answer) from None
+
     def put(self, path: str, body: dict[str, Any]) -> Any:
         """Changes something.
 
@@ -230,12 +255,18 @@ class ZenMLRest:
             answer = within(_PATIENCE, request)
         # An address without meaning comes as an error of urllib3's.
         except (requests.RequestException, HTTPError, TimeoutError) as error:
-            raise ZenMLServerError(
-                f"The ZenML server {self._url} can't be reached ({type(error).__name__}). Check ZENML_STORE_URL, "
-                "and that the server can be reached from here.",
-                code=Code.ZENML_UNREACHABLE,
-            ) from error
+            raise self._unreachable(error) from error
         return answer
+
+    def _unreachable(self, error: Exception) -> ZenMLServerError:
+        return ZenMLServerError(
+            f"The ZenML server {self._url} can't be reached ({type(error).__name__}). Check ZENML_STORE_URL, "
+            "and that the server can be reached from here.",
+            code=Code.ZENML_UNREACHABLE,
+        )
+
+    def _no_zenml(self, answer: requests.Response) -> ZenMLServerError:
+        return ZenMLServerError(f"{self._url} isn't a ZenML server.", answer.status_code, code=Code.NO_ZENML)
 
     def _json(self, answer: requests.Response) -> Any:
         if not answer.ok:
@@ -247,9 +278,17 @@ class ZenMLRest:
         try:
             return answer.json()
         except (ValueError, RecursionError):
-            raise ZenMLServerError(
-                f"{self._url} isn't a ZenML server.", answer.status_code, code=Code.NO_ZENML
-            ) from None
+            raise self._no_zenml(answer) from None
+
+
+def _at_most(answer: requests.Response, size: int) -> bytes | None:
+    """The body of an answer that is read bit by bit; None where it is larger."""
+    content = bytearray()
+    for chunk in answer.iter_content(_CHUNK):
+        content += chunk
+        if len(content) > size:
+            return None
+    return bytes(content)
 
 
 def _detail(answer: requests.Response) -> str:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from lightning_zenml.zenml_api.models import PROVENANCE, Artifact, Graph, Run, Step
+from lightning_zenml.zenml_api.models import PROVENANCE, Artifact, Graph, Run, Step, Visualization
 from lightning_zenml.zenml_api.rest import patiently
 from lightning_zenml.zenml_api.server import ZenMLServer
 
@@ -62,6 +62,7 @@ class ZenMLResults:
         artifacts: list[Artifact] = []
         for data in found:
             body = data["body"]
+            visualizations = data["metadata"].get("visualizations") or ()
             artifacts.append(
                 Artifact(
                     name=body["artifact"]["name"],
@@ -70,11 +71,32 @@ class ZenMLResults:
                     uri=body["uri"],
                     url=self._artifact_url(run, data["id"], body["project_id"]),
                     metadata=data["metadata"]["run_metadata"],
+                    visualizations=tuple(
+                        Visualization(
+                            artifact_id=data["id"], index=index, type=one["body"]["type"], uri=one["body"]["uri"]
+                        )
+                        for index, one in enumerate(visualizations)
+                    ),
                 )
             )
             if len(artifacts) == _MOST_ARTIFACTS:
                 break
         return artifacts
+
+    @patiently
+    def visualization(self, visualization: Visualization, most: int) -> str | None:
+        """Gets what a visualization shows.
+
+        Args:
+            visualization: which one.
+            most: bytes of the server's answer, at most.
+
+        Returns:
+            The text; base64 of an image; None where it is larger.
+        """
+        path = f"artifact_versions/{visualization.artifact_id}/visualize"
+        answer = self._rest.get_at_most(path, most, index=visualization.index)
+        return None if answer is None else str(answer["value"])
 
     @patiently
     def models(self, run: Run, steps: Iterable[Step]) -> dict[str, Mapping[str, Any]]:

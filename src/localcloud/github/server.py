@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 
 from localcloud import schemas
 from localcloud.faults import Fault, Faults
+from localcloud.github.git_routes import GitRoutes
 from localcloud.github.routes import Operation, Routes
 from localcloud.github.store import Store
 from localcloud.github.wire import Recorded, RefusedError, check_request, record
@@ -45,6 +46,7 @@ class GitHub(Store):
         grants_reading: answer reads; without, as for a token without `pull-requests` at all.
         read_only: refuse every write, as for a token without `pull-requests: write`.
         grants_statuses: whether the token has `statuses: write`.
+        grants_contents: whether the token has `contents: write`.
         requests: every request so far.
         refused: those among them that no route serves.
     """
@@ -63,6 +65,7 @@ class GitHub(Store):
         self.read_only = False
         self.grants_reading = True
         self.grants_statuses = True
+        self.grants_contents = True
         self.requests: list[Recorded] = []
         self.refused: list[Recorded] = []
         self._socket = socket.create_server(("127.0.0.1", port))
@@ -116,10 +119,14 @@ class GitHub(Store):
         self._meetings.append(_Meeting(method, pattern, parties))
 
     def _app(self, path: str) -> Starlette:
-        served = Routes(self, Place(self.url, self.server_url))
+        place = Place(self.url, self.server_url)
+        served = Routes(self, place)
         routes: list[Route] = [
-            Route(route, self._endpoint(f"{method} {route}", operation), methods=[method])
-            for (method, route), operation in served.operations.items()
+            # The name of a reference holds slashes.
+            Route(
+                route.replace("{ref}", "{ref:path}"), self._endpoint(f"{method} {route}", operation), methods=[method]
+            )
+            for (method, route), operation in {**served.operations, **GitRoutes(self, place).operations}.items()
         ]
         graphql = Route(f"{path.removesuffix('/v3')}/graphql", self._endpoint(None, served.graphql), methods=["POST"])
         rest = Route("/{rest:path}", self._endpoint(None, self._refuse), methods=list(_ANY_METHOD))
@@ -165,7 +172,9 @@ class GitHub(Store):
             if not self.grants_reading:
                 raise RefusedError(403, "Resource not accessible by integration")
             return
-        if self.read_only or ("/statuses/" in request.url.path and not self.grants_statuses):
+        path = request.url.path
+        may_not = ("/statuses/" in path and not self.grants_statuses) or ("/git/" in path and not self.grants_contents)
+        if self.read_only or may_not:
             raise RefusedError(403, "Resource not accessible by integration")
 
     async def _drop_connection(self, request: Request) -> None:

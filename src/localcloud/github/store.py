@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from localcloud.github.git import GitObjects
 from localcloud.schemas.objects import Comment, PullRequest, Push, Status
 
 
@@ -12,10 +13,14 @@ class Store:
 
     Args:
         login: whom the token belongs to; a name that ends in `[bot]` is a bot's.
+
+    Attributes:
+        objects: what is in the repositories, as far as it came over the REST interface.
     """
 
     def __init__(self, login: str) -> None:
         self.login = login
+        self.objects = GitObjects()
         self._repositories: set[str] = set()
         self._branches: dict[tuple[str, str], tuple[str, ...]] = {}
         self._pull_requests: dict[tuple[str, int], PullRequest] = {}

@@ -27,6 +27,9 @@ ATTEMPTS = 4
 _REFUSALS = 3
 """How often what is refused is asked for: one such answer may come from something in between."""
 
+_RIGHTS = {"/statuses/": "statuses", "/git/": "contents"}
+"""Permissions by a part of the path that needs them to be written to; the others need `pull-requests`."""
+
 _SECONDARY_LIMIT = 60.0
 """Seconds to wait for a secondary rate limit that doesn't tell how long, as GitHub asks."""
 
@@ -256,8 +259,8 @@ def _error(response: requests.Response, now: float) -> GitHubError:
         return UnauthorizedError(f"The github-token is not valid, or no longer. ({said})")
     if status == 403 and "not accessible" in message.lower():
         # Whoever is refused to read would be refused to write next.
-        needed = "statuses: write" if "/statuses/" in path else "pull-requests: write"
-        needed += "` and `contents: read" if method == "GET" else ""
+        needed = next((f"{right}: write" for part, right in _RIGHTS.items() if part in path), "pull-requests: write")
+        needed += "` and `contents: read" if method == "GET" and "contents" not in needed else ""
         return ForbiddenError(
             f"The github-token may not do this: give the job `permissions:` with `{needed}`. ({said})"
         )

@@ -15,6 +15,7 @@ from lightning_zenml import settings as limits
 from lightning_zenml.action.commands.comment import COMMENT
 from lightning_zenml.action.commands.parameters import Parameter
 from lightning_zenml.action.commands.parameters import read as read_parameters
+from lightning_zenml.action.inputs.defaults import DEFAULTS, FROM_ENVIRONMENT
 from lightning_zenml.action.inputs.of_orchestrator import check_studio, orchestrator_settings
 from lightning_zenml.action.inputs.reader import InputsError, Reader
 from lightning_zenml.action.inputs.variables import is_secret
@@ -22,59 +23,6 @@ from lightning_zenml.action.money.budget import Budget, budgets
 from lightning_zenml.action.report.metrics.settings import ReportSettings
 from lightning_zenml.launch import requirements
 from lightning_zenml.launch.spec import KeepStudio
-
-DEFAULTS: Mapping[str, str] = {
-    "run": "",
-    "pipeline": "",
-    "config": "",
-    "submit-from": "studio",
-    "working-directory": ".",
-    "studio-name": "",
-    "studio-pool": "",
-    "machine-type": "",
-    "commands": "",
-    "requirements": "",
-    "env": "",
-    "async": "false",
-    "attach": "",
-    "settings": "",
-    "stack": "",
-    "project": "",
-    "timeout-minutes": "",
-    "max-cost": "",
-    "budget": "",
-    "keep-studio": "auto",
-    "keep-warm": "",
-    "stop-idle-gpu": "",
-    "stop-on-cancel": "true",
-    "comment": "auto",
-    "comment-key": "",
-    "leg": "",
-    "command-from": "",
-    "command-parameters": "",
-    "matrix": "",
-    "report": "",
-    "github-token": "",
-    "lightning-user-id": "",
-    "lightning-api-key": "",
-    "lightning-username": "",
-    "lightning-teamspace": "",
-    "lightning-org": "",
-    "zenml-store-url": "",
-    "zenml-store-api-key": "",
-}
-"""Every input and what it is when it is not given or empty, as in action.yml."""
-
-FROM_ENVIRONMENT: Mapping[str, str] = {
-    "lightning-user-id": "LIGHTNING_USER_ID",
-    "lightning-api-key": "LIGHTNING_API_KEY",
-    "lightning-username": "LIGHTNING_USERNAME",
-    "lightning-teamspace": "LIGHTNING_TEAMSPACE",
-    "lightning-org": "LIGHTNING_ORG",
-    "zenml-store-url": "ZENML_STORE_URL",
-    "zenml-store-api-key": "ZENML_STORE_API_KEY",
-}
-"""The variable that stands in for an input that is not given."""
 
 _OF_A_LAUNCH = frozenset(
     {"config", "submit-from", "working-directory", "studio-name", "studio-pool", "machine-type", "commands"}
@@ -130,6 +78,7 @@ class Inputs:
         command_parameters: what such a comment may set.
         matrix: leg of the matrix that this job is: GitHub's context of that name.
         report: which metrics the report shows, and what is better.
+        pictures: whether pictures are put onto a branch of the repository, for the report to show them.
         github_token: token for comment and commit status; None: there are none.
         lightning_user_id: id of the Lightning AI user; None: the API key alone is used, as bearer token.
         lightning_api_key: API key of Lightning AI.
@@ -171,6 +120,7 @@ class Inputs:
     command_parameters: tuple[Parameter, ...] = ()
     matrix: Mapping[str, Any]
     report: ReportSettings = field(default_factory=ReportSettings)
+    pictures: bool = False
     github_token: str | None = field(repr=False)
     lightning_user_id: str | None
     lightning_api_key: str = field(repr=False)
@@ -231,6 +181,7 @@ class Inputs:
             command_parameters=_command_parameters(reader),
             matrix=reader.context("matrix"),
             report=_report(reader),
+            pictures=reader.choice("pictures", ("none", "branch")) == "branch",
             github_token=reader.secret("github-token") or None,
             lightning_user_id=reader.line("lightning-user-id"),
             lightning_api_key=reader.secret("lightning-api-key", "your API key, from Lightning AI's settings"),

@@ -23,6 +23,7 @@ from lightning_zenml.action.report.numbers import (
     Verdict,
 )
 from lightning_zenml.action.report.render import COMMENT_LIMIT, comment, summary
+from lightning_zenml.action.report.visualizations.records import Kind, VisualizationReport
 
 __all__ = [
     "COMMENT_LIMIT",
@@ -31,6 +32,7 @@ __all__ = [
     "CourseReport",
     "CurveReport",
     "JobReport",
+    "Kind",
     "MetricReport",
     "Outcome",
     "Report",
@@ -39,6 +41,7 @@ __all__ = [
     "State",
     "StepReport",
     "Verdict",
+    "VisualizationReport",
     "comment",
     "redacted",
     "summary",

@@ -36,6 +36,17 @@ def text(value: object) -> Markup:
     return _quiet(plain(value))
 
 
+def fragment(value: object) -> Markup:
+    """A part of a line of text, with the white space around it."""
+    return _quiet(_INVISIBLE.sub("", _TERMINAL.sub("", str(value))).replace("\n", " "))
+
+
+def lines(value: object) -> Markup:
+    """Lines of code in one line of HTML."""
+    shown = _INVISIBLE.sub("", _TERMINAL.sub("", str(value)))
+    return Markup(_entities(shown).replace("\n", "&#10;"))  # noqa: S704
+
+
 def code(value: object) -> Markup:
     """Text within a line, as code. GitHub looks for no mentions in there."""
     return Markup(f"<code>{_entities(plain(value))}</code>")  # noqa: S704
@@ -78,9 +89,22 @@ def link(url: str | None, label: Markup | str | None = None) -> Markup:
         is_page = False
     if not is_page:
         return shown
-    # Safe are an address's characters that mean nothing in Markdown; without `;` there are no entities either.
-    target = quote(str(url).encode(errors="replace"), safe=":/?#[]@!$&'*+,=%-._~")
-    return Markup(f"[{shown}]({target})")  # noqa: S704
+    return Markup(f"[{shown}]({address(str(url))})")  # noqa: S704
+
+
+def image(url: str, description: str) -> Markup:
+    """A picture.
+
+    Args:
+        url: address of the picture, of our own making.
+        description: what stands in its place where it isn't shown.
+    """
+    return Markup(f"![{text(description)}]({address(url)})")  # noqa: S704
+
+
+def address(url: str) -> str:
+    """An address without characters that mean something in Markdown; as it has no `;`, there are no entities either."""
+    return quote(url.encode(errors="replace"), safe=":/?#[]@!$&'*+,=%-._~")
 
 
 def _quiet(line: str) -> Markup:

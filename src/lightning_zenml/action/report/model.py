@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import cast
 
 from lightning_zenml.action.report.numbers import BaseReport, CurveReport, MetricReport, Outcome, RuleReport
+from lightning_zenml.action.report.visualizations.records import VisualizationReport
 from lightning_zenml.launch.payload.usage.records import Usage
 from lightning_zenml.launch.spec import Failure
 
@@ -87,6 +88,7 @@ class RunReport:
         curves: curves in the order in which they are shown.
         base: what the metrics are compared with; None: nothing.
         artifacts: artifact versions that the run has made.
+        visualizations: how these look, those first that tell most at a glance.
     """
 
     run_name: str
@@ -100,6 +102,7 @@ class RunReport:
     curves: tuple[CurveReport, ...] = ()
     base: BaseReport | None = None
     artifacts: tuple[ArtifactReport, ...] = ()
+    visualizations: tuple[VisualizationReport, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

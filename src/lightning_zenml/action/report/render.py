@@ -5,35 +5,45 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import jinja2
 from markupsafe import Markup
 
 from lightning_zenml.action.github.workflow import SUMMARY_LIMIT
 from lightning_zenml.action.report import markdown, mermaid
-from lightning_zenml.action.report.model import Report, RunReport, StepReport
+from lightning_zenml.action.report.model import Report, RunReport
 from lightning_zenml.action.report.numbers import CourseReport, CurveReport, MetricReport
+from lightning_zenml.action.report.shorter import ever_shorter
 from lightning_zenml.action.report.usage import words
+from lightning_zenml.action.report.visualizations.sanitised import sanitised
 from lightning_zenml.codes import known
 
 COMMENT_LIMIT = 65_536
 """Characters of a comment that GitHub takes; it refuses more (422)."""
 
-_IN_A_COMMENT = {"rows": 30, "log_lines": 20, "charts": 3, "in_comment": True}
-_IN_A_SUMMARY = {"rows": 500, "log_lines": 1_000, "charts": 30, "in_comment": False}
-"""Most metrics of a run, most lines of a step's log, and most curves that are drawn of a run."""
+_IN_A_COMMENT = {"rows": 30, "log_lines": 20, "charts": 3, "in_comment": True} | {
+    "visualizations": 4,
+    "table_rows": 5,
+    "columns": 6,
+    "lines": 20,
+    "characters": 1_500,
+}
+_IN_A_SUMMARY = {"rows": 500, "log_lines": 1_000, "charts": 30, "in_comment": False} | {
+    "visualizations": 20,
+    "table_rows": 20,
+    "columns": 12,
+    "lines": 200,
+    "characters": 10_000,
+}
+"""Most metrics of a run, most lines of a step's log, and most curves that are drawn of a run; most visualizations of a
+run, and most of what each of them holds."""
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARKS = 12
 """Characters of a curve in a line of text."""
-_STEPS_WHEN_SHORT = 50
-_RUNS_WHEN_SHORT = 10
-
-T = TypeVar("T", RunReport, StepReport)
+_LONGEST_CELL = 60
 
 
 def comment(report: Report, marker: str) -> str:
@@ -67,67 +77,12 @@ def summary(report: Report) -> str:
 
 
 def _first_that_fits(report: Report, render: Callable[[Report, bool], str], fits: Callable[[str], bool]) -> str:
-    for step, candidate in enumerate(_ever_shorter(report)):
+    for step, candidate in enumerate(ever_shorter(report)):
         body = render(candidate, step > 0)
         if fits(body):
             return body
     # Each text is of limited length, and this report holds but a few.
     return render(Report(state=report.state, pipeline=report.pipeline[:100], launch_id=report.launch_id), True)
-
-
-def _ever_shorter(report: Report) -> Iterator[Report]:
-    yield report
-    report = _with_logs(report, 4_000)
-    yield report
-    report = _with_logs(report, 0)
-    yield report
-    report = _for_each_run(report, lambda run: replace(run, curves=tuple(map(_undrawn, run.curves[:20]))))
-    yield report
-    report = _for_each_run(
-        report,
-        lambda run: replace(
-            run, artifacts=run.artifacts[:20], edges=(), steps=_most_telling(run.steps, _STEPS_WHEN_SHORT)
-        ),
-    )
-    yield report
-    report = _for_each_run(
-        report, lambda run: replace(run, artifacts=(), steps=(), metrics=run.metrics[:10], curves=())
-    )
-    yield report
-    report = _for_each_run(report, lambda run: replace(run, metrics=run.metrics[:3]))
-    yield report
-    # How each of many runs ended is worth more than what some of them measured.
-    report = replace(_for_each_run(report, lambda run: replace(run, metrics=(), base=None)), jobs=())
-    yield report
-    yield replace(report, runs=_most_telling(report.runs, _RUNS_WHEN_SHORT))
-
-
-def _undrawn(curve: CurveReport) -> CurveReport:
-    base = replace(curve.base, values=()) if curve.base else None
-    return replace(curve, own=replace(curve.own, values=()), base=base)
-
-
-def _with_logs(report: Report, characters: int) -> Report:
-    def end(log: str) -> str:
-        return log[-characters:] if characters else ""
-
-    if report.failure:
-        report = replace(report, failure=replace(report.failure, output=end(report.failure.output)))
-    return _for_each_run(
-        report, lambda run: replace(run, steps=tuple(replace(step, log=end(step.log)) for step in run.steps))
-    )
-
-
-def _most_telling(several: tuple[T, ...], most: int) -> tuple[T, ...]:
-    """As many as fit, in their order: rather those that failed or run."""
-    quiet = {"completed", "cached", "skipped", "waiting"}
-    ranked = sorted(range(len(several)), key=lambda number: several[number].status in quiet)
-    kept = set(ranked[:most])
-    return tuple(one for number, one in enumerate(several) if number in kept)
-
-
-def _for_each_run(report: Report, change: Callable[[RunReport], RunReport]) -> Report:
-    return replace(report, runs=tuple(change(run) for run in report.runs))
 
 
 def rendered(template: str, *, marker: str, **context: object) -> str:
@@ -162,6 +117,11 @@ def _dollars(amount: float) -> str:
 
 def _moment(moment: datetime) -> Markup:
     return Markup(moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))  # noqa: S704
+
+
+def _first_lines(text: str, most: int, characters: int) -> str:
+    lines = text[:characters].splitlines()
+    return "\n".join(lines[:most] + (["…"] if len(lines) > most or len(text) > characters else []))
 
 
 def _number(value: float, digits: int = 5) -> Markup:
@@ -291,11 +251,13 @@ _ENVIRONMENT.filters.update(
     block=markdown.block,
     chart=_chart,
     cores=words.cores,
+    cell=lambda value: markdown.text(markdown.plain(value, _LONGEST_CELL)),
     code=markdown.code,
     difference=_difference,
     dollars=_dollars,
     duration=_duration,
     emoji=_emoji,
+    first_lines=_first_lines,
     gpu_memory=words.gpu_memory,
     gpus=words.gpus,
     graph=_graph,
@@ -305,10 +267,11 @@ _ENVIRONMENT.filters.update(
     message=markdown.message,
     moment=_moment,
     number=_number,
+    sanitised=sanitised,
     safe_join=lambda parts: Markup(", ").join(parts),
     shell=shlex.quote,
     spark=_spark,
     status=_status,
     timeline=_timeline,
 )
-_ENVIRONMENT.globals.update(link=markdown.link)
+_ENVIRONMENT.globals.update(image=markdown.image, link=markdown.link)

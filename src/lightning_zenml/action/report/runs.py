@@ -18,6 +18,9 @@ from lightning_zenml.action.report.metrics.measured import Measured, Measurement
 from lightning_zenml.action.report.metrics.settings import ReportSettings
 from lightning_zenml.action.report.parts import artifact_report, job_report, step_report
 from lightning_zenml.action.report.usage.advice import advise
+from lightning_zenml.action.report.visualizations.pictures import Pictures
+from lightning_zenml.action.report.visualizations.records import VisualizationReport
+from lightning_zenml.action.report.visualizations.visualizations import Visualizations
 from lightning_zenml.codes import Code
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
@@ -35,6 +38,8 @@ _PATIENCE = 90.0
 """Seconds for ZenML to tell how the runs stand, and all that is shown of them."""
 _WITNESS_PATIENCE = 120.0
 """Seconds for ZenML to tell how runs ended that nobody saw the end of."""
+_MARGIN = 2.0
+"""Seconds of these that are left when visualizations are told, which come last."""
 _ADVICE_PATIENCE = 20.0
 """Seconds for Lightning to tell what other machines cost."""
 _LOOKS = 3
@@ -43,6 +48,7 @@ _LOOK_PAUSE = 3.0
 
 T = TypeVar("T")
 _Read = tuple[RunReport, Measured]
+_Seen = tuple[VisualizationReport, ...]
 
 
 class Runs:
@@ -53,11 +59,22 @@ class Runs:
         workflow: the runner, for log and warnings.
         baseline: what metrics are compared with.
         settings: the input `report`: which metrics are shown, and what is better.
+        pictures: where pictures are put that visualize artifacts; None: nowhere.
     """
 
-    def __init__(self, zenml: ZenMLServer, workflow: Workflow, *, baseline: Baseline, settings: ReportSettings) -> None:
+    def __init__(
+        self,
+        zenml: ZenMLServer,
+        workflow: Workflow,
+        *,
+        baseline: Baseline,
+        settings: ReportSettings,
+        pictures: Pictures | None = None,
+    ) -> None:
         self._zenml = zenml
         self._results = ZenMLResults(zenml)
+        self._visualizations = Visualizations(self._results, workflow, pictures, settings.exclude)
+        self._artifacts: dict[str, list[Artifact]] = {}
         self._workflow = workflow
         self._baseline = baseline
         self._settings = settings
@@ -143,13 +160,14 @@ class Runs:
             self._turn += 1
             turn = self._turn
             self.is_up_to_date = not self._reports
+        deadline = time.monotonic() + patience
         try:
-            within(patience, lambda: self._refresh(turn, machine, ended=ended))
+            within(patience, lambda: self._refresh(turn, machine, deadline, ended=ended))
         except Exception as error:
             # How a run ended is known by then, or nobody can tell.
             self._note(error)
 
-    def _refresh(self, turn: int, machine: str | None, *, ended: bool) -> None:
+    def _refresh(self, turn: int, machine: str | None, deadline: float, *, ended: bool) -> None:
         seen: dict[str, tuple[Run, list[Step]]] = {}
         for run_id, known in tuple(self._reports.items()):
             if not ended and run_id in self._over:
@@ -184,6 +202,10 @@ class Runs:
                     self._over[run_id] = run, steps
         if ended:
             self._advice = self._or(lambda: within(_ADVICE_PATIENCE, lambda: advise(seen.values(), self.catalog)), ())
+            left = deadline - time.monotonic() - _MARGIN
+            found = self._or(lambda: self._visualizations.of(self._artifacts, patience=left), dict[str, _Seen]())
+            for run_id, visualizations in found.items():
+                self._keep(turn, replace(self._reports[run_id], visualizations=visualizations), run_id)
 
     def ended(self, launch_ids: Collection[str], *, patience: float = _WITNESS_PATIENCE) -> list[Run]:
         """Asks ZenML, the witness that outlives the studio, for the runs of a launch that has ended unseen.
@@ -245,7 +267,7 @@ class Runs:
         models: dict[str, Mapping[str, Any]] = {}
         if ended:
             report = self._with_logs(report, steps)
-            artifacts = self._or(lambda: self._results.artifacts(run), artifacts)
+            artifacts = self._artifacts[run.id] = self._or(lambda: self._results.artifacts(run), artifacts)
             models = self._or(lambda: self._results.models(run, steps), models)
         report = replace(report, artifacts=tuple(map(artifact_report, artifacts)))
         logged = Logged.of(run, steps, artifacts, models, self._settings)

@@ -233,22 +233,23 @@ def _machine(job: Field, step: Field) -> Iterator[_Found]:
 
 
 def _permissions(given: Field | None, job: Field, step: Field) -> Iterator[_Found]:
+    contents = "write" if step["with"]["pictures"].text == "branch" else "read"
     if given is None:
         yield _warning(
             job.line,
             "Without `permissions`, the token may or may not be allowed to comment, as the repository is set. "
-            "Write `permissions: {contents: read, pull-requests: write, statuses: write}` into the job.",
+            f"Write `permissions: {{contents: {contents}, pull-requests: write, statuses: write}}` into the job.",
         )
         return
     if given.text == "write-all":
-        message = (
-            "`write-all` is more than the Action needs: `contents: read`, `pull-requests: write`, `statuses: write`."
-        )
-        yield _warning(given.line, message)
+        needed = f"`contents: {contents}`, `pull-requests: write`, `statuses: write`"
+        yield _warning(given.line, f"`write-all` is more than the Action needs: {needed}.")
         return
     everything = given.text.removesuffix("-all")
     if step["with"]["comment"].text != "off" and (everything or given["pull-requests"].text) != "write":
         yield _error(given.line, "The comment needs `pull-requests: write`; or set `comment: off`.")
+    if contents == "write" and (everything or given["contents"].text) != "write":
+        yield _error(given.line, "`pictures: branch` needs `contents: write`.")
     if not step["with"]["attach"] and (everything or given["contents"].text) not in ("read", "write"):
         yield _error(given.line, "actions/checkout needs `contents: read`.")
 

@@ -1,0 +1,1 @@
+"""Visualizations of artifacts, as ZenML's materializers save them: Markdown, tables, JSON, pictures, HTML."""

@@ -1,0 +1,44 @@
+"""What a report tells of a visualization: a plain record, a part of `model`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """ZenML's types of visualizations (`VisualizationType`)."""
+
+    MARKDOWN = "markdown"
+    IMAGE = "image"
+    CSV = "csv"
+    JSON = "json"
+    HTML = "html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualizationReport:
+    """A visualization of an artifact; one with neither text, rows nor picture is only linked.
+
+    Args:
+        artifact: name of the artifact.
+        kind: what it is.
+        url: page that shows the artifact.
+        text: Markdown as it was written, or JSON.
+        rows: cells of a table, its header first.
+        picture: address of the picture in the repository.
+        lacks: why it is only linked, in words; '' where it can't be shown in any case.
+    """
+
+    artifact: str
+    kind: Kind
+    url: str | None = None
+    text: str = ""
+    rows: tuple[tuple[str, ...], ...] = ()
+    picture: str | None = None
+    lacks: str = ""
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is anything to see here."""
+        return bool(self.text.strip() or self.rows or self.picture)
