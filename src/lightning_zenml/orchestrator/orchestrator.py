@@ -28,6 +28,7 @@ from lightning_zenml.launch.payload.variables import METER as JOB_METER
 from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
+from lightning_zenml.orchestrator.log_files.curves import of_log_files
 from lightning_zenml.orchestrator.refusal import tell_plainly
 from lightning_zenml.orchestrator.run_id import run_metadata, submitted
 from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
@@ -148,7 +149,7 @@ class LightningOrchestrator(HooksOfKnownSnapshots):
             context.tell_begun()
 
     def get_step_run_metadata(self, info: StepRunInfo) -> dict[str, MetadataType]:
-        """Gets what is published of a step at its end, in its process: use and cost of its machine.
+        """Gets what is published of a step at its end, in its process: its logs' curves, use and cost of its machine.
 
         Args:
             info: what ZenML tells of the step.
@@ -156,7 +157,7 @@ class LightningOrchestrator(HooksOfKnownSnapshots):
         Returns:
             The metadata; no cost for a step in the studio, as that is the run's.
         """
-        metadata: dict[str, MetadataType] = of_step(info.step_run.start_time)
+        metadata = of_log_files(info.step_run.start_time) | of_step(info.step_run.start_time)
         if JOB_METER in os.environ:
             meter = Meter.from_json(json.loads(os.environ[JOB_METER]))
             metadata[METER] = replace(meter, since=float(os.environ[BEGAN])).to_json()
