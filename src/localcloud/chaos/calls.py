@@ -82,6 +82,12 @@ class Calls:
     def __len__(self) -> int:
         return len(self._ended)
 
+    @property
+    def begun(self) -> int:
+        """Number of calls that have begun: a client has its answer before the call has ended here."""
+        with self._lock:
+            return sum(self._positions.values())
+
     def position(self, service: str, method: str, route: str) -> int:
         """The position of a call that begins now."""
         with self._lock:
