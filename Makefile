@@ -57,10 +57,10 @@ lint: $(VENV)/installed ## format, lint, types; workflows, image, shell
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/actionlint .github/workflows/*.yml tests/container/workflows/*.yml
+	$(BIN)/actionlint .github/workflows/*.yml tests/container/workflows/*.yml examples/*/.github/workflows/*.yml
 	$(BIN)/zizmor --quiet --offline --no-progress .
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml composite/action.yml composite/post/action.yml
-	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml tests/container/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml tests/container/workflows/*.yml examples/*/.github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
