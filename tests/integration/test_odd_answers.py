@@ -176,11 +176,18 @@ def test_a_studio_has_ended_when_it_has(
     studio.delete()
 
 
-def test_of_several_refusals_the_last_decides_nothing(lightning: Lightning, proxy: Proxy) -> None:
-    proxy.fault(Fault.status(404), "GET", f".*{STATUS}", times=2)
-    rule = proxy.fault(Fault.status(403), "GET", f".*{STATUS}", nth=3)
-    Studio.create(lightning, "refusals", cluster=None).delete()
-    assert rule.met
+@pytest.mark.parametrize("status", [403, 503])
+def test_a_look_that_is_refused_tells_nothing_of_what_was_deleted(
+    lightning: Lightning, proxy: Proxy, status: int
+) -> None:
+    rules = [
+        proxy.fault(Fault.status(404), "DELETE", ".*/cloudspaces/.*", times=1),
+        proxy.fault(Fault.status(status), "GET", f".*{STATUS}", times=1),
+    ]
+    studio = Studio.create(lightning, f"refused-{status}", cluster=None)
+    studio.delete()
+    assert all(rule.met for rule in rules)
+    assert Studio.find(lightning, studio.name) is None
 
 
 def test_an_empty_list_is_no_lost_studio(lightning: Lightning, proxy: Proxy, spec: LaunchSpec) -> None:

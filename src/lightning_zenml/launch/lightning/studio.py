@@ -283,10 +283,10 @@ class Studio:
         self._end(lambda: self._call(delete), lambda state: False)
 
     def _end(self, request: Callable[[], None], is_over: Callable[[StudioState], bool]) -> None:
-        """Looks at the studio and in the list of studios."""
+        """Looks at the studio and in the list of studios, each once: it is the two of them that must agree."""
         self.ended = ending.end(
             request,
-            [lambda: is_over(self._state()), lambda: is_over(self._listed_state())],
+            [lambda: is_over(self._state(once=True)), lambda: is_over(self._listed_state())],
             gone=StudioAwayError,
             otherwise=lambda: StudioError(
                 f"The studio '{self.name}' does not end, though Lightning was asked: {self.url}"
@@ -319,11 +319,10 @@ class Studio:
                 raise StudioAwayError(self._gone()) from None
             raise
 
-    def _state(self) -> StudioState:
+    def _state(self, *, once: bool = False) -> StudioState:
         """One look; a `StudioAwayError` when it finds no such studio."""
-        return self.ask(
-            answers.studio_state, self._lightning.client.cloud_space_service_get_cloud_space_instance_status
-        )
+        look = self._lightning.client.cloud_space_service_get_cloud_space_instance_status
+        return self.ask(answers.studio_state, look, once=once)
 
     def _listed_state(self) -> StudioState:
         """The same by another question."""
