@@ -322,6 +322,18 @@ def test_a_run_whose_controller_never_started_is_failed_with_its_own_token(studi
     assert studio.server.run(run).status == "failed"
 
 
+def test_a_run_that_is_killed_while_commands_prepare_it_is_ended_with_its_launch(studio: Studio) -> None:
+    settings = json.dumps({"custom_commands": ["kill -KILL $PPID"]})
+    code, log = studio.run("run.py", "one", LIGHTNING_ZENML_SETTINGS=settings)
+    assert code == -signal.SIGKILL, log
+    assert studio.last_run().status == "initializing"
+
+    done, log = studio.run("-m", "lightning_zenml.zenml_api.run_end")
+
+    assert done == 0, log
+    assert studio.last_run().status == "failed"
+
+
 def test_how_a_launch_ended_that_nobody_saw_is_kept_with_its_runs(studio: Studio) -> None:
     _, run, _ = studio.prepare("one")
     record = RunRecord(run_id=run, run_name="one", pipeline="one", run_url=None, orchestrator_url="")

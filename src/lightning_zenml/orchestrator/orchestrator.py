@@ -6,11 +6,8 @@ studio that a launch prepared already, it runs the controller (`controller.in_pl
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from zenml.config.step_configurations import Step
@@ -19,24 +16,19 @@ from zenml.logger import get_logger
 from zenml.metadata.metadata_types import MetadataType
 from zenml.orchestrators import SubmissionResult
 from zenml.stack import StackValidator
-from zenml.utils import source_utils
 
 from lightning_zenml.launch.errors import LaunchError
-from lightning_zenml.launch.payload.protocol import Meter
-from lightning_zenml.launch.payload.variables import BEGAN, ORCHESTRATOR_RUN_ID
-from lightning_zenml.launch.payload.variables import METER as JOB_METER
+from lightning_zenml.launch.payload.variables import ORCHESTRATOR_RUN_ID
 from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
 from lightning_zenml.orchestrator.log_files.curves import of_log_files
 from lightning_zenml.orchestrator.refusal import tell_plainly
-from lightning_zenml.orchestrator.run_id import run_metadata, submitted
+from lightning_zenml.orchestrator.run_id import record, run_metadata, submitted
 from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
-from lightning_zenml.orchestrator.start import Start
-from lightning_zenml.orchestrator.usage import of_step
+from lightning_zenml.orchestrator.usage import cost_of_step, of_step
 from lightning_zenml.orchestrator.zenml_client.known import HooksOfKnownSnapshots
 from lightning_zenml.orchestrator.zenml_client.patience import be_patient
-from lightning_zenml.zenml_api.models import METER
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -157,11 +149,7 @@ class LightningOrchestrator(HooksOfKnownSnapshots):
         Returns:
             The metadata; no cost for a step in the studio, as that is the run's.
         """
-        metadata = of_log_files(info.step_run.start_time) | of_step(info.step_run.start_time)
-        if JOB_METER in os.environ:
-            meter = Meter.from_json(json.loads(os.environ[JOB_METER]))
-            metadata[METER] = replace(meter, since=float(os.environ[BEGAN])).to_json()
-        return metadata
+        return of_log_files(info.step_run.start_time) | of_step(info.step_run.start_time) | cost_of_step()
 
     def fetch_status(
         self, run: PipelineRunResponse, include_steps: bool = False
@@ -196,6 +184,20 @@ class LightningOrchestrator(HooksOfKnownSnapshots):
 
         stop_forcefully(pipeline_run, self._connect(pipeline_run))
 
+    def run(
+        self, snapshot: PipelineSnapshotResponse, stack: Stack, placeholder_run: PipelineRunResponse | None = None
+    ) -> None:
+        """Runs a pipeline; its launch knows of the run before anything is installed for it that may end this process.
+
+        Args:
+            snapshot: compiled pipeline.
+            stack: ZenML stack that the pipeline runs on.
+            placeholder_run: the pipeline's run in ZenML; None: the snapshot has a schedule.
+        """
+        if placeholder_run is not None and (context := LaunchContext.find()):
+            record(snapshot, placeholder_run, context)
+        super().run(snapshot, stack, placeholder_run)
+
     def submit_pipeline(
         self,
         snapshot: PipelineSnapshotResponse,
@@ -227,12 +229,9 @@ class LightningOrchestrator(HooksOfKnownSnapshots):
 
             return SubmissionResult(metadata=create(snapshot, stack, settings, base_environment))
         if context := LaunchContext.find():
-            from lightning_zenml.orchestrator.controller.in_place import prepare
+            from lightning_zenml.orchestrator.controller.in_place import submit_in_place
 
-            # Waits even when asynchronous: the studio would be released with the command that we're part of.
-            start = Start.of(snapshot, placeholder_run, Path(source_utils.get_source_root()), context.code)
-            wait = prepare(snapshot, placeholder_run, stack, settings, replace(context, start=start))
-            return submitted(placeholder_run, self.id, context, start=start, wait=wait)
+            return submit_in_place(snapshot, placeholder_run, stack, settings, context)
 
         from lightning_zenml.orchestrator.client.submission import submit
 

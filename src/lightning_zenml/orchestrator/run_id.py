@@ -1,4 +1,4 @@
-"""What a ZenML run is called on Lightning AI, and the metadata that leads there."""
+"""What a ZenML run is called on Lightning AI, what the launch knows of it, and the metadata that leads there."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from zenml.exceptions import IllegalOperationError
 from zenml.metadata.metadata_types import MetadataType, Uri
 from zenml.models import PipelineRunUpdate
 from zenml.orchestrators import SubmissionResult, publish_utils
+from zenml.utils import dashboard_utils
 
+from lightning_zenml.launch.payload.records import RunRecord
 from lightning_zenml.orchestrator.start import Start
 from lightning_zenml.zenml_api.models import METER, START
 
 if TYPE_CHECKING:
-    from zenml.models import PipelineRunResponse
+    from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
 
     from lightning_zenml.launch.launch import Launch
     from lightning_zenml.orchestrator.context import LaunchContext
@@ -60,6 +62,27 @@ def run_metadata(run_id: str, studio_url: str | None) -> dict[str, MetadataType]
         metadata[METADATA_ORCHESTRATOR_URL] = Uri(studio_url)
         metadata[METADATA_ORCHESTRATOR_LOGS_URL] = Uri(studio_url)
     return metadata
+
+
+def record(snapshot: PipelineSnapshotResponse, run: PipelineRunResponse, context: LaunchContext) -> None:
+    """Lets the launch know of a run in it, once: whoever ends the launch ends the run, whatever has become of us.
+
+    Args:
+        snapshot: compiled pipeline.
+        run: its run in ZenML.
+        context: the launch that this process is part of.
+    """
+    if str(run.id) in context.run_ids:
+        return
+    context.record_run(
+        RunRecord(
+            run_id=str(run.id),
+            run_name=run.name,
+            pipeline=snapshot.pipeline_configuration.name,
+            run_url=dashboard_utils.get_run_url(run),
+            orchestrator_url=context.studio_url,
+        )
+    )
 
 
 def submitted(

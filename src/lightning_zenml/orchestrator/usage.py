@@ -1,9 +1,11 @@
-"""What a step has used of its machine: its part of what the machine's sampler has kept."""
+"""What a step has used of its machine, its part of what the machine's sampler has kept, and what it costs."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -11,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from zenml.logger import get_logger
 
+from lightning_zenml.launch.payload.protocol import Meter
 from lightning_zenml.launch.payload.usage.idle import Idleness, heard, in_words
 from lightning_zenml.launch.payload.usage.records import used
-from lightning_zenml.launch.payload.variables import MACHINE, STOP_IDLE_GPU, USAGE
+from lightning_zenml.launch.payload.variables import BEGAN, MACHINE, STOP_IDLE_GPU, USAGE
+from lightning_zenml.launch.payload.variables import METER as JOB_METER
+from lightning_zenml.zenml_api.models import METER
 from lightning_zenml.zenml_api.models import USAGE as USAGE_METADATA
 
 if TYPE_CHECKING:
@@ -44,6 +49,14 @@ def of_step(start: datetime | None) -> dict[str, MetadataType]:
         logger.debug("What the step has used of its machine isn't known: %s", error)
         return {}
     return {USAGE_METADATA: usage.to_json()} if usage else {}
+
+
+def cost_of_step() -> dict[str, MetadataType]:
+    """Makes the metadata that tells what a step's own machines cost; none in the studio, whose cost is the run's."""
+    if JOB_METER not in os.environ:
+        return {}
+    meter = Meter.from_json(json.loads(os.environ[JOB_METER]))
+    return {METER: replace(meter, since=float(os.environ[BEGAN])).to_json()}
 
 
 def fail_when_idle() -> None:

@@ -16,10 +16,9 @@ from zenml.exceptions import IllegalOperationError
 from zenml.logger import get_logger
 from zenml.models import PipelineRunUpdate
 from zenml.stack import Stack
-from zenml.utils import dashboard_utils, source_utils
+from zenml.utils import source_utils
 from zenml.utils.logging_utils import is_pipeline_logging_enabled, setup_logging_context
 
-from lightning_zenml.launch.payload.records import RunRecord
 from lightning_zenml.orchestrator import provenance
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.controller.command_line import Options
@@ -29,7 +28,7 @@ from lightning_zenml.orchestrator.controller.pipeline_errors import (
     PipelineStoppedError,
 )
 from lightning_zenml.orchestrator.controller.static import StaticController
-from lightning_zenml.orchestrator.run_id import orchestrator_run_id
+from lightning_zenml.orchestrator.run_id import orchestrator_run_id, record
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.steps.forkserver import ForkServer
 from lightning_zenml.orchestrator.steps.starter import StepStarter
@@ -65,15 +64,7 @@ def control(
         SystemExit: after SIGTERM, once the steps are stopped.
     """
     if not context.restarted:
-        context.record_run(
-            RunRecord(
-                run_id=str(run.id),
-                run_name=run.name,
-                pipeline=snapshot.pipeline_configuration.name,
-                run_url=dashboard_utils.get_run_url(run),
-                orchestrator_url=context.studio_url,
-            )
-        )
+        record(snapshot, run, context)
         provenance.record(run, stack.orchestrator.id)
     elif not run.in_progress:
         # `failed` it may be, and yet go on: under CONTINUE_ON_FAILURE, until nothing is left to do.

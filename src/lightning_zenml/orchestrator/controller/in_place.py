@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,47 @@ from lightning_zenml.orchestrator import docker_settings
 from lightning_zenml.orchestrator.checks import settings_from_environment, warn_of_the_ineffective
 from lightning_zenml.orchestrator.controller import commands
 from lightning_zenml.orchestrator.controller.controller import control
+from lightning_zenml.orchestrator.run_id import submitted
+from lightning_zenml.orchestrator.start import Start
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
+    from zenml.orchestrators import SubmissionResult
     from zenml.stack import Stack
 
     from lightning_zenml.orchestrator.context import LaunchContext
     from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 
 
-def prepare(
+def submit_in_place(
+    snapshot: PipelineSnapshotResponse,
+    run: PipelineRunResponse,
+    stack: Stack,
+    settings: LightningOrchestratorSettings,
+    context: LaunchContext,
+) -> SubmissionResult:
+    """Prepares a run, and tells how to wait, even when asynchronous: the studio is released with the command around us.
+
+    Args:
+        snapshot: compiled pipeline.
+        run: its run in ZenML.
+        stack: ZenML stack that the pipeline runs on; its orchestrator is ours.
+        settings: settings of the pipeline.
+        context: the launch that this process is part of.
+
+    Returns:
+        How to wait, and the run's metadata.
+
+    Raises:
+        CommandsFailedError: if one of the pipeline's `custom_commands` fails.
+        LaunchError: if the pipeline's requirements can't be installed.
+    """
+    start = Start.of(snapshot, run, Path(source_utils.get_source_root()), context.code)
+    wait = _prepare(snapshot, run, stack, settings, replace(context, start=start))
+    return submitted(run, stack.orchestrator.id, context, start=start, wait=wait)
+
+
+def _prepare(
     snapshot: PipelineSnapshotResponse,
     run: PipelineRunResponse,
     stack: Stack,
@@ -32,19 +64,8 @@ def prepare(
 ) -> Callable[[], None]:
     """Does what is left to do of a launch that was made before anybody knew of the pipeline.
 
-    Args:
-        snapshot: compiled pipeline.
-        run: its run in ZenML.
-        stack: ZenML stack that the pipeline runs on.
-        settings: settings of the pipeline.
-        context: the launch that this process is part of, and where the pipeline was started.
-
     Returns:
         A function that runs the pipeline to its end.
-
-    Raises:
-        CommandsFailedError: if one of the pipeline's `custom_commands` fails.
-        LaunchError: if the pipeline's requirements can't be installed.
     """
     warn_of_the_ineffective(settings)
     with ExitStack() as ending:
