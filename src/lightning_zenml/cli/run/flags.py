@@ -46,9 +46,10 @@ ELSEWHERE: Mapping[str, str] = {
         "no key belongs in a command line: variables, `zenml login` or the stack have them",
     ),
     **dict.fromkeys(
-        ("comment", "comment-key", "leg", "command-from", "command-parameters", "matrix", "report", "github-token"),
+        ("comment", "comment-key", "leg", "command-from", "command-parameters", "matrix", "report", "pictures"),
         "there is no pull request",
     ),
+    "github-token": "there is no pull request",
     "budget": "it counts what a repository's workflows have cost",
 }
 """Inputs that are none, and why."""
