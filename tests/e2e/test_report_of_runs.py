@@ -13,9 +13,36 @@ from scene import REPOSITORY, Actions
 MEASURED = """
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from zenml import Model, get_step_context, log_metadata, pipeline, step
+from zenml.enums import VisualizationType
+from zenml.materializers.base_materializer import BaseMaterializer
+from zenml.types import CSVString, MarkdownString
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc000000301010018dd8db0"
+    "0000000049454e44ae426082"
+)
+
+
+class Plot:
+    pass
+
+
+class PlotMaterializer(BaseMaterializer):
+    ASSOCIATED_TYPES = (Plot,)
+
+    def load(self, data_type):
+        return Plot()
+
+    def save(self, data):
+        with self.artifact_store.open(os.path.join(self.uri, "plot.png"), "wb") as file:
+            file.write(PNG)
+
+    def save_visualizations(self, data):
+        return {os.path.join(self.uri, "plot.png"): VisualizationType.IMAGE}
 
 
 @step
@@ -25,17 +52,25 @@ def train() -> Annotated[float, "weights"]:
         # By what is logged again and again, and as a list.
         log_metadata({"loss": float(os.environ["LOSS"]) * (4 - epoch), "epoch": epoch, "seconds": 12.5})
     log_metadata({"val_auc": [0.5, 0.75, 0.6]})
+    # As Lightning's CSVLogger does.
+    Path("lightning_logs/version_0").mkdir(parents=True, exist_ok=True)
+    rows = "".join(f"{epoch},{10 * epoch},{1 / (epoch + 1)}\\n" for epoch in range(4))
+    Path("lightning_logs/version_0/metrics.csv").write_text("epoch,step,valid_loss\\n" + rows)
     log_metadata({"layers": 1000}, infer_artifact=True)
     if os.environ.get("FAIL"):
         raise ValueError("the loss is NaN")
     return 0.5
 
 
-@step
-def evaluate(weights: float, accuracy: float) -> None:
+@step(output_materializers={"plot": PlotMaterializer})
+def evaluate(weights: float, accuracy: float) -> tuple[
+    Annotated[CSVString, "confusion"], Annotated[MarkdownString, "notes"], Annotated[Plot, "plot"]
+]:
     log_metadata({"accuracy": accuracy}, infer_model=True)
     run_id = str(get_step_context().pipeline_run.id)
     log_metadata({"score": {"total": 3}}, run_id_name_or_prefix=run_id)
+    notes = MarkdownString("**Good** for @octo ![](https://elsewhere.example/pixel.png)")
+    return CSVString("actual,cat,dog\\ncat,40,2\\n"), notes, Plot()
 
 
 @pipeline(enable_cache=False, model=Model(name="reported_model"))
@@ -61,7 +96,7 @@ def run(actions: Actions, *accuracies: str, branch: str | None = None, **variabl
     """The measured pipeline, once for each accuracy, on a pull request's event or on a push to a branch."""
     env = "\n".join(f"{name}={value}" for name, value in variables.items())
     command = " && ".join(f"python run.py {accuracy}" for accuracy in accuracies)
-    inputs = {"run": command, "env": env, "report": REPORT}
+    inputs = {"run": command, "env": env, "report": REPORT, "pictures": "branch"}
     step = actions.step({"run.py": MEASURED}, event_name="pull_request", studio_name="warm", **inputs)
     if branch:
         ref = f"refs/heads/{branch}"
@@ -110,8 +145,15 @@ def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Action
         assert "| <code>loss</code> | step train | this run | ▄▂▁ | 0.25 | 0.25 at epoch 3 |" in markdown
         assert "| █▅▂ | 0.5 | 0.5 at epoch 3 |" in markdown
         assert '  title "val_auc"\n  x-axis "time" 1 --> 3\n' in markdown
+        assert '  title "valid_loss"\n  x-axis "epoch" 0 --> 3\n' in markdown
         assert '  title "loss"\n  x-axis "epoch" 1 --> 3\n' in markdown
         assert "  line [1.5, 1, 0.5]\n  line [0.75, 0.5, 0.25]\n" in markdown
+        assert (told["actual"], told["cat"]) == (["cat", "dog"], ["40", "2"])
+        assert "<strong>Good</strong> for &#64;&#8203;octo <a href=" in markdown
+        (address,) = re.findall(r"!\[plot\]\((.*)\?raw=true\)", markdown)
+        assert address.startswith(f"https://github.com/{REPOSITORY}/blob/")
+        *_, sha, name = address.split("/")
+        assert (github.objects.file(sha, name) or b"").startswith(b"\x89PNG")
         assert [name for name in told if name in {"accuracy", "score.total", "layers"}][-1] == "score.total"
         assert "the last 2 completed runs on <code>main</code>" in markdown
         assert f"(<code>{base[:7]}</code>, less than an hour old, 2 commits behind)" in markdown
