@@ -50,9 +50,9 @@ from lightning_zenml.launch.spec import KeepStudio, LaunchSpec
 from lightning_zenml.launch.studio.hold import Hold
 from lightning_zenml.launch.watchdog import Watchdog
 from lightning_zenml.orchestrator.checks import settings_to_pass_on
+from lightning_zenml.orchestrator.client.launching import base_spec, studio_machines
 from lightning_zenml.orchestrator.client.packing import pack_code
 from lightning_zenml.orchestrator.client.run_end import raise_unless_succeeded
-from lightning_zenml.orchestrator.client.submission import base_spec, studio_machines
 from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.schedule.checks import problems, refusal, timezone
