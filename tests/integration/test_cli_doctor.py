@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,6 +12,8 @@ import pytest
 import yaml
 
 from cli_scene import Shell
+from lightning_api import eventually
+from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack, register_stack
 from localcloud.zenml import ZenML
 
@@ -35,7 +39,11 @@ def results(told: str) -> dict[str, str]:
 
 def test_all_is_well(shell: Shell, github: dict[str, str]) -> None:
     told = shell.run("doctor", **github).stdout
-    assert set(results(told).values()) == {"ok"}
+    # What Lightning does not tell is no fault.
+    unknown = ("role", "credits", "machines at once")
+    assert {check: result for check, result in results(told).items() if result != "ok"} == dict.fromkeys(
+        unknown, "skipped"
+    )
     assert {"ZenML server", "artifact store", "teamspace", "machine cpu", "GitHub comment", "clock"} <= set(
         results(told)
     )
@@ -59,6 +67,66 @@ def test_each_thing_that_is_wrong_is_told_beside_the_others(shell: Shell, github
     assert told["machines"] == "skipped"
     assert "`zenml orchestrator register NAME --flavor=lightning`" in found.stdout
     assert "give the job `pull-requests: write`" in found.stdout
+
+
+@pytest.fixture
+def cloud(shared_services: Stack) -> Iterator[LightningCloud]:
+    assert shared_services.lightning is not None
+    yield shared_services.lightning
+    shared_services.lightning.accounts.standing = {}
+    shared_services.lightning.knobs.fail.clear()
+    shared_services.lightning.delete_everything()
+
+
+def test_a_studio_looks_too_and_is_deleted(shell: Shell, cloud: LightningCloud) -> None:
+    cloud.accounts.standing = {
+        "roles": [{"id": "r", "name": "Admin"}],
+        "balance": 12.5,
+        "quotas": {"maxRunningLightningWorks": "4"},
+    }
+    before = len(cloud.studios)
+    refused = shell.run("doctor", "--studio", code=2)
+    assert "agree with `--yes`" in refused.stderr
+    assert len(cloud.studios) == before
+
+    found = shell.run("doctor", "--studio", "--yes")
+
+    told = results(found.stdout)
+    assert told["role"] == told["credits"] == told["machines at once"] == "ok"
+    assert "Admin" in found.stdout
+    assert "$12.50 are left" in found.stdout
+    from_there = {check: result for check, result in told.items() if "a studio" in check}
+    assert from_there.pop("package index from a studio") in {"ok", "wrong"}
+    assert from_there == dict.fromkeys(
+        ("ZenML server from a studio", "clock of a studio", "artifact store from a studio"), "ok"
+    )
+    assert "an hour, so some $0." in found.stderr
+    (studio,) = cloud.studios[before:]
+    assert studio.deleted
+    assert shell.stack.zenml_api_key not in found.stdout + found.stderr
+
+
+@pytest.mark.parametrize(
+    ("kill", "fails"),
+    [
+        pytest.param(signal.SIGINT, False, id="interrupted"),
+        pytest.param(signal.SIGINT, True, id="interrupted, and refused", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, False, id="killed", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, False, id="ended", marks=pytest.mark.slow),
+    ],
+)
+def test_no_studio_outlives_it(shell: Shell, cloud: LightningCloud, kill: signal.Signals, fails: bool) -> None:
+    before = len(cloud.studios)
+    with shell.start("doctor", "--studio", "--yes") as process:
+        assert process.stderr is not None
+        assert any("Starting the launch" in line for line in process.stderr)
+        if fails:
+            cloud.knobs.fail.append(("DELETE", "/cloudspaces/", 503, 8))
+        process.send_signal(kill)
+        process.communicate(timeout=300)
+    assert process.returncode == (-kill if kill == signal.SIGKILL else 1 if fails else 130)
+    (studio,) = cloud.studios[before:]
+    eventually(lambda: studio.deleted)
 
 
 @pytest.mark.slow

@@ -118,18 +118,22 @@ def init(
 
 @lightning_zenml.command()
 @click.option("--machine-type", "machines", default="", help="Machines to look for, by comma. Default: cpu, gpu.")
+@click.option("--studio", "from_studio", is_flag=True, help="Look from a studio, too; says what it costs, and asks.")
+@click.option("--yes", is_flag=True, help="Start that studio without asking.")
 @with_services
 @with_json
-def doctor(machines: str, stack: str, teamspace: str, is_json: bool) -> int:
+def doctor(machines: str, from_studio: bool, yes: bool, stack: str, teamspace: str, is_json: bool) -> int:
     """Check all that a launch needs.
 
     Keys, teamspace and machines, ZenML's server, version, stack and artifact store, GitHub's token, the clock: each is
-    ok, or the line says what to do. Nothing is started, and nothing changed.
+    ok, or the line says what to do. Without --studio nothing is started, and nothing changed. With it, the smallest
+    CPU studio is, to look whether ZenML, artifact store and package index are reached from there; it is deleted in
+    every ending.
     """
     from lightning_zenml.cli.doctor.doctor import doctor
 
     names = [name.strip() for name in machines.split(",") if name.strip()]
-    return doctor(connection_of(stack, teamspace), output_of(is_json), machines=names)
+    return doctor(connection_of(stack, teamspace), output_of(is_json), machines=names, from_studio=from_studio, yes=yes)
 
 
 @lightning_zenml.command(context_settings={"allow_interspersed_args": False})
@@ -149,7 +153,8 @@ def run(command: tuple[str, ...], stack: str, teamspace: str, is_json: bool, **g
     """
     from lightning_zenml.cli.run.run import run
 
-    return run(connection_of(stack, teamspace), output_of(is_json), command=command, given=given, folder=Path.cwd())
+    connection, output = connection_of(stack, teamspace), output_of(is_json)
+    return run(connection, output, command=command, given=given, folder=Path.cwd())
 
 
 @lightning_zenml.command()

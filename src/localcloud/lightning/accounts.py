@@ -43,6 +43,8 @@ class Accounts:
         self.api_key = str(uuid.uuid4())
         self.organization = "acme"
         self.organization_id = _id()
+        self.standing: dict[str, Any] = {}
+        """What memberships tell besides, as the platform may or may not: `roles`, `balance`, `quotas`."""
         self.teamspaces = (
             Teamspace("vision", self.organization_id, "organization"),
             Teamspace("sandbox", self.user_id, "user"),
@@ -157,6 +159,7 @@ class Accounts:
                 "ownerType": teamspace.owner_type,
                 "userId": self.user_id,
                 "createdAt": _CREATED,
+                **self.standing,
             }
             for teamspace in self.teamspaces
             if wanted in (None, teamspace.owner_id)

@@ -50,7 +50,7 @@ class LightningCloud:
         self.root = Path(root).resolve()
         self.knobs = knobs or Knobs()
         self.ledger = Ledger()
-        accounts = Accounts()
+        self.accounts = accounts = Accounts()
         self.user_id = accounts.user_id
         self.api_key = accounts.api_key
         self.username = accounts.username

@@ -12,25 +12,12 @@ from pathlib import Path
 
 from lightning_zenml.cli.connection import Connection
 from lightning_zenml.cli.doctor.finding import Finding, ok, skipped, warning, wrong
+from lightning_zenml.cli.doctor.from_studio import LOOK_INTO_STORE
 from lightning_zenml.launch.payload.variables import SOURCE_ROOT
 from lightning_zenml.zenml_api.server import NoTokensError
 
 _STORE_PATIENCE = 120.0
 """Seconds for the artifact store to answer, ZenML's import among them."""
-_LOOK_INTO_STORE = """
-import json, sys
-from zenml.client import Client
-from zenml.stack import Stack
-
-store = Stack.from_model(Client().get_stack(sys.argv[1])).artifact_store
-try:
-    store.exists(store.path.rstrip("/") + "/lightning-zenml-doctor")
-except Exception as error:
-    print(json.dumps([store.path, f"{type(error).__name__}: {error}"]))
-else:
-    print(json.dumps([store.path, ""]))
-"""
-"""ZenML's own way to the store, in a process of its own: it takes seconds to import."""
 
 
 def server(connection: Connection) -> Iterator[Finding]:
@@ -98,7 +85,7 @@ def artifact_store(connection: Connection) -> Iterator[Finding]:
     }
     try:
         asked = subprocess.run(
-            [sys.executable, "-c", _LOOK_INTO_STORE, found.id],
+            [sys.executable, "-c", LOOK_INTO_STORE, found.id],
             env=environment,
             capture_output=True,
             text=True,

@@ -85,6 +85,10 @@ def memberships(answer: Any) -> list[Membership]:
             name=one.name or "",
             display_name=one.display_name or "",
             owner_id=one.owner_id or "",
+            roles=tuple(role.name for role in one.roles or () if role.name),
+            balance=None if one.balance is None else float(one.balance),
+            # 0 stands for none, as numbers of Lightning's do.
+            most_running=int(one.quotas.max_running_lightning_works or 0) or None if one.quotas else None,
         )
         for one in answer.memberships or ()
     ]

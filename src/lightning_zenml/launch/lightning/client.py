@@ -265,15 +265,21 @@ class Lightning:
     def _unreachable(self, error: BaseException) -> UnreachableError:
         return UnreachableError(f"Can't reach Lightning AI at {self.url} ({type(error).__name__}). Try again later.")
 
+    def memberships(self) -> list[Membership]:
+        """The teamspaces that the account may use.
+
+        Raises:
+            LaunchError: if Lightning can't be asked.
+        """
+        return self.ask(answers.memberships, self.client.projects_service_list_memberships, filter_by_user_id=True)
+
     def _find_teamspace(self) -> None:
         owner, _, name = (self.credentials.teamspace or "").rpartition("/")
         owner_id = self._owner_id(owner)
         memberships = list[Membership]()
 
         def look() -> set[str]:
-            memberships[:] = self.ask(
-                answers.memberships, self.client.projects_service_list_memberships, filter_by_user_id=True
-            )
+            memberships[:] = self.memberships()
             # A teamspace may be listed twice: as its organization's, and as its user's.
             return {
                 membership.teamspace_id

@@ -26,12 +26,18 @@ class Membership:
         name: name of the teamspace.
         display_name: name of the teamspace as users see it.
         owner_id: id of the user or organization that owns it.
+        roles: names of the account's roles there; none: they aren't told.
+        balance: US dollars that are left for machines; None: it isn't told.
+        most_running: how many machines may run at once; None: it isn't told.
     """
 
     teamspace_id: str
     name: str
     display_name: str
     owner_id: str
+    roles: tuple[str, ...] = ()
+    balance: float | None = None
+    most_running: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
