@@ -10,6 +10,7 @@ import pytest
 from localcloud.lightning import LightningCloud
 from localcloud.stack import Stack
 from scene import TINY, Laptop, check_out, wait_for
+from terminals import run_in_terminal
 
 RUN = """
 from zenml import pipeline, step
@@ -60,14 +61,20 @@ def test_the_documented_use(stack: Stack, cloud: LightningCloud, laptop: Laptop)
     (laptop.folder / "training/run.py").write_text(RUN)
     laptop.run("zenml", "init")
     script = f"cd training && {sys.executable} run.py"
-    submitted = laptop.run("bash", "-c", script, ZENML_ACTIVE_STACK_ID=stack_id(laptop, "documented"))
+    environment = laptop.environment(ZENML_ACTIVE_STACK_ID=stack_id(laptop, "documented"))
+    submitted = run_in_terminal(["bash", "-c", script], laptop.folder, environment)
+    assert submitted.exit_code == 0, submitted.terminal
+    # How far it is was seen below ZenML's lines, which stay whole.
+    assert "Packing /" in submitted.terminal
+    assert "Packing /" not in "".join(submitted.lines)
+    assert any("The run goes on in the studio my_studio" in line for line in submitted.lines), submitted.terminal
     run = laptop.last_run()
     assert run["metadata"]["orchestrator_url"] == f"{cloud.url}/acme/vision/studios/my_studio/code"
     wait_for(lambda: laptop.last_run()["status"] == "completed")
     # Stopped before, so stopped again, by nobody's hand.
     wait_for(lambda: not cloud.running())
     assert not cloud.studio("my_studio").deleted
-    for told in (run["all"], submitted.stdout, submitted.stderr):
+    for told in (run["all"], submitted.terminal):
         assert cloud.api_key not in told
 
 
@@ -93,8 +100,10 @@ def test_a_checkout_runs_from_the_command_line(cloud: LightningCloud, laptop: La
     cell = 'import os; assert os.environ["NOTE"] == "kept # whole"; print("training")'
     sha = check_out({"code/run.py": TINY.replace("ARGUMENT", "None").replace('print("loading")', cell)}, laptop.folder)
     (laptop.folder / "code/untracked.txt").write_text("not committed")
-    command = "cd code && lightning-zenml run --json --env NOTE -- python run.py"
-    done = laptop.run("bash", "-c", command, NOTE="kept # whole")
+    command = ["lightning-zenml", "run", "--json", "--env", "NOTE", "--", "python", "run.py"]
+    environment = laptop.environment(NOTE="kept # whole")
+    done = run_in_terminal(command, laptop.folder / "code", environment, only_stderr=True)
+    assert done.exit_code == 0, done.terminal
     told, run = json.loads(done.stdout), laptop.last_run()
     assert (told["status"], told["failure"]) == ("completed", None)
     assert told["runs"] == [
@@ -103,8 +112,12 @@ def test_a_checkout_runs_from_the_command_line(cloud: LightningCloud, laptop: La
     assert run["id"] in told["runs"][0]["url"]
     assert (run["metadata"]["laptop"]["sha"], run["metadata"]["laptop"]["uncommitted"]) == (sha, True)
     assert "github" not in run["metadata"]
+    # How far it was is seen there, and in the end how long each step took.
+    assert "⠋" in done.terminal
+    assert [line.split()[:2] for line in done.lines[-3:-1]] == [["load", "completed"], ["train", "completed"]]
+    assert any("training" in line for line in done.lines)
     assert cloud.studio(told["studio"]).deleted
-    for place in (run["all"], done.stdout, done.stderr):
+    for place in (run["all"], done.stdout, done.terminal):
         assert cloud.api_key not in place
 
 

@@ -248,7 +248,13 @@ class Story:
                 lightning, spec = self._preparation.carry_out()
                 self._look_ahead()
                 self._log.title("Start the studio")
-                launcher = Launcher(lightning, notify=self._log.line, on_hold=self._handover.note_hold, scratch=scratch)
+                launcher = Launcher(
+                    lightning,
+                    notify=self._workflow.progress,
+                    on_upload=self._workflow.uploading,
+                    on_hold=self._handover.note_hold,
+                    scratch=scratch,
+                )
                 launch = launcher.launch(spec)
             return self._following.follow(launch)
         except CostReachedError as error:

@@ -139,9 +139,10 @@ def doctor(machines: str, from_studio: bool, yes: bool, stack: str, teamspace: s
 @lightning_zenml.command(context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, metavar="[COMMAND [ARGUMENT]...]")
 @inputs
+@click.option("-q", "--quiet", is_flag=True, help="Tell only warnings, errors and how the runs ended.")
 @with_services
 @with_json
-def run(command: tuple[str, ...], stack: str, teamspace: str, is_json: bool, **given: Any) -> int:
+def run(command: tuple[str, ...], quiet: bool, stack: str, teamspace: str, is_json: bool, **given: Any) -> int:
     """Run COMMAND on Lightning AI, in this checkout as it is.
 
     COMMAND is bash in one word ('python run.py --lr 0.1 | tee log'), or a program and its arguments. What is packed,
@@ -154,7 +155,7 @@ def run(command: tuple[str, ...], stack: str, teamspace: str, is_json: bool, **g
     from lightning_zenml.cli.run.run import run
 
     connection, output = connection_of(stack, teamspace), output_of(is_json)
-    return run(connection, output, command=command, given=given, folder=Path.cwd())
+    return run(connection, output, command=command, given=given, folder=Path.cwd(), quiet=quiet)
 
 
 @lightning_zenml.command()

@@ -59,6 +59,7 @@ class Attempt:
         scratch: folder for what is uploaded.
         notify: function that takes in words what goes on.
         on_hold: function that takes what must be released at the end, each time that changes, before it costs.
+        on_upload: function that takes the path of what is about to be uploaded.
         limits: how long to wait.
     """
 
@@ -69,6 +70,7 @@ class Attempt:
         scratch: Path,
         notify: Callable[[str], None],
         on_hold: Callable[[Hold], None],
+        on_upload: Callable[[Path], None],
         limits: Limits,
     ) -> None:
         self._lightning = lightning
@@ -76,6 +78,7 @@ class Attempt:
         self._scratch = scratch
         self._notify = notify
         self._on_hold = on_hold
+        self._on_upload = on_upload
         self._limits = limits
         self._deadline = time.monotonic() + (math.inf if spec.timeout is None else spec.timeout)
         self._suffix = names.suffix()
@@ -271,6 +274,7 @@ class Attempt:
         """Uploads files as the launch's bundle of that name; returns the bash command that unpacks them there."""
         target = layout.launch(self._held.launch_id, name)
         sha256 = bundle.write(files, self._scratch / name)
+        self._on_upload(self._scratch / name)
         studio.upload(self._scratch / name, f"{layout.HOME}/{target}")
         return bundle.unpack_command(layout.HOME, target, sha256)
 

@@ -35,6 +35,7 @@ class Launcher:
         notify: takes a line for the user's log.
         on_hold: called with what must be released at the end, each time that changes, and before it costs.
         limits: how long to wait for what; None: as the environment says, see `Limits`.
+        on_upload: called with the path of what is about to be uploaded, for whoever shows how far that is.
         scratch: folder in which what is uploaded gets one of its own; None: the system's.
     """
 
@@ -44,12 +45,14 @@ class Launcher:
         *,
         notify: Callable[[str], None] = lambda text: None,
         on_hold: Callable[[Hold], None] = lambda hold: None,
+        on_upload: Callable[[Path], None] = lambda path: None,
         limits: Limits | None = None,
         scratch: Path | None = None,
     ) -> None:
         self._lightning = lightning
         self._notify = notify
         self._on_hold = on_hold
+        self._on_upload = on_upload
         self._scratch = scratch
         self._limits = limits or Limits.from_environ(os.environ)
 
@@ -64,7 +67,9 @@ class Launcher:
             PackageError: when files have changed since the archive was made; the same holds.
         """
         with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
-            attempt = Attempt(self._lightning, spec, Path(scratch), self._notify, self._on_hold, self._limits)
+            attempt = Attempt(
+                self._lightning, spec, Path(scratch), self._notify, self._on_hold, self._on_upload, self._limits
+            )
             try:
                 return attempt.carry_out()
             except BaseException as error:

@@ -96,6 +96,13 @@ class Workflow:
             if cut:
                 self._write(self._readable(self._redactor.next_lines(text[:cut])))
 
+    def progress(self, text: str) -> None:
+        """Logs a line that tells how a launch comes along."""
+        self.log(f"{text}\n")
+
+    def uploading(self, path: Path) -> None:
+        """Notes that a file is about to be uploaded: nothing, as a log shows no bytes."""
+
     def flush(self) -> None:
         """Logs what `log` keeps of an unfinished line."""
         with self._lock:

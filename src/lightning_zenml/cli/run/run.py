@@ -32,6 +32,7 @@ from lightning_zenml.launch.interruption import Interruption
 from lightning_zenml.launch.payload.variables import LAPTOP
 from lightning_zenml.launch.watchdog import Watchdog
 from lightning_zenml.package.repository import Repository
+from lightning_zenml.terminal.live import QUIET, Live
 
 _GRACE = 20.0
 """Seconds that a run has for an orderly end after Ctrl-C, until a second one."""
@@ -86,6 +87,7 @@ def run(
     command: Sequence[str],
     given: Mapping[str, Any],
     folder: Path,
+    quiet: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> int:
     """Runs a command on Lightning AI as the Action does.
@@ -96,6 +98,7 @@ def run(
         command: words of the command.
         given: the options, see `flags`.
         folder: current folder.
+        quiet: whether only warnings, errors and the end are told.
         environ: environment variables.
 
     Returns:
@@ -110,7 +113,10 @@ def run(
     inputs = _inputs(connection, environ_of(command, given, folder=folder, root=root, environ=environ), root)
     repository = Repository.open(root)
     _refuse_keys(repository, home_of(environ))
-    shell = Shell(output, sys.stderr if output.is_json else sys.stdout)
+    stream = sys.stderr if output.is_json else sys.stdout
+    is_quiet = quiet or bool(environ.get(QUIET))
+    live = Live(stream, shown=False if is_quiet else None)
+    shell = Shell(output, stream, live, is_quiet=is_quiet)
     event = _event(repository)
     mask_secrets(inputs, event, shell)
     warn(inputs, (connection.login.url, environ.get("LIGHTNING_CLOUD_URL", "")), shell)
@@ -119,6 +125,7 @@ def run(
             with (
                 Interruption(lambda number: Cancelled(128 + number), signal.SIGINT, signal.SIGTERM),
                 Watchdog(connection.lightning, Caller(), Path(scratch), leaves=True) as watchdog,
+                live,
             ):
                 handover = Watched(shell, watchdog)
                 starter = _starter(repository, event, given)
@@ -130,8 +137,7 @@ def run(
                 finally:
                     if handover.is_open:
                         watchdog.take_over()
-                    if output.is_json:
-                        output.json(_told(story, shell))
+                    _tell(output, _told(story, shell))
         except Cancelled as cancelled:
             return cancelled.exit_code
     return _exit_code(story) if story.refusal else code
@@ -236,6 +242,14 @@ def _told(story: Story, shell: Shell) -> Told:
         archive_sha256=shell.outputs.get("archive-sha256", ""),
         failure=report.failure.message if report.failure else None,
     )
+
+
+def _tell(output: Output, told: Told) -> None:
+    if output.is_json:
+        output.json(told)
+        return
+    for run in told.runs:
+        output.note(f"{run.name}: {run.status}  {run.url or ''}".rstrip())
 
 
 def _exit_code(story: Story) -> int:

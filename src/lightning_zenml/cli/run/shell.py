@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TextIO
 
 from lightning_zenml.action.github.workflow import Workflow
@@ -9,8 +10,10 @@ from lightning_zenml.action.handover import Handover
 from lightning_zenml.cli.output import Output
 from lightning_zenml.codes import Code, marked
 from lightning_zenml.launch.launcher import Hold
+from lightning_zenml.launch.lightning.files import sent
 from lightning_zenml.launch.payload.folder import TITLE
 from lightning_zenml.launch.watchdog import Watchdog
+from lightning_zenml.terminal.live import Live
 
 
 class Shell(Workflow):
@@ -19,15 +22,34 @@ class Shell(Workflow):
     Args:
         output: where warnings and errors go.
         stream: where the log goes.
+        live: what shows how far it is.
+        is_quiet: whether only warnings and errors are told.
 
     Attributes:
         outputs: outputs of the Action by their names, as far as they are known.
     """
 
-    def __init__(self, output: Output, stream: TextIO) -> None:
+    def __init__(self, output: Output, stream: TextIO, live: Live, *, is_quiet: bool = False) -> None:
         super().__init__({}, stream)
         self._output = output
+        self._live = live
+        self._is_quiet = is_quiet
         self.outputs: dict[str, str] = {}
+
+    def log(self, text: str) -> None:
+        """Shows what others wrote, and follows what it tells."""
+        if not self._is_quiet:
+            super().log(text)
+        self._live.feed(text)
+
+    def progress(self, text: str) -> None:
+        """Shows how a launch comes along."""
+        if self._live.advances(text) or not self._live.is_shown:
+            super().progress(text)
+
+    def uploading(self, path: Path) -> None:
+        """Shows how much of a file has been uploaded."""
+        self._live.stage("Uploading", lambda: sent(path))
 
     def start_group(self, title: str) -> None:
         """Begins a part of the log."""

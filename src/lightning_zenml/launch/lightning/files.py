@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -66,6 +67,27 @@ def upload(lightning: Lightning, source: Path, target: str, *, studio_id: str, c
 
     # Parts of large files are sent without a timeout of their own.
     within(_LEAST + source.stat().st_size / _SLOWEST, work)
+
+
+def sent(source: Path) -> tuple[int, int] | None:
+    """How far an upload under way has come: as far as this process has read the file, which is ahead by a buffer.
+
+    Args:
+        source: path of the file.
+
+    Returns:
+        Bytes that are through, and those of the file; None where no upload is under way, or the system doesn't tell.
+    """
+    try:
+        size, read = source.stat().st_size, 0
+        for one in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if one.readlink() == source:
+                    told = Path(f"/proc/self/fdinfo/{one.name}").read_text()
+                    read = max(read, int(told.split(maxsplit=2)[1]))
+    except (OSError, ValueError, LookupError):
+        return None
+    return (read, size) if read else None
 
 
 def read(lightning: Lightning, path: str, *, studio_id: str, cluster: str) -> str:

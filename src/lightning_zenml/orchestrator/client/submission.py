@@ -21,6 +21,7 @@ from lightning_zenml.orchestrator.client import watchdog
 from lightning_zenml.orchestrator.client.launching import launch_spec, studio_machines
 from lightning_zenml.orchestrator.client.packing import pack_code
 from lightning_zenml.orchestrator.client.run_end import fail, how_it_ended, raise_unless_succeeded
+from lightning_zenml.orchestrator.client.telling import Telling
 from lightning_zenml.orchestrator.connect import connect
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
 from lightning_zenml.orchestrator.start import Start
@@ -59,14 +60,14 @@ class Submission:
             LaunchError: if the run failed, was stopped, or the studio was lost before it had ended.
             UnfollowableError: if it can't be looked at any more; it goes on.
         """
-        with Interruption.by_ctrl_c():
-            self._follow()
+        with Interruption.by_ctrl_c(), Telling() as telling:
+            self._follow(telling)
 
-    def _follow(self) -> None:
+    def _follow(self, telling: Telling) -> None:
         status = None
         try:
             for update in self.launch.follow():
-                print(update.log, end="", flush=True)
+                telling.log(update.log)
                 self._caller.update(self.launch, update)
                 status = update.status
         except StudioLostError as error:
@@ -162,8 +163,8 @@ def submit(
         LaunchError: if it can't be launched; what was started is released again.
         PackageError: if the source root can't be packed.
     """
-    with Interruption.by_ctrl_c():
-        return _submit(snapshot, stack, run, settings, environment)
+    with Interruption.by_ctrl_c(), Telling() as telling:
+        return _submit(snapshot, stack, run, settings, environment, telling)
 
 
 def _submit(
@@ -172,6 +173,7 @@ def _submit(
     run: PipelineRunResponse,
     settings: LightningOrchestratorSettings,
     environment: Mapping[str, str],
+    telling: Telling,
 ) -> Submission:
     root, caller = Path(source_utils.get_source_root()), Caller.find()
     start = Start.of(snapshot, run, root, caller.root_to_pack(root))
@@ -180,10 +182,12 @@ def _submit(
     machines = studio_machines(snapshot, stack, settings, lightning)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-") as folder:
         scratch, packed = Path(folder), caller.root_to_pack(root)
+        telling.packing(packed)
         archive = pack_code(packed)
         spec = launch_spec(snapshot, stack, run, settings, environment, archive, packed, machines, start)
         with watchdog.beside(lightning, caller, scratch, run.id) as beside:
-            launcher = Launcher(lightning, notify=logger.info, on_hold=beside.hold, scratch=scratch)
+            tell, upload, hold = telling.notify, telling.uploading, beside.hold
+            launcher = Launcher(lightning, notify=tell, on_upload=upload, on_hold=hold, scratch=scratch)
             launch = launcher.launch(caller.adapt(spec, root))
     caller.launched(launch, archive.sha256)
     return Submission(launch, run, caller, start)
