@@ -12,7 +12,7 @@ demo: $(VENV)/installed ## the main job, end to end, on services on this machine
 	$(BIN)/python -m localcloud.demo $(SCENARIO)
 
 # Most tests wait for other processes: with two workers for each core, a third of the time of two cores went unused.
-WORKERS = $(shell expr 3 \* $$($(PYTHON) -c 'import os; print(min(3, os.cpu_count() or 1))'))
+WORKERS = $(shell expr 4 \* $$($(PYTHON) -c 'import os; print(min(3, os.cpu_count() or 1))'))
 
 test: $(VENV)/installed ## the tests, all but the slow ones
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
