@@ -10,9 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from localcloud.github.git import Commit
-from localcloud.github.routes import Operation
 from localcloud.github.store import Store
-from localcloud.github.wire import RefusedError, page
+from localcloud.github.wire import Operation, RefusedError, page
 from localcloud.schemas.git_objects import git_commit, git_reference, git_tree, short_blob
 from localcloud.schemas.objects import Place
 

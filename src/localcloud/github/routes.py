@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from localcloud.github.checks import Checks
+from localcloud.github.deployments import Deployments
 from localcloud.github.store import Store
-from localcloud.github.wire import DESCRIPTION_LIMIT, RefusedError, comment_body, page, refuse_field
+from localcloud.github.wire import (
+    DESCRIPTION_LIMIT,
+    Operation,
+    RefusedError,
+    check_address,
+    check_sha,
+    comment_body,
+    page,
+    refuse_field,
+    repository_of,
+)
 from localcloud.schemas.objects import Comment, Place, PullRequest, comparison, permission, reaction
-
-Operation = Callable[[Request, Any], Response]
 
 _PULLS_OF_COMMIT = "/repos/{owner}/{repo}/commits/{commit_sha}/pulls"
 _COMPARE = "/repos/{owner}/{repo}/compare/{basehead}"
@@ -51,6 +60,8 @@ class Routes:
             ("GET", _ACTIVITY): self._list_activity,
             ("GET", _PERMISSION): self._get_permission,
             ("POST", _STATUSES): self._create_status,
+            **Checks(store, place).operations,
+            **Deployments(store, place).operations,
         }
 
     def graphql(self, request: Request, body: Any) -> Response:
@@ -62,7 +73,7 @@ class Routes:
 
     def _list_pull_requests(self, request: Request, _: Any) -> Response:
         repository, sha = self._repository(request), request.path_params["commit_sha"]
-        _check_sha(sha)
+        check_sha(sha)
         found = [
             pull_request.json(self._place)
             for pull_request in self._store.pull_requests(repository)
@@ -124,12 +135,11 @@ class Routes:
 
     def _create_status(self, request: Request, body: Any) -> Response:
         repository, sha = self._repository(request), request.path_params["sha"]
-        _check_sha(sha)
+        check_sha(sha)
         description, target_url = body.get("description"), body.get("target_url")
         if len(description or "") > DESCRIPTION_LIMIT:
             refuse_field("Status", "description", f"is too long (maximum is {DESCRIPTION_LIMIT} characters)")
-        if target_url and not target_url.startswith(("http://", "https://")):
-            refuse_field("Status", "target_url", "must use http(s) scheme")
+        check_address("Status", "target_url", target_url)
         status = self._store.add_status(
             repository,
             sha,
@@ -142,10 +152,7 @@ class Routes:
         return JSONResponse(payload, 201, {"Location": payload["url"]})
 
     def _repository(self, request: Request) -> str:
-        known = self._store.repository(f"{request.path_params['owner']}/{request.path_params['repo']}")
-        if known is None:
-            raise RefusedError(404, "Not Found")
-        return known
+        return repository_of(request, self._store)
 
     def _pull_request(self, request: Request, parameter: str) -> PullRequest:
         repository, number = self._repository(request), request.path_params[parameter]
@@ -160,8 +167,3 @@ class Routes:
         if comment is None or comment.repository != self._repository(request):
             raise RefusedError(404, "Not Found")
         return comment
-
-
-def _check_sha(sha: str) -> None:
-    if not re.fullmatch(r"[0-9a-f]{7,40}", sha):
-        raise RefusedError(422, f"No commit found for SHA: {sha}")

@@ -21,9 +21,9 @@ from starlette.routing import Mount, Route
 from localcloud import schemas
 from localcloud.faults import Fault, Faults
 from localcloud.github.git_routes import GitRoutes
-from localcloud.github.routes import Operation, Routes
+from localcloud.github.routes import Routes
 from localcloud.github.store import Store
-from localcloud.github.wire import Recorded, RefusedError, check_request, record
+from localcloud.github.wire import Operation, Recorded, RefusedError, check_request, record
 from localcloud.schemas.objects import Place
 
 _ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -47,6 +47,8 @@ class GitHub(Store):
         read_only: refuse every write, as for a token without `pull-requests: write`.
         grants_statuses: whether the token has `statuses: write`.
         grants_contents: whether the token has `contents: write`.
+        grants_checks: whether the token has `checks: write`; without, it may not even read them.
+        grants_deployments: whether the token has `deployments: write`, likewise.
         requests: every request so far.
         refused: those among them that no route serves.
     """
@@ -66,6 +68,8 @@ class GitHub(Store):
         self.grants_reading = True
         self.grants_statuses = True
         self.grants_contents = True
+        self.grants_checks = True
+        self.grants_deployments = True
         self.requests: list[Recorded] = []
         self.refused: list[Recorded] = []
         self._socket = socket.create_server(("127.0.0.1", port))
@@ -166,13 +170,16 @@ class GitHub(Store):
             raise RefusedError(401, "Requires authentication")
         if scheme.lower() not in {"bearer", "token"} or token != self.token:
             raise RefusedError(401, "Bad credentials")
-        if request.url.path.endswith("/graphql"):
+        path = request.url.path
+        if path.endswith("/graphql"):
             return
+        for part, is_granted in (("check-runs", self.grants_checks), ("deployments", self.grants_deployments)):
+            if f"/{part}" in path and not is_granted:
+                raise RefusedError(403, "Resource not accessible by integration")
         if request.method in {"GET", "HEAD"}:
             if not self.grants_reading:
                 raise RefusedError(403, "Resource not accessible by integration")
             return
-        path = request.url.path
         may_not = ("/statuses/" in path and not self.grants_statuses) or ("/git/" in path and not self.grants_contents)
         if self.read_only or may_not:
             raise RefusedError(403, "Resource not accessible by integration")

@@ -1,11 +1,12 @@
-"""What GitHub knows: repositories, who may write to them, pull requests, comments, commit statuses."""
+"""What GitHub knows: repositories, who may write to them, pull requests, and all that is told of their commits."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from localcloud.github.git import GitObjects
-from localcloud.schemas.objects import Comment, PullRequest, Push, Status
+from localcloud.schemas.objects import CheckRun, Comment, Deployment, PullRequest, Push, Status
 
 
 class Store:
@@ -26,6 +27,8 @@ class Store:
         self._pull_requests: dict[tuple[str, int], PullRequest] = {}
         self._comments: dict[int, Comment] = {}
         self._statuses: list[Status] = []
+        self._check_runs: list[CheckRun] = []
+        self._deployments: list[Deployment] = []
         self._roles: dict[tuple[str, str], str] = {}
         self._pushes: list[Push] = []
         self._next_id = 1
@@ -193,6 +196,68 @@ class Store:
     def statuses(self, repository: str, sha: str) -> list[Status]:
         """Lists every status that a commit has had, oldest first; of each context the last one counts."""
         return [one for one in list(self._statuses) if (one.repository, one.sha) == (repository, sha)]
+
+    def add_check_run(self, repository: str, sha: str, name: str, external_id: str = "") -> CheckRun:
+        """Queues a check run."""
+        now = datetime.now(UTC)
+        check_run = CheckRun(
+            id=len(self._check_runs) + 1,
+            repository=repository,
+            sha=sha,
+            name=name,
+            external_id=external_id,
+            status="queued",
+            started=now,
+        )
+        self._check_runs.append(check_run)
+        return check_run
+
+    def check_runs(self, repository: str, sha: str) -> list[CheckRun]:
+        """Lists the check runs of a commit, oldest first."""
+        return [one for one in list(self._check_runs) if (one.repository, one.sha) == (repository, sha)]
+
+    def check_run(self, check_run_id: int) -> CheckRun | None:
+        """A check run."""
+        return next((one for one in list(self._check_runs) if one.id == check_run_id), None)
+
+    def add_deployment(
+        self,
+        repository: str,
+        ref: str,
+        environment: str,
+        *,
+        sha: str = "",
+        task: str = "deploy",
+        payload: dict[str, Any] | str = "",
+        description: str | None = None,
+        is_transient: bool = False,
+        is_production: bool = False,
+    ) -> Deployment:
+        """Deploys a ref to an environment."""
+        deployment = Deployment(
+            id=len(self._deployments) + 1,
+            repository=repository,
+            sha=sha or ref,
+            ref=ref,
+            task=task,
+            environment=environment,
+            payload=payload,
+            description=description,
+            is_transient=is_transient,
+            is_production=is_production,
+            login=self.login,
+            created=datetime.now(UTC),
+        )
+        self._deployments.append(deployment)
+        return deployment
+
+    def deployments(self, repository: str, environment: str | None = None) -> list[Deployment]:
+        """Lists the deployments to an environment, whose case doesn't matter, or to all; oldest first."""
+        return [
+            one
+            for one in list(self._deployments)
+            if one.repository == repository and (environment is None or one.environment.lower() == environment.lower())
+        ]
 
     def repository(self, name: str) -> str | None:
         """The name of a repository as it was created, whatever the case it is asked for in; None: there is none."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from localcloud import schemas
+from localcloud.github.store import Store
 
 BODY_LIMIT = 65_536
 DESCRIPTION_LIMIT = 140
@@ -41,6 +43,10 @@ class RefusedError(Exception):
             "status": str(status),
             **extra,
         }
+
+
+Operation = Callable[[Request, Any], Response]
+"""Answers a request, given its parsed body."""
 
 
 async def record(request: Request) -> Recorded:
@@ -79,8 +85,35 @@ def refuse_field(resource: str, field_name: str, message: str) -> None:
     raise RefusedError(422, "Validation Failed", errors=[error])
 
 
-def page(server_url: str, request: Request, items: list[dict[str, Any]]) -> Response:
-    """One page of a list, with the `Link` header that GitHub gives where there are several."""
+def repository_of(request: Request, store: Store) -> str:
+    """The repository that a request's path names; refuses one that isn't there."""
+    known = store.repository(f"{request.path_params['owner']}/{request.path_params['repo']}")
+    if known is None:
+        raise RefusedError(404, "Not Found")
+    return known
+
+
+def check_address(resource: str, field_name: str, address: str | None) -> None:
+    """Refuses an address that is no web page's; none at all is fine."""
+    if address and not address.startswith(("http://", "https://")):
+        refuse_field(resource, field_name, "must use http(s) scheme")
+
+
+def check_sha(sha: str) -> None:
+    """Refuses what can't be a commit's hash."""
+    if not re.fullmatch(r"[0-9a-f]{7,40}", sha):
+        raise RefusedError(422, f"No commit found for SHA: {sha}")
+
+
+def page(server_url: str, request: Request, items: list[dict[str, Any]], counted_as: str = "") -> Response:
+    """One page of a list, with the `Link` header that GitHub gives where there are several.
+
+    Args:
+        server_url: where the stand-in answers.
+        request: the request, which may name a page and its size.
+        items: the whole list.
+        counted_as: name of the list in an object that has their number, too; '' for the list alone.
+    """
     size = min(max(_number(request, "per_page", 30), 1), 100)
     number = max(_number(request, "page", 1), 1)
     last = max(1, -(-len(items) // size))
@@ -89,7 +122,9 @@ def page(server_url: str, request: Request, items: list[dict[str, Any]]) -> Resp
     queries = {rel: urlencode({**request.query_params, "per_page": size, "page": targets[rel]}) for rel in wanted}
     links = [f'<{server_url}{request.url.path}?{query}>; rel="{rel}"' for rel, query in queries.items()]
     headers = {"Link": ", ".join(links)} if links else None
-    return JSONResponse(items[(number - 1) * size : number * size], headers=headers)
+    shown = items[(number - 1) * size : number * size]
+    answer = {"total_count": len(items), counted_as: shown} if counted_as else shown
+    return JSONResponse(answer, headers=headers)
 
 
 def _number(request: Request, name: str, default: int) -> int:

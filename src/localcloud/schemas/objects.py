@@ -1,4 +1,4 @@
-"""Comments, pull requests, pushes and so on as GitHub sends them: its own examples, filled with what is stored."""
+"""Comments, pull requests, check runs and so on as GitHub sends them: its own examples, filled with what is stored."""
 
 from __future__ import annotations
 
@@ -116,6 +116,131 @@ class Status:
         )
         payload["creator"].update(login=self.login, type="Bot" if self.login.endswith("[bot]") else "User")
         return payload
+
+
+@dataclass(kw_only=True)
+class CheckRun:
+    """A check run; `summaries` holds every summary that it has had, `annotations` all that were ever added."""
+
+    id: int
+    repository: str
+    sha: str
+    name: str
+    external_id: str
+    status: str
+    started: datetime
+    conclusion: str | None = None
+    completed: datetime | None = None
+    details_url: str | None = None
+    title: str | None = None
+    summaries: list[str] = field(default_factory=list)
+    text: str | None = None
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+
+    def json(self, place: Place) -> dict[str, Any]:
+        """The check run as in the REST interface."""
+        payload = schemas.example("check-run", {"https://api.github.com": place.url})
+        url = f"{place.url}/repos/{self.repository}/check-runs/{self.id}"
+        output = {
+            "title": self.title,
+            "summary": self.summaries[-1] if self.summaries else None,
+            "text": self.text,
+            "annotations_count": len(self.annotations),
+            "annotations_url": f"{url}/annotations",
+        }
+        payload.update(
+            id=self.id,
+            head_sha=self.sha,
+            name=self.name,
+            external_id=self.external_id,
+            url=url,
+            html_url=f"{place.server_url}/{self.repository}/runs/{self.id}",
+            details_url=self.details_url,
+            status=self.status,
+            conclusion=self.conclusion,
+            started_at=_timestamp(self.started),
+            completed_at=_timestamp(self.completed) if self.completed else None,
+            output=output,
+            pull_requests=[],
+        )
+        return payload
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentStatus:
+    """A status of a deployment, of which the newest counts."""
+
+    id: int
+    state: str
+    description: str
+    environment_url: str
+    log_url: str
+    created: datetime
+
+
+@dataclass(kw_only=True)
+class Deployment:
+    """A deployment; `statuses` holds every status that it has had, oldest first."""
+
+    id: int
+    repository: str
+    sha: str
+    ref: str
+    task: str
+    environment: str
+    payload: dict[str, Any] | str
+    description: str | None
+    is_transient: bool
+    is_production: bool
+    login: str
+    created: datetime
+    statuses: list[DeploymentStatus] = field(default_factory=list)
+
+    def json(self, place: Place) -> dict[str, Any]:
+        """The deployment as in the REST interface."""
+        payload = _example("deployment", place, self.repository)
+        url = self._url(place)
+        payload.update(
+            id=self.id,
+            url=url,
+            sha=self.sha,
+            ref=self.ref,
+            task=self.task,
+            payload=self.payload,
+            environment=self.environment,
+            original_environment=self.environment,
+            description=self.description,
+            transient_environment=self.is_transient,
+            production_environment=self.is_production,
+            created_at=_timestamp(self.created),
+            updated_at=_timestamp(self.statuses[-1].created if self.statuses else self.created),
+            statuses_url=f"{url}/statuses",
+            repository_url=f"{place.url}/repos/{self.repository}",
+        )
+        payload["creator"].update(login=self.login, type="Bot" if self.login.endswith("[bot]") else "User")
+        return payload
+
+    def status_json(self, place: Place, status: DeploymentStatus) -> dict[str, Any]:
+        """One of its statuses as in the REST interface."""
+        payload = _example("deployment-status", place, self.repository)
+        payload.update(
+            id=status.id,
+            url=f"{self._url(place)}/statuses/{status.id}",
+            state=status.state,
+            description=status.description,
+            environment=self.environment,
+            environment_url=status.environment_url,
+            log_url=status.log_url,
+            target_url=status.log_url,
+            created_at=_timestamp(status.created),
+            updated_at=_timestamp(status.created),
+            deployment_url=self._url(place),
+            repository_url=f"{place.url}/repos/{self.repository}",
+        )
+        return payload
+
+    def _url(self, place: Place) -> str:
+        return f"{place.url}/repos/{self.repository}/deployments/{self.id}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,16 @@ from typing import Any
 
 OPERATIONS = (
     ("GET", "/repos/{owner}/{repo}/activity"),
+    ("POST", "/repos/{owner}/{repo}/check-runs"),
+    ("PATCH", "/repos/{owner}/{repo}/check-runs/{check_run_id}"),
     ("GET", "/repos/{owner}/{repo}/collaborators/{username}/permission"),
+    ("GET", "/repos/{owner}/{repo}/commits/{ref}/check-runs"),
     ("GET", "/repos/{owner}/{repo}/commits/{commit_sha}/pulls"),
     ("GET", "/repos/{owner}/{repo}/compare/{basehead}"),
+    ("GET", "/repos/{owner}/{repo}/deployments"),
+    ("POST", "/repos/{owner}/{repo}/deployments"),
+    ("GET", "/repos/{owner}/{repo}/deployments/{deployment_id}/statuses"),
+    ("POST", "/repos/{owner}/{repo}/deployments/{deployment_id}/statuses"),
     ("POST", "/repos/{owner}/{repo}/git/blobs"),
     ("POST", "/repos/{owner}/{repo}/git/commits"),
     ("GET", "/repos/{owner}/{repo}/git/commits/{commit_sha}"),
@@ -35,7 +42,10 @@ OPERATIONS = (
     ("POST", "/repos/{owner}/{repo}/statuses/{sha}"),
 )
 EXAMPLES = {
+    "check-run": "check-run",
     "commit-comparison": "commit-comparison",
+    "deployment": "deployment",
+    "deployment-status": "deployment-status",
     "git-commit": "git-commit",
     "git-ref": "git-ref",
     "git-tree": "git-tree",
