@@ -216,7 +216,8 @@ def test_post_tells_all_that_a_killed_main_knew(actions: Actions, github: GitHub
     run = "python run.py; echo the run is over; sleep 60"
     on_a_gpu = '@step(settings={"orchestrator.lightning": {"machine_type": "T4"}})\ndef train'
     script = TINY.replace("ARGUMENT", "None").replace("@step\ndef train", on_a_gpu)
-    step = actions.step({"run.py": script}, studio_name="warm", machine_type="cpu", run=run)
+    both = {"check_run": "true", "deployment": "true"}
+    step = actions.step({"run.py": script}, studio_name="warm", machine_type="cpu", run=run, **both)
     finished = step.run(interrupt=lambda line: signal.SIGKILL if line.startswith("the run is over") else None)
     assert (finished.exit_code, finished.post_exit_code) == (-signal.SIGKILL, 0), finished.log
     comment = actions.comment()
@@ -224,6 +225,10 @@ def test_post_tells_all_that_a_killed_main_knew(actions: Actions, github: GitHub
     told = ["warm", "CPU", "T4", finished.outputs["launch-id"], finished.outputs["run-url"], "<code>train</code>"]
     assert [word for word in told if word not in comment] == []
     assert [status.state for status in github.statuses(REPOSITORY, step.sha)][-1] == "error"
+    (check_run,) = github.check_runs(REPOSITORY, step.sha)
+    assert (check_run.conclusion, [word for word in told if word not in check_run.summaries[-1]]) == ("cancelled", [])
+    (deployment,) = [one for one in github.deployments(REPOSITORY) if one.sha == step.sha]
+    assert deployment.statuses[-1].state == "inactive"
     wait_for(lambda: not cloud.running())
 
 
@@ -236,7 +241,7 @@ SLOW = {
 
 def attaching(step: Step, earlier: Finished, name: str) -> Step:
     """A step of another workflow that follows what the earlier one left."""
-    gone = ("run", "async", "studio-name", "keep-studio")
+    gone = ("run", "async", "studio-name", "keep-studio", "check-run", "deployment")
     inputs = {key: value for key, value in step.inputs.items() if key not in gone}
     other = {"GITHUB_WORKFLOW": "Follow", "GITHUB_JOB": "follow", "GITHUB_RUN_ID": "1658829999"}
     return replace(twin(step, name, **other), inputs={**inputs, "attach": earlier.outputs["launch-id"]})
@@ -245,10 +250,15 @@ def attaching(step: Step, earlier: Finished, name: str) -> Step:
 @pytest.mark.slow
 def test_another_workflow_finishes_comment_and_status(actions: Actions, github: GitHub, cloud: LightningCloud) -> None:
     go = "python run.py; while ! test -e ~/go; do sleep 0.1; done; rm ~/go"
-    step = actions.step(**{"async": "true"}, studio_name="warm", run=go)
+    both = {"check_run": "true", "deployment": "true"}
+    step = actions.step(**{"async": "true"}, studio_name="warm", run=go, **both)
     left = step.run()
     assert left.outputs["status"] == "running", left.log
     assert "is running" in actions.comment()
+    (check_run,) = github.check_runs(REPOSITORY, step.sha)
+    assert (check_run.status, check_run.details_url) == ("in_progress", left.outputs["orchestrator-url"])
+    (deployment,) = [one for one in github.deployments(REPOSITORY) if one.sha == step.sha]
+    assert deployment.statuses[-1].environment_url == left.outputs["orchestrator-url"]
     assert left.outputs["orchestrator-url"] in actions.comment()
     (*_, status) = github.statuses(REPOSITORY, step.sha)
     assert (status.state, status.target_url) == ("pending", left.outputs["orchestrator-url"])
@@ -262,7 +272,10 @@ def test_another_workflow_finishes_comment_and_status(actions: Actions, github: 
     assert attached.outputs["comment-url"] == left.outputs["comment-url"]
     (*_, status) = github.statuses(REPOSITORY, step.sha)
     assert (status.state, status.context) == ("success", "Train/train")
+    assert (check_run.conclusion, deployment.statuses[-1].state) == ("success", "success")
+    assert len(github.check_runs(REPOSITORY, step.sha)) == 1
     assert github.statuses(REPOSITORY, "e" * 40) == []
+    assert github.check_runs(REPOSITORY, "e" * 40) == []
 
 
 @pytest.mark.slow

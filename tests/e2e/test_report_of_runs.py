@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from localcloud.github import GitHub
 from localcloud.runner import Finished
-from scene import REPOSITORY, Actions
+from scene import BRANCH, REPOSITORY, Actions
 
 MEASURED = """
 import os
@@ -96,7 +96,8 @@ def run(actions: Actions, *accuracies: str, branch: str | None = None, **variabl
     """The measured pipeline, once for each accuracy, on a pull request's event or on a push to a branch."""
     env = "\n".join(f"{name}={value}" for name, value in variables.items())
     command = " && ".join(f"python run.py {accuracy}" for accuracy in accuracies)
-    inputs = {"run": command, "env": env, "report": REPORT, "pictures": "branch"}
+    shown = {"pictures": "branch", "check_run": "true", "deployment": "true"}
+    inputs = {"run": command, "env": env, "report": REPORT, **shown}
     step = actions.step({"run.py": MEASURED}, event_name="pull_request", studio_name="warm", **inputs)
     if branch:
         ref = f"refs/heads/{branch}"
@@ -165,13 +166,23 @@ def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Action
     ) in finished.annotations
     (*_, status) = github.statuses(REPOSITORY, head_of(github, actions))
     assert (status.state, status.description) == ("failure", "accuracy < 0.75: accuracy (model reported_model) is 0.72")
+    for on_main, sha in ((True, base), (False, head_of(github, actions))):
+        (check_run,) = github.check_runs(REPOSITORY, sha)
+        assert (check_run.name, check_run.conclusion) == ("Train/train", "success" if on_main else "failure")
+        assert "<code>reported</code> completed on Lightning AI" in check_run.summaries[-1]
+        (deployment,) = [one for one in github.deployments(REPOSITORY) if one.sha == sha]
+        assert deployment.environment == f"{'main' if on_main else BRANCH}/Train/train"
+        told = [status.state for status in deployment.statuses]
+        assert (told[0], told[-1]) == ("in_progress", "success" if on_main else "failure")
+        (status,) = {(one.environment_url, one.state) for one in deployment.statuses[-1:]}
+        assert status[0] == (first if on_main else finished).outputs["orchestrator-url"]
     assert 's0["✅ train"]:::completed' in finished.summary
     assert "s0 --> s1\n" in finished.summary
     assert "  ✅ evaluate :done, " in finished.summary
     assert rows(finished.summary)["[weights]({})".format(finished.outputs["run-url"])][1] == "DataArtifact"
 
 
-def test_a_failed_run_shows_what_its_step_printed_and_what_never_ran(actions: Actions) -> None:
+def test_a_failed_run_shows_what_its_step_printed_and_what_never_ran(actions: Actions, github: GitHub) -> None:
     finished = run(actions, "0.75", LOSS="0.25", FAIL="yes")
     assert finished.exit_code == 1
     for markdown in (actions.comment(), finished.summary):
@@ -179,6 +190,11 @@ def test_a_failed_run_shows_what_its_step_printed_and_what_never_ran(actions: Ac
         assert "epoch 1 of 1" in markdown
         assert rows(markdown)["train"][0] == "❌ failed"
         assert rows(markdown)["evaluate"][0] == "⏭️ skipped"
+    (check_run,) = github.check_runs(REPOSITORY, head_of(github, actions))
+    assert (check_run.conclusion, check_run.title) == ("failure", "Step `train` failed: ValueError: the loss is NaN")
+    assert [(one["path"], MEASURED.splitlines()[one["start_line"] - 1].strip()) for one in check_run.annotations] == [
+        ("run.py", 'raise ValueError("the loss is NaN")')
+    ]
     assert 's0["❌ train"]:::failed' in finished.summary
     assert 's1["⏭️ evaluate"]:::waiting' in finished.summary
 

@@ -170,6 +170,18 @@ jobs:
             5,
             "error: `pictures: branch` needs `contents: write`",
         ),
+        (
+            "run: python run.py",
+            "run: x\n          check-run: true",
+            5,
+            "error: `check-run: true` needs `checks: write`",
+        ),
+        (
+            "run: python run.py",
+            "run: x\n          deployment: true",
+            5,
+            "error: `deployment: true` needs `deployments: write`",
+        ),
         ("checkout@v5", "checkout@v2", 9, "warning: actions/checkout@v2 is too old"),
         ("      - uses: actions/checkout@v5\n", "", 9, "error: Nothing is checked out"),
         ("action@v1", "action@main", 10, "warning: `@main` is a branch"),

@@ -114,4 +114,7 @@ class EarlierLaunch:
     def _take_origin(self, runs: list[Run]) -> None:
         origins = (Origin.of_run(run.metadata, self._event.repository) for run in runs)
         if origin := next(filter(None, origins), None):
-            self._reporter.set_origin(origin)
+            # What was begun with the launch is ended here, too, unasked for.
+            check_run = origin.check_run or self._inputs.check_run
+            deployment = origin.deployment or self._inputs.deployment
+            self._reporter.set_origin(replace(origin, check_run=check_run, deployment=deployment))

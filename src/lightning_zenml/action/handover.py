@@ -41,6 +41,8 @@ class SavedReport:
         started: seconds since 1970 when the launch began.
         ended: seconds since 1970 when the launch ended, where that was before main; else None.
         comments: id of the comment by number of its pull request.
+        check_run: id of the check run; None where there is none, or it isn't known.
+        deployment: id of the deployment, likewise.
         report: the report, of which state, failure and `_FACTS` are kept.
     """
 
@@ -48,6 +50,8 @@ class SavedReport:
     started: float
     ended: float | None
     comments: Mapping[int, int]
+    check_run: int | None = None
+    deployment: int | None = None
     report: Report
 
     def to_json(self) -> str:
@@ -58,6 +62,8 @@ class SavedReport:
             "started": self.started,
             "ended": self.ended,
             "comments": dict(self.comments),
+            "check_run": self.check_run,
+            "deployment": self.deployment,
             "state": report.state,
             "failure": asdict(report.failure) if report.failure else None,
             "facts": {name: getattr(report, name) for name in _FACTS},
@@ -74,6 +80,8 @@ class SavedReport:
             started=saved["started"],
             ended=saved["ended"],
             comments={int(number): comment for number, comment in saved["comments"].items()},
+            check_run=saved["check_run"],
+            deployment=saved["deployment"],
             report=Report(
                 state=State(saved["state"]),
                 failure=Failure(**{**failure, "phase": Phase(failure["phase"])}) if failure else None,

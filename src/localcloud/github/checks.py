@@ -87,6 +87,8 @@ class Checks:
 def _check(body: dict[str, Any]) -> None:
     """Refuses what the schema can't judge."""
     check_address("CheckRun", "details_url", body.get("details_url"))
+    if body.get("status") == "completed" and "conclusion" not in body:
+        raise RefusedError(422, "Invalid request.\n\nMissing conclusion for a completed check run.")
     if body.get("conclusion") == "stale":
         refuse_field("CheckRun", "conclusion", "conclusion cannot be set to stale")
     output = body.get("output") or {}

@@ -110,12 +110,11 @@ class Deployments:
                 self._add_status(other, {"state": "inactive"})
 
     def _add_status(self, deployment: Deployment, body: dict[str, Any]) -> DeploymentStatus:
-        before = deployment.statuses[-1] if deployment.statuses else None
         status = DeploymentStatus(
             id=len(deployment.statuses) + 1,
             state=body["state"],
             description=body.get("description", ""),
-            environment_url=body.get("environment_url", before.environment_url if before else ""),
+            environment_url=body.get("environment_url", ""),
             log_url=body.get("log_url") or body.get("target_url") or "",
             created=datetime.now(UTC),
         )

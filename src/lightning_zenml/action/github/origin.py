@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.inputs import COMMENT_KEY_LIMIT, LEG_LIMIT, Inputs
 
 _MOST_PARAMETERS = 8
+_NAME_LIMIT = 255
+"""Characters of a status's context, and of an environment's name."""
+_NOT_IN_AN_ENVIRONMENT = r"""['"`,;\\\x00-\x1f\x7f]"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,8 @@ class Origin:
         command: the command in a comment that has asked for it; '' for none.
         comment_id: id of that comment, which has an answer of its own; 0 for none.
         is_shared: whether the legs of the workflow share one comment.
+        check_run: whether there is a check run for it.
+        deployment: whether there is a deployment for it.
         parameters: names and values of the matrix, where they do.
     """
 
@@ -43,6 +49,8 @@ class Origin:
     command: str = ""
     comment_id: int = 0
     is_shared: bool = False
+    check_run: bool = False
+    deployment: bool = False
     parameters: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -61,6 +69,8 @@ class Origin:
             command=event.command,
             comment_id=event.comment_id,
             is_shared=bool(inputs.leg),
+            check_run=inputs.check_run,
+            deployment=inputs.deployment,
             parameters=_parameters(inputs.matrix) if inputs.leg else (),
         )
 
@@ -100,8 +110,19 @@ class Origin:
 
     @property
     def context(self) -> str:
-        """Of its commit status: each leg has one, though they share a comment."""
-        return f"{self.comment_key} ({self.leg})" if self.is_shared else self.comment_key
+        """Name of its commit status and check run: each leg has one, though they share a comment."""
+        return _shortened(f"{self.comment_key} ({self.leg})" if self.is_shared else self.comment_key, _NAME_LIMIT)
+
+    @property
+    def attempt(self) -> str:
+        """By which a check run or deployment of this name is known as this launch's, e.g. `1658821493/1`."""
+        return f"{self.run_id}/{self.run_attempt}"
+
+    @property
+    def environment(self) -> str:
+        """Name of the environment that it is deployed to: of its branch, and of its commit status."""
+        name = f"{self.branch or 'tags'}/{self.context}"
+        return _shortened(re.sub(_NOT_IN_AN_ENVIRONMENT, "", name), _NAME_LIMIT)
 
     @property
     def marker(self) -> Marker:

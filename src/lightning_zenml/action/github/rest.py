@@ -6,9 +6,10 @@ Source: https://docs.github.com/rest/using-the-rest-api/best-practices-for-using
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import tenacity
@@ -17,6 +18,8 @@ from lightning_zenml import http_log
 from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.deadline import within
 from lightning_zenml.http_session import Bearer, Session
+
+T = TypeVar("T")
 
 API_VERSION = "2022-11-28"
 TIMEOUT = (10.0, 30.0)
@@ -27,8 +30,14 @@ ATTEMPTS = 4
 _REFUSALS = 3
 """How often what is refused is asked for: one such answer may come from something in between."""
 
-_RIGHTS = {"/statuses/": "statuses", "/git/": "contents"}
-"""Permissions by a part of the path that needs them to be written to; the others need `pull-requests`."""
+_OF_COMMENTS = "pull-requests: write"
+_PERMISSIONS = {
+    "deployments": "deployments: write",
+    "check-runs": "checks: write",
+    "statuses/": "statuses: write",
+    "git/": "contents: write",
+}
+"""What a token needs, by a part of the path."""
 
 _SECONDARY_LIMIT = 60.0
 """Seconds to wait for a secondary rate limit that doesn't tell how long, as GitHub asks."""
@@ -161,6 +170,30 @@ class GitHubRest:
         with expected():
             return answer.get("data") or {}
 
+    def made_once(self, find: Callable[[], T | None], make: Callable[[], T]) -> T:
+        """Makes something of which there is to be one, unless it is there: the answer to a creation may be lost.
+
+        Args:
+            find: finds it; None where it isn't there.
+            make: makes it, in a request that is sent once.
+
+        Raises:
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
+        """
+        waited = 0.0
+        for attempt in range(1, ATTEMPTS + 1):
+            if (found := find()) is not None:
+                return found
+            try:
+                return make()
+            except UnreachableError:
+                pause = 2.0**attempt
+                waited += pause
+                if attempt == ATTEMPTS or waited > self.patience:
+                    raise
+            self.pause(pause)
+        raise AssertionError("unreachable")
+
     def pause(self, seconds: float) -> None:
         """Waits."""
         self._sleep(seconds)
@@ -259,7 +292,7 @@ def _error(response: requests.Response, now: float) -> GitHubError:
         return UnauthorizedError(f"The github-token is not valid, or no longer. ({said})")
     if status == 403 and "not accessible" in message.lower():
         # Whoever is refused to read would be refused to write next.
-        needed = next((f"{right}: write" for part, right in _RIGHTS.items() if part in path), "pull-requests: write")
+        needed = _permission(path)
         needed += "` and `contents: read" if method == "GET" and "contents" not in needed else ""
         return ForbiddenError(
             f"The github-token may not do this: give the job `permissions:` with `{needed}`. ({said})"
@@ -269,11 +302,17 @@ def _error(response: requests.Response, now: float) -> GitHubError:
     if status in {404, 410}:
         return NotFoundError(
             f"Not found, or not for this github-token: {path}. In a private repository the job "
-            f"needs `permissions:` with `contents: read` and `pull-requests: write`. ({said})"
+            f"needs `permissions:` with `contents: read` and `{_permission(path)}`. ({said})"
         )
     if status in {400, 422}:
         return InvalidError(f"GitHub refuses the request. ({said})")
     return UnreachableError(f"GitHub can't answer now. ({said})")
+
+
+def _permission(path: str) -> str:
+    """What a token needs to write there."""
+    within_repository = re.sub(r"^.*?/repos/[^/]+/[^/]+/", "", path)
+    return next((needed for place, needed in _PERMISSIONS.items() if place in within_repository), _OF_COMMENTS)
 
 
 def _rate_limit(response: requests.Response, message: str, now: float) -> float | None:

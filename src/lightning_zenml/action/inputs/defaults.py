@@ -31,6 +31,8 @@ DEFAULTS: Mapping[str, str] = {
     "comment": "auto",
     "comment-key": "",
     "leg": "",
+    "check-run": "false",
+    "deployment": "false",
     "command-from": "",
     "command-parameters": "",
     "matrix": "",

@@ -74,6 +74,8 @@ class Inputs:
         comment: whether to comment on pull requests.
         comment_key: text that tells several comments on one pull request apart; None: derived from the workflow.
         leg: name of this leg of the workflow, whose legs share one comment; None: it has a comment of its own.
+        check_run: whether there is a check run for the launch.
+        deployment: whether there is a deployment for the launch.
         command_from_comment: whether a comment says what is to be done, where one has started the workflow.
         command_parameters: what such a comment may set.
         matrix: leg of the matrix that this job is: GitHub's context of that name.
@@ -116,6 +118,8 @@ class Inputs:
     comment: bool
     comment_key: str | None
     leg: str | None = None
+    check_run: bool = False
+    deployment: bool = False
     command_from_comment: bool = False
     command_parameters: tuple[Parameter, ...] = ()
     matrix: Mapping[str, Any]
@@ -177,6 +181,8 @@ class Inputs:
             comment=reader.choice("comment", ("auto", "off")) == "auto",
             comment_key=reader.line("comment-key", COMMENT_KEY_LIMIT),
             leg=_leg(reader),
+            check_run=reader.boolean("check-run"),
+            deployment=reader.boolean("deployment"),
             command_from_comment=reader.choice("command-from", ("", COMMENT), "`comment`, or nothing") == COMMENT,
             command_parameters=_command_parameters(reader),
             matrix=reader.context("matrix"),

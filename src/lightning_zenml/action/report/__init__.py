@@ -22,7 +22,7 @@ from lightning_zenml.action.report.numbers import (
     RuleReport,
     Verdict,
 )
-from lightning_zenml.action.report.render import COMMENT_LIMIT, comment, summary
+from lightning_zenml.action.report.render import COMMENT_LIMIT, check, comment, summary
 from lightning_zenml.action.report.visualizations.records import Kind, VisualizationReport
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "StepReport",
     "Verdict",
     "VisualizationReport",
+    "check",
     "comment",
     "redacted",
     "summary",

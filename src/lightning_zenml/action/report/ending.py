@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_zenml.action.github.check_runs import Annotation
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.log import Log
@@ -97,7 +100,8 @@ class Ending:
             self._log.end()
             for other in of_steps[1:_MOST_ANNOTATIONS]:
                 self._annotate(other.failure, other.place, title="The run failed")
-            return self.fail(of_steps[0].failure, place=of_steps[0].place, released=released, cost=cost)
+            first, *others = of_steps
+            return self.fail(first.failure, place=first.place, others=others, released=released, cost=cost)
         failure = status.failure or Failure(phase=Phase.RUNNING, message=f"The pipeline run is {bad}.", code=Code.RUN)
         failed = failures.of_output(failure, self._root)
         return self.fail(failed.failure, place=failed.place, released=released, cost=cost)
@@ -119,6 +123,7 @@ class Ending:
         *,
         state: State = State.FAILED,
         place: failures.Place | None = None,
+        others: Sequence[failures.StepFailure] = (),
         released: bool = True,
         cost: float | None,
     ) -> int:
@@ -128,6 +133,7 @@ class Ending:
             failure: why the run did not complete.
             state: `FAILED`, `STOPPED` or `PAUSED`.
             place: line of a file in the repository that the failure names; None where it names none.
+            others: failures of other steps.
             released: whether nothing is left for `post` to release.
             cost: US dollars that the launch has cost; None where that isn't known.
 
@@ -138,7 +144,9 @@ class Ending:
         self._annotate(failure, place, title=f"The run {_BEFORE.get(state, '')}{state.value}")
         if released:
             self.leave_nothing()
-        self._reporter.update(state=state, failure=failure, cost=cost)
+        failed = (failures.StepFailure(failure=failure, place=place), *others)
+        annotations = tuple(filter(None, map(_annotation, failed)))
+        self._reporter.update(state=state, failure=failure, annotations=annotations, cost=cost)
         return 1
 
     def _annotate(self, failure: Failure, place: failures.Place | None, *, title: str) -> None:
@@ -149,3 +157,17 @@ class Ending:
     def leave_nothing(self) -> None:
         """Tells `post` that nothing is left to release."""
         self._handover.note_finished()
+
+
+def _annotation(failed: failures.StepFailure) -> Annotation | None:
+    """What a check run shows in the file; None where that isn't known, or no file of the repository."""
+    path = posixpath.normpath(failed.place.file) if failed.place else ".."
+    if failed.place is None or path.startswith(".."):
+        return None
+    return Annotation(
+        path=path,
+        line=max(failed.place.line, 1),
+        title="The run failed",
+        message=failed.failure.message,
+        details=failed.failure.output,
+    )

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import cast
 
+from lightning_zenml.action.github.check_runs import Annotation
 from lightning_zenml.action.report.numbers import BaseReport, CurveReport, MetricReport, Outcome, RuleReport
 from lightning_zenml.action.report.visualizations.records import VisualizationReport
 from lightning_zenml.launch.payload.usage.records import Usage
@@ -132,6 +133,7 @@ class Report:
         estimate: what it was expected to cost, in words.
         budget: what was left of the budgets before it, in words.
         failure: why the run failed.
+        annotations: failures in files of the repository.
         launch_id: id of the launch.
         is_async: whether the workflow leaves the run to itself.
         stops_on_cancel: whether to cancel the workflow is to stop the run.
@@ -160,6 +162,7 @@ class Report:
     estimate: str | None = None
     budget: str | None = None
     failure: Failure | None = None
+    annotations: tuple[Annotation, ...] = ()
     launch_id: str | None = None
     is_async: bool = False
     stops_on_cancel: bool = True

@@ -1,4 +1,4 @@
-"""Comment and job summary, made from a report by the templates, within GitHub's limits."""
+"""Comment, check run and job summary, made from a report by the templates, within GitHub's limits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from lightning_zenml.action.github.check_runs import OUTPUT_LIMIT
 from lightning_zenml.action.github.workflow import SUMMARY_LIMIT
 from lightning_zenml.action.report import markdown, mermaid
 from lightning_zenml.action.report.model import Report, RunReport
@@ -73,6 +74,21 @@ def summary(report: Report) -> str:
         report,
         lambda candidate, shortened: _render("summary.md.j2", report=candidate, shortened=shortened, **_IN_A_SUMMARY),
         lambda body: len(body.encode(errors="replace")) <= SUMMARY_LIMIT,
+    )
+
+
+def check(report: Report) -> str:
+    """The summary of a check run: what the comment tells, within GitHub's limit.
+
+    Args:
+        report: all that is known of the run.
+    """
+    return _first_that_fits(
+        report,
+        lambda candidate, shortened: _render(
+            "comment.md.j2", report=candidate, marker="", shortened=shortened, **_IN_A_COMMENT
+        ),
+        lambda body: len(body.encode(errors="replace")) <= OUTPUT_LIMIT,
     )
 
 

@@ -1,4 +1,4 @@
-"""Keeps comment, commit status and job summary up to date, beside the run: whoever follows it never waits for that.
+"""Keeps comment, summary and whatever else tells of a run up to date, beside it: whoever follows never waits for that.
 
 A report that can't be told never fails a run.
 """
@@ -20,7 +20,7 @@ from lightning_zenml.action.github.origin import Origin
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover, SavedReport
 from lightning_zenml.action.report import Report, State
-from lightning_zenml.action.report.channels import Channels
+from lightning_zenml.action.report.channels.channels import Channels
 from lightning_zenml.action.report.messenger import Messenger
 from lightning_zenml.deadline import within
 
@@ -59,7 +59,7 @@ class Reporter:
     Args:
         workflow: the runner, for the summary, warnings and the outputs `status` and `comment-url`.
         handover: takes note of the report for post.
-        github: where comments and commit statuses go; None: nowhere.
+        github: where everything but the summary goes; None: nowhere.
         event: what started the workflow run; names the repository.
         origin: where the launch comes from; None: not known yet, so there is only a summary until `set_origin`.
         comments: whether comments are wanted.
@@ -125,7 +125,7 @@ class Reporter:
         Args:
             workflow: the runner, for this process.
             handover: takes note of the report.
-            github: where comments and commit statuses go; None: nowhere.
+            github: where everything but the summary goes; None: nowhere.
             event: what started the workflow run.
             saved: report of the earlier process.
             comments: whether comments are wanted.
@@ -133,7 +133,9 @@ class Reporter:
         """
         reporter = cls(workflow, handover, github, event, saved.origin, comments=comments, with_runs=with_runs)
         reporter.set_period(saved.started, saved.ended)
-        reporter._channels.comments = dict(saved.comments)
+        reporter._channels.comment.ids = dict(saved.comments)
+        reporter._channels.check_run.id = saved.check_run
+        reporter._channels.deployment.id = saved.deployment
         reporter.report = saved.added_to(reporter.report)
         return reporter
 
@@ -237,7 +239,9 @@ class Reporter:
                 origin=self._origin,
                 started=self._started,
                 ended=self._ended,
-                comments=self._channels.comments,
+                comments=self._channels.comment.ids,
+                check_run=self._channels.check_run.id,
+                deployment=self._channels.deployment.id,
                 report=self._shown(self.report),
             )
             self._handover.note_report(saved)

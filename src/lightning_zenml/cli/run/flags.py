@@ -49,7 +49,7 @@ ELSEWHERE: Mapping[str, str] = {
         ("comment", "comment-key", "leg", "command-from", "command-parameters", "matrix", "report", "pictures"),
         "there is no pull request",
     ),
-    "github-token": "there is no pull request",
+    **dict.fromkeys(("check-run", "deployment", "github-token"), "there is no pull request"),
     "budget": "it counts what a repository's workflows have cost",
 }
 """Inputs that are none, and why."""

@@ -29,6 +29,8 @@ _PLACEHOLDERS = {
     **dict.fromkeys(_KEYS, "0" * 20),
 }
 """What stands for an expression, where only a value of some shape will do."""
+_OPTED_IN = {"check-run": "checks", "deployment": "deployments"}
+"""Inputs that need a permission of their own."""
 _ANY_TEXT = frozenset({"run", "commands", "env", "studio-name", "comment-key", "stack", "project"})
 """Inputs in which a word stands for an expression; any other that holds one is left out."""
 
@@ -234,22 +236,28 @@ def _machine(job: Field, step: Field) -> Iterator[_Found]:
 
 def _permissions(given: Field | None, job: Field, step: Field) -> Iterator[_Found]:
     contents = "write" if step["with"]["pictures"].text == "branch" else "read"
+    more = {name: scope for name, scope in _OPTED_IN.items() if step["with"][name].text.lower() == "true"}
+    written = ("pull-requests", "statuses", *more.values())
+    needed = [f"contents: {contents}", *(f"{scope}: write" for scope in written)]
     if given is None:
         yield _warning(
             job.line,
             "Without `permissions`, the token may or may not be allowed to comment, as the repository is set. "
-            f"Write `permissions: {{contents: {contents}, pull-requests: write, statuses: write}}` into the job.",
+            f"Write `permissions: {{{', '.join(needed)}}}` into the job.",
         )
         return
     if given.text == "write-all":
-        needed = f"`contents: {contents}`, `pull-requests: write`, `statuses: write`"
-        yield _warning(given.line, f"`write-all` is more than the Action needs: {needed}.")
+        message = f"`write-all` is more than the Action needs: {', '.join(f'`{one}`' for one in needed)}."
+        yield _warning(given.line, message)
         return
     everything = given.text.removesuffix("-all")
     if step["with"]["comment"].text != "off" and (everything or given["pull-requests"].text) != "write":
         yield _error(given.line, "The comment needs `pull-requests: write`; or set `comment: off`.")
     if contents == "write" and (everything or given["contents"].text) != "write":
         yield _error(given.line, "`pictures: branch` needs `contents: write`.")
+    for name, scope in more.items():
+        if (everything or given[scope].text) != "write":
+            yield _error(given.line, f"`{name}: true` needs `{scope}: write`.")
     if not step["with"]["attach"] and (everything or given["contents"].text) not in ("read", "write"):
         yield _error(given.line, "actions/checkout needs `contents: read`.")
 
