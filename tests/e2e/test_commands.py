@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -34,7 +36,7 @@ def commented(step: Step, comment: Comment, name: str) -> Step:
     )
 
 
-def test_a_comment_trains_and_another_one_stops(
+def test_a_comment_trains_another_follows_and_a_third_one_stops(
     cloud: LightningCloud, github: GitHub, actions: Actions, laptop: Laptop
 ) -> None:
     step = actions.step({"run.py": SLOW}, run='echo "lr is $COMMAND_LR" && python run.py', studio_name="warm")
@@ -51,10 +53,24 @@ def test_a_comment_trains_and_another_one_stops(
     run = laptop.last_run()
     assert run["metadata"]["github"]["sha"] == step.sha
     assert run["metadata"]["github"]["pull_request"] == actions.number
-    stop = github.add_comment(REPOSITORY, actions.number, "/stop", login="alice")
-    stopped = commented(step, stop, "stop").run()
+    following, attach = threading.Event(), github.add_comment(REPOSITORY, actions.number, "/attach", login="alice")
+
+    def look(line: str) -> None:
+        if "lr is 1e-3" in line:
+            following.set()
+
+    with ThreadPoolExecutor() as pool:
+        attaching = pool.submit(commented(step, attach, "attach").run, interrupt=look)
+        wait_for(lambda: following.is_set() or attaching.done())
+        assert not attaching.done(), attaching.result().log
+        stop = github.add_comment(REPOSITORY, actions.number, "/stop", login="alice")
+        stopped = commented(step, stop, "stop").run()
+        attached = attaching.result()
     assert (stopped.exit_code, stopped.post_exit_code) == (0, 0), stopped.log
-    assert stop.reactions == [(github.login, "rocket")]
+    assert stop.reactions == attach.reactions == [(github.login, "rocket")]
+    assert (attached.exit_code, attached.outputs["status"]) == (1, "stopped"), attached.log
+    assert attached.outputs["launch-id"] == left.outputs["launch-id"]
+    assert "was stopped" in told.body
     wait_for(lambda: laptop.last_run()["status"] == "stopped")
     wait_for(lambda: not cloud.running())
     again = github.add_comment(REPOSITORY, actions.number, "/attach", login="alice")

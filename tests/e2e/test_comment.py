@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,23 @@ def test_the_legs_of_a_matrix_have_a_comment_and_a_status_each(actions: Actions,
     assert [re.match(r"<!-- lightning-zenml: (.*) \| run", body)[1] for body in bodies] == keys  # type: ignore[index]
     assert ["leg&#61;one" in body for body in bodies] == [True, False]
     assert {status.context for status in github.statuses(REPOSITORY, step.sha)} == set(keys)
+
+
+def test_legs_that_share_a_comment_write_it_at_the_same_time(actions: Actions, github: GitHub) -> None:
+    step = ending(actions, comment_key="sweep")
+    rates = {"lr=0.1": 0.1, "lr=1": 1}
+    legs = [replace(twin(step, leg), inputs={**step.inputs, "leg": leg}, matrix={"lr": rates[leg]}) for leg in rates]
+    # Both find no comment, and none of both knows of the other's row.
+    github.meet("GET", f"issues/{actions.number}/comments")
+    finished = all_at_once(*legs)
+    comment = html.unescape(actions.comment())
+    assert "<code>sweep</code> on Lightning AI: 2 ❌ failed" in comment
+    for leg, rate in rates.items():
+        assert re.search(rf"<code>{leg}</code>.* \| ❌ failed \| {rate} \|", comment), leg
+    (written,) = github.comments(REPOSITORY, actions.number)
+    assert {one.outputs["comment-url"].rpartition("-")[2] for one in finished} == {str(written.id)}
+    contexts = {status.context for status in github.statuses(REPOSITORY, step.sha)}
+    assert contexts == {"sweep (lr=0.1)", "sweep (lr=1)"}
 
 
 def test_two_runs_at_once_leave_one_comment(actions: Actions, github: GitHub) -> None:

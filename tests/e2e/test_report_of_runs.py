@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from dataclasses import replace
 
+from lightning_zenml.launch.payload.usage.records import Usage
 from localcloud.github import GitHub
 from localcloud.runner import Finished
 from scene import BRANCH, REPOSITORY, Actions
 
 MEASURED = """
+import json
 import os
 import sys
 from pathlib import Path
@@ -57,6 +60,9 @@ def train() -> Annotated[float, "weights"]:
     rows = "".join(f"{epoch},{10 * epoch},{1 / (epoch + 1)}\\n" for epoch in range(4))
     Path("lightning_logs/version_0/metrics.csv").write_text("epoch,step,valid_loss\\n" + rows)
     log_metadata({"layers": 1000}, infer_artifact=True)
+    if os.environ.get("USED"):
+        # As the sampler, which is off, does at the end of a step that has taken an hour.
+        log_metadata({"lightning_usage": json.loads(os.environ["USED"])})
     if os.environ.get("FAIL"):
         raise ValueError("the loss is NaN")
     return 0.5
@@ -128,7 +134,9 @@ def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Action
     base = head_of(github, actions)
     github.add_branch(REPOSITORY, "main", base, "1" * 40, "2" * 40)
 
-    finished = run(actions, "0.72", LOSS="0.25")
+    used = Usage(since=0.0, until=3600.0, samples=720, cpus=4.0, cpu=10.0, memory=16e9, memory_peak=1.5e9)
+    sampled = {"LIGHTNING_ZENML_USAGE_SECONDS": "0", "USED": json.dumps(used.to_json())}
+    finished = run(actions, "0.72", LOSS="0.25", **sampled)
     assert (finished.exit_code, finished.outputs["status"]) == (1, "completed"), finished.log
     for markdown in (actions.comment(), finished.summary):
         assert "❌ <code>reported</code> completed on Lightning AI, but fails a rule" in markdown
@@ -159,6 +167,8 @@ def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Action
         assert "the last 2 completed runs on <code>main</code>" in markdown
         assert f"(<code>{base[:7]}</code>, less than an hour old, 2 commits behind)" in markdown
         assert "by the last" in told["**Estimated cost**"][0]
+        advice = "The studio on CPU: peak 1.5 of 16 GB of memory, 10 % of 4 cores busy. A CPU_SMALL would do: about $"
+        assert advice in html.unescape(markdown)
     assert float(finished.outputs["estimated-cost"]) > 0
     assert (
         "error",
