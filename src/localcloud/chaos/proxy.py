@@ -7,9 +7,10 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from localcloud.chaos.calls import Call, Calls, route_of
@@ -133,23 +134,25 @@ class Proxy:
             fault = Fault(name="away")
         if fault is not None:
             call = replace(call, fault=fault.name)
+        status, deliver = 0, connection.reset
         try:
-            status = self._pass_on(request, connection) if fault is None else self._spoil(fault, request, connection)
-            call = replace(call, status=status)
+            status, deliver = (
+                self._passed_on(request, connection) if fault is None else self._spoiled(fault, request, connection)
+            )
         finally:
-            self.calls.end(call)
+            # Before its client has the answer: a test that has it looks for the call.
+            self.calls.end(replace(call, status=status))
+        deliver()
 
-    def _pass_on(self, request: Request, connection: Connection) -> int:
+    def _passed_on(self, request: Request, connection: Connection) -> tuple[int, Callable[[], None]]:
         answer = None
         with contextlib.suppress(OSError):
             answer = self._upstream.ask(request)
         if answer is None:
-            connection.reset()
-            return 0
-        connection.send(answer)
-        return answer.status
+            return 0, connection.reset
+        return answer.status, partial(connection.send, answer)
 
-    def _spoil(self, fault: Fault, request: Request, connection: Connection) -> int:
+    def _spoiled(self, fault: Fault, request: Request, connection: Connection) -> tuple[int, Callable[[], None]]:
         self._closing.wait(fault.pause)
         if fault.outage:
             self.go_away(fault.outage)
@@ -158,13 +161,10 @@ class Proxy:
             with contextlib.suppress(OSError):
                 answer = self._upstream.ask(request)
         if fault.spoil is None or (fault.carried_out and answer is None):
-            connection.reset()
-            return 0
+            return 0, connection.reset
         answer = fault.spoil(answer)
         if fault.cut:
-            connection.send_half(answer)
-        elif fault.drip:
-            connection.send(answer, pause=lambda: self._closing.wait(fault.drip))
-        else:
-            connection.send(answer)
-        return answer.status
+            return answer.status, partial(connection.send_half, answer)
+        if fault.drip:
+            return answer.status, partial(connection.send, answer, pause=lambda: self._closing.wait(fault.drip))
+        return answer.status, partial(connection.send, answer)
