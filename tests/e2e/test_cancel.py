@@ -147,7 +147,7 @@ def test_stop_on_cancel_false_leaves_the_run_and_says_so(cloud: LightningCloud, 
     wait_for(lambda: studio.deleted)
 
 
-@pytest.mark.parametrize("moment", ["starting", "uploading"])
+@pytest.mark.parametrize("moment", [pytest.param("starting", marks=pytest.mark.slow), "uploading"])
 def test_stop_on_cancel_false_leaves_no_studio_that_nothing_runs_on(
     cloud: LightningCloud, actions: Actions, studio: str, moment: str
 ) -> None:

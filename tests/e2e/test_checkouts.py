@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from localcloud.lightning import LightningCloud
 from localcloud.lightning.computer.environment import uv_cache
 from scene import TINY, Actions, Laptop, check_out
@@ -40,6 +42,7 @@ def test_so_it_is_where_the_runner_submits(cloud: LightningCloud, actions: Actio
     assert [level for level, text in finished.annotations if "don't travel: 'vendor/lib'" in text] == ["warning"]
 
 
+@pytest.mark.slow
 def test_a_submodule_that_is_not_checked_out_is_warned_of_on_a_laptop(laptop: Laptop) -> None:
     check_out({"run.py": TINY.replace("ARGUMENT", "None")}, laptop.folder)
     add_absent_submodule(laptop.folder, "vendor/lib")

@@ -311,6 +311,7 @@ def test_a_launch_that_failed_after_its_run_is_not_taken_for_a_success(actions: 
     actions.step(studio_name="kept", keep_studio="delete", run="true").run()
 
 
+@pytest.mark.slow
 def test_a_launch_whose_studio_was_lost_in_the_middle_has_failed(actions: Actions, cloud: LightningCloud) -> None:
     step = actions.step(SLOW, **{"async": "true"}, studio_name="lost", keep_studio="delete")
     left = step.run()

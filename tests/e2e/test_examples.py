@@ -47,6 +47,7 @@ def test_an_asynchronous_client_leaves_and_everything_is_released(cloud: Lightni
     wait_for(lambda: not cloud.running())
 
 
+@pytest.mark.slow
 def test_a_dynamic_pipeline_over_two_machine_types(cloud: LightningCloud, laptop: Laptop) -> None:
     before = len(cloud.jobs)
     log = run(laptop, "dynamic")

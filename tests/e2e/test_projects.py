@@ -221,6 +221,7 @@ def as_on_windows(text: str) -> str:
     return text.replace("\n", "\r\n")
 
 
+@pytest.mark.slow
 def test_three_folders_down_in_a_monorepo_with_windows_line_ends_and_unicode_names(
     cloud: LightningCloud, actions: Actions, laptop: Laptop
 ) -> None:

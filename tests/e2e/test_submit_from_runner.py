@@ -81,6 +81,7 @@ def test_a_run_is_compiled_on_the_runner_and_runs_in_the_studio(
     assert list((step.root / "home").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_async_ends_with_the_command_and_the_run_goes_on(
     cloud: LightningCloud, actions: Actions, laptop: Laptop, variables: dict[str, str]
 ) -> None:

@@ -546,12 +546,12 @@ def test_of_too_many_steps_the_failed_ones_stay() -> None:
 
 
 def test_comment_and_summary_fit_whatever_they_hold() -> None:
-    for huge in (hostile("`|" * 20_000), hostile("`|\n" * 20_000), hostile("é\u4e2d" * 20_000)):
-        for report in (huge, replace(huge, runs=huge.runs * 20, jobs=huge.jobs * 20)):
-            body = comment(report, MARKER)
-            assert len(body) <= COMMENT_LIMIT
-            assert body.startswith(MARKER)
-            assert len(summary(report).encode()) <= SUMMARY_LIMIT
+    lines, words, letters = (hostile(text * 20_000) for text in ("`|\n", "`|", "é\u4e2d"))
+    for report in (lines, words, letters, replace(letters, runs=letters.runs * 20, jobs=letters.jobs * 20)):
+        body = comment(report, MARKER)
+        assert len(body) <= COMMENT_LIMIT
+        assert body.startswith(MARKER)
+        assert len(summary(report).encode()) <= SUMMARY_LIMIT
 
 
 @pytest.mark.parametrize(("steps", "metrics"), [(3, 2), (12, 30), (60, 100)])
