@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import resource
+import signal
 import subprocess
 
 import pytest
@@ -97,6 +100,24 @@ def test_a_studio_that_another_launch_has_by_now_is_left_alone(studio: Studio) -
     eventually(lambda: not is_running(guardian))
     assert not studio.platform.sent("POST", "/stop")
     assert studio.call("unlease", launch_id="l-2")["released"]
+
+
+@pytest.mark.parametrize("moment", ["while it runs", "while it is released"])
+def test_a_guardian_that_is_killed_leaves_no_studio_on(studio: Studio, moment: str) -> None:
+    studio.platform.answers = {"DELETE /cloudspaces/s": [(503, {})] * 3}
+    studio.upload(release="delete", command="touch ../up; while test ! -e ../on; do sleep 0.1; done")
+    studio.call("start")
+    eventually((studio.launch / "up").exists)
+    guardian = parent(int((studio.launch / "pid").read_text()))
+    studio.call("leave")
+    if moment == "while it runs":
+        os.kill(guardian, signal.SIGKILL)
+    (studio.launch / "on").touch()
+    if moment == "while it is released":
+        eventually(lambda: studio.platform.sent("DELETE", "/cloudspaces/s"))
+        os.kill(guardian, signal.SIGKILL)
+    eventually(lambda: not studio.platform.is_there)
+    assert json.loads((studio.launch / "status.json").read_text())["exit_code"] == 0
 
 
 def test_a_launch_whose_lease_another_has_by_now_does_not_begin(studio: Studio) -> None:
