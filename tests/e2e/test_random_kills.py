@@ -84,7 +84,9 @@ def test_a_random_kill(cloud: LightningCloud, actions: Actions, laptop: Laptop, 
         assert [run["body"]["status"] for run in runs()] == ["completed"], (str(kill), told.log)
     if told.is_the_end:
         completed = [run["body"]["status"] for run in runs()] == ["completed"]
-        assert completed == (told.exit_code == 0), (str(kill), told.log)
+        # A command that is killed behind its run's end has failed, though the run has not: it may have had more to do.
+        only_the_command = completed and kill.victim == "controller" and "exit code 137" in told.log
+        assert only_the_command or completed == (told.exit_code == 0), (str(kill), told.log)
 
 
 class Told:
