@@ -110,7 +110,8 @@ def test_what_a_push_has_started_is_found_by_the_branch_of_its_pull_request(runs
 def test_a_launch_is_followed_left_and_taken_over_again(
     cloud: LightningCloud, lightning: Lightning, runs: Runs, shell: Shell, tmp_path: Path
 ) -> None:
-    command = "echo working; while ! test -e ~/go; do sleep 0.1; done; echo went; exit $(cat ~/go)"
+    until = "while ! test -e ~/{0}; do sleep 0.1; done"
+    command = f"echo working; {until.format('go')}; echo went; {until.format('end')}"
     found = launch(lightning, tmp_path, command)
     run = runs.of(found.id)
     eventually(lambda: "working\n" in "".join(found.log()))
@@ -128,12 +129,16 @@ def test_a_launch_is_followed_left_and_taken_over_again(
         for process in (following, attached):
             assert process.stdout is not None
             assert any(line == "working\n" for line in process.stdout)
+        (cloud.studio(found.studio_name).home / "go").touch()
+        for process in (following, attached):
+            assert process.stdout is not None
+            assert any(line == "went\n" for line in process.stdout)
+        # Who attaches releases the studio at the end, be the other done reading or not.
         runs.end(run, "completed")
-        (cloud.studio(found.studio_name).home / "go").write_text("0")
-        assert "went\n" in following.communicate(timeout=120)[0]
-        log, told = attached.communicate(timeout=120)
+        (cloud.studio(found.studio_name).home / "end").touch()
+        following.communicate(timeout=120)
+        _, told = attached.communicate(timeout=120)
     assert (following.returncode, attached.returncode) == (0, 0), told
-    assert "went\n" in log
     assert f"Studio {found.studio_name} deleted" in told
     assert f"{run['name']}: completed" in told
     assert cloud.studio(found.studio_name).deleted
