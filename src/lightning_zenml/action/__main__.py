@@ -20,8 +20,9 @@ from lightning_zenml import http_log
 from lightning_zenml.action.github.composite import as_of_docker
 from lightning_zenml.action.github.seclusion import seclude
 from lightning_zenml.action.github.workflow import Workflow
-from lightning_zenml.action.main import Cancelled, main
+from lightning_zenml.action.main import main
 from lightning_zenml.action.post import post
+from lightning_zenml.action.story import Cancelled
 from lightning_zenml.launch.interruption import Interruption
 
 

@@ -1,1 +1,1 @@
-"""`run`: the Action's main job from this machine; `action.main.Story` is its story, too."""
+"""`run`: the Action's main job from this machine; `action.story.Story` is its story, too."""

@@ -16,8 +16,9 @@ from typing import Any
 from lightning_zenml.action.github.admission import mask_secrets
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.inputs import Inputs, InputsError
-from lightning_zenml.action.main import Cancelled, Story, warn
+from lightning_zenml.action.main import warn
 from lightning_zenml.action.starter import Starter
+from lightning_zenml.action.story import Cancelled, Story
 from lightning_zenml.cli.connection import Connection
 from lightning_zenml.cli.errors import CliError, ExitCode, told
 from lightning_zenml.cli.github import repository_of
