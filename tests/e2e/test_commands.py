@@ -77,3 +77,29 @@ def test_a_comment_trains_another_follows_and_a_third_one_stops(
     refused = commented(step, again, "again").run()
     assert (refused.exit_code, again.reactions) == (0, [(github.login, "-1")]), refused.log
     assert "Nothing runs" in github.comments(REPOSITORY, actions.number)[-1].body
+
+
+def test_a_run_that_nobody_follows_is_told_as_stopped_by_what_stops_it(
+    cloud: LightningCloud, github: GitHub, actions: Actions, laptop: Laptop
+) -> None:
+    both = {"check_run": "true", "deployment": "true"}
+    step = actions.step({"run.py": SLOW}, **{"async": "true"}, **both)
+    left = step.run()
+    assert (left.exit_code, left.outputs["status"]) == (0, "running"), left.log
+    github.add_collaborator(REPOSITORY, "bob", "write")
+    asked = github.add_comment(REPOSITORY, actions.number, f"/stop {left.outputs['launch-id']}", login="bob")
+    stopped = commented(step, asked, "stop").run()
+    assert (stopped.exit_code, stopped.post_exit_code) == (0, 0), stopped.log
+    assert stopped.annotations == []
+    assert asked.reactions == [(github.login, "rocket")]
+    assert not cloud.running()
+    assert laptop.last_run()["status"] == "stopped"
+    told, command = github.comments(REPOSITORY, actions.number)
+    assert (command, "was stopped" in told.body) == (asked, True)
+    assert "(deleted with its studio)" in told.body
+    assert "| **Cost**" in told.body
+    (*_, status) = github.statuses(REPOSITORY, step.sha)
+    assert (status.state, status.context) == ("error", "Train/train")
+    (check_run,) = github.check_runs(REPOSITORY, step.sha)
+    (deployment,) = [one for one in github.deployments(REPOSITORY) if one.sha == step.sha]
+    assert (check_run.conclusion, deployment.statuses[-1].state) == ("cancelled", "error")

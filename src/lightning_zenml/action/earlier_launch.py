@@ -16,6 +16,7 @@ from lightning_zenml.launch.errors import StudioLostError, UnknownLaunchError
 from lightning_zenml.launch.launcher import Launch, Launcher
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.studio.names import studio_name_of
+from lightning_zenml.zenml_api.costs import uses
 from lightning_zenml.zenml_api.models import Run
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.server import ZenMLServer
@@ -75,6 +76,7 @@ class EarlierLaunch:
             starts, ends = [run.start for run in runs if run.start], [run.end for run in runs if run.end]
             if starts and ends:
                 self._reporter.set_period(min(starts).timestamp(), max(ends).timestamp())
+            self._note_use(runs)
         return launch
 
     def runs(self) -> list[Run]:
@@ -110,6 +112,21 @@ class EarlierLaunch:
             return None
         self._handover.note_hold(launch.hold)
         return launch
+
+    def _note_use(self, runs: list[Run]) -> None:
+        """What runs still tell of a studio that is gone: its page, its machine, and what it has cost."""
+        with contextlib.suppress(ZenMLServerError):
+            used = uses(self._zenml, runs)
+            machines = [use.studio.meter.machine for use in used if use.studio]
+            costs = [use.cost for use in used]
+            known = [cost for cost in costs if cost is not None]
+            pages = [run.orchestrator_url for run in runs if run.orchestrator_url]
+            self._reporter.report = replace(
+                self._reporter.report,
+                studio_url=pages[-1] if pages else None,
+                machine=machines[-1] if machines else None,
+                cost=sum(known) if known and len(known) == len(costs) else None,
+            )
 
     def _take_origin(self, runs: list[Run]) -> None:
         origins = (Origin.of_run(run.metadata, self._event.repository) for run in runs)

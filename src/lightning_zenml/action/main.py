@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightning_zenml.action.commands.admission import admitted
 from lightning_zenml.action.commands.comment import asks_for_command, reason_to_ignore
-from lightning_zenml.action.commands.launches import inputs_of
+from lightning_zenml.action.commands.launches import carry_out
 from lightning_zenml.action.github.admission import event_of, github_of, mask_secrets, settled
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.workflow import Workflow
@@ -48,15 +48,20 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
     warn(inputs, (inputs.zenml_store_url, event.api_url, environ.get("LIGHTNING_CLOUD_URL", "")), workflow)
     github = github_of(inputs, event)
 
-    def story(inputs: Inputs, event: Event) -> Story:
-        return Story(inputs, event, workflow, github, environ, workspace_of(environ))
+    def story(inputs: Inputs, event: Event, *, stop_is_wanted: bool = False) -> Story:
+        root = workspace_of(environ)
+        return Story(inputs, event, workflow, github, environ, root, stop_is_wanted=stop_is_wanted)
 
     if by_comment:
         asked = admitted(event, inputs, environ, workspace_of(environ), github, workflow)
         if isinstance(asked, int):
             return asked
-        to_do = inputs_of(asked, workflow)
-        return to_do if isinstance(to_do, int) else story(to_do, asked.event).run()
+        return carry_out(
+            asked,
+            workflow,
+            run=lambda inputs: story(inputs, asked.event).run(),
+            report=lambda inputs: story(inputs, asked.event, stop_is_wanted=True).run(),
+        )
     event = settled(event, inputs, workspace_of(environ), github, workflow)
     if event is None:
         return 1

@@ -58,6 +58,7 @@ class Story:
         starter: whoever starts the launch; None: the workflow.
         zenml: the ZenML server; None: the one that the inputs name.
         handover: what takes note of what must be released; None: the runner does, for `post`.
+        stop_is_wanted: whether a run that was stopped has ended as whoever has started the workflow wanted.
 
     Attributes:
         refusal: what kept the launch from being started or followed; None: nothing did.
@@ -75,6 +76,7 @@ class Story:
         starter: Starter | None = None,
         zenml: ZenMLServer | None = None,
         handover: Handover | None = None,
+        stop_is_wanted: bool = False,
     ) -> None:
         starter = starter or Starter.of_workflow(event, inputs)
         self._inputs = inputs
@@ -113,7 +115,15 @@ class Story:
             log=self._log,
             forecast=self._forecast,
         )
-        self._ending = Ending(workflow, self._handover, self._log, self._reporter, self._runs, self._root)
+        self._ending = Ending(
+            workflow,
+            self._handover,
+            self._log,
+            self._reporter,
+            self._runs,
+            self._root,
+            stop_is_wanted=stop_is_wanted,
+        )
         self._earlier = EarlierLaunch(
             inputs,
             event,
@@ -227,17 +237,18 @@ class Story:
             return 1
         self._earlier.settle_origin()
         self._following.add_all(runs)
+        cost = self._reporter.report.cost
         if not all(run.is_over for run in runs):
             message = (
                 f"The launch {launch_id} has ended in the middle of its run: its studio was stopped, deleted or "
                 "preempted. Look at it on Lightning AI and run again."
             )
             self._runs.refresh(self._reporter.report.machine, ended=True)
-            return self._ending.fail(Failure(phase=Phase.RUNNING, message=message, code=Code.LOST), cost=None)
+            return self._ending.fail(Failure(phase=Phase.RUNNING, message=message, code=Code.LOST), cost=cost)
         end = end_of_launch(runs, launch_id)
         if end.exit_code is None:
             self._log.line("How the command itself ended is not known any more; its pipeline runs tell how they ended.")
-        return self._ending.conclude(end, cost=None)
+        return self._ending.conclude(end, cost=cost)
 
     def _look(self) -> None:
         """What a report tells besides, of which whoever reports asks ZenML."""

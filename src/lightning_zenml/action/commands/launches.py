@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lightning_zenml.action.commands.admission import Admitted, refused
@@ -36,25 +37,33 @@ class _Launched:
     runs: tuple[Run, ...]
 
 
-def inputs_of(asked: Admitted, workflow: Workflow) -> Inputs | int:
-    """Carries out `/stop`, finds the launch that `/attach` means, and answers the comment.
+def carry_out(
+    asked: Admitted,
+    workflow: Workflow,
+    *,
+    run: Callable[[Inputs], int],
+    report: Callable[[Inputs], int],
+) -> int:
+    """Carries out a command, and answers its comment.
 
     Args:
         asked: the command.
         workflow: the runner.
+        run: starts or follows a run by its inputs; returns the exit code.
+        report: reports the launch that the input `attach` names, which has been stopped as was wanted.
 
     Returns:
-        The inputs of the run that is to be started or followed; the exit code where there is none.
+        The exit code.
     """
     inputs, log = asked.inputs, Log(workflow)
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
+    stopped: list[str] = []
     try:
         if asked.command.verb is Verb.STOP:
             log.title("Stop")
-            _stop(asked, zenml, log)
+            _stop(asked, zenml, log, stopped)
         elif asked.command.verb is Verb.ATTACH:
-            # It was started with limits of its own.
-            inputs = replace(inputs, attach=_under_way(asked, zenml)[0].id, is_async=False, max_cost=None)
+            inputs = _attached(inputs, _under_way(asked, zenml)[0].id)
     except CommandError as error:
         return refused(str(error), asked.answer, workflow)
     except (LaunchError, ZenMLServerError) as error:
@@ -63,8 +72,16 @@ def inputs_of(asked: Admitted, workflow: Workflow) -> Inputs | int:
         return 1
     finally:
         log.end()
+        # Of an asynchronous run nobody else may be there to tell.
+        for launch_id in stopped:
+            report(_attached(inputs, launch_id))
     asked.answer.accept()
-    return 0 if asked.command.verb is Verb.STOP else inputs
+    return 0 if asked.command.verb is Verb.STOP else run(inputs)
+
+
+def _attached(inputs: Inputs, launch_id: str) -> Inputs:
+    """The inputs with which an earlier launch is reported: it was started with limits of its own."""
+    return replace(inputs, attach=launch_id, is_async=False, max_cost=None)
 
 
 def _under_way(asked: Admitted, zenml: ZenMLServer) -> list[_Launched]:
@@ -88,8 +105,8 @@ def _under_way(asked: Admitted, zenml: ZenMLServer) -> list[_Launched]:
     return found
 
 
-def _stop(asked: Admitted, zenml: ZenMLServer, log: Log) -> None:
-    """Ends them, and gives back what they hold."""
+def _stop(asked: Admitted, zenml: ZenMLServer, log: Log, stopped: list[str]) -> None:
+    """Ends them, gives back what they hold, and notes the id of each."""
     launches = _under_way(asked, zenml)
     lightning = connect(asked.inputs, zenml.stack(asked.inputs.stack).teamspace)
     reason = f"Stopped by a comment on {asked.event.repository}#{asked.pull_request.number}."
@@ -101,6 +118,7 @@ def _stop(asked: Admitted, zenml: ZenMLServer, log: Log) -> None:
         # A controller that was killed has told ZenML nothing.
         for run in launched.runs:
             zenml.end_run(run.id, reason=reason)
+        stopped.append(launched.id)
 
 
 def _stopped(launch_id: str, lightning: Lightning) -> str:

@@ -32,10 +32,19 @@ class Ending:
         reporter: comment, summary, commit status and the output `status`.
         runs: the pipeline runs of the launch.
         root: folder of the repository, for annotations in its files.
+        stop_is_wanted: whether a run that was stopped has ended as whoever has started the workflow wanted.
     """
 
     def __init__(
-        self, workflow: Workflow, handover: Handover, log: Log, reporter: Reporter, runs: Runs, root: Path
+        self,
+        workflow: Workflow,
+        handover: Handover,
+        log: Log,
+        reporter: Reporter,
+        runs: Runs,
+        root: Path,
+        *,
+        stop_is_wanted: bool = False,
     ) -> None:
         self._workflow = workflow
         self._handover = handover
@@ -43,6 +52,7 @@ class Ending:
         self._reporter = reporter
         self._runs = runs
         self._root = root
+        self._stop_is_wanted = stop_is_wanted
 
     def conclude(self, status: Status, *, cost: float | None, released: bool = True) -> int:
         """Tells how a launch and its runs went.
@@ -141,7 +151,8 @@ class Ending:
             The exit code, 1.
         """
         self._log.end()
-        self._annotate(failure, place, title=f"The run {_BEFORE.get(state, '')}{state.value}")
+        if not (state is State.STOPPED and self._stop_is_wanted):
+            self._annotate(failure, place, title=f"The run {_BEFORE.get(state, '')}{state.value}")
         if released:
             self.leave_nothing()
         failed = (failures.StepFailure(failure=failure, place=place), *others)
