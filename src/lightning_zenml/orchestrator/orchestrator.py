@@ -22,10 +22,10 @@ from lightning_zenml.launch.payload.variables import ORCHESTRATOR_RUN_ID
 from lightning_zenml.orchestrator.checks import check_stack, settings_from_environment
 from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
-from lightning_zenml.orchestrator.log_files.curves import of_log_files
 from lightning_zenml.orchestrator.refusal import tell_plainly
 from lightning_zenml.orchestrator.run_id import record, run_metadata, submitted
 from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
+from lightning_zenml.orchestrator.training_logs.curves import of_log_files
 from lightning_zenml.orchestrator.usage import cost_of_step, of_step
 from lightning_zenml.orchestrator.zenml_client.known import HooksOfKnownSnapshots
 from lightning_zenml.orchestrator.zenml_client.patience import be_patient

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from zenml.logger import get_logger
 
-from lightning_zenml.orchestrator.log_files.events import of_events
-from lightning_zenml.orchestrator.log_files.finding import Kind, LogFile, find
-from lightning_zenml.orchestrator.log_files.rows import Points, Series, of_csv, of_trainer_state
+from lightning_zenml.orchestrator.training_logs.events import of_events
+from lightning_zenml.orchestrator.training_logs.finding import Kind, LogFile, find
+from lightning_zenml.orchestrator.training_logs.rows import Points, Series, of_csv, of_trainer_state
 from lightning_zenml.zenml_api.curves import key_of
 
 if TYPE_CHECKING:

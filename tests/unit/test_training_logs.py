@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_zenml.orchestrator.log_files import finding
-from lightning_zenml.orchestrator.log_files.curves import MOST_CURVES, MOST_POINTS, curves_of, of_log_files
-from lightning_zenml.orchestrator.log_files.events import of_events
-from lightning_zenml.orchestrator.log_files.finding import find
-from lightning_zenml.orchestrator.log_files.rows import of_csv, of_trainer_state
+from lightning_zenml.orchestrator.training_logs import finding
+from lightning_zenml.orchestrator.training_logs.curves import MOST_CURVES, MOST_POINTS, curves_of, of_log_files
+from lightning_zenml.orchestrator.training_logs.events import of_events
+from lightning_zenml.orchestrator.training_logs.finding import find
+from lightning_zenml.orchestrator.training_logs.rows import of_csv, of_trainer_state
 from lightning_zenml.zenml_api.curves import key_of, points_of
 
 CSV = """epoch,step,train_loss,val_loss

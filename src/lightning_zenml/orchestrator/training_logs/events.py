@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from lightning_zenml.orchestrator.log_files.rows import Series
+from lightning_zenml.orchestrator.training_logs.rows import Series
 from lightning_zenml.zenml_api.curves import AXES
 
 LARGEST = 64 * 1024 * 1024
