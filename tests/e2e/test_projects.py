@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -157,6 +158,13 @@ docker = DockerSettings(
 @pipeline(enable_cache=False, settings={"docker": docker})""",
 ).replace("from zenml", "from zenml.config import DockerSettings\nfrom zenml", 1)
 TRACKED = PIPELINE.replace("@step\ndef train", '@step(experiment_tracker="tracker")\ndef train')
+MLFLOW_METRICS = """
+    mlflow.log_metric("accuracy", 0.93)
+    for epoch, loss in enumerate([0.9, 0.4, 0.1, 0.2]):
+        mlflow.log_metric("loss", loss, step=10 * epoch)
+        if epoch:
+            mlflow.log_metric("noise", epoch - 1)
+"""
 OWN_TRACKER = """
 from zenml.experiment_trackers import BaseExperimentTracker
 from zenml.experiment_trackers.base_experiment_tracker import BaseExperimentTrackerConfig, BaseExperimentTrackerFlavor
@@ -309,14 +317,18 @@ def test_docker_settings_that_cannot_be_met_are_told_in_words(cloud: LightningCl
 @pytest.mark.slow
 def test_mlflow_as_experiment_tracker(cloud: LightningCloud, actions: Actions, stack: Stack, mlflow: str) -> None:
     tracked = TRACKED.replace("import sys\n", "import sys\nimport mlflow\n", 1).replace(
-        "    return number * 2", '    mlflow.log_metric("accuracy", 0.93)\n    return number * 2'
+        "    return number * 2", f"{MLFLOW_METRICS}    return number * 2"
     )
     name = stack_with_tracker(stack, "with_mlflow", "mlflow", {"tracking_uri": mlflow, "tracking_token": "none"})
     finished = actions.step({"run.py": tracked}, studio_name="tracking", stack=name).run()
     assert (finished.exit_code, finished.outputs["status"]) == (0, "completed"), finished.log
     # ZenML names an experiment as the pipeline.
     (run,) = mlflow_runs(mlflow)
-    assert [(one["key"], one["value"]) for one in run["data"]["metrics"]] == [("accuracy", 0.93)]
+    assert {one["key"]: one["value"] for one in run["data"]["metrics"]} == {"accuracy": 0.93, "loss": 0.2, "noise": 2}
+    comment = actions.comment()
+    assert "xychart" in comment
+    assert re.search(r"\| `?loss`? \|.*0\.2\b.*0\.1\b.*step 20", comment), comment
+    assert "noise" in comment
 
 
 def mlflow_runs(url: str) -> list[dict[str, Any]]:

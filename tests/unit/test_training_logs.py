@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_zenml.orchestrator.training_logs import finding
-from lightning_zenml.orchestrator.training_logs.curves import MOST_CURVES, MOST_POINTS, curves_of, of_log_files
+from lightning_zenml.orchestrator.training_logs.curves import MOST_CURVES, MOST_POINTS, curves_of, of_logs
 from lightning_zenml.orchestrator.training_logs.events import of_events
 from lightning_zenml.orchestrator.training_logs.finding import find
 from lightning_zenml.orchestrator.training_logs.rows import of_csv, of_trainer_state
@@ -231,10 +231,10 @@ def test_a_long_log_is_thinned_and_keeps_its_best_and_its_last(tmp_path: Path) -
 def test_the_metadata_is_what_the_report_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     start = datetime.now(UTC).replace(tzinfo=None)
-    assert of_log_files(start) == {}
+    assert of_logs(start) == {}
     written(tmp_path / "lightning_logs" / "version_0" / "metrics.csv", CSV)
-    assert of_log_files(None) == {}
-    metadata = of_log_files(start)
+    assert of_logs(None) == {}
+    metadata = of_logs(start)
     assert set(metadata) == {key_of("train_loss", "step"), key_of("val_loss", "epoch")}
     found = metadata[key_of("train_loss", "step")]
     assert isinstance(found, dict)

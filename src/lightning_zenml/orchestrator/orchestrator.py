@@ -25,7 +25,7 @@ from lightning_zenml.orchestrator.flavor import LightningOrchestratorConfig
 from lightning_zenml.orchestrator.refusal import tell_plainly
 from lightning_zenml.orchestrator.run_id import record, run_metadata, submitted
 from lightning_zenml.orchestrator.settings import OWN_OF_STEPS, LightningOrchestratorSettings, asked_for, overlay
-from lightning_zenml.orchestrator.training_logs.curves import of_log_files
+from lightning_zenml.orchestrator.training_logs.curves import of_logs
 from lightning_zenml.orchestrator.usage import cost_of_step, of_step
 from lightning_zenml.orchestrator.zenml_client.known import HooksOfKnownSnapshots
 from lightning_zenml.orchestrator.zenml_client.patience import be_patient
@@ -149,7 +149,7 @@ class LightningOrchestrator(HooksOfKnownSnapshots):
         Returns:
             The metadata; no cost for a step in the studio, as that is the run's.
         """
-        return of_log_files(info.step_run.start_time) | of_step(info.step_run.start_time) | cost_of_step()
+        return of_logs(info.step_run.start_time) | of_step(info.step_run.start_time) | cost_of_step()
 
     def fetch_status(
         self, run: PipelineRunResponse, include_steps: bool = False

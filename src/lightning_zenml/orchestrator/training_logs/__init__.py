@@ -1,1 +1,1 @@
-"""Curves that a training's own loggers write into files: CSV, Hugging Face's trainer state, TensorBoard's events."""
+"""Curves that a training logs elsewhere than in ZenML: CSV, Hugging Face's trainer state, TensorBoard, MLflow."""

@@ -1,4 +1,4 @@
-"""What the logs that a step has written tell, as metadata of the step, as if it had called `log_metadata`."""
+"""What a step has logged elsewhere than in ZenML, as metadata of the step, as if it had called `log_metadata`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zenml.logger import get_logger
 
 from lightning_zenml.orchestrator.training_logs.events import of_events
 from lightning_zenml.orchestrator.training_logs.finding import Kind, LogFile, find
+from lightning_zenml.orchestrator.training_logs.mlflow_run import of_mlflow_run
 from lightning_zenml.orchestrator.training_logs.rows import Points, Series, of_csv, of_trainer_state
 from lightning_zenml.zenml_api.curves import key_of
 
@@ -34,8 +35,8 @@ _READERS: Mapping[Kind, Callable[[Path], Series]] = {
 }
 
 
-def of_log_files(start: datetime | None) -> dict[str, MetadataType]:
-    """Makes the metadata with the curves in the logs that were written where this process is, since a step has begun.
+def of_logs(start: datetime | None) -> dict[str, MetadataType]:
+    """Makes the metadata with the curves that a step has logged elsewhere: where this process is, and in MLflow.
 
     Args:
         start: when it began (UTC, without a time zone, as ZenML has it); None: that isn't known.
@@ -43,11 +44,14 @@ def of_log_files(start: datetime | None) -> dict[str, MetadataType]:
     Returns:
         The metadata; none where there are no logs.
     """
-    if start is None:
-        return {}
     try:
-        logs = find(Path.cwd(), start.replace(tzinfo=UTC).timestamp())
-        return {key_of(name, axis): _metadata(points) for (name, axis), points in curves_of(logs).items()}
+        logs = find(Path.cwd(), start.replace(tzinfo=UTC).timestamp()) if start else []
+        found = curves_of(logs)
+        in_files = {name for name, _ in found}
+        for (name, axis), points in of_mlflow_run().items():
+            if name not in in_files and len(found) < MOST_CURVES:
+                found |= _curve(name, axis, points)
+        return {key_of(name, axis): _metadata(points) for (name, axis), points in found.items()}
     except Exception as error:
         # The step has ended as it has, whatever lies there.
         logger.debug("The logs that the step has written can't be read: %s", error)
@@ -74,12 +78,19 @@ def curves_of(logs: Sequence[LogFile]) -> Series:
                 break
             for (name, axis), points in _read(read, log.path).items():
                 of_folders.setdefault((folder, name, axis), {}).update(points)
-        known = {name for name, _ in found}
+        of_kinds_before = {name for name, _ in found}
         for (folder, name, axis), points in of_folders.items():
             full = f"{folder}.{name}" if folder else name
-            if full not in known and len(points) > 1 and len(full) <= _LONGEST_NAME and len(found) < MOST_CURVES:
-                found[full, axis] = dict(_thinned(points))
+            if full not in of_kinds_before:
+                found |= _curve(full, axis, points) if len(found) < MOST_CURVES else {}
     return found
+
+
+def _curve(name: str, axis: str, points: Points) -> Series:
+    """A curve, thinned; none where it is too short for one, or its name too long."""
+    if len(points) < 2 or len(name) > _LONGEST_NAME:
+        return {}
+    return {(name, axis): dict(_thinned(points))}
 
 
 def _read(read: Callable[[Path], Series], path: Path) -> Series:

@@ -36,17 +36,18 @@ def of_mlflow_run() -> Series:
     if run is None:
         return {}
     try:
-        return within(_SECONDS, partial(_series, mlflow.MlflowClient(), run.info.run_id, time.monotonic() + _SECONDS))
+        return within(_SECONDS, partial(_series, mlflow.MlflowClient(), run.info.run_id))
     except Exception as error:
         logger.debug("The MLflow run can't be read: %s", error)
         return {}
 
 
-def _series(client: Any, run_id: str, deadline: float) -> Series:
+def _series(client: Any, run_id: str) -> Series:
     found: Series = {}
+    deadline = time.monotonic() + _SECONDS / 2
     names = sorted(name for name in client.get_run(run_id).data.metrics if not name.startswith(_OF_MACHINE))
     for name in names[:_MOST_NAMES]:
-        if time.monotonic() > deadline - _SECONDS / 2:
+        if time.monotonic() > deadline:
             break
         logged = sorted(client.get_metric_history(run_id, name), key=lambda one: (one.step, one.timestamp))
         if len({one.step for one in logged}) > 1:
