@@ -1,4 +1,4 @@
-"""Requirements of a list whose addresses hold passwords: real installers, and servers that ask for the passwords."""
+"""Requirements whose addresses hold passwords: real installers, and servers that ask for the passwords."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
+from lightning_zenml.launch.payload.requirements import git_keys
 from lightning_zenml.launch.payload.requirements.given import given
 from payload_studio import Studio, write_wheel
 
@@ -80,24 +82,32 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.join()
 
 
-def test_no_password_of_a_list_is_in_a_command_line_a_log_or_a_file(studio: Studio, served: str) -> None:
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_no_password_is_in_a_command_line_a_log_or_a_file(studio: Studio, served: str, in_a_file: bool) -> None:
     noted = studio.note_programs()
     studio.environment["UV_OFFLINE"] = "0"
-    (studio.scratch / "repository").mkdir()
-    (studio.scratch / "repository/base.txt").write_text(f"--index-url http://{served}/nothing\n")
+    repository = studio.scratch / "repository"
+    (repository / "more").mkdir(parents=True)
+    (repository / "base.txt").write_text(f"--index-url http://{served}/nothing\n-r more/git.txt\n")
+    cloned = f"cloned @ git+http://${{KEY_OF_GIT}}@{served}/cloned.git"
+    in_file = f"# Ours.\n{cloned}\n" if in_a_file else ""
+    (repository / "more/git.txt").write_text(in_file)
     studio.start(
         requirements=[
             "-r base.txt",
             f"--index-url http://ada:s3cret@{served}/simple",
             "indexed==1",
             f"direct @ http://ada:s3cret@{served}/direct-1-py3-none-any.whl",
-            f"cloned @ git+http://${{KEY_OF_GIT}}@{served}/cloned.git",
+            *([] if in_a_file else [cloned]),
         ],
+        commands=["cat more/git.txt"],
         environment={"KEY_OF_GIT": "t0ken"},
     )
     status = studio.finish()
     assert status["exit_code"] == 0, studio.log
     assert "cloned==1" in studio.log
+    # A command finds it as it is in the repository.
+    assert in_file in studio.log
     assert f"fetch --force --update-head-ok http://{served}/cloned.git" in noted.read_text()
     for told in (noted.read_text(), studio.log, str(status)):
         assert "s3cret" not in told
@@ -182,3 +192,17 @@ def test_git_has_keys_by_its_configuration() -> None:
         key = base64.b64encode(login.encode()).decode()
         expected[f"GIT_CONFIG_VALUE_{number}"] = f"Authorization: Basic {key}"
     assert asked.variables == expected
+
+
+def test_files_have_no_keys_while_they_are_read(tmp_path: Path) -> None:
+    first, second, other = (tmp_path / name for name in ("a.txt", "b.txt", "c.txt"))
+    first.write_bytes(b"six\r\na @ git+https://${KEY}@one.example/a.git # \xc3\xbc\r\n")
+    second.write_text("b @ git+https://ada:p%40ss@two.example/b.git\nc @ git+https://git@three.example/c.git\n")
+    other.write_bytes(b"\xff\xfe")
+    before = [file.read_bytes() for file in (first, second, other)]
+    with git_keys.hidden([first, second, other, tmp_path / "none.txt"], {"KEY": "t0ken"}) as variables:
+        assert first.read_bytes() == b"six\r\na @ git+https://one.example/a.git # \xc3\xbc\r\n"
+        assert second.read_text() == ("b @ git+https://two.example/b.git\nc @ git+https://git@three.example/c.git\n")
+        assert variables["GIT_CONFIG_COUNT"] == "2"
+        assert variables["GIT_CONFIG_KEY_1"] == "http.https://two.example/.extraHeader"
+    assert [file.read_bytes() for file in (first, second, other)] == before

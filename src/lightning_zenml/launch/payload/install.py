@@ -21,6 +21,7 @@ from typing import IO
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.locks.lock import Lock, Outcome, distributions
 from lightning_zenml.launch.payload.protocol import Installer
+from lightning_zenml.launch.payload.requirements import git_keys
 from lightning_zenml.launch.payload.requirements.installers import ERROR, Installers
 from lightning_zenml.launch.payload.requirements.wanted import Wanted, without_credentials
 from lightning_zenml.launch.payload.session import kill
@@ -109,22 +110,25 @@ def install(
     """
     there, installs = distributions(), _installs()
     _MARKER.unlink(missing_ok=True)
-    asked = [line.text for line in Wanted(specifiers, code).lines]
-    lock = Lock.find(specifiers, asked=asked, there=there, environment=environment)
-    run = _Run(code, log, environment, time.monotonic() + timeout)
+    asked = Wanted(specifiers, code)
+    lock = Lock.find(specifiers, asked=[line.text for line in asked.lines], there=there, environment=environment)
+    deadline = time.monotonic() + timeout
     if not _uv():
-        run([sys.executable, "-m", "pip", "install", "--quiet", "uv"])
+        _Run(code, log, environment, deadline)([sys.executable, "-m", "pip", "install", "--quiet", "uv"])
     uv = _uv()
-    installers = Installers(
-        python=sys.executable,
-        uv=[uv] if uv else [sys.executable, "-m", "uv"],
-        lock=lock,
-        code=code,
-        environment=environment,
-        run=run,
-        say=run.say,
-    )
-    outcome = installers.install(specifiers, wheel, first)
+    with git_keys.hidden(asked.files, environment) as more:
+        environment = {**environment, **more}
+        run = _Run(code, log, environment, deadline)
+        installers = Installers(
+            python=sys.executable,
+            uv=[uv] if uv else [sys.executable, "-m", "uv"],
+            lock=lock,
+            code=code,
+            environment=environment,
+            run=run,
+            say=run.say,
+        )
+        outcome = installers.install(specifiers, wheel, first)
     if outcome.exit_code == 0:
         others_hold = _others(there) <= distributions()
         kept = installs if others_hold else []

@@ -72,6 +72,8 @@ class Wanted:
         """Digests of the files."""
         self.certain = True
         """Whether all comes from an index, and all files are known."""
+        self.files: list[Path] = []
+        """The files, whole paths."""
         self._code = code
         self._read: set[Path] = set()
         for specifier in specifiers:
@@ -100,6 +102,7 @@ class Wanted:
             self.contents.append(f"unread {path}")
             self.certain = False
             return
+        self.files.append(path)
         self.contents.append(hashlib.sha256(data).hexdigest())
         text = _decoded(data)
         name = str(path.relative_to(self._code.resolve())) if path.is_relative_to(self._code.resolve()) else str(path)
