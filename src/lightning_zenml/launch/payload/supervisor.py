@@ -140,7 +140,8 @@ class Supervisor:
     def release(self) -> None:
         """Ends the launch's jobs, gives back lease and studio, unless a client that follows does all that."""
         heartbeat = Heartbeat(_HEARTBEAT, self._beats(), lambda text: print(text, file=sys.stderr))
-        heartbeat.start()
+        # While the command ran, there was one every so often.
+        heartbeat.start(after=_HEARTBEAT)
         try:
             self._folder.wait_until_unfollowed()
             self._keep_end()

@@ -23,11 +23,17 @@ class Heartbeat:
     def __init__(self, period: float, calls: Sequence[Callable[[], object]], warn: Callable[[str], None]) -> None:
         self._period, self._warn = period, warn
         self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._beat, args=(call,), daemon=True) for call in calls]
+        self._calls = tuple(calls)
+        self._threads: list[threading.Thread] = []
         self._warned: set[str] = set()
 
-    def start(self) -> None:
-        """Beats for the first time at once."""
+    def start(self, *, after: float = 0.0) -> None:
+        """Begins.
+
+        Args:
+            after: seconds until the first beat.
+        """
+        self._threads = [threading.Thread(target=self._beat, args=(call, after), daemon=True) for call in self._calls]
         for thread in self._threads:
             thread.start()
 
@@ -38,7 +44,8 @@ class Heartbeat:
         for thread in self._threads:
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
-    def _beat(self, call: Callable[[], object]) -> None:
+    def _beat(self, call: Callable[[], object], after: float) -> None:
+        self._ended.wait(after)
         while not self._ended.is_set():
             try:
                 call()
