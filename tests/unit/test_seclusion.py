@@ -29,8 +29,9 @@ print(open(f"/proc/{os.getpid()}/environ").read().strip("\\0"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what this reads is Linux's")
-def test_a_child_finds_no_input_in_its_parent() -> None:
+def test_a_child_finds_no_input_and_no_token_in_its_parent() -> None:
     inputs = {"INPUT_LIGHTNING-API-KEY": "c4n4ry-1", "INPUT_GITHUB-TOKEN": "c4n4ry-2", "KEPT": "kept"}
+    inputs |= {"ACTIONS_RUNTIME_TOKEN": "c4n4ry-3", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "c4n4ry-4"}
     command = [sys.executable, "-c", PROGRAM]
     ran = subprocess.run(command, env={**os.environ, **inputs}, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "kept\n\n"), ran.stdout + ran.stderr

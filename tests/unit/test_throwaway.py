@@ -86,3 +86,16 @@ def test_an_install_obeys_the_timeout_of_the_launch(
 ) -> None:
     with pytest.raises(InstallError, match="longer than its timeout of 0"):
         throwaway(tmp_path, monkeypatch, said, "exec sleep 60").install(["six"], [], tmp_path, timeout=0.3)
+
+
+def test_the_runner_s_tokens_are_not_passed_on(tmp_path: Path) -> None:
+    secrets = (
+        "ACTIONS_RUNTIME_TOKEN",
+        "ACTIONS_RESULTS_URL",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+        "GITHUB_TOKEN",
+        "INPUT_X",
+    )
+    variables = Throwaway(tmp_path, {"TZ": "UTC", **dict.fromkeys(secrets, "c4n4ry")}, lambda text: None).variables()
+    assert variables["TZ"] == "UTC"
+    assert "c4n4ry" not in variables.values()

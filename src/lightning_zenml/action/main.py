@@ -44,7 +44,7 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
         for name, message in error.problems:
             workflow.error(f"`{name}` {message}", error.code, title=f"Input {name}")
         return 1
-    mask_secrets(inputs, event, workflow)
+    mask_secrets(inputs, event, workflow, environ)
     warn(inputs, (inputs.zenml_store_url, event.api_url, environ.get("LIGHTNING_CLOUD_URL", "")), workflow)
     github = github_of(inputs, event)
 

@@ -64,7 +64,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
         # Main refused them too, before it started anything.
         return 0
     event = Event.from_environ(environ)
-    mask_secrets(inputs, event, workflow)
+    mask_secrets(inputs, event, workflow, environ)
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
     fate = None if left.is_finished else _release_all(left, inputs, Starter.of_workflow(event, inputs), zenml, workflow)
     # What `attach` has let go of may go on elsewhere.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lightning_zenml.action.github.client import GitHub, GitHubError, NotFoundError
 from lightning_zenml.action.github.event import Event
+from lightning_zenml.action.github.seclusion import TOKENS
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.codes import Code
@@ -66,8 +67,17 @@ def github_of(inputs: Inputs, event: Event) -> GitHub | None:
     return GitHub(event.api_url, inputs.github_token)
 
 
-def mask_secrets(inputs: Inputs, event: Event, workflow: Workflow) -> None:
-    """Has the runner mask all secrets; a commit's hash in `env` looks like one, and links need it."""
+def mask_secrets(inputs: Inputs, event: Event, workflow: Workflow, environ: Mapping[str, str]) -> None:
+    """Has all secrets hidden; a commit's hash in `env` looks like one, and links need it.
+
+    Args:
+        inputs: the step's inputs.
+        event: what started the workflow run.
+        workflow: the runner, which hides them.
+        environ: variables of the step, the runner's own tokens among them.
+    """
+    for name in TOKENS:
+        workflow.mask(environ.get(name, ""))
     for secret in inputs.secrets:
         if secret not in (event.sha, event.head_sha):
             workflow.mask(secret)

@@ -11,6 +11,8 @@ import ctypes
 import os
 from pathlib import Path
 
+TOKENS = frozenset({"ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"})
+"""What a runner gives a container to ask GitHub Actions itself with: for artifacts, and for a login elsewhere."""
 _SET_DUMPABLE = 4
 """PR_SET_DUMPABLE of prctl(2)."""
 _ENV_START = 47
@@ -20,15 +22,16 @@ _ENV_START = 47
 def seclude() -> dict[str, str]:
     """Hides the variables that this process was started with.
 
-    Its own libraries, and `git`, still find those that are no inputs. Where the kernel allows no look into the memory
-    of processes that forbid it (a container without CAP_SYS_PTRACE, as GitHub starts them), that is forbidden too.
+    Its own libraries, and `git`, still find those that are neither inputs nor the runner's tokens. Where the kernel
+    allows no look into the memory of processes that forbid it (a container without CAP_SYS_PTRACE, as GitHub starts
+    them), that is forbidden too.
 
     Returns:
         The variables as they were.
     """
     environ = dict(os.environ)
     for name, value in environ.items():
-        if name.startswith("INPUT_"):
+        if name.startswith("INPUT_") or name in TOKENS:
             del os.environ[name]
         else:
             # To memory elsewhere: the kernel shows where they were when the process began.

@@ -119,7 +119,7 @@ def run(
     live = Live(stream, shown=False if is_quiet else None)
     shell = Shell(output, stream, live, is_quiet=is_quiet)
     event = _event(repository)
-    mask_secrets(inputs, event, shell)
+    mask_secrets(inputs, event, shell, environ)
     warn(inputs, (connection.login.url, environ.get("LIGHTNING_CLOUD_URL", "")), shell)
     with tempfile.TemporaryDirectory(prefix="lightning-zenml-", ignore_cleanup_errors=True) as scratch:
         try:
