@@ -110,6 +110,7 @@ class Code(StrEnum):
     GITHUB_AWAY = "LZ-6002", "GitHub can't be reached"
     GITHUB_TOKEN = "LZ-6003", "The token may not do that"
     GITHUB_CERTIFICATE = "LZ-6004", "GitHub's certificate is not trusted"
+    ARTIFACT = "LZ-6005", "No artifact of the workflow run"
 
     # The command line.
     USAGE = "LZ-7001", "Something is missing or wrong"

@@ -50,7 +50,12 @@ class CompositeStep(Step):
         """The variables that each step has; a composite action's inputs are none of them."""
         temp = self.root / "temp"
         temp.mkdir(parents=True, exist_ok=True)
-        without = {name: value for name, value in super().environment().items() if not name.startswith("INPUT_")}
+        others = set(self.runtime())
+        without = {
+            name: value
+            for name, value in super().environment().items()
+            if not name.startswith("INPUT_") and name not in others
+        }
         return {**without, "RUNNER_TEMP": str(temp), "GITHUB_ACTION_PATH": str(self.action)}
 
     def _entrypoint(
@@ -94,13 +99,15 @@ class CompositeStep(Step):
         action = yaml.safe_load((folder / "action.yml").read_text())
         assert set(step["with"]) == set(action["inputs"])
         inputs = {f"INPUT_{name.upper()}": self._evaluated(value) for name, value in step["with"].items()}
-        exit_code = self._process(["node", str(folder / action["runs"]["main"])], {**environment, **inputs})
+        variables = {**environment, **self.runtime(), **inputs}
+        exit_code = self._process(["node", str(folder / action["runs"]["main"])], variables)
         handed_over = {f"STATE_{name}": value for name, value in read_file_command(state).items()}
         self._posts.append(_Post(folder, action["runs"]["post"], {**inputs, **handed_over}))
         return exit_code
 
     def _run_post(self, post: _Post) -> int:
-        return self._process(["node", str(post.folder / post.script)], {**self.environment(), **post.variables})
+        variables = {**self.environment(), **self.runtime(), **post.variables}
+        return self._process(["node", str(post.folder / post.script)], variables)
 
     def _evaluated(self, text: str) -> str:
         return _EXPRESSION.sub(lambda found: self._value(found[1]), text)

@@ -54,7 +54,7 @@ class ContainerStep(Step):
         runner = {
             name: self._inside(value)
             for name, value in super().environment().items()
-            if name in self.env or name == "CI" or name.startswith(("GITHUB_", "RUNNER_", "INPUT_"))
+            if name in self.env or name == "CI" or name.startswith(("ACTIONS_", "GITHUB_", "RUNNER_", "INPUT_"))
         }
         temp = self.root / "temp"
         temp.mkdir(exist_ok=True)

@@ -87,6 +87,8 @@ class Step:
         inputs: as under `with:`.
         api_url: of GitHub.
         token: what `${{ github.token }}` is.
+        results_url: of the service for artifacts; '': there is none.
+        runtime_token: the job's token for it.
         event_name: e.g. `push`.
         event: its payload.
         sha: GITHUB_SHA.
@@ -109,6 +111,8 @@ class Step:
     ref: str
     matrix: Mapping[str, Any] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    results_url: str = ""
+    runtime_token: str = field(default="", repr=False)
     stream: Log | None = None
     _masks: set[str] = field(default_factory=set)
     _lines: list[str] = field(default_factory=list)
@@ -179,8 +183,16 @@ class Step:
             "GITHUB_PATH": str(self._file("path")),
             "GITHUB_STEP_SUMMARY": str(self._file("summary")),
             **self.env,
+            **self.runtime(),
             **{f"INPUT_{name.upper().replace(' ', '_')}": value for name, value in self._all_inputs().items()},
         }
+
+    def runtime(self) -> dict[str, str]:
+        """What containers and JavaScript get of GitHub Actions' own services, and no script does."""
+        if not self.results_url:
+            return {}
+        names = ("ACTIONS_RUNTIME_URL", "ACTIONS_RESULTS_URL", "ACTIONS_RUNTIME_TOKEN")
+        return dict(zip(names, (self.results_url, self.results_url, self.runtime_token), strict=True))
 
     def command(self, entrypoint: str, environment: Mapping[str, str]) -> list[str]:
         """The process of an entrypoint.

@@ -147,6 +147,8 @@ class Actions:
             inputs=given,
             api_url=github.url,
             token=github.token,
+            results_url=github.results_url,
+            runtime_token=github.results.runtime_token,
             event_name=event_name,
             event={"ref": f"refs/heads/{BRANCH}", "after": sha} if is_push else {"pull_request": pull_request},
             sha=sha if is_push else "f" * 40,

@@ -152,6 +152,8 @@ class Play:
             repository=REPOSITORY,
             inputs=self._keys() | {one.rstrip("_").replace("_", "-"): value for one, value in inputs.items()},
             api_url=self.github.url,
+            results_url=self.github.results_url,
+            runtime_token=self.github.results.runtime_token,
             token=self.github.token,
             event_name="push",
             event={"ref": f"refs/heads/{BRANCH}", "after": self.sha, "deleted": False},

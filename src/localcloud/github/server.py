@@ -7,7 +7,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route
 from localcloud import schemas
 from localcloud.faults import Fault, Faults
 from localcloud.github.git_routes import GitRoutes
+from localcloud.github.results import BLOBS, SERVICE, Results
 from localcloud.github.routes import Routes
 from localcloud.github.store import Store
 from localcloud.github.wire import Operation, Recorded, RefusedError, check_request, record
@@ -49,6 +50,8 @@ class GitHub(Store):
         grants_contents: whether the token has `contents: write`.
         grants_checks: whether the token has `checks: write`; without, it may not even read them.
         grants_deployments: whether the token has `deployments: write`, likewise.
+        results: the artifacts of the workflow run, and the token for them.
+        results_url: where they are taken, to be used as `ACTIONS_RESULTS_URL`.
         requests: every request so far.
         refused: those among them that no route serves.
     """
@@ -76,6 +79,8 @@ class GitHub(Store):
         scheme = "https" if certificate else "http"
         self.server_url = f"{scheme}://127.0.0.1:{self._socket.getsockname()[1]}"
         self.url = self.server_url + path
+        self.results_url = f"{self.server_url}/"
+        self.results = Results(self.server_url)
         self._faults = Faults()
         self._meetings: list[_Meeting] = []
         self._server = _Server(
@@ -133,36 +138,58 @@ class GitHub(Store):
             for (method, route), operation in {**served.operations, **GitRoutes(self, place).operations}.items()
         ]
         graphql = Route(f"{path.removesuffix('/v3')}/graphql", self._endpoint(None, served.graphql), methods=["POST"])
+        of_actions = [
+            Route(SERVICE, self._endpoint_of_actions(self.results.call), methods=["POST"]),
+            Route(BLOBS, self._endpoint_of_actions(self.results.put), methods=["PUT"]),
+        ]
         rest = Route("/{rest:path}", self._endpoint(None, self._refuse), methods=list(_ANY_METHOD))
-        return Starlette(routes=[graphql, *([Mount(path, routes=[*routes, rest])] if path else routes), rest])
+        return Starlette(
+            routes=[graphql, *of_actions, *([Mount(path, routes=[*routes, rest])] if path else routes), rest]
+        )
 
     def _endpoint(self, operation: str | None, handler: Operation) -> Any:
         async def endpoint(request: Request) -> Response:
             recorded = await record(request)
-            self.requests.append(recorded)
-            fault = self._faults.next(request.method, request.url.path)
-            response: Response | None = None
-            try:
-                if fault and not fault.carried_out and fault.status:
-                    raise RefusedError(fault.status, fault.message)
-                if fault is None or fault.carried_out:
-                    self._authorize(request)
-                    check_request(operation, recorded.body)
-                    response = handler(request, recorded.body)
-            except RefusedError as problem:
-                headers = dict(fault.headers) if fault else None
-                response = JSONResponse(problem.payload, problem.status, headers)
-            for meeting in self._meetings:
-                if meeting.concerns(request):
-                    await meeting.wait()
-            if response is None or (fault and fault.carried_out):
-                await self._drop_connection(request)
-                return Response()
+
+            def answer() -> Response:
+                self._authorize(request)
+                check_request(operation, recorded.body)
+                return handler(request, recorded.body)
+
+            response = await self._answer(request, recorded, answer)
             if response.body and (operation or response.status_code != 200):
                 schemas.check_answer(operation, response.status_code, json.loads(bytes(response.body)))
             return response
 
         return endpoint
+
+    def _endpoint_of_actions(self, handler: Callable[[Request, bytes], Response]) -> Any:
+        async def endpoint(request: Request) -> Response:
+            content = await request.body()
+            return await self._answer(request, await record(request), lambda: handler(request, content))
+
+        return endpoint
+
+    async def _answer(self, request: Request, recorded: Recorded, answer: Callable[[], Response]) -> Response:
+        """The answer, or what the next fault makes of it; one without a body where the connection is dropped."""
+        self.requests.append(recorded)
+        fault = self._faults.next(request.method, request.url.path)
+        response: Response | None = None
+        try:
+            if fault and not fault.carried_out and fault.status:
+                raise RefusedError(fault.status, fault.message)
+            if fault is None or fault.carried_out:
+                response = answer()
+        except RefusedError as problem:
+            headers = dict(fault.headers) if fault else None
+            response = JSONResponse(problem.payload, problem.status, headers)
+        for meeting in self._meetings:
+            if meeting.concerns(request):
+                await meeting.wait()
+        if response is None or (fault and fault.carried_out):
+            await self._drop_connection(request)
+            return Response()
+        return response
 
     def _authorize(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
