@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import io
 import json
 import re
+import zipfile
 from dataclasses import replace
 
 from lightning_zenml.launch.payload.usage.records import Usage
@@ -22,7 +24,7 @@ from typing import Annotated
 from zenml import Model, get_step_context, log_metadata, pipeline, step
 from zenml.enums import VisualizationType
 from zenml.materializers.base_materializer import BaseMaterializer
-from zenml.types import CSVString, MarkdownString
+from zenml.types import CSVString, HTMLString, MarkdownString
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc000000301010018dd8db0"
@@ -70,13 +72,14 @@ def train() -> Annotated[float, "weights"]:
 
 @step(output_materializers={"plot": PlotMaterializer})
 def evaluate(weights: float, accuracy: float) -> tuple[
-    Annotated[CSVString, "confusion"], Annotated[MarkdownString, "notes"], Annotated[Plot, "plot"]
+    Annotated[CSVString, "confusion"], Annotated[MarkdownString, "notes"], Annotated[Plot, "plot"],
+    Annotated[HTMLString, "page"]
 ]:
     log_metadata({"accuracy": accuracy}, infer_model=True)
     run_id = str(get_step_context().pipeline_run.id)
     log_metadata({"score": {"total": 3}}, run_id_name_or_prefix=run_id)
     notes = MarkdownString("**Good** for @octo ![](https://elsewhere.example/pixel.png)")
-    return CSVString("actual,cat,dog\\ncat,40,2\\n"), notes, Plot()
+    return CSVString("actual,cat,dog\\ncat,40,2\\n"), notes, Plot(), HTMLString("<b>all</b>")
 
 
 @pipeline(enable_cache=False, model=Model(name="reported_model"))
@@ -99,10 +102,13 @@ fail-if: |
 
 
 def run(actions: Actions, *accuracies: str, branch: str | None = None, **variables: str) -> Finished:
-    """The measured pipeline, once for each accuracy, on a pull request's event or on a push to a branch."""
+    """The measured pipeline, once for each accuracy, on a pull request's event or on a push to a branch.
+
+    A push has its pictures in an artifact of the workflow run, a pull request on a branch.
+    """
     env = "\n".join(f"{name}={value}" for name, value in variables.items())
     command = " && ".join(f"python run.py {accuracy}" for accuracy in accuracies)
-    shown = {"pictures": "branch", "check_run": "true", "deployment": "true"}
+    shown = {"pictures": "artifact" if branch else "branch", "check_run": "true", "deployment": "true"}
     inputs = {"run": command, "env": env, "report": REPORT, **shown}
     step = actions.step({"run.py": MEASURED}, event_name="pull_request", studio_name="warm", **inputs)
     if branch:
@@ -131,6 +137,14 @@ def test_a_pull_request_shows_its_metrics_beside_the_base_branch(actions: Action
     assert rows(first.summary)["accuracy"] == ["model reported_model", "0.8"]
     assert "No earlier completed run of this pipeline on <code>main</code>" in first.summary
     assert "❔ <code>accuracy drops</code>" in first.summary
+    kept = f"\\[<code>([^<]*)</code>\\]\\(https://github.com/{REPOSITORY}/actions/runs/1658821493/artifacts/(\\d+)\\)"
+    paths, numbers = zip(*re.findall(kept, first.summary), strict=True)
+    (artifact,) = [one for one in github.results.artifacts if {str(one.id)} == set(numbers)]
+    with zipfile.ZipFile(io.BytesIO(artifact.content or b"")) as archive:
+        assert {path.partition("/")[2] for path in archive.namelist()} == {"plot/plot.png", "page/output.html"}
+        assert set(map(html.unescape, paths)) == set(archive.namelist())
+        assert len(paths) == 4
+    assert github.results.runtime_token not in first.log + first.summary
     base = head_of(github, actions)
     github.add_branch(REPOSITORY, "main", base, "1" * 40, "2" * 40)
 

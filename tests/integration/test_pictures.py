@@ -11,7 +11,8 @@ import pytest
 
 from lightning_zenml.action.github.client import ForbiddenError, GitHub, GitHubError, UnreachableError
 from lightning_zenml.action.github.event import Event
-from lightning_zenml.action.report.visualizations.pictures import Pictures
+from lightning_zenml.action.report.visualizations.branch import PicturesOnBranch
+from lightning_zenml.action.report.visualizations.records import VisualizationFile
 from localcloud.github import GitHub as LocalGitHub
 
 REPOSITORY = "octo/repo"
@@ -27,7 +28,7 @@ def server() -> Iterator[LocalGitHub]:
         assert server.refused == []
 
 
-def pictures(server: LocalGitHub, moment: float = NOVEMBER) -> Pictures:
+def pictures(server: LocalGitHub, moment: float = NOVEMBER) -> PicturesOnBranch:
     variables = {
         "GITHUB_REPOSITORY": REPOSITORY,
         "GITHUB_SERVER_URL": server.server_url,
@@ -35,7 +36,18 @@ def pictures(server: LocalGitHub, moment: float = NOVEMBER) -> Pictures:
         "GITHUB_RUN_ID": "7",
     }
     github = GitHub(server.url, server.token, sleep=lambda seconds: None)
-    return Pictures(github, Event.from_environ(variables), clock=lambda: moment)
+    return PicturesOnBranch(github, Event.from_environ(variables), clock=lambda: moment)
+
+
+def publish(pictures: PicturesOnBranch, *contents: bytes, ending: str = "png") -> tuple[str, ...]:
+    """Puts pictures onto the branch; their addresses."""
+    files = [
+        VisualizationFile(run="train-1", artifact="plot", name="plot", ending=ending, content=content)
+        for content in contents
+    ]
+    published = pictures.publish(files)
+    assert {one.path for one in published} == {""}
+    return tuple(one.url for one in published)
 
 
 def behind(server: LocalGitHub, address: str) -> bytes | None:
@@ -47,8 +59,8 @@ def behind(server: LocalGitHub, address: str) -> bytes | None:
 
 
 def test_a_link_shows_its_picture_whatever_comes_later(server: LocalGitHub) -> None:
-    first = pictures(server).publish([("png", b"one"), ("jpg", b"two"), ("png", b"one")])
-    second = pictures(server).publish([("png", b"three")])
+    first = publish(pictures(server), b"one", b"two", b"one", ending="jpg")
+    second = publish(pictures(server), b"three")
     assert [behind(server, address) for address in (*first, *second)] == [b"one", b"two", b"one", b"three"]
     assert first[0] == first[2]
     (branch,) = server.objects.references(REPOSITORY)
@@ -63,7 +75,7 @@ def test_all_who_write_at_once_get_theirs_in(server: LocalGitHub) -> None:
     contents = [f"picture {number}".encode() for number in range(5)]
     server.meet("GET", "/git/matching-refs/", parties=5)
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda content: pictures(server).publish([("png", content)]), contents))
+        found = list(pool.map(lambda content: publish(pictures(server), content), contents))
     assert [behind(server, address) for (address,) in found] == contents
     head = server.objects.references(REPOSITORY)[BRANCH]
     commit = server.objects.commit(head)
@@ -74,45 +86,45 @@ def test_all_who_write_at_once_get_theirs_in(server: LocalGitHub) -> None:
 
 @pytest.mark.parametrize("path", ["/git/refs", "/git/refs/heads/", "/git/blobs", "/git/trees", "/git/commits"])
 def test_a_lost_answer_is_no_matter(server: LocalGitHub, path: str) -> None:
-    pictures(server).publish([("png", b"before")] if path.endswith("heads/") else [("png", b"x")])
+    publish(pictures(server), b"before" if path.endswith("heads/") else b"x")
     if path == "/git/refs":
         server.objects.refer(REPOSITORY, BRANCH, None)
     server.lose_answers("PATCH" if path.endswith("heads/") else "POST", f"{path}")
-    (address,) = pictures(server).publish([("png", b"one")])
+    (address,) = publish(pictures(server), b"one")
     assert behind(server, address) == b"one"
 
 
 def test_a_branch_that_is_gone_meanwhile_is_made_anew(server: LocalGitHub) -> None:
-    pictures(server).publish([("png", b"one")])
+    publish(pictures(server), b"one")
     server.fail("PATCH", "/git/refs/", 422, message="Reference does not exist")
-    (address,) = pictures(server).publish([("png", b"two")])
+    (address,) = publish(pictures(server), b"two")
     assert behind(server, address) == b"two"
 
 
 def test_without_the_permission_the_error_names_it(server: LocalGitHub) -> None:
     server.grants_contents = False
     with pytest.raises(ForbiddenError, match="`contents: write`"):
-        pictures(server).publish([("png", b"one")])
+        publish(pictures(server), b"one")
     assert server.objects.references(REPOSITORY) == {}
 
 
 def test_github_that_is_away_is_not_asked_for_ever(server: LocalGitHub) -> None:
     server.fail("POST", "/git/blobs", 502, times=100)
     with pytest.raises(UnreachableError):
-        pictures(server).publish([("png", b"one")])
+        publish(pictures(server), b"one")
     assert len(server.requests) <= 4
 
 
 def test_a_branch_that_rules_protect_is_given_up(server: LocalGitHub) -> None:
     server.fail("POST", "/git/refs$", 422, times=100, message="Repository rule violations found")
     with pytest.raises(GitHubError, match="rule violations"):
-        pictures(server).publish([("png", b"one")])
+        publish(pictures(server), b"one")
     assert len(server.requests) < 50
 
 
 def test_branches_of_months_long_over_are_deleted_and_no_others(server: LocalGitHub) -> None:
     for month in (6, 7, 8, 9, 10):
-        pictures(server, datetime(2026, month, 1, tzinfo=UTC).timestamp()).publish([("png", b"old")])
+        publish(pictures(server, datetime(2026, month, 1, tzinfo=UTC).timestamp()), b"old")
     head = next(iter(server.objects.references(REPOSITORY).values()))
     for other in ("refs/heads/lightning-zenml-pictures/mine", "refs/heads/2026-01"):
         server.objects.refer(REPOSITORY, other, head)

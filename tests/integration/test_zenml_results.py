@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from lightning_zenml.action.report.metrics import ReportSettings
 from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.metrics.logged import Logged
 from lightning_zenml.action.report.runs import Runs
+from lightning_zenml.action.report.visualizations.artifact import PicturesInArtifact
+from lightning_zenml.action.report.visualizations.branch import PicturesOnBranch
 from lightning_zenml.action.report.visualizations.pictures import Pictures
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.zenml_api.models import Run
@@ -198,13 +201,20 @@ def test_artifacts_and_models(server: ZenMLServer, ids: dict[str, str]) -> None:
 
 
 def visualizations(
-    server: ZenMLServer, run_id: str, github: LocalGitHub | None = None
+    server: ZenMLServer,
+    run_id: str,
+    github: LocalGitHub | None = None,
+    runtime: dict[str, str] | None = None,
 ) -> tuple[dict[str, list[VisualizationReport]], str]:
     """A run's visualizations by the artifact's name, as a report has them at its end, and the runner's log."""
     log = io.StringIO()
     workflow = Workflow({}, log)
     workflow.mask("cat")
-    pictures = Pictures(GitHub(github.url, github.token, sleep=lambda _: None), event()) if github else None
+    pictures: Pictures | None = None
+    if github:
+        pictures = PicturesOnBranch(GitHub(github.url, github.token, sleep=lambda _: None), event())
+    elif runtime is not None:
+        pictures = PicturesInArtifact(event(), "", runtime, workflow, sleep=lambda _: None)
     settings = ReportSettings(exclude=("left_*",))
     baseline = Baseline(server, event(), None, settings)
     runs = Runs(server, workflow, baseline=baseline, settings=settings, pictures=pictures)
@@ -246,6 +256,41 @@ def test_pictures_come_onto_the_branch(server: ZenMLServer, ids: dict[str, str])
         found, log = visualizations(server, ids["visualized"], github)
         assert "the log says why" in found["plots"][0].lacks
         assert found["table"][0].is_shown
+
+
+def test_pictures_and_pages_come_into_an_artifact(server: ZenMLServer, ids: dict[str, str]) -> None:
+    with LocalGitHub() as github:
+        runtime = {"ACTIONS_RESULTS_URL": github.results_url, "ACTIONS_RUNTIME_TOKEN": github.results.runtime_token}
+        found, _ = visualizations(server, ids["visualized"], runtime=runtime)
+        (artifact,) = github.results.artifacts
+        assert artifact.name == "pictures-train"
+        (page,), (plot, large, svg) = found["page"], found["plots"]
+        address = f"https://github.com/octo/model/actions/runs/7/artifacts/{artifact.id}"
+        assert (plot.zip_url, plot.zip_path) == (address, "visualized/plots/plot.png")
+        assert (page.zip_url, page.zip_path) == (address, "visualized/page/output.html")
+        assert {plot.is_shown, page.is_shown} == {False}
+        with zipfile.ZipFile(io.BytesIO(artifact.content or b"")) as archive:
+            assert archive.namelist() == [plot.zip_path, page.zip_path]
+            assert archive.read(plot.zip_path).startswith(b"\x89PNG")
+            assert archive.read(page.zip_path) == b"<b>page</b>"
+        assert large.lacks == "Some are too large to be shown here."
+        assert "PNG, JPEG, GIF or WebP" in svg.lacks
+
+        github.results.is_full = True
+        found, log = visualizations(server, ids["visualized"], runtime=runtime)
+        assert "::warning title=No pictures::The storage" in log
+        assert "the log says why" in found["plots"][0].lacks
+        assert (found["page"][0].zip_url, found["table"][0].is_shown) == (None, True)
+
+
+def test_without_the_runner_s_variables_there_are_links_and_one_warning(
+    server: ZenMLServer, ids: dict[str, str]
+) -> None:
+    found, log = visualizations(server, ids["visualized"], runtime={})
+    assert log.count("::warning") == 1
+    assert "`pictures: branch`" in log
+    assert {one.lacks for one in (*found["plots"], *found["page"])} == {"Pictures are only linked; the log says why."}
+    assert found["table"][0].is_shown
 
 
 @pytest.mark.parametrize(
@@ -295,6 +340,8 @@ def event(**changes: str) -> Event:
         "GITHUB_REPOSITORY": "octo/model",
         "GITHUB_REF": "refs/heads/better",
         "GITHUB_SHA": SHA,
+        "GITHUB_RUN_ID": "7",
+        "GITHUB_JOB": "train",
         "GITHUB_EVENT_PATH": "event",
         **changes,
     }

@@ -171,6 +171,12 @@ jobs:
             "error: `pictures: branch` needs `contents: write`",
         ),
         (
+            "lightning-zenml-action@v1\n        with:\n",
+            "lightning-zenml-action/composite@v1\n        with:\n          pictures: artifact\n",
+            12,
+            "warning: `pictures: artifact` needs the Action's container: `org/lightning-zenml-action@v1`",
+        ),
+        (
             "run: python run.py",
             "run: x\n          check-run: true",
             5,

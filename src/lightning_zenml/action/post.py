@@ -20,7 +20,7 @@ from lightning_zenml.action.report import State
 from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs, end_runs
-from lightning_zenml.action.report.visualizations.pictures import Pictures
+from lightning_zenml.action.report.visualizations.pictures import pictures_of
 from lightning_zenml.action.starter import Starter
 from lightning_zenml.codes import Code
 from lightning_zenml.deadline import begin, within
@@ -73,7 +73,7 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
         _in_time(_END_PATIENCE, lambda: end_runs(zenml, left.run_ids, workflow, begun=begun), workflow)
     if left.report and not left.is_reported:
         github = github_of(inputs, event)
-        pictures = Pictures.wanted(inputs, event)
+        pictures = pictures_of(inputs, event, environ, workflow)
         baseline = Baseline(zenml, event, github, inputs.report)
         runs = Runs(zenml, workflow, baseline=baseline, settings=inputs.report, pictures=pictures)
         reporter = Reporter.resumed(

@@ -26,7 +26,7 @@ from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.parts import end_of_launch
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs
-from lightning_zenml.action.report.visualizations.pictures import Pictures
+from lightning_zenml.action.report.visualizations.pictures import pictures_of
 from lightning_zenml.action.starter import Starter
 from lightning_zenml.codes import Code
 from lightning_zenml.launch.errors import CostReachedError, LaunchError
@@ -89,7 +89,7 @@ class Story:
         origin = None if inputs.attach else Origin.of(event, inputs)
         self._handover = handover or Handover(workflow)
         self._zenml = zenml or ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)
-        pictures = Pictures.wanted(inputs, event)
+        pictures = pictures_of(inputs, event, environ, workflow)
         baseline = Baseline(self._zenml, event, github, inputs.report)
         self._runs = Runs(self._zenml, workflow, baseline=baseline, settings=inputs.report, pictures=pictures)
         self._reporter = Reporter(

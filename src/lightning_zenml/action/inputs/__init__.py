@@ -1,7 +1,7 @@
 """The action's inputs: what `with:` gives, read and checked, with every problem reported at once."""
 
 from lightning_zenml.action.inputs.defaults import DEFAULTS, FROM_ENVIRONMENT
-from lightning_zenml.action.inputs.model import COMMENT_KEY_LIMIT, LEG_LIMIT, Inputs, SubmitFrom
+from lightning_zenml.action.inputs.model import COMMENT_KEY_LIMIT, LEG_LIMIT, Inputs, PicturesIn, SubmitFrom
 from lightning_zenml.action.inputs.of_orchestrator import SETTINGS_OF_INPUTS
 from lightning_zenml.action.inputs.reader import InputsError
 
@@ -13,5 +13,6 @@ __all__ = [
     "SETTINGS_OF_INPUTS",
     "Inputs",
     "InputsError",
+    "PicturesIn",
     "SubmitFrom",
 ]

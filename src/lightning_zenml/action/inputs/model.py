@@ -43,6 +43,14 @@ class SubmitFrom(StrEnum):
     RUNNER = "runner"
 
 
+class PicturesIn(StrEnum):
+    """Where pictures that visualize artifacts are put."""
+
+    NONE = "none"
+    BRANCH = "branch"
+    ARTIFACT = "artifact"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """The action's inputs, checked. docs/action.md and action.yml say what each is for.
@@ -80,7 +88,7 @@ class Inputs:
         command_parameters: what such a comment may set.
         matrix: leg of the matrix that this job is: GitHub's context of that name.
         report: which metrics the report shows, and what is better.
-        pictures: whether pictures are put onto a branch of the repository, for the report to show them.
+        pictures: where pictures are put that visualize artifacts, for the report to show or link them.
         github_token: token for comment and commit status; None: there are none.
         lightning_user_id: id of the Lightning AI user; None: the API key alone is used, as bearer token.
         lightning_api_key: API key of Lightning AI.
@@ -124,7 +132,7 @@ class Inputs:
     command_parameters: tuple[Parameter, ...] = ()
     matrix: Mapping[str, Any]
     report: ReportSettings = field(default_factory=ReportSettings)
-    pictures: bool = False
+    pictures: PicturesIn = PicturesIn.NONE
     github_token: str | None = field(repr=False)
     lightning_user_id: str | None
     lightning_api_key: str = field(repr=False)
@@ -187,7 +195,7 @@ class Inputs:
             command_parameters=_command_parameters(reader),
             matrix=reader.context("matrix"),
             report=_report(reader),
-            pictures=reader.choice("pictures", ("none", "branch")) == "branch",
+            pictures=PicturesIn(reader.choice("pictures", tuple(PicturesIn))),
             github_token=reader.secret("github-token") or None,
             lightning_user_id=reader.line("lightning-user-id"),
             lightning_api_key=reader.secret("lightning-api-key", "your API key, from Lightning AI's settings"),

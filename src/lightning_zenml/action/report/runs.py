@@ -59,7 +59,7 @@ class Runs:
         workflow: the runner, for log and warnings.
         baseline: what metrics are compared with.
         settings: the input `report`: which metrics are shown, and what is better.
-        pictures: where pictures are put that visualize artifacts; None: nowhere.
+        pictures: where pictures and pages are put that visualize artifacts; None: nowhere.
     """
 
     def __init__(
@@ -203,7 +203,8 @@ class Runs:
         if ended:
             self._advice = self._or(lambda: within(_ADVICE_PATIENCE, lambda: advise(seen.values(), self.catalog)), ())
             left = deadline - time.monotonic() - _MARGIN
-            found = self._or(lambda: self._visualizations.of(self._artifacts, patience=left), dict[str, _Seen]())
+            names = {run_id: report.run_name for run_id, report in self._reports.items()}
+            found = self._or(lambda: self._visualizations.of(self._artifacts, names, patience=left), dict[str, _Seen]())
             for run_id, visualizations in found.items():
                 self._keep(turn, replace(self._reports[run_id], visualizations=visualizations), run_id)
 

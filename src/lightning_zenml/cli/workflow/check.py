@@ -232,6 +232,9 @@ def _machine(job: Field, step: Field) -> Iterator[_Found]:
             if re.match("macos", word, re.IGNORECASE):
                 message += f" Or use `{name}/composite@{ref}`, which runs on macOS too."
             yield _error(job["runs-on"].line, message)
+    if is_composite and step["with"]["pictures"].text == "artifact":
+        message = f"`pictures: artifact` needs the Action's container: `{name.removesuffix('/composite')}@{ref}`."
+        yield _warning(step["with"]["pictures"].line, message)
 
 
 def _permissions(given: Field | None, job: Field, step: Field) -> Iterator[_Found]:

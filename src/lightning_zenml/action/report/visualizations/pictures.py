@@ -1,89 +1,71 @@
-"""Pictures on a branch of the same repository, which is where GitHub shows them from: as private as that is.
-
-Each month has a branch of its own, whose commits hold nothing but pictures, so that deleting the branch of a month that
-is long over deletes them. A link names the commit, so what it shows stays the same.
-"""
+"""Where pictures and pages go that a job summary can't show: nowhere, a branch, or an artifact of the workflow run."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from lightning_zenml.action.github.admission import github_of
-from lightning_zenml.action.github.branches import Branches
-from lightning_zenml.action.github.client import GitHub, InvalidError, NotFoundError
 from lightning_zenml.action.github.event import Event
-from lightning_zenml.action.inputs import Inputs
-
-BRANCHES = "lightning-zenml-pictures/"
-"""What the names of the branches begin with, before the month."""
-KEPT_MONTHS = 3
-"""Months that pictures stay at least, as logs and artifacts of a workflow do unless a repository says otherwise."""
-_PATIENCE = 10.0
-"""Seconds that one request to GitHub may take: somebody waits for the step's end."""
+from lightning_zenml.action.github.origin import leg_of
+from lightning_zenml.action.github.workflow import Workflow
+from lightning_zenml.action.inputs import Inputs, PicturesIn
+from lightning_zenml.action.report.visualizations.artifact import PicturesInArtifact
+from lightning_zenml.action.report.visualizations.branch import PicturesOnBranch
+from lightning_zenml.action.report.visualizations.records import Kind, Published, VisualizationFile
 
 
-class Pictures:
-    """The pictures of one repository.
+class Pictures(Protocol):
+    """A place for them.
 
-    Args:
-        github: the server that has the repository; of this one's own, as it is less patient than others.
-        event: what started the workflow run; names the repository.
-        clock: seconds since 1970.
+    Attributes:
+        kinds: what it takes.
     """
 
-    def __init__(self, github: GitHub, event: Event, *, clock: Callable[[], float] = time.time) -> None:
-        github.rest.patience = _PATIENCE
-        self._branches = Branches(github.rest, event.repository)
-        self._pages = f"{event.server_url}/{event.repository}/blob"
-        self._run_url = event.run_url
-        self._clock = clock
+    kinds: frozenset[Kind]
 
-    @classmethod
-    def wanted(cls, inputs: Inputs, event: Event) -> Pictures | None:
-        """Where pictures are put; None where they are not wanted, or there is no token for it."""
-        github = github_of(inputs, event) if inputs.pictures else None
-        return cls(github, event) if github else None
+    def check(self) -> None:
+        """Sees whether there is such a place here, before anything is read.
 
-    def publish(self, pictures: Sequence[tuple[str, bytes]]) -> tuple[str, ...]:
-        """Puts pictures onto the branch of this month.
+        Raises:
+            CodedError: if there is none; says what to do.
+        """
+
+    def publish(self, files: Sequence[VisualizationFile]) -> tuple[Published, ...]:
+        """Puts files there; doing so twice does no harm.
 
         Args:
-            pictures: ending of the file's name and content of each.
+            files: what is put there.
 
         Returns:
-            Address of each.
+            Where each of them is.
 
         Raises:
-            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
+            CodedError: if GitHub doesn't answer or refuses.
         """
-        paths = [f"{hashlib.sha256(content).hexdigest()[:32]}.{ending}" for ending, content in pictures]
-        files: Mapping[str, bytes] = dict(zip(paths, (content for _, content in pictures), strict=True))
-        # Whoever uses a token of their own would start workflows by it.
-        message = f"Pictures of {self._run_url}\n\n[skip ci]"
-        sha = self._branches.add(f"{BRANCHES}{self._month(0)}", files, message)
-        return tuple(f"{self._pages}/{sha}/{path}?raw=true" for path in paths)
 
     def clean_up(self) -> None:
-        """Deletes the branches of months that are long over.
+        """Removes what is long over.
 
         Raises:
-            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
+            CodedError: if GitHub doesn't answer or refuses.
         """
-        oldest = self._month(KEPT_MONTHS)
-        for branch in self._branches.named(BRANCHES):
-            month = branch.removeprefix(BRANCHES)
-            if re.fullmatch(r"\d{4}-\d{2}", month) and month < oldest:
-                try:
-                    self._branches.delete(branch)
-                except (InvalidError, NotFoundError):
-                    # Another run was faster.
-                    continue
 
-    def _month(self, ago: int) -> str:
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        months = now.year * 12 + now.month - 1 - ago
-        return f"{months // 12:04}-{months % 12 + 1:02}"
+
+def pictures_of(inputs: Inputs, event: Event, environ: Mapping[str, str], workflow: Workflow) -> Pictures | None:
+    """Where pictures are put; None where they are not wanted, or there is no token for it.
+
+    Args:
+        inputs: the step's inputs.
+        event: what started the workflow run.
+        environ: variables of the step.
+        workflow: the runner, which hides secrets.
+    """
+    match inputs.pictures:
+        case PicturesIn.BRANCH:
+            github = github_of(inputs, event)
+            return PicturesOnBranch(github, event) if github else None
+        case PicturesIn.ARTIFACT:
+            return PicturesInArtifact(event, inputs.leg or leg_of(inputs.matrix), environ, workflow)
+        case PicturesIn.NONE:
+            return None

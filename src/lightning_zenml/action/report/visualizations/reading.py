@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import html
 import io
 import json
 from collections.abc import Callable
@@ -77,6 +78,20 @@ def picture(value: str) -> tuple[str, bytes] | None:
         if content.startswith(beginning) and (ending != "webp" or content[8:12] == b"WEBP"):
             return ending, content
     return None
+
+
+def page(value: str, redact: Callable[[str], str]) -> bytes | None:
+    """An HTML page as a file, secrets hidden; None where one shows all the same.
+
+    Args:
+        value: as ZenML gives it out.
+        redact: hides secrets.
+    """
+    hidden = redact(value)
+    shown = html.unescape(hidden)
+    # To look through some megabytes takes a second.
+    is_clean = shown == hidden or redact(shown) == shown
+    return hidden.encode(errors="replace") if is_clean else None
 
 
 def _indented(value: str) -> str:

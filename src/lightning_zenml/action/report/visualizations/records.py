@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -17,6 +17,38 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VisualizationFile:
+    """A visualization as a file: a picture, or a page.
+
+    Args:
+        run: name of the run.
+        artifact: name of the artifact.
+        name: name of the file, without its ending.
+        ending: ending of the name, without the dot.
+        content: content of the file.
+    """
+
+    run: str
+    artifact: str
+    name: str
+    ending: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Where such a file is.
+
+    Args:
+        url: address of the file, or of the ZIP file that has it.
+        path: path in that ZIP file; '' where the address is the file's own.
+    """
+
+    url: str
+    path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class VisualizationReport:
     """A visualization of an artifact; one with neither text, rows nor picture is only linked.
 
@@ -27,6 +59,8 @@ class VisualizationReport:
         text: Markdown as it was written, or JSON.
         rows: cells of a table, its header first.
         picture: address of the picture in the repository.
+        zip_url: address of the ZIP file that has it, an artifact of the workflow run.
+        zip_path: its path in there.
         lacks: why it is only linked, in words; '' where it can't be shown in any case.
     """
 
@@ -36,6 +70,8 @@ class VisualizationReport:
     text: str = ""
     rows: tuple[tuple[str, ...], ...] = ()
     picture: str | None = None
+    zip_url: str | None = None
+    zip_path: str = ""
     lacks: str = ""
 
     @property
