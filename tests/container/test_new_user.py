@@ -139,7 +139,7 @@ def test_from_nothing_to_a_link_in_the_pull_request(docker: Docker, tmp_path: Pa
             env={"LIGHTNING_CLOUD_URL": cloud.url},
         )
         run = workflow_runs.run(
-            repository, workflow, event_name="push", docker=docker, github=github, folder=tmp_path / "work"
+            repository, workflow, event_name="pull_request", docker=docker, github=github, folder=tmp_path / "work"
         )
         (comment,) = run.comments
         assert "completed" in comment

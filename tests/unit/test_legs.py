@@ -70,6 +70,14 @@ def best(*legs: Leg) -> list[str]:
     return [re.sub(r".*<code>(.*?)</code>.*", r"\1", row) for row in rows]
 
 
+def test_a_leg_that_fails_a_rule_is_none_that_is_well() -> None:
+    told = comment(
+        [leg("lr=1", message="`accuracy < 0.9`: it is 0.8"), leg("lr=2")], "<!-- m -->", "Train / train", None
+    )
+    assert "1 ❌ fails a rule, 1 ✅ completed" in told
+    assert "| ❌ fails a rule |" in told
+
+
 def test_the_best_is_of_those_that_have_completed_by_a_number_that_tells_them_apart() -> None:
     same, loss = accuracy(0.5), LegMetric(name="loss", value=0.1, better="lower")
     assert best(*LEGS) == ["lr&#61;0.1"]

@@ -145,8 +145,11 @@ def _try_to_release(hold: Hold, left: Left, inputs: Inputs, starter: Starter, wo
         workflow.notice(starter.goes_on(launch.id, launch.studio_url), Code.GOES_ON)
         return _Fate.GOES_ON
     launch.stop(grace=_GRACE)
-    message = f"The studio {hold.studio_name} was still held; the run is stopped, the studio released."
-    workflow.notice(message, Code.STOPPED)
+    if left.report and left.report.report.is_final:
+        what, code = "after the run; it is released", Code.NOT_RELEASED
+    else:
+        what, code = "and is released; the run is stopped", Code.STOPPED
+    workflow.notice(f"The studio {hold.studio_name} was still held {what}.", code)
     return _Fate.ENDED
 
 

@@ -219,6 +219,7 @@ _EMOJIS = {
     "cached": "♻️",
     "skipped": "⏭️",
     "failed": "❌",
+    "fails a rule": "❌",
     "stopping": "⏹️",
     "stopped": "⏹️",
     "paused": "⏸️",

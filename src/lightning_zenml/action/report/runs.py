@@ -33,6 +33,7 @@ from lightning_zenml.zenml_api.server import ZenMLServer
 if TYPE_CHECKING:
     from lightning_zenml.launch.lightning.machines import Machine
 
+_NO_BASE = "there is no base branch to compare with: name one in the input `report`, as `base: main`"
 _LOG_LINES = 200
 _PATIENCE = 90.0
 """Seconds for ZenML to tell how the runs stand, and all that is shown of them."""
@@ -296,7 +297,7 @@ class Runs:
         except Exception as error:
             self._note(error)
             return replace(measured, lacks=f"the base branch's runs are not known: {error}")
-        return replace(measured, base=base, lacks="" if base else "there is no base branch to compare with")
+        return replace(measured, base=base, lacks="" if base else _NO_BASE)
 
     def _log(self, step: Step) -> str:
         """The end of a failed step's log; the traceback, where the server can't read the artifact store."""

@@ -15,6 +15,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from lightning_zenml.action.report.model import State
+
+FAILS_A_RULE = "fails a rule"
 _LINE = re.compile(r"^<!-- lightning-zenml legs: ([A-Za-z0-9+/=]*) -->$", re.MULTILINE)
 _MOST = 1_000_000
 """Bytes of what a line may hold: somebody else may have written it."""
@@ -69,6 +72,11 @@ class Leg:
     page: str = ""
     cost: float | None = None
     message: str = ""
+
+    @property
+    def status(self) -> str:
+        """Its state in words: one that is completed and yet has a message fails a rule."""
+        return FAILS_A_RULE if self.state == State.COMPLETED and self.message else self.state
 
     @classmethod
     def from_json(cls, found: Any) -> Leg:

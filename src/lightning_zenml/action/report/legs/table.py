@@ -26,7 +26,7 @@ class Table:
         metrics: names of the columns of metrics.
         best: name of the best leg; '' where none is, yet.
         judged: name of the metric that it is best by.
-        states: number of legs of each state, those that have ended well last.
+        states: number of legs of each status, those that have ended well last.
         hidden: number of legs that there is no room for.
         cost: US dollars that all have cost so far.
         failures: legs that have failed, with the reason.
@@ -74,7 +74,7 @@ def _ever_shorter(legs: list[Leg]) -> Iterator[list[Leg]]:
 
 def _table(legs: list[Leg], rows: int, best: str, judged: str) -> Table:
     costs = [leg.cost for leg in legs if leg.cost is not None]
-    counted = Counter(leg.state for leg in legs)
+    counted = Counter(leg.status for leg in legs)
     return Table(
         legs=_shown(legs, rows, best),
         parameters=tuple(dict.fromkeys(name for leg in legs for name, _ in leg.parameters)),
