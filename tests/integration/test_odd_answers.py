@@ -333,8 +333,9 @@ def test_a_list_that_is_empty_once_decides_nothing(cloud: LightningCloud, proxy:
 
 @pytest.mark.parametrize("body", ["{}", '{"error": {"code": 5, "message": "no such session"}}'])
 def test_a_command_that_gets_lost_is_sent_again(
-    lightning: Lightning, proxy: Proxy, spec: LaunchSpec, body: str
+    cloud: LightningCloud, lightning: Lightning, proxy: Proxy, spec: LaunchSpec, body: str
 ) -> None:
+    cloud.knobs.waits_for_commands = False
     # The second is the one that starts the payload.
     rules = [proxy.fault(Fault.body(body), "GET", f".*{STREAM}", nth=nth) for nth in (1, 2, 3, 4)]
     launch = Launcher(lightning).launch(replace(spec, command="true"))

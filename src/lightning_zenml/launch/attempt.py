@@ -87,9 +87,9 @@ class Attempt:
         self._wheel_target = layout.wheel(digest, self._wheel.name)
         self._hold: Hold | None = None
         self._policy = Release.NONE
-        self._started = False
-        self._stood_in_line = False
+        self._started = self._stood_in_line = False
         self._late_packages: Future[Sequence[str]] | None = None
+        self._sent = 0
         self._packing = Packing(spec.archive, scratch)
 
     def carry_out(self) -> Launch:
@@ -262,8 +262,7 @@ class Attempt:
         began = time.monotonic()
         with reported(f"the upload to {studio.name}", self._notify):
             unpack = self._send(studio, layout.BUNDLE, files)
-        size = (self._scratch / layout.BUNDLE).stat().st_size
-        self._notify(f"Uploaded {size / 1e6:.1f} MB in {time.monotonic() - began:.0f} s")
+        self._notify(f"Uploaded {self._sent / 1e6:.1f} MB in {time.monotonic() - began:.0f} s")
         return unpack
 
     def _packed(self, parts: Collection[str]) -> dict[str, Path]:
@@ -274,6 +273,7 @@ class Attempt:
         """Uploads files as the launch's bundle of that name; returns the bash command that unpacks them there."""
         target = layout.launch(self._held.launch_id, name)
         sha256 = bundle.write(files, self._scratch / name)
+        self._sent = (self._scratch / name).stat().st_size
         self._on_upload(self._scratch / name)
         studio.upload(self._scratch / name, f"{layout.HOME}/{target}")
         return bundle.unpack_command(layout.HOME, target, sha256)
@@ -282,11 +282,12 @@ class Attempt:
         """Starts the payload, which finds out whether all of the archive is there, whatever the studio had told."""
         self._notify("Starting the launch")
         studio, remote = ready.studio, self._remote(ready.studio, ready.python)
-        if lacking := remote.start(before=unpack).lacking:
+        if lacking := remote.start(before=unpack, size=self._sent).lacking:
             self._notify(f"{len(lacking)} parts of the archive are not whole on {studio.name}: uploading them again")
             parts = self._packed(lacking)
             started = self._arriving(
-                lambda: self._send(studio, layout.PARTS_BUNDLE, parts), lambda unpack: remote.start(before=unpack)
+                lambda: self._send(studio, layout.PARTS_BUNDLE, parts),
+                lambda unpack: remote.start(before=unpack, size=self._sent),
             )
             if started.lacking:
                 raise StudioError(

@@ -195,9 +195,11 @@ def session(answer: Any) -> str:
 
 
 def completed(answer: Any) -> Completed:
-    """How a command has ended (`V1ExecuteCloudSpaceCommandResponse`), where the call has waited for that."""
-    # As everywhere in JSON that a gateway makes of gRPC, an exit code of 0 may be left out.
-    return Completed(exit_code=int(answer.exit_code or 0), output=_needed(answer, "output"))
+    """How a command has ended that has output (`V1ExecuteCloudSpaceCommandResponse`), where the call has waited."""
+    # As everywhere in JSON that a gateway makes of gRPC, an exit code of 0 may be left out; -1 is none.
+    if (exit_code := int(answer.exit_code or 0)) < 0:
+        raise ValueError(f"the command has not ended: exit code {exit_code}")
+    return Completed(exit_code=exit_code, output=_needed(answer, "output"))
 
 
 def command_state(answer: Any) -> CommandState:

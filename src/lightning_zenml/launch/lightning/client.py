@@ -29,6 +29,7 @@ from lightning_zenml import http_log
 from lightning_zenml.deadline import within
 from lightning_zenml.launch.errors import CredentialsError, TeamspaceError
 from lightning_zenml.launch.lightning import answers
+from lightning_zenml.launch.lightning.commands import SingleCalls
 from lightning_zenml.launch.lightning.failures import ApiError, OddAnswerError, UnreachableError, retrying
 from lightning_zenml.launch.lightning.records import Membership, Named
 
@@ -154,12 +155,11 @@ class Lightning:
             total=None, connect=0, read=0, status=0, other=0, redirect=3, respect_retry_after_header=False
         )
         sender.request = _checked(http_log.logged("Lightning", sender.request))
-        self.teamspace_id = ""
-        self.teamspace = ""
-        self.owner = ""
-        self.organization_id = ""
+        self.teamspace_id = self.teamspace = ""
+        self.owner = self.organization_id = ""
         self.default_cluster: str | None = None
         self.deadline = math.inf
+        self.single_calls = SingleCalls()
 
     @classmethod
     def connect(cls, credentials: Credentials, *, url: str | None = None) -> Lightning:

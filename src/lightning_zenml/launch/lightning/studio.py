@@ -203,18 +203,24 @@ class Studio:
         """Moves the studio to the machine that was asked for."""
         self._call(self._lightning.client.cloud_space_service_switch_cloud_space_instance)
 
-    def run(self, command: str, *, timeout: float = 120, looks: tuple[float, float] = commands.LOOKS) -> Completed:
+    def run(
+        self, command: str, *, timeout: float = 120, looks: tuple[float, float] = commands.LOOKS, is_short: bool = False
+    ) -> Completed:
         """Runs a bash command, which must be safe to run twice: it is sent again when it or an answer is lost.
 
         Args:
             command: bash command; its output must be valid UTF-8.
             timeout: seconds for the whole call.
             looks: seconds until the first look whether it has ended, and at most between two of them.
+            is_short: whether it ends within seconds and has output: then a single call is tried first.
 
         Raises:
             StudioAwayError: when the studio does not run (any more).
             StudioError: when the command does not end within the timeout, or the platform refuses or loses it.
         """
+        if is_short and self.single_calls.have_not_failed and (completed := commands.run_at_once(self, command)):
+            self.single_calls.note_answer()
+            return completed
         for _ in range(_SENDS - 1):
             with contextlib.suppress(CommandLostError):
                 return self._run(command, timeout, looks)
@@ -230,17 +236,6 @@ class Studio:
                 raise StudioAwayError(self._not_running(state)) from None
             kind = CommandLostError if isinstance(error, StudioAwayError) else StudioError
             raise kind(f"The studio '{self.name}' refuses a command: {error}") from None
-
-    def run_at_once(self, command: str) -> Completed:
-        """Runs a bash command, which must be safe to run twice, by a single call that is answered when it has ended.
-
-        Args:
-            command: bash command that takes no longer than a call may (30 s), and has output.
-
-        Raises:
-            LaunchError: when the platform does not answer so: whether the command runs is unknown.
-        """
-        return commands.run_at_once(self, command)
 
     def keep_alive(self) -> None:
         """Counts as activity: a studio sleeps after ten idle minutes."""
@@ -300,6 +295,11 @@ class Studio:
 
     def _call(self, operation: Callable[..., Any], **kwargs: Any) -> None:
         self.ask(answers.nothing, operation, **kwargs)
+
+    @property
+    def single_calls(self) -> commands.SingleCalls:
+        """What is known of commands that are a single call."""
+        return self._lightning.single_calls
 
     @property
     def client(self) -> Any:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from lightning_zenml.launch.errors import LaunchError, NotArrivedError, StudioError
-from lightning_zenml.launch.lightning.commands import LOOKS
-from lightning_zenml.launch.lightning.failures import ApiError
+from lightning_zenml.launch.lightning.commands import LOOKS, run_at_once
 from lightning_zenml.launch.lightning.records import Completed
 from lightning_zenml.launch.lightning.studio import Studio
 from lightning_zenml.launch.payload import layout
@@ -34,10 +33,10 @@ _READ_TIMEOUT = FOLLOWED_WITHIN / 4
 _SELDOM = 3.8
 """Seconds between two looks, at most, whether there is something new."""
 
+_SMALL = 16_000_000
+"""Bytes of what is unpacked in no time."""
 _GATHER = 1.3
 """Seconds over which lines are gathered for an answer, where one follows upon another: they come within 2 s."""
-_VAIN = 3
-"""How often in a row a single call for a read may come to nothing, until it is taken for what Lightning doesn't do."""
 
 Answer = TypeVar("Answer", bound=Record)
 
@@ -57,20 +56,20 @@ class Remote:
     python: str
     wheel: str
     launch_id: str
-    _in_vain: int = field(default=0, init=False)
 
-    def start(self, *, before: str) -> Started:
+    def start(self, *, before: str, size: int) -> Started:
         """Starts the payload, once.
 
         Args:
             before: bash that runs first, and is safe to repeat too.
+            size: bytes of what that unpacks.
         """
-        return self._call(Started, "start", before=before, timeout=180)
+        return self._call(Started, "start", before=before, timeout=180, is_short=size < _SMALL)
 
     @property
     def reads_at_once(self) -> bool:
         """Whether a read is a single call, answered as soon as there is something to tell."""
-        return self._in_vain < _VAIN
+        return self.studio.single_calls.may_work
 
     def read(self, *, log_offset: int = 0, runs_offset: int = 0, wait: float = 0.0, is_quiet: bool = False) -> News:
         """Gets what is new; counts as following.
@@ -85,18 +84,22 @@ class Remote:
         if wait and self.reads_at_once and (news := self._read_at_once(options)):
             return news
         first = _SELDOM if is_quiet else LOOKS[0]
-        return self._call(News, "read", *options, timeout=_READ_TIMEOUT + wait, looks=(first, _SELDOM))
+        return self._call(
+            News, "read", *options, timeout=_READ_TIMEOUT + wait, looks=(first, _SELDOM), is_short=not wait
+        )
 
     def _read_at_once(self, options: tuple[str, ...]) -> News | None:
         """The same by a single call; None where that comes to nothing, for whatever reason."""
+        completed = run_at_once(self.studio, self._command("read", *options, "--gather", str(_GATHER)))
+        if completed is None:
+            return None
+        calls = self.studio.single_calls
         try:
-            completed = self.studio.run_at_once(self._command("read", *options, "--gather", str(_GATHER)))
             news = self._answer(News, "read", completed)
         except LaunchError as error:
-            # Not implemented, on this Lightning: there is no use in asking again.
-            self._in_vain = _VAIN if isinstance(error, ApiError) and error.status == 501 else self._in_vain + 1
+            calls.note_failure(error)
             return None
-        self._in_vain = 0
+        calls.note_answer()
         return news
 
     def peek(self) -> Glance:
@@ -148,6 +151,7 @@ class Remote:
         before: str = "",
         timeout: float = _TIMEOUT,
         looks: tuple[float, float] = LOOKS,
+        is_short: bool = True,
     ) -> Answer:
         """Calls a verb of `lightning_zenml.launch.payload`, each of which is safe to repeat.
 
@@ -156,7 +160,8 @@ class Remote:
             StudioError: if the verb failed, or its answer can't be read.
         """
         command = f"{before}\n{self._command(verb, *options)}"
-        return self._answer(answer, verb, self.studio.run(command, timeout=timeout, looks=looks))
+        completed = self.studio.run(command, timeout=timeout, looks=looks, is_short=is_short)
+        return self._answer(answer, verb, completed)
 
     def _command(self, verb: str, *options: str) -> str:
         arguments = [self.python, "-m", "lightning_zenml.launch.payload", verb, self.launch_id, *options]

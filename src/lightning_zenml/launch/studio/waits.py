@@ -191,7 +191,7 @@ class BoundedWaits:
     def _probe(studio: Studio) -> Probe | None:
         """None where the studio refuses the command, as it may just after its machine is up, or does not end it."""
         try:
-            answer = studio.run(_PROBE, timeout=_PROBE_PATIENCE)
+            answer = studio.run(_PROBE, timeout=_PROBE_PATIENCE, is_short=True)
         except StudioAwayError:
             if why := studio.why_lost():
                 raise StudioLostError(why) from None
