@@ -341,6 +341,35 @@ def test_paths_must_lead_into_the_workspace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (
+            "requirements.txt",
+            "(paths are relative to the repository's root: `services/train/requirements.txt`?)",
+        ),
+        (
+            "../common.txt",
+            "relative to its root (paths are relative to the repository's root: `services/common.txt`?)",
+        ),
+        ("gone.txt", "`gone.txt` is not allowed: there is no such file in the repository (is it checked out?)"),
+        ("../../../gone.txt", "must be a path inside the repository, relative to its root"),
+    ],
+)
+def test_a_path_that_is_written_as_seen_from_the_working_directory_is_told_as_it_should_be(
+    tmp_path: Path, path: str, told: str
+) -> None:
+    (tmp_path / "services/train").mkdir(parents=True)
+    (tmp_path / "services/train/requirements.txt").touch()
+    (tmp_path / "services/common.txt").touch()
+    given = {**REQUIRED, "INPUT_WORKING-DIRECTORY": "services/train", "INPUT_REQUIREMENTS": path}
+    with pytest.raises(InputsError) as caught:
+        Inputs.from_environ(given, tmp_path)
+    ((name, message),) = caught.value.problems
+    assert name == "requirements"
+    assert message.endswith(told)
+
+
+@pytest.mark.parametrize(
     ("given", "refused"),
     [
         ({}, ["run"]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import posixpath
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from lightning_zenml.action.inputs import variables
+from lightning_zenml.action.inputs import paths, variables
 from lightning_zenml.codes import Code, CodedError
 
 _OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
@@ -58,6 +57,7 @@ class Reader:
         self._environ = environ
         self._defaults = defaults
         self._variables = variables
+        self._mount = environ.get("GITHUB_WORKSPACE", "")
         self.workspace = workspace
         self.problems: list[tuple[str, str]] = []
 
@@ -290,17 +290,21 @@ class Reader:
             self.problems.append((name, message))
 
     def _path(self, name: str, value: str, exists: Callable[[Path], bool], kind: str) -> str:
-        """A path relative to the repository. `${{ github.workspace }}/...` is fine: the same, written out."""
-        workspace = self._environ.get("GITHUB_WORKSPACE", "")
-        if workspace and posixpath.isabs(value):
-            value = posixpath.relpath(posixpath.normpath(value), posixpath.normpath("/" + workspace))
-        normal = posixpath.normpath(value)
-        if posixpath.isabs(normal) or normal.split("/")[0] == "..":
-            self.refuse(name, value, "a path inside the repository, relative to its root")
-        elif self.workspace is not None and not _leads_to(self.workspace, normal, exists):
-            self.note(
-                name, f"`{normal}` is not allowed: there is no such {kind} in the repository (is it checked out?)"
+        """A path relative to the repository."""
+        normal = paths.from_root(value, self._mount)
+        is_outside = paths.is_outside(normal)
+        if not is_outside and (self.workspace is None or paths.leads_to(self.workspace, normal, exists)):
+            return normal
+        folder = paths.from_root(self.text("working-directory"), self._mount)
+        meant = paths.in_folder(self.workspace, folder, normal, exists) if self.workspace is not None else ""
+        hint = f"paths are relative to the repository's root: `{meant}`?" if meant else ""
+        if is_outside:
+            self.refuse(
+                name, value, f"a path inside the repository, relative to its root{f' ({hint})' if hint else ''}"
             )
+        else:
+            where = f"in the repository ({hint or 'is it checked out?'})"
+            self.note(name, f"`{normal}` is not allowed: there is no such {kind} {where}")
         return normal
 
     def _yaml(self, name: str, value: str, usable: Callable[[Any], bool], allowed: str) -> Any:
@@ -330,16 +334,6 @@ class _CoreLoader(yaml.SafeLoader):
 _CoreLoader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(rf"(?:{'|'.join(_BOOLEANS)})$"), [word[0] for word in _BOOLEANS]
 )
-
-
-def _leads_to(workspace: Path, path: str, exists: Callable[[Path], bool]) -> bool:
-    """Whether the path exists, and no link on the way leads out of the workspace."""
-    try:
-        target = (workspace / path).resolve()
-        return target.is_relative_to(workspace.resolve()) and exists(target)
-    except (OSError, RuntimeError):
-        # Too long a name, or links in a circle.
-        return False
 
 
 def _is_list_of_texts(value: Any) -> bool:
