@@ -16,9 +16,9 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import ItemsView, Sequence, ValuesView
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
 from lightning_zenml.orchestrator.steps import process_program
@@ -34,6 +34,9 @@ _READ_BY_NATIVE_CODE = (
     *("CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "NCCL_", "HIP_", "ROCR_"),
 )
 """Beginnings of variables that are read when Python or a library starts, unnoticed by Python's `os.environ`."""
+_READ_ONE_BY_ONE = ("ZENML_", "LIGHTNING_ZENML_")
+"""Beginnings of variables that mean nothing to what looks through all, as urllib does for proxies; ZenML excepted."""
+_VIEWS = (ItemsView.__iter__.__code__, ValuesView.__iter__.__code__)
 _ACCELERATORS = ("/dev/nvidia", "/dev/kfd", "/dev/dri", "/dev/accel", "/dev/vfio")
 
 
@@ -48,7 +51,8 @@ def main() -> None:
         return
     task = Task.read(line)
     wanted = task.environment or {}
-    differ = {name for name, _ in variables.items() ^ wanted.items()}
+    # What the imports have set would be set in a fresh process, too.
+    differ = {name for name, _ in variables.items() ^ wanted.items() if os.environ.get(name) != wanted.get(name)}
     os.chdir(task.directory)
     if _packages() != packages or any(name in noticed for name in differ):
         os.execve(sys.executable, [*_FRESH, *task.arguments], wanted)  # noqa: S606 - with open pipes, and no shell
@@ -181,7 +185,8 @@ class _NoticedReads:
 
         class Noticing(os._Environ[str]):
             def __getitem__(self, name: str) -> str:
-                names.add(name)
+                if not (name.startswith(_READ_ONE_BY_ONE) and _looks_through_all(sys._getframe(1))):
+                    names.add(name)
                 return super().__getitem__(name)
 
         os.environ.__class__ = Noticing
@@ -189,6 +194,12 @@ class _NoticedReads:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         os.environ.__class__ = self._kind
+
+
+def _looks_through_all(reader: FrameType) -> bool:
+    """Whether a variable is read by somebody who goes through `os.environ.items()`, or the values, ZenML excepted."""
+    above = reader.f_back if reader.f_code in _VIEWS else None
+    return above is not None and not str(above.f_globals.get("__name__")).startswith("zenml")
 
 
 if __name__ == "__main__":
