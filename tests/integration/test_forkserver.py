@@ -226,7 +226,12 @@ def test_a_variable_that_is_read_at_the_start_is_read_by_a_fresh_process(
 def test_a_run_of_another_token_is_no_reason_for_a_fresh_process(zenml_stack: Stack, tmp_path: Path) -> None:
     # As where the fork server is started before the controller has the run's own token, which urllib looks through.
     studio = make_studio(zenml_stack, tmp_path, ZENML_STORE_API_TOKEN="the launch's", COLOR_OF_ALL="red")
-    (tmp_path / "looks.py").write_text("import os\nfor name, value in os.environ.items(): pass\n")
+    (tmp_path / "looks.py").write_text(
+        "import os\nfor name, value in os.environ.items(): pass\ndict(os.environ)\n{**os.environ}\nos.environ.copy()\n"
+    )
+    (tmp_path / "picks.py").write_text(
+        "import os\nfor name in os.environ.keys():\n    if name == 'ZENML_STORE_API_TOKEN': os.environ[name]\n"
+    )
     (tmp_path / "reads.py").write_text("import os\nos.environ.get('COLOR_OF_ALL')\nos.environ['SET_HERE'] = '3'\n")
     (tmp_path / "zenml_like.py").write_text(
         "import os\n__name__ = 'zenml.like'\nfor name, value in os.environ.items(): pass\n"
@@ -237,9 +242,10 @@ def test_a_run_of_another_token_is_no_reason_for_a_fresh_process(zenml_stack: St
     assert kind(studio, forks, SET_HERE="4") == COPY
     assert kind(studio, forks, COLOR_OF_ALL="blue") == FRESH
     forks.close()
-    forks = studio.server("zenml_like")
-    assert kind(studio, forks, ZENML_STORE_API_TOKEN="the run's") == FRESH
-    forks.close()
+    for module in ("zenml_like", "picks"):
+        forks = studio.server(module)
+        assert kind(studio, forks, ZENML_STORE_API_TOKEN="the run's") == FRESH
+        forks.close()
 
 
 def test_a_signal_reaches_the_children_of_a_copy_and_no_other_copy(shared: tuple[Studio, ForkServer]) -> None:

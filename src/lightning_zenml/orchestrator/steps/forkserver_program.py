@@ -16,7 +16,7 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import ItemsView, Sequence, ValuesView
+from collections.abc import ItemsView, KeysView, Sequence, ValuesView
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
@@ -181,11 +181,20 @@ class _NoticedReads:
         return name in self._names or name.startswith(_READ_BY_NATIVE_CODE)
 
     def __enter__(self) -> _NoticedReads:
-        names = self._names
+        names, copied = self._names, [(0, 0)]
 
         class Noticing(os._Environ[str]):
+            def keys(self) -> KeysView[str]:
+                # `dict(os.environ)` asks for them, and for each value, all in one place of the program.
+                copied[0] = _place(sys._getframe(1))
+                return super().keys()
+
             def __getitem__(self, name: str) -> str:
-                if not (name.startswith(_READ_ONE_BY_ONE) and _looks_through_all(sys._getframe(1))):
+                reader = sys._getframe(1)
+                reads_all = (
+                    reader.f_back if reader.f_code in _VIEWS else reader if _place(reader) == copied[0] else None
+                )
+                if not (name.startswith(_READ_ONE_BY_ONE) and reads_all and not _is_of_zenml(reads_all)):
                     names.add(name)
                 return super().__getitem__(name)
 
@@ -196,10 +205,13 @@ class _NoticedReads:
         os.environ.__class__ = self._kind
 
 
-def _looks_through_all(reader: FrameType) -> bool:
-    """Whether a variable is read by somebody who goes through `os.environ.items()`, or the values, ZenML excepted."""
-    above = reader.f_back if reader.f_code in _VIEWS else None
-    return above is not None and not str(above.f_globals.get("__name__")).startswith("zenml")
+def _place(reader: FrameType) -> tuple[int, int]:
+    """Where a program is."""
+    return id(reader), reader.f_lasti
+
+
+def _is_of_zenml(reader: FrameType) -> bool:
+    return str(reader.f_globals.get("__name__")).startswith("zenml")
 
 
 if __name__ == "__main__":
