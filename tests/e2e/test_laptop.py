@@ -13,6 +13,8 @@ from scene import TINY, Laptop, check_out, wait_for
 from terminals import run_in_terminal
 
 RUN = """
+import sys
+
 from zenml import pipeline, step
 from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
 
@@ -22,6 +24,8 @@ def train() -> int:
     # Commands run in the source root, steps in the folder where the script was started.
     with open("../commanded.txt") as file:
         assert file.read() == "custom command\\n"
+    # A copy of the fork server, and no process that has imported ZenML for itself.
+    assert sys.modules["__main__"].__spec__.name.endswith(".forkserver_program")
     return 42
 
 

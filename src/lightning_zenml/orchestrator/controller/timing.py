@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable
 
-STEP_POLL = 0.3
+STEP_POLL = 0.1
 """Seconds between two looks at the steps under way, which costs no request."""
 SERVER_POLL = 5.0
 """Seconds between two questions to ZenML whether the run is to be stopped."""
