@@ -127,7 +127,7 @@ class Shell:
     folder: Path
 
     def environment(self, **more: str) -> dict[str, str]:
-        return client_environment(self.stack, COLUMNS="200", NO_COLOR="1", **more)
+        return client_environment(self.stack, COLUMNS="200", NO_COLOR="1", GIT_ALLOW_PROTOCOL="file", **more)
 
     def run(self, *arguments: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
         """Runs `lightning-zenml`, which has to end with the code and to show no traceback."""

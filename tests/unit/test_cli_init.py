@@ -13,12 +13,16 @@ import pytest
 import yaml
 
 from lightning_zenml.cli.errors import CliError
+from lightning_zenml.cli.workflow.branch import DefaultBranch
 from lightning_zenml.cli.workflow.check import check
 from lightning_zenml.cli.workflow.init import Services, workflow
 from lightning_zenml.cli.workflow.project import Project
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
+PROJECT = '[project]\nname = "vision"\nversion = "1"\ndependencies = ["torch"]\n'
+INSTALLED = {"requirements": "pyproject.toml", "commands": "pip install -e ."}
+SERVES = 'import fastapi\nif __name__ == "__main__":\n    pass\n'
 STARTS = 'from zenml import pipeline\nif __name__ == "__main__":\n    pass\n'
 
 
@@ -29,10 +33,18 @@ def lay_out(root: Path, files: Mapping[str, str]) -> Path:
     return root
 
 
-def run(root: Path, *arguments: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(root), "NO_COLOR": "1", **variables}
+def run(
+    root: Path, *arguments: str, code: int = 0, folder: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(root),
+        "NO_COLOR": "1",
+        "GIT_ALLOW_PROTOCOL": "file",
+        **variables,
+    }
     command = [BIN / "lightning-zenml", "init", *arguments]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder or root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -53,8 +65,83 @@ def run(root: Path, *arguments: str, code: int = 0, **variables: str) -> subproc
             {"run.py": STARTS, "pyproject.toml": '[project]\nname = "x"\nversion = "1"\ndependencies = ["torch"]'},
             {"requirements": "pyproject.toml"},
         ),
+        (
+            {"pyproject.toml": PROJECT, "src/vision/__init__.py": "", "src/vision/train.py": STARTS},
+            {"run": "python -m vision.train", "working-directory": None, **INSTALLED},
+        ),
+        (
+            {"pyproject.toml": PROJECT, "src/acme/vision/main.py": f"from acme.vision.steps import x\n{STARTS}"}
+            | {"src/acme/vision/steps.py": ""},
+            {"run": "python -m acme.vision.main", **INSTALLED},
+        ),
+        (
+            {"setup.py": "setup(package_dir={'': 'lib'})", "lib/vision/__main__.py": f"from . import steps\n{STARTS}"},
+            {"run": "python -m vision", "commands": "pip install -e ."},
+        ),
+        (
+            {"src/vision/__init__.py": "", "src/vision/train.py": f"from .steps import x\n{STARTS}"},
+            {"run": "python -m vision.train", "working-directory": "src", "commands": None},
+        ),
+        (
+            {"src/__init__.py": "", "src/train.py": f"from src.steps import x\n{STARTS}", "src/steps.py": ""},
+            {"run": "python -m src.train", "working-directory": None, "commands": None},
+        ),
+        (
+            {"src/train.py": f"from steps import x\n{STARTS}", "src/steps.py": ""},
+            {"run": "python train.py", "working-directory": "src", "commands": None},
+        ),
+        (
+            {"pyproject.toml": PROJECT, "vision/train.py": f"from .steps import x\n{STARTS}"},
+            {"run": "python -m vision.train", "working-directory": None, "commands": None},
+        ),
+        (
+            {"pyproject.toml": PROJECT, "run.py": f"from vision import x\n{STARTS}", "src/vision/__init__.py": ""},
+            {"run": "python run.py", **INSTALLED},
+        ),
+        (
+            {"pyproject.toml": PROJECT, "requirements.txt": "-e .\n", "src/vision/train.py": STARTS},
+            {"run": "python -m vision.train", "requirements": "requirements.txt", "commands": None},
+        ),
+        (
+            {"services/train/run.py": STARTS, "services/train/requirements.txt": "", "services/api/main.py": SERVES},
+            {
+                "run": "python run.py",
+                "working-directory": "services/train",
+                "requirements": "services/train/requirements.txt",
+            },
+        ),
+        (
+            {"services/train/pyproject.toml": PROJECT, "services/train/src/vision/train.py": STARTS},
+            {
+                "run": "python -m vision.train",
+                "working-directory": "services/train",
+                "requirements": "services/train/pyproject.toml",
+                "commands": "pip install -e ./services/train",
+            },
+        ),
+        (
+            {"a/b/c/run.py": STARTS, "a/b/c/d/train.py": STARTS, "a/venv/pyvenv.cfg": "", "a/venv/run.py": STARTS}
+            | {".cache/run.py": STARTS, "lib/.git": "gitdir: x", "lib/run.py": STARTS, "a/tests/run.py": STARTS},
+            {"run": "python run.py", "working-directory": "a/b/c"},
+        ),
+        (
+            {"mlflow/run.py": f"import mlflow\nfrom zenml.client import Client\n{STARTS}"},
+            {"run": "python run.py", "working-directory": "mlflow"},
+        ),
     ],
-    ids=["nothing but run.py", "requirements.txt", "main.py", "another name", "a folder", "pyproject.toml"],
+    ids=[
+        *("nothing but run.py", "requirements.txt", "main.py", "another name", "a folder", "pyproject.toml"),
+        *("src", "a namespace", "another name for src", "src without a project", "src as a package", "src for scripts"),
+        *(
+            "a package",
+            "a script beside src",
+            "src in requirements.txt",
+            "monorepo",
+            "src in a monorepo",
+            "what is ours",
+        ),
+        "a folder called like a library",
+    ],
 )
 def test_a_repository_shows_what_its_workflow_needs(
     tmp_path: Path, files: dict[str, str], inputs: dict[str, str]
@@ -67,6 +154,92 @@ def test_a_repository_shows_what_its_workflow_needs(
     assert {name: given.get(name) for name in inputs} == inputs
     assert check(tmp_path, file) == []
     assert subprocess.run([BIN / "actionlint", file], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("folder", "command", "directory"),
+    [
+        ("services/train", "python run.py", "services/train"),
+        ("services/train/notebooks", "python run.py", "services/train"),
+        ("services/evaluate", "python main.py", "services/evaluate/app"),
+        ("services", "python main.py", "services/evaluate/app"),
+        (".", "python main.py", "."),
+    ],
+)
+def test_what_lies_in_and_below_the_folder_comes_first(
+    tmp_path: Path, folder: str, command: str, directory: str
+) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    files = {"main.py": STARTS, "services/train/run.py": STARTS, "services/train/notebooks/x.ipynb": ""}
+    lay_out(tmp_path, {**files, "services/evaluate/app/main.py": STARTS, "services/evaluate/requirements.txt": ""})
+    if folder == "services":
+        (tmp_path / "services/train/run.py").unlink()
+    project = Project.of(tmp_path / folder)
+    assert (project.command, project.working_directory) == (command, directory)
+    assert project.root == tmp_path.resolve()
+
+
+def test_a_command_is_meant_for_the_folder_where_it_is_named(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    train = "services/train"
+    lay_out(tmp_path, {f"{train}/pyproject.toml": PROJECT, f"{train}/src/vision/train.py": STARTS})
+    project = Project.of(tmp_path / train, "python -m vision.train --lr 0.1")
+    assert (project.working_directory, project.requirements) == (train, f"{train}/pyproject.toml")
+    assert project.commands == "pip install -e ./services/train"
+    assert Project.of(tmp_path / train, "PYTHONPATH=src python -m vision.train").commands == ""
+
+
+def test_what_git_ignores_starts_nothing(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    lay_out(tmp_path, {".gitignore": "outputs/\n", "outputs/run.py": STARTS, "ml/deep/train.py": STARTS})
+    project = Project.of(tmp_path)
+    assert (project.working_directory, project.others) == ("ml/deep", ())
+
+
+def git(folder: Path, *arguments: str) -> None:
+    author = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_the_remote_is_asked_for_its_default_branch(tmp_path: Path) -> None:
+    remote, here = tmp_path / "remote", lay_out(tmp_path / "here", {"run.py": STARTS})
+    remote.mkdir()
+    git(remote, "init", "-b", "trunk")
+    git(remote, "commit", "--allow-empty", "-m", "first")
+    git(here, "init", "-b", "lightning")
+    git(here, "remote", "add", "origin", str(remote))
+    assert Project.of(here).default_branch == DefaultBranch(
+        name="trunk", why="the default branch of `origin`", is_guess=False
+    )
+    told = run(here, ZENML_STORE_URL="http://127.0.0.1:9").stdout
+    assert "pushes to the default branch, `trunk`." in told
+    assert "guess" not in told
+
+
+@pytest.mark.parametrize(
+    ("branches", "checked_out", "guessed"),
+    [
+        (("main",), "lightning", "main"),
+        (("master",), "lightning", "master"),
+        (("master", "main"), "lightning", "main"),
+        ((), "lightning", "lightning"),
+    ],
+)
+def test_without_a_remote_that_answers_a_branch_is_guessed(
+    tmp_path: Path, branches: tuple[str, ...], checked_out: str, guessed: str
+) -> None:
+    lay_out(tmp_path, {"run.py": STARTS})
+    git(tmp_path, "init", "-b", checked_out)
+    git(tmp_path, "commit", "--allow-empty", "-m", "first")
+    git(tmp_path, "remote", "add", "origin", str(tmp_path / "gone"))
+    for branch in branches:
+        git(tmp_path, "branch", branch)
+    told = run(tmp_path, ZENML_STORE_URL="http://127.0.0.1:9").stdout
+    words = " ".join(told.split())
+    assert f"what seems to be the default branch, `{guessed}`" in words
+    assert f"Branch `{guessed}` is a guess, as `origin` doesn't tell its default branch" in words
+    assert "change `branches` under `on: push` in .github/workflows/train.yml" in words
+    assert f"branches: [{guessed}]" in (tmp_path / ".github/workflows/train.yml").read_text()
 
 
 def test_a_lock_is_told_with_the_way_out(tmp_path: Path) -> None:
@@ -227,6 +400,45 @@ def test_what_is_wrong_is_told_where_it_stands(tmp_path: Path, old: str, new: st
     root = lay_out(tmp_path, {"run.py": STARTS, ".github/workflows/train.yml": GOOD.replace(old, new, 1)})
     found = [f"{one.line}: {one.severity}: {one.message}" for one in check(root, root / ".github/workflows/train.yml")]
     assert [one for one in found if re.search(rf"^{line}: {told}", one)] if told else found == []
+
+
+IN_SRC = {"pyproject.toml": PROJECT, "src/vision/train.py": STARTS}
+WAY_OUT = "Python finds it only once it is installed"
+
+
+@pytest.mark.parametrize(
+    ("files", "inputs", "told"),
+    [
+        (IN_SRC, "run: python -m vision.train", "write `commands: pip install -e .`."),
+        (IN_SRC, "run: torchrun --nproc-per-node 2 -m vision.train", "write `commands: pip install -e .`."),
+        (IN_SRC, "pipeline: vision.train.tiny", "write `commands: pip install -e .`."),
+        (IN_SRC, "run: python -m vision\ncommands: pip install six", "add the line `pip install -e .` to `commands`."),
+        (IN_SRC, "run: python -m vision\nsubmit-from: runner", "add the line `-e .` to a file of them."),
+        ({"src/vision/train.py": ""}, "run: python -m vision.train", "set `working-directory: src`."),
+        (
+            {"setup.cfg": "package_dir =\n    = lib", "setup.py": "", "lib/vision/a.py": ""},
+            "run: python -m vision.a",
+            "write `commands: pip install -e .`.",
+        ),
+        (IN_SRC, "run: python -m vision.train\ncommands: pip install -e .", ""),
+        (IN_SRC, "run: python -m vision.train\ncommands: uv pip install '.[gpu]'", ""),
+        (IN_SRC, "run: pip install -q . && python -m vision.train", ""),
+        (IN_SRC, "run: python -m vision.train\nenv: PYTHONPATH=src", ""),
+        (IN_SRC, "run: cd src && python -m vision.train", ""),
+        (IN_SRC, "run: python -m vision.train\nworking-directory: src", ""),
+        (IN_SRC | {"all.txt": "six\n-e .\n"}, "run: python -m vision.train\nrequirements: all.txt", ""),
+        (IN_SRC, "run: python -m torch.distributed.run x.py", ""),
+        (IN_SRC | {"vision/train.py": ""}, "run: python -m vision.train", ""),
+    ],
+)
+def test_a_package_that_nobody_installs_is_warned_of(
+    tmp_path: Path, files: dict[str, str], inputs: str, told: str
+) -> None:
+    text = GOOD.replace("run: python run.py", inputs.replace("\n", "\n          "))
+    root = lay_out(tmp_path, {**files, ".github/workflows/train.yml": text})
+    found = [one for one in check(root, root / ".github/workflows/train.yml") if "`vision` lies" in one.message]
+    assert [(one.line, one.severity) for one in found] == ([(12, "warning")] if told else [])
+    assert all(WAY_OUT in one.message and one.message.endswith(told) for one in found)
 
 
 def test_without_docker_macos_will_do_and_windows_will_not(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,40 @@ def test_a_traceback_that_may_have_been_handled_is_not_why_a_command_failed(tmp_
 def test_what_is_told_whole_stays_as_it_is(tmp_path: Path, phase: Phase) -> None:
     failure = Failure(phase=phase, message="m", output="Resolved 3 packages\n", exit_code=1)
     assert of_output(failure, tmp_path).failure.message == "m"
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (("pyproject.toml", "src/vision/train.py"), "(src/vision) that nothing has installed: add `pip install -e .`"),
+        (
+            ("ml/setup.py", "ml/src/vision/a.py"),
+            "(ml/src/vision) that nothing has installed: add `pip install -e ./ml`",
+        ),
+        (("setup.py", "vision/__init__.py"), "(vision) that nothing has installed: add `pip install -e .`"),
+        (("src/vision/train.py",), ""),
+        (("pyproject.toml", "vision/scripts.py"), ""),
+        (("pyproject.toml", "src/audio/train.py"), ""),
+    ],
+)
+def test_a_package_of_the_repository_that_is_not_installed_is_told_with_the_way_out(
+    tmp_path: Path, files: tuple[str, ...], told: str
+) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('[project]\nname = "x"\n' if name.endswith(".toml") else "")
+    missing = TRACEBACK.replace("ValueError: the loss is NaN", "ModuleNotFoundError: No module named 'vision'")
+    of_python = (
+        "/usr/bin/python: Error while finding module specification for 'vision.train' "
+        "(ModuleNotFoundError: No module named 'vision')\n"
+    )
+    (of_step,) = of_steps([Step(name="train", status="failed", traceback=missing)], tmp_path)
+    failure = Failure(phase=Phase.RUNNING, message="m", output=of_python, exit_code=1)
+    for found in (of_step, of_output(failure, tmp_path), of_output(replace(failure, output=missing), tmp_path)):
+        assert "No module named 'vision'" in found.failure.message
+        assert (
+            (f"{told} to `commands`." in found.failure.message) if told else ("commands" not in found.failure.message)
+        )
 
 
 SYNTAX = """  File "steps/train.py", line 3

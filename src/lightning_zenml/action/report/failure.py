@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_zenml.codes import Code, known, unmarked
-from lightning_zenml.launch import errors
+from lightning_zenml.launch import errors, own_code
 from lightning_zenml.launch.payload import layout
 from lightning_zenml.launch.payload.folder import REFUSAL
 from lightning_zenml.launch.spec import Failure, Phase
@@ -37,6 +37,7 @@ _KINDS = {
 """What ZenML has of an error of ours is the name of its class."""
 _SAID_AT_LAST = frozenset({2, 126, 127})
 """Exit codes of a command that was called wrongly, or isn't there: its last line says so."""
+_NOT_FOUND = re.compile(r"\bNo module named ['\"]?(?P<name>[^\W\d]\w*)(?![\w.])")
 _OF_COMMANDS = (Phase.COMMANDS, Phase.RUNNING)
 _CUT_OFF = re.compile(r'^  File "[^"\n]+", line \d+(?:, in |[ \r]*$)', re.MULTILINE)
 """A frame, with which a traceback begins whose beginning is missing, and one of a script that isn't Python."""
@@ -85,10 +86,10 @@ def of_steps(steps: Iterable[Step], root: Path, run: str = "") -> list[StepFailu
             traceback = _OURS.sub("", traceback)
             reason = raised(traceback) or next(reversed(traceback.splitlines()), "")[:_RAISED_LIMIT]
             reason, code = unmarked(reason, _KINDS.get(ours["name"], Code.STEP) if ours else Code.STEP)
+            told = f": {reason}{_not_installed(reason, root)}" if reason else "."
             failure = Failure(
                 phase=Phase.RUNNING,
-                message=f"Step `{step.name}`{f' of `{run}`' if run else ''} failed"
-                + (f": {reason}" if reason else "."),
+                message=f"Step `{step.name}`{f' of `{run}`' if run else ''} failed{told}",
                 output=traceback[-_TRACEBACK_LIMIT:],
                 code=code,
             )
@@ -118,6 +119,7 @@ def of_output(failure: Failure, root: Path) -> StepFailure:
     if not reason and failure.phase in _OF_COMMANDS and failure.exit_code and (last := _last_line(output)):
         # Whether that says why, nobody knows, unless the exit code tells.
         told = f": {last}" if failure.exit_code in _SAID_AT_LAST else f". It printed last: {last}"
+    told += _not_installed(told, root)
     failure = replace(failure, message=f"{failure.message}{told}", code=code, output=output[-_OUTPUT_LIMIT:])
     return StepFailure(failure=failure, place=place)
 
@@ -147,6 +149,21 @@ def raised(text: str) -> str | None:
     if in_group and (members := [line.strip() for line in words[1:] if _RAISED.match(line) and "Group:" not in line]):
         reason = f"{reason}, the first: {members[0]}"
     return reason[:_RAISED_LIMIT]
+
+
+def _not_installed(reason: str, root: Path) -> str:
+    """The way out where a module is missing that the repository holds; '' for any other reason."""
+    found = _NOT_FOUND.search(reason)
+    package = own_code.find(root, found["name"]) if found else None
+    if package is None or not package.install:
+        return ""
+    # Folders of data and scripts are often called like a library.
+    if not own_code.is_source(root, root / package.folder) and not _is_file(root / package.path / "__init__.py"):
+        return ""
+    return (
+        f". `{package.name}` is a package of this repository ({package.path}) that nothing has installed: add "
+        f"`{package.install}` to `commands`."
+    )
 
 
 def _last_line(output: str) -> str:

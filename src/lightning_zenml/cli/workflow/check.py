@@ -9,8 +9,9 @@ from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 
-from lightning_zenml.action.inputs import FROM_ENVIRONMENT, Inputs, InputsError
+from lightning_zenml.action.inputs import FROM_ENVIRONMENT, Inputs, InputsError, SubmitFrom
 from lightning_zenml.cli.workflow.document import Field, NotYamlError, read
+from lightning_zenml.launch.own_code import lacking, may_install
 
 FOLDER = ".github/workflows"
 _OURS = re.compile(r"[^@\s]*/lightning-zenml-action(?:/[^@\s]*)?@(?P<ref>\S+)", re.IGNORECASE)
@@ -197,13 +198,15 @@ class _Check:
         try:
             # With `path`, the checkout is not where it is here.
             is_elsewhere = any(_CHECKOUT.match(one["uses"].text) and one["with"]["path"] for one in before)
-            told = Inputs.from_environ(environ, None if is_elsewhere else self._root).warnings
+            inputs = Inputs.from_environ(environ, None if is_elsewhere else self._root)
         except InputsError as error:
             for name, message in error.problems:
                 yield _error(given.get(name, step).line, f"`{name}` {message}")
             return
-        for name, message in told:
+        for name, message in inputs.warnings:
             yield _warning(given.get(name, step).line, f"`{name}` {message}")
+        if not is_elsewhere and (message := _not_installed(self._root, inputs)):
+            yield _warning(given.get("run", given.get("pipeline", step)).line, message)
 
 
 def _environ(given: dict[str, Field]) -> Iterator[tuple[str, str]]:
@@ -218,6 +221,27 @@ def _environ(given: dict[str, Field]) -> Iterator[tuple[str, str]]:
             else:
                 continue
         yield f"INPUT_{name.upper()}", text
+
+
+def _not_installed(root: Path, inputs: Inputs) -> str:
+    """What to write where the command imports a package of the repository that nothing installs; '' for nothing."""
+    package = lacking(root, inputs.working_directory, inputs.run, inputs.pipeline or "")
+    files = [root / name for name in inputs.requirements]
+    if (
+        package is None
+        or "PYTHONPATH" in inputs.env
+        or may_install([*inputs.commands, inputs.run], files, package.name)
+    ):
+        return ""
+    told = f"`{package.name}` lies in `{package.folder}`, where Python finds it only once it is installed"
+    if not package.install:
+        return f"{told}, and no project file says how: set `working-directory: {package.folder}`."
+    if inputs.submit_from is SubmitFrom.RUNNER:
+        line = package.install.removeprefix("pip install ")
+        return f"{told}. The runner installs `requirements` alone: add the line `{line}` to a file of them."
+    if inputs.commands:
+        return f"{told}: add the line `{package.install}` to `commands`."
+    return f"{told}: write `commands: {package.install}`."
 
 
 def _machine(job: Field, step: Field) -> Iterator[_Found]:

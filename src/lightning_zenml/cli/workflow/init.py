@@ -18,6 +18,8 @@ from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 
 _SECRETS = ("LIGHTNING_USER_ID", "LIGHTNING_API_KEY", "ZENML_STORE_API_KEY")
+_SHOWN = 5
+"""Other files that are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,8 @@ class Written:
     Args:
         workflow: path of the workflow, relative to the repository.
         command: command that starts the pipeline.
+        branch: branch whose pushes start it.
+        is_branch_guessed: whether the default branch may be another.
         repository: name on GitHub; '' where that can't be told.
         commands: shell commands that set what the workflow needs.
         to_do: what the user has to see to besides.
@@ -70,6 +74,8 @@ class Written:
 
     workflow: str
     command: str
+    branch: str
+    is_branch_guessed: bool
     repository: str
     commands: tuple[str, ...]
     to_do: tuple[str, ...]
@@ -84,7 +90,7 @@ def init(
         connection: ZenML and the teamspace, as far as they can be asked.
         output: where it is told.
         folder: the folder.
-        run: command that starts the pipeline; '': it is looked for.
+        run: command that starts the pipeline in that folder; '': it is looked for.
         file: path of the workflow, relative to the root of the repository.
         force: whether one that is there is written over.
         machine: names of machines in order of preference.
@@ -105,14 +111,16 @@ def init(
     written = Written(
         workflow=file,
         command=project.command,
+        branch=project.default_branch.name,
+        is_branch_guessed=project.default_branch.is_guess,
         repository=project.repository,
         commands=tuple(_commands(project, services, os.environ)),
-        to_do=tuple(_to_do(project, services)),
+        to_do=tuple(_to_do(project, services, file)),
     )
     if output.is_json:
         output.json(written)
     else:
-        _tell(output, written, check(project.root, path))
+        _tell(output, written, check(project.root, path), os.path.relpath(path, folder.resolve()))
     return ExitCode.OK
 
 
@@ -159,6 +167,7 @@ def workflow(project: Project, services: Services, machine: str) -> str:
     inputs = {
         "run": _scalar(project.command),
         "working-directory": "" if project.working_directory == "." else _scalar(project.working_directory),
+        "commands": _scalar(project.commands) if project.commands else "",
         "requirements": _scalar(project.requirements) if project.requirements else "",
         "machine-type": f"{machine} # several in order of preference: L4, T4",
         "stack": _scalar(services.stack) if services.stack else "",
@@ -173,7 +182,7 @@ def workflow(project: Project, services: Services, machine: str) -> str:
         "name: Train",
         "on:",
         "  push:",
-        f"    branches: [{_scalar(project.default_branch)}]",
+        f"    branches: [{_scalar(project.default_branch.name)}]",
         "  pull_request:",
         "  workflow_dispatch:",
         "concurrency: # a newer commit of a pull request takes the place of the one before",
@@ -240,20 +249,27 @@ def _commands(project: Project, services: Services, environ: Mapping[str, str]) 
         yield f"gh variable set {name}{body}{repository}"
 
 
-def _to_do(project: Project, services: Services) -> Iterator[str]:
+def _to_do(project: Project, services: Services, file: str) -> Iterator[str]:
+    if (branch := project.default_branch).is_guess:
+        yield (
+            f"Branch `{branch.name}` is a guess, as {branch.why}. If another is the default branch, change `branches` "
+            f"under `on: push` in {file}."
+        )
     if project.to_do:
         yield f"Nothing is installed for the pipeline. {project.to_do}"
-    elif not project.requirements:
+    elif not project.requirements and not project.commands:
         yield "No file lists what the pipeline installs. If it needs more than ZenML, name one in `requirements`."
     if project.others:
-        yield f"{', '.join(project.others)} may start a pipeline, too: change `run` if that is meant."
+        more = f" and {len(project.others) - _SHOWN} more" if len(project.others) > _SHOWN else ""
+        yield f"{', '.join(project.others[:_SHOWN])}{more} may start a pipeline, too: change `run` if that is meant."
     if not project.repository:
         yield "The repository has no remote `origin` on GitHub yet: push it there first."
     yield from services.unknown
 
 
-def _tell(output: Output, written: Written, findings: Iterable[Finding]) -> None:
-    output.line(f"Wrote {written.workflow}, which runs `{written.command}`.")
+def _tell(output: Output, written: Written, findings: Iterable[Finding], path: str) -> None:
+    branch = f"{'what seems to be ' if written.is_branch_guessed else ''}the default branch, `{written.branch}`"
+    output.line(f"Wrote {written.workflow}, which runs `{written.command}` for pull requests and pushes to {branch}.")
     for finding in findings:
         output.line(_line(finding))
     output.line("\nSecrets and variables that it needs, once for the repository:\n")
@@ -265,9 +281,7 @@ def _tell(output: Output, written: Written, findings: Iterable[Finding]) -> None
     )
     for text in written.to_do:
         output.line(f"\n- {text}")
-    output.line(
-        f"\nThen: git add {written.workflow}, commit and push. `lightning-zenml doctor` checks keys and servers."
-    )
+    output.line(f"\nThen: git add {path}, commit and push. `lightning-zenml doctor` checks keys and servers.")
 
 
 def _line(finding: Finding) -> str:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from lightning_zenml.cli.errors import CliError
 from lightning_zenml.cli.github import asked, repository_of
+from lightning_zenml.cli.workflow.branch import DefaultBranch
+from lightning_zenml.cli.workflow.entries import USUAL, Start, entries, start_of
 from lightning_zenml.launch import requirements
-
-_USUAL = ("run.py", "main.py", "train.py", "pipeline.py")
-"""Names that pipelines are started by, the likeliest first."""
-_NOT_OURS = frozenset({"tests", "test", "docs", "examples", "notebooks", "node_modules", "build", "dist", "scripts"})
-_MAIN = re.compile(r"^if __name__ == ['\"]__main__['\"]:", re.MULTILINE)
-_ZENML = re.compile(r"^\s*(?:from|import) zenml\b", re.MULTILINE)
-_LARGEST = 1_000_000
+from lightning_zenml.launch.own_code import lacking, may_install, text_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +20,10 @@ class Project:
     Args:
         root: root of the repository.
         repository: name on GitHub, `owner/name`; '' where that can't be told.
-        default_branch: name of the default branch.
+        default_branch: the default branch.
         working_directory: folder in which the pipeline is started, relative to the root.
         command: command that starts it there.
+        commands: bash that installs what it imports of the repository itself, run in the root; '' for nothing.
         others: other files that may start a pipeline, relative to the root.
         requirements: file that lists what it installs, relative to the root; '' for none.
         to_do: what the user has to do about requirements, in words; '' for nothing.
@@ -37,9 +33,10 @@ class Project:
 
     root: Path
     repository: str
-    default_branch: str
+    default_branch: DefaultBranch
     working_directory: str
     command: str
+    commands: str
     others: tuple[str, ...]
     requirements: str
     to_do: str
@@ -52,35 +49,39 @@ class Project:
 
         Args:
             folder: the folder.
-            command: command that starts the pipeline in the root, where the user says so; '': it is looked for.
+            command: command that starts the pipeline in that folder, where the user says so; '': it is looked for.
 
         Raises:
             CliError: if no file looks like one that starts a pipeline.
         """
-        root = root_of(folder)
-        entries = [] if command else _entries(root)
-        if not command and not entries:
+        root, folder = root_of(folder), folder.resolve()
+        folder = folder if folder.is_relative_to(root) else root
+        found = [] if command else entries(root, folder)
+        if not command and not found:
             raise CliError(
-                f"No Python file in {root} looks like one that starts a ZenML pipeline ({', '.join(_USUAL)}, or one "
-                'with `if __name__ == "__main__":` that imports zenml). Name the command: '
+                f"No Python file in {root}, down to three folders deep, looks like one that starts a ZenML pipeline "
+                f'({", ".join(USUAL)}, or one with `if __name__ == "__main__":` that imports zenml). Name the command: '
                 "`lightning-zenml init --run 'python my_script.py'`."
             )
-        entry = PurePosixPath(entries[0]) if entries else PurePosixPath()
-        directory = str(entry.parent)
-        command = command or f"python {entry.name}"
-        file = requirements.overlooked(root, directory, [command])
+        here = folder.relative_to(root).as_posix()
+        start = start_of(root, found[0]) if found else Start(working_directory=here, command=command)
+        file = requirements.overlooked(root, start.working_directory, [start.command])
         to_do = requirements.refusal(root / file) if file else ""
+        package = lacking(root, start.working_directory, start.command)
+        listed = [root / file] if file and not to_do else []
+        is_installed = package is None or may_install([start.command], listed, package.name)
         return cls(
             root=root,
             repository=repository_of(root),
-            default_branch=_default_branch(root),
-            working_directory=directory,
-            command=command,
-            others=tuple(entries[1:]),
+            default_branch=DefaultBranch.of(root),
+            working_directory=start.working_directory,
+            command=start.command,
+            commands="" if package is None or is_installed else package.install,
+            others=tuple(path.relative_to(root).as_posix() for path in found[1:]),
             requirements="" if to_do else file,
             to_do=f"{file}: {to_do}." if to_do else "",
             has_submodules=(root / ".gitmodules").is_file(),
-            has_lfs="filter=lfs" in _text(root / ".gitattributes"),
+            has_lfs="filter=lfs" in text_of(root / ".gitattributes"),
         )
 
 
@@ -88,40 +89,3 @@ def root_of(folder: Path) -> Path:
     """Root of the repository that a folder is in; the folder itself outside of any."""
     top = asked("git", "rev-parse", "--show-toplevel", folder=folder)
     return Path(top) if top else folder.resolve()
-
-
-def _entries(root: Path) -> list[str]:
-    """Files that start a pipeline: the usual names first, those in the root before those in a folder of it."""
-    found = []
-    for path in [*root.glob("*.py"), *root.glob("*/*.py")]:
-        inside = path.relative_to(root)
-        if (
-            inside.parts[0] in _NOT_OURS
-            or inside.parts[0].startswith(".")
-            or (root / inside.parts[0] / "pyvenv.cfg").exists()
-        ):
-            continue
-        text = _text(path)
-        starts = bool(_MAIN.search(text))
-        # A run.py may import its pipelines from modules of its own, and start them without more ado.
-        if (starts and (_ZENML.search(text) or path.name in _USUAL)) or path.name == _USUAL[0]:
-            rank = _USUAL.index(path.name) if path.name in _USUAL else len(_USUAL)
-            found.append((len(inside.parts), rank, inside.as_posix()))
-    return [name for _, _, name in sorted(found)]
-
-
-def _default_branch(root: Path) -> str:
-    """As the remote has it, else the branch that is checked out."""
-    head = asked("git", "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD", folder=root)
-    return (
-        head.removeprefix("origin/")
-        or asked("git", "symbolic-ref", "--quiet", "--short", "HEAD", folder=root)
-        or "main"
-    )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size < _LARGEST else ""
-    except OSError:
-        return ""
