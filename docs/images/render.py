@@ -1,8 +1,11 @@
 """Renders Markdown as GitHub shows it, Mermaid drawn, to PNGs: the pictures of README, and a look at the golden files.
 
-    .venv/bin/python docs/images/render.py [--dark] [--out FOLDER] FILE.md [FILE.md ...]
+    .venv/bin/python docs/images/render.py [--dark] [--width PIXELS] [--out FOLDER] FILE.md [FILE.md ...]
 
-Needs npm, for Mermaid and GitHub's style sheet, and Chromium; neither is needed by anything else in this repository.
+Without `--out`, pictures come here. A phone is 390 wide. Tables that are wider scroll sideways, on GitHub as here.
+
+Needs npm, for Mermaid and GitHub's style sheet, Chromium, and a font with emojis, such as Noto Color Emoji. Nothing
+else in this repository does.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--dark", action="store_true", help="GitHub's dark theme")
+    parser.add_argument("--width", type=int, default=WIDTH, help="of the page")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -49,9 +53,9 @@ def main() -> None:
         assets = fetch(Path(scratch))
         for file in options.files:
             page = Path(scratch) / f"{file.stem}.html"
-            page.write_text(as_page(file.read_text(), assets, dark=options.dark))
+            page.write_text(as_page(file.read_text(), assets, dark=options.dark, width=options.width))
             picture = options.out / f"{file.stem}.png"
-            take(page, picture)
+            take(page, picture, options.width)
             print(f"{picture} ({picture.stat().st_size / 1000:.0f} kB)")
 
 
@@ -77,13 +81,14 @@ def fetch(folder: Path) -> dict[str, str]:
     return found
 
 
-def as_page(markdown: str, assets: dict[str, str], *, dark: bool) -> str:
+def as_page(markdown: str, assets: dict[str, str], *, dark: bool, width: int) -> str:
     """Makes a page of Markdown.
 
     Args:
         markdown: GitHub's flavour.
         assets: as `fetch` gives them.
         dark: GitHub's dark theme.
+        width: of the page, in pixels.
 
     Returns:
         HTML that draws its diagrams by itself and then has the attribute `data-height` on its body.
@@ -100,29 +105,30 @@ def as_page(markdown: str, assets: dict[str, str], *, dark: bool) -> str:
         theme=theme,
         css=assets[f"github-markdown-{theme}.css"],
         background="#0d1117" if dark else "#ffffff",
-        inner=WIDTH - 48,
+        inner=width - 48,
         body=body,
         mermaid=assets["mermaid.min.js"].replace("</script", "<\\/script"),
         mermaid_theme="dark" if dark else "default",
     )
 
 
-def take(page: Path, picture: Path) -> None:
+def take(page: Path, picture: Path, width: int) -> None:
     """Takes a picture of a whole page.
 
     Args:
         page: the HTML file.
         picture: the PNG file to write.
+        width: of the page, in pixels.
 
     Raises:
         SystemExit: Mermaid can't draw a diagram of it.
     """
-    dom = chromium(page, "--window-size=900,600", "--dump-dom")
+    dom = chromium(page, f"--window-size={width},600", "--dump-dom")
     title = re.search(r"<title>(.*?)</title>", dom)
     height = re.search(r'data-height="(\d+)"', dom)
     if not title or title[1] != "drawn" or not height:
         raise SystemExit(f"{page.name}: {html.unescape(title[1]) if title else 'not drawn in time'}")
-    chromium(page, f"--window-size={WIDTH},{height[1]}", f"--screenshot={picture.resolve()}", "--hide-scrollbars")
+    chromium(page, f"--window-size={width},{height[1]}", f"--screenshot={picture.resolve()}", "--hide-scrollbars")
 
 
 def chromium(page: Path, *arguments: str) -> str:
