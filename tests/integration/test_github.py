@@ -98,6 +98,11 @@ class TestPullRequestsOfCommit:
     def test_other_commits(self, github: GitHub, sha: str) -> None:
         assert github.pull_requests_of_commit(REPOSITORY, sha) == ()
 
+    def test_an_older_commit_counts_where_it_is_asked_for(self, github: GitHub, server: LocalGitHub) -> None:
+        server.add_pull_request(REPOSITORY, 6, HEAD, state="closed", commits=(OLDER,))
+        assert [found.number for found in github.pull_requests_of_commit(REPOSITORY, OLDER, as_older=True)] == [5]
+        assert github.pull_requests_of_commit(REPOSITORY, OTHER, as_older=True) == ()
+
     def test_closed_ones_do_not_count(self, github: GitHub, server: LocalGitHub) -> None:
         server.add_pull_request(REPOSITORY, 6, HEAD, state="closed")
         assert [found.number for found in github.pull_requests_of_commit(REPOSITORY, HEAD)] == [5]

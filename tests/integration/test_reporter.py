@@ -60,12 +60,16 @@ def clock() -> Clock:
 
 @pytest.fixture
 def reporter(server: LocalGitHub, clock: Clock, tmp_path: Path) -> Iterator[Reporter]:
-    event = Event.from_environ(ENVIRON)
-    workflow = Workflow({"GITHUB_STATE": str(tmp_path / "state")}, io.StringIO())
     with requests.Session() as session:
-        github = GitHub(server.url, server.token, session)
-        origin = Origin.of(event, Inputs.from_environ(ENVIRON))
-        yield Reporter(workflow, Handover(workflow), github, event, origin, clock=clock)
+        yield make_reporter(server, session, clock, tmp_path)
+
+
+def make_reporter(server: LocalGitHub, session: requests.Session, clock: Clock, folder: Path) -> Reporter:
+    event = Event.from_environ(ENVIRON)
+    workflow = Workflow({"GITHUB_STATE": str(folder / "state")}, io.StringIO())
+    github = GitHub(server.url, server.token, session)
+    origin = Origin.of(event, Inputs.from_environ(ENVIRON))
+    return Reporter(workflow, Handover(workflow), github, event, origin, clock=clock)
 
 
 def test_a_server_that_takes_long_to_tell_of_a_run_is_asked_less_often(
@@ -119,6 +123,21 @@ def test_the_end_is_told_to_a_pull_request_that_was_opened_just_before(server: L
     server.add_pull_request(REPOSITORY, 5, HEAD)
     tell(reporter, state=State.COMPLETED)
     assert "completed" in server.comments(REPOSITORY, 5)[0].body
+
+
+def test_a_comment_comes_to_its_end_though_its_commit_is_the_newest_no_more(
+    server: LocalGitHub, reporter: Reporter, clock: Clock, tmp_path: Path
+) -> None:
+    server.add_pull_request(REPOSITORY, 5, HEAD)
+    tell(reporter, state=State.RUNNING)
+    # Somebody pushes; the launch, which was left to itself, is told of by another workflow.
+    server.add_pull_request(REPOSITORY, 5, "c" * 40, commits=(HEAD,))
+    server.add_pull_request(REPOSITORY, 6, "d" * 40, commits=(HEAD,))
+    with requests.Session() as session:
+        tell(make_reporter(server, session, clock, tmp_path), state=State.COMPLETED)
+    (comment,) = server.comments(REPOSITORY, 5)
+    assert "completed" in comment.body
+    assert server.comments(REPOSITORY, 6) == []
 
 
 def test_a_comment_that_somebody_deletes_is_created_anew(server: LocalGitHub, reporter: Reporter) -> None:

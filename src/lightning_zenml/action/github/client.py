@@ -123,14 +123,15 @@ class GitHub:
         with expected():
             return viewer.get("login")
 
-    def pull_requests_of_commit(self, repository: str, sha: str) -> tuple[PullRequest, ...]:
+    def pull_requests_of_commit(self, repository: str, sha: str, *, as_older: bool = False) -> tuple[PullRequest, ...]:
         """Lists the open pull requests of this repository whose head, or merge, is the commit.
 
-        A push event doesn't name them. A branch's older commit, and a pull request in another repository, don't count.
+        A push event doesn't name them. A pull request in another repository doesn't count.
 
         Args:
             repository: name of the repository, `owner/name`.
             sha: hash of the commit.
+            as_older: whether a branch's older commit counts, too.
 
         Raises:
             GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
@@ -145,7 +146,7 @@ class GitHub:
                 _pull_request(item, repository)
                 for item in found
                 if item["state"] == "open"
-                and sha in {item["head"]["sha"], item.get("merge_commit_sha")}
+                and (as_older or sha in {item["head"]["sha"], item.get("merge_commit_sha")})
                 and item["base"]["repo"]["full_name"].lower() == repository.lower()
             )
 

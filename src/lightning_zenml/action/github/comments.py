@@ -120,6 +120,17 @@ class Comments:
             self._rest.pause(pause)
         raise AssertionError("unreachable")
 
+    def is_there(self, number: int) -> bool:
+        """Whether there is one on a pull request.
+
+        Args:
+            number: number of the pull request.
+
+        Raises:
+            GitHubError: if GitHub doesn't answer or refuses, see its subclasses.
+        """
+        return bool(self._find(number))
+
     def look(self, comment_id: int) -> Comment | None:
         """The comment as it is; None where it is deleted.
 

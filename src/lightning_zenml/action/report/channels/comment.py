@@ -69,7 +69,7 @@ class CommentChannel:
             def put(number: int, comment_id: int | None) -> Comment | None:
                 return comments.put(number, body, comment_id)
 
-        for number in self._numbers(github, news.origin, at_once=news.is_last):
+        for number in self._numbers(github, comments, news.origin, at_once=news.is_last):
             if number not in self._overtaken | self._refused:
                 self._put(number, put)
         return True
@@ -99,7 +99,7 @@ class CommentChannel:
             self._refused.add(number)
             self._workflow.warning(str(error), error.code, title=f"No comment on pull request #{number}")
 
-    def _numbers(self, github: GitHub, origin: Origin, *, at_once: bool) -> tuple[int, ...]:
+    def _numbers(self, github: GitHub, comments: Comments, origin: Origin, *, at_once: bool) -> tuple[int, ...]:
         """The pull requests to comment on; a push event does not name them, and they may be opened later."""
         if origin.pull_requests:
             return origin.pull_requests
@@ -107,7 +107,14 @@ class CommentChannel:
             found = github.pull_requests_of_commit(self._repository, origin.sha)
             self._pull_requests = tuple(pull_request.number for pull_request in found)
             self._asked_at = self._clock()
+        if at_once and not self._pull_requests:
+            self._pull_requests = tuple(self.ids) or self._numbers_as_older(github, comments, origin)
         return self._pull_requests
+
+    def _numbers_as_older(self, github: GitHub, comments: Comments, origin: Origin) -> tuple[int, ...]:
+        """Where the commit is the newest no more, and a comment of before wants its end."""
+        found = github.pull_requests_of_commit(self._repository, origin.sha, as_older=True)
+        return tuple(pull_request.number for pull_request in found if comments.is_there(pull_request.number))
 
     def _keep(self, number: int, comment: Comment | None) -> None:
         if comment is None:
