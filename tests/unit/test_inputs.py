@@ -27,6 +27,8 @@ REQUIRED = {
     "INPUT_ZENML-STORE-API-KEY": "zenml-key",
 }
 
+EMPTY = ". A secret of Actions that isn't set is empty"
+
 
 def inputs(**given: str) -> Inputs:
     """Inputs of the action; `machine_type` stands for `machine-type`."""
@@ -156,10 +158,13 @@ def test_every_problem_is_reported_at_once() -> None:
         ("keep-studio", "`burn` is not allowed: must be one of `auto`, `keep`, `stop`, `delete`"),
         (
             "lightning-api-key",
-            "is required: your API key, from Lightning AI's settings (or set LIGHTNING_API_KEY)",
+            f"is required: your API key, from Lightning AI's settings (or set LIGHTNING_API_KEY){EMPTY}",
         ),
         ("zenml-store-url", "is required: the address of your ZenML server (or set ZENML_STORE_URL)"),
-        ("zenml-store-api-key", "is required: the key of a ZenML service account (or set ZENML_STORE_API_KEY)"),
+        (
+            "zenml-store-api-key",
+            f"is required: the key of a ZenML service account (or set ZENML_STORE_API_KEY){EMPTY}",
+        ),
     ]
     assert str(caught.value).startswith("run: is required")
 

@@ -74,8 +74,8 @@ def test_a_leg_that_fails_a_rule_is_none_that_is_well() -> None:
     told = comment(
         [leg("lr=1", message="`accuracy < 0.9`: it is 0.8"), leg("lr=2")], "<!-- m -->", "Train / train", None
     )
-    assert "1 ❌ fails a rule, 1 ✅ completed" in told
-    assert "| ❌ fails a rule |" in told
+    assert "1 ❌ failing a rule, 1 ✅ completed" in told
+    assert "| ❌ failing a rule |" in told
 
 
 def test_the_best_is_of_those_that_have_completed_by_a_number_that_tells_them_apart() -> None:

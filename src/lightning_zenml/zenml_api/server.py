@@ -36,6 +36,12 @@ class NoTokensError(ZenMLServerError):
     code = Code.LONG_LIVED_KEY
 
 
+_NO_STACK = (
+    "No ZenML stack has a Lightning orchestrator yet: `zenml orchestrator register NAME --flavor=lightning "
+    "--teamspace=owner/name`, and a stack with it, by `zenml stack register`."
+)
+
+
 class ZenMLServer:
     """A ZenML server, as a service account sees it.
 
@@ -162,8 +168,8 @@ class ZenMLServer:
         else:
             found = [stack for stack in stacks if stack.orchestrator_flavor == "lightning"]
             if len(found) != 1:
-                names = ", ".join(sorted(stack.name for stack in found)) or "none"
-                which = f"Which ZenML stack? Name one with a Lightning orchestrator: {names}."
+                names = ", ".join(sorted(stack.name for stack in found))
+                which = f"Which ZenML stack? Name one with a Lightning orchestrator: {names}." if names else _NO_STACK
                 raise ZenMLServerError(which, code=Code.STACK)
         return replace(found[0], teamspace=self._teamspace(found[0].orchestrator))
 

@@ -110,17 +110,21 @@ class Reader:
             name: name of the input.
             meaning: what the input is, in words, where it must be given; else ''.
         """
-        value = self.required(name, meaning) if meaning else self.text(name)
+        value = (
+            self.required(name, meaning, ". A secret of Actions that isn't set is empty")
+            if meaning
+            else self.text(name)
+        )
         if not re.fullmatch(r"[!-~]*", value):
             self.note(name, "must be one line of ASCII characters without white space: was it copied whole, and alone?")
         return value
 
-    def required(self, name: str, meaning: str) -> str:
+    def required(self, name: str, meaning: str, more: str = "") -> str:
         """Text that must be given."""
         value = self.text(name)
         if not value:
             variable = self._variables.get(name)
-            self.note(name, f"is required: {meaning}{f' (or set {variable})' if variable else ''}")
+            self.note(name, f"is required: {meaning}{f' (or set {variable})' if variable else ''}{more}")
         return value
 
     def launch_id(self, name: str) -> str | None:

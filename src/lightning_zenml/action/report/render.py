@@ -219,7 +219,7 @@ _EMOJIS = {
     "cached": "♻️",
     "skipped": "⏭️",
     "failed": "❌",
-    "fails a rule": "❌",
+    "failing a rule": "❌",
     "stopping": "⏹️",
     "stopped": "⏹️",
     "paused": "⏸️",

@@ -17,7 +17,7 @@ from typing import Any
 
 from lightning_zenml.action.report.model import State
 
-FAILS_A_RULE = "fails a rule"
+FAILS_A_RULE = "failing a rule"
 _LINE = re.compile(r"^<!-- lightning-zenml legs: ([A-Za-z0-9+/=]*) -->$", re.MULTILINE)
 _MOST = 1_000_000
 """Bytes of what a line may hold: somebody else may have written it."""

@@ -97,7 +97,7 @@ def _shown(legs: list[Leg], rows: int, best: str) -> tuple[Leg, ...]:
 
 def _best(legs: list[Leg]) -> tuple[str, str]:
     """The leg that is best by the first metric by which completed ones differ; both '' where there is none."""
-    completed = [leg for leg in legs if leg.state == State.COMPLETED]
+    completed = [leg for leg in legs if leg.status == State.COMPLETED]
     metrics = [metric for leg in completed for metric in leg.metrics if metric.better]
     for name, better in dict.fromkeys((metric.name, metric.better) for metric in metrics):
         values = {
