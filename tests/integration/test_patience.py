@@ -102,6 +102,22 @@ def test_odd_answers_at_every_turn(zenml_stack: Stack, tmp_path: Path, pipeline:
     ]
 
 
+@pytest.mark.parametrize("route", ["/api/v1/info", "/api/v1/login", "/api/v1/current-user"])
+def test_odd_answers_before_the_command_knows_its_server(zenml_stack: Stack, tmp_path: Path, route: str) -> None:
+    """The client's first requests come long before anything of an orchestrator's is loaded."""
+    studio = Studio(zenml_stack, tmp_path, PROJECT)
+    first = (Fault.body("{}"), Fault.status(403), Fault.html(), Fault.body("[]"), Fault.cut_short(), Fault.status(500))
+    with chaos(zenml_stack) as proxied:
+        for turn, fault in enumerate(first):
+            proxied.zenml.fault(fault, route=route, nth=turn + 1)
+        code, log = studio.run("run.py", "static", ZENML_STORE_URL=proxied.zenml.url)
+        met = proxied.zenml.met
+
+    assert code == 0, log
+    assert len(met) == len(first)
+    assert studio.last_run().status == "completed"
+
+
 def created(stack: Stack) -> dict[str, int]:
     with contextlib.closing(sqlite3.connect(stack.zenml.server.database, timeout=30)) as database:
         return {table: database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in CREATED}

@@ -105,6 +105,17 @@ def test_one_odd_answer_is_asked_for_again(zenml_stack: Stack, no_pauses: None, 
         assert server.project().name == "default"
 
 
+@pytest.mark.parametrize("route", ["/api/v1/info", "/api/v1/login"])
+def test_a_server_that_breaks_off_each_connection_is_waited_for(zenml_stack: Stack, route: str) -> None:
+    """As what stands before a server does while that is started anew."""
+    with chaos(zenml_stack) as proxied:
+        proxied.zenml.fault(Fault.away(9), route=route, nth=1)
+        server = ZenMLServer(proxied.zenml.url, zenml_stack.zenml_api_key)
+        assert server.info().version
+        assert server.project().name == "default"
+        assert proxied.zenml.met
+
+
 def test_what_never_fits_is_told_plainly(zenml_stack: Stack, no_pauses: None) -> None:
     with chaos(zenml_stack) as proxied:
         proxied.zenml.fault(Fault.without("components"), route="/api/v1/stacks")

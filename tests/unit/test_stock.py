@@ -67,7 +67,7 @@ def test_activation_imports_next_to_nothing() -> None:
         "import json, sys\n"
         + ACTIVATE
         + ACTIVATE
-        + "finders = [f for f in sys.meta_path if f is stock._StockFinder]\n"
+        + "finders = [f for f in sys.meta_path if f is stock._Finder]\n"
         + "print(json.dumps([sorted(set(sys.modules)), len(finders)]))"
     )
     modules, finders = json.loads(run(code))

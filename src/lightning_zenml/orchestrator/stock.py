@@ -5,33 +5,38 @@ documented import of `LightningOrchestratorSettings` always lead to ZenML's modu
 classes when it is imported. `lightning_zenml.pth` activates it at every start of the interpreter, so this module
 imports next to nothing (`wrapt`, which has such hooks ready, takes 30 ms) and never raises. With a ZenML that lacks
 what we rely on, the flavor runs nothing. The variable `LIGHTNING_ZENML_STOCK`, set to anything, turns it off.
+
+In the command of a launch, ZenML's client is patient from its first request on, which comes long before anything of
+an orchestrator's is loaded.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-from lightning_zenml.launch.payload.variables import STOCK
+from lightning_zenml.launch.payload.variables import LAUNCH_DIR, STOCK
 
 STOCK_MODULE = "zenml.integrations.lightning.flavors.lightning_orchestrator_flavor"
+CLIENT_MODULE = "zenml.zen_stores.rest_zen_store"
 
 
 def activate() -> None:
     """Registers the import hook, once; does nothing when it's turned off."""
-    if STOCK not in os.environ and _StockFinder not in sys.meta_path:
-        sys.meta_path.insert(0, _StockFinder)
+    if STOCK not in os.environ and _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)
 
 
-class _StockFinder:
+class _Finder:
     @classmethod
     def find_spec(
         cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name != STOCK_MODULE:
+        overlay = _overlay_of(name)
+        if overlay is None:
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
@@ -39,13 +44,28 @@ class _StockFinder:
 
             def execute_and_overlay(module: ModuleType) -> None:
                 execute(module)
-                _overlay(module)
+                overlay(module)
 
             spec.loader.exec_module = execute_and_overlay  # type: ignore[method-assign]
         return spec
 
 
-def _overlay(stock: ModuleType) -> None:
+def _overlay_of(name: str) -> Callable[[ModuleType], None] | None:
+    if name == STOCK_MODULE:
+        return _overlay_flavor
+    return _overlay_client if name == CLIENT_MODULE and LAUNCH_DIR in os.environ else None
+
+
+def _overlay_client(_: ModuleType) -> None:
+    try:
+        from lightning_zenml.orchestrator.zenml_client.patience import be_patient
+
+        be_patient()
+    except Exception as error:
+        _warn(f"can't make ZenML's client patient, which believes each answer of the server: {error!r}")
+
+
+def _overlay_flavor(stock: ModuleType) -> None:
     try:
         from lightning_zenml.orchestrator import zenml_internals
 
@@ -65,7 +85,7 @@ def _overlay(stock: ModuleType) -> None:
         for ours in (LightningOrchestratorSettings, LightningOrchestratorConfig):
             setattr(stock, ours.__name__, ours)
     except Exception as error:
-        _warn(repr(error))
+        _warn(f"can't replace ZenML's own Lightning orchestrator, which stays in use: {error!r}")
 
 
 def _refuse(stock: ModuleType, reason: str) -> None:
@@ -76,12 +96,11 @@ def _refuse(stock: ModuleType, reason: str) -> None:
     tell(reason)
 
 
-def _warn(reason: str) -> None:
+def _warn(what: str) -> None:
     import warnings
 
     warnings.warn(
-        f"lightning-zenml can't replace ZenML's own Lightning orchestrator, which stays in use: {reason}. Install "
-        f"versions that go together, or set {STOCK}=1 to use ZenML's own.",
+        f"lightning-zenml {what}. Install versions that go together, or set {STOCK}=1 to use ZenML's own.",
         RuntimeWarning,
         stacklevel=2,
     )

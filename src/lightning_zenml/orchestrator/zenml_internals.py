@@ -34,6 +34,7 @@ USED: Mapping[str, tuple[str, ...]] = {
     ),
     "zenml.zen_stores.rest_zen_store": (
         "RestZenStore.create_run_step(step_run)",
+        "RestZenStore.get_or_generate_api_token()",
         "RestZenStore.get_schedule(schedule_id)",
         "RestZenStore.get_snapshot(snapshot_id)",
         "RestZenStore.session",
@@ -84,6 +85,7 @@ USED: Mapping[str, tuple[str, ...]] = {
         "integration_registry.select_integration_requirements(integration_name)",
     ),
     "zenml.logger": ("get_logger(logger_name)",),
+    "zenml.login.credentials_store": ("get_credentials_store()", "CredentialsStore.can_login(server_url)"),
     "zenml.metadata.metadata_types": ("MetadataType", "Uri"),
     "zenml.models": (
         "PipelineRunUpdate.orchestrator_run_id",

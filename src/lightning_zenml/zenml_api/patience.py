@@ -20,7 +20,7 @@ from lightning_zenml.zenml_api.sent_again import made_before
 PAUSES = tenacity.wait_exponential(multiplier=0.5, max=10)
 """Between two tries."""
 
-_ONE = re.compile(r"/api/v1/[\w-]+/[0-9a-f-]{36}$")
+_ONE = re.compile(r"/api/v1/([\w-]+/[0-9a-f-]{36}|info|current-user)$")
 _SEVERAL = re.compile(r"/api/v1/[\w-]+$")
 _RECORD = re.compile(r"/api/v1/(runs|steps)/[0-9a-f-]{36}$")
 """What nobody deletes while it is needed."""

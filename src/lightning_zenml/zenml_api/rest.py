@@ -25,8 +25,8 @@ T = TypeVar("T")
 _PATIENCE = 90.0
 """Seconds that one request may take in all: tries, pauses, and an answer that drips in."""
 _CHUNK = 64 * 1024
-_MORE_TO_CONNECT = 2
-"""Tries more for a server that takes no connection."""
+_MORE_TRIES = 2
+"""For a server that is away: it takes no connection, breaks each off, or what is before it says 502 or 503."""
 _MISFITS = (AttributeError, LookupError, TypeError, ValueError)
 """What an answer of another shape makes of the code that reads it."""
 _LOOKS_AT_MISFITS = 4
@@ -93,7 +93,7 @@ class ZenMLRest:
         api_key: API key of a service account; '' where there is only a token.
         timeout: seconds that one request may take.
         retries: number of times that a request is sent again when the server is busy, breaks off, or its answer is odd,
-            see `patience`; where it takes no connection at all, twice more.
+            see `patience`; where it is away, twice more.
         token: access token that somebody has got by a login of their own; '': the key gets one.
     """
 
@@ -103,13 +103,14 @@ class ZenMLRest:
         self._timeout = timeout
         self._token = token
         session = Session()
+        # With the pauses between them half a minute: a server that is started anew is back by then.
+        tries = retries and retries + _MORE_TRIES
         retry = Retry(
             total=None,
-            # With the pauses between them half a minute: a server that is started anew is back by then.
-            connect=retries and retries + _MORE_TO_CONNECT,
-            read=retries,
-            status=retries,
-            other=retries,
+            connect=tries,
+            read=tries,
+            status=tries,
+            other=tries,
             backoff_factor=0.5,
             status_forcelist=(429, 502, 503, 504),
             # What is sent with POST or PUT here does the same when it is sent twice.

@@ -3,12 +3,14 @@
 The client tries again for half a minute where the server can't be reached or is busy (429, 502, 503, 504). Everything
 else it believes at once, also what a proxy or a server that is just starting says in passing, and the run ends with it.
 Here such an answer is asked for again, for a minute; then it is believed. A server that is away is waited for, three
-minutes long. What is sent twice is carried out once: ZenML's requests have an idempotency key
-(`zenml.zen_stores.rest_zen_store`), and see `lightning_zenml.zenml_api.sent_again`.
+minutes long. A login, which the client sends once, is sent again for a minute, too. What is sent twice is carried out
+once: ZenML's requests have an idempotency key (`zenml.zen_stores.rest_zen_store`), and see
+`lightning_zenml.zenml_api.sent_again`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,6 +19,7 @@ import tenacity
 from requests.adapters import HTTPAdapter
 from zenml.exceptions import AuthorizationException, IllegalOperationError
 from zenml.logger import get_logger
+from zenml.login.credentials_store import get_credentials_store
 from zenml.zen_stores.rest_zen_store import RestZenStore
 
 from lightning_zenml.http_session import Authorization
@@ -36,6 +39,7 @@ def be_patient() -> None:
     """Lets ZenML's client be patient with its server from the next request on, in this whole process."""
     if RestZenStore.session is not _session:
         RestZenStore.session = _session
+        RestZenStore.get_or_generate_api_token = _log_in
 
 
 def _patient(store: RestZenStore) -> requests.Session:
@@ -55,6 +59,22 @@ def _patient(store: RestZenStore) -> requests.Session:
 
 _of_zenml = RestZenStore.session
 _session = property(_patient)
+_login_of_zenml = RestZenStore.get_or_generate_api_token
+
+
+@functools.wraps(_login_of_zenml)
+def _log_in(store: RestZenStore) -> str:
+    """The token that the store has, or gets by a login."""
+    retrying = tenacity.Retrying(
+        # Where there is nothing to log in by, nothing was sent.
+        retry=tenacity.retry_if_exception(lambda _: bool(get_credentials_store().can_login(store.url))),
+        stop=tenacity.stop_after_delay(SPAN),
+        wait=PAUSES,
+        before_sleep=lambda state: logger.warning("ZenML's answer to a login is odd. It is asked again."),
+        reraise=True,
+    )
+    token: str = retrying(_login_of_zenml, store)
+    return token
 
 
 def insist(call: Callable[[], T]) -> T:
