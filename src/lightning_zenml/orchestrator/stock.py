@@ -22,6 +22,7 @@ from lightning_zenml.launch.payload.variables import LAUNCH_DIR, STOCK
 
 STOCK_MODULE = "zenml.integrations.lightning.flavors.lightning_orchestrator_flavor"
 CLIENT_MODULE = "zenml.zen_stores.rest_zen_store"
+_PATIENCE = "lightning_zenml.orchestrator.zenml_client.patience"
 
 
 def activate() -> None:
@@ -57,6 +58,9 @@ def _overlay_of(name: str) -> Callable[[ModuleType], None] | None:
 
 
 def _overlay_client(_: ModuleType) -> None:
+    if _PATIENCE in sys.modules:
+        # Whoever imports that has the client imported by it, and makes it patient.
+        return
     try:
         from lightning_zenml.orchestrator.zenml_client.patience import be_patient
 
