@@ -44,8 +44,11 @@ WAITS_IN_A_RUN = 3
 
 ALL_FAULTS = {**FAULTS, **SLOW_FAULTS}
 
-INSISTED_ON = frozenset({"github", "lightning"})
-"""Services of which one odd answer ends nothing. Some calls to the others are the user's own step's, which may fail."""
+INSISTED_ON = frozenset({"github", "lightning", "zenml"})
+"""Services of which one odd answer ends nothing. The artifact store is asked by the user's own step, which may fail."""
+
+TOGETHER = {"github": "lightning"}
+"""Services that are at fault in the same run: what may end it would keep other calls from being made."""
 
 Route = tuple[str, str, str]
 """Service, method, route."""
@@ -125,21 +128,16 @@ def bundles(of: Iterable[Cell], size: int, seed: str) -> list[tuple[Cell, ...]]:
         size: cells of one run at most.
         seed: of what comes together.
     """
-    kinds: dict[tuple[Shape, frozenset[str]], list[list[Cell]]] = {}
+    kinds: dict[tuple[Shape, str], list[list[Cell]]] = {}
     shuffled = list(of)
     random.Random(seed).shuffle(shuffled)
     for cell in shuffled:
-        runs = kinds.setdefault((cell.shape, _together(cell.service)), [])
+        runs = kinds.setdefault((cell.shape, TOGETHER.get(cell.service, cell.service)), [])
         run = next((run for run in runs if len(run) < size and _bears(run, cell)), None)
         if run is None:
             runs.append(run := [])
         run.append(cell)
     return [tuple(run) for runs in kinds.values() for run in runs]
-
-
-def _together(service: str) -> frozenset[str]:
-    """The services that may be at fault in the same run: what may end it keeps other calls from being made."""
-    return INSISTED_ON if service in INSISTED_ON else frozenset({service})
 
 
 def _bears(run: Sequence[Cell], cell: Cell) -> bool:
