@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-slow test-matrix test-kills test-load coverage compat lint format docs bench bench-packing bench-start bench-steps bench-following bench-installing bench-scale bench-money bench-cost bench-verdict bench-image lock clean
 
-demo: $(VENV)/installed ## the main job, end to end, on services on this machine, and a page of it; SCENARIO=completes, fails, gpu, async, cancel, matrix
+demo: $(VENV)/installed ## the main job, end to end, on services on this machine, and a page of it; SCENARIO=completes, fails, gpu, async, cancel, matrix, report
 	$(BIN)/python -m localcloud.demo $(SCENARIO)
 
 # Most tests wait for other processes: with two workers for each core, a third of the time of two cores went unused.

@@ -1,8 +1,10 @@
 """Renders Markdown as GitHub shows it, Mermaid drawn, to PNGs: the pictures of README, and a look at the golden files.
 
     .venv/bin/python docs/images/render.py [--dark] [--width PIXELS] [--out FOLDER] FILE.md [FILE.md ...]
+    .venv/bin/python docs/images/render.py [...] --only SECTION .cache/demo/NAME.html
 
-Without `--out`, pictures come here. A phone is 390 wide. Tables that are wider scroll sideways, on GitHub as here.
+Without `--out`, pictures come here. A phone is 390 wide. Tables that are wider scroll sideways, on GitHub as here. Of a
+page of `make demo` it takes one section, all unfolded.
 
 Needs npm, for Mermaid and GitHub's style sheet, Chromium, and a font with emojis, such as Noto Color Emoji. Nothing
 else in this repository does.
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--dark", action="store_true", help="GitHub's dark theme")
     parser.add_argument("--width", type=int, default=WIDTH, help="of the page")
+    parser.add_argument("--only", help="id of the section of a page of `make demo`")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -53,8 +56,13 @@ def main() -> None:
         assets = fetch(Path(scratch))
         for file in options.files:
             page = Path(scratch) / f"{file.stem}.html"
-            page.write_text(as_page(file.read_text(), assets, dark=options.dark, width=options.width))
-            picture = options.out / f"{file.stem}.png"
+            name = file.stem
+            if file.suffix == ".html":
+                page.write_text(as_section(file.read_text(), options.only, dark=options.dark))
+                name = f"demo_{file.stem}_{options.only}"
+            else:
+                page.write_text(as_page(file.read_text(), assets, dark=options.dark, width=options.width))
+            picture = options.out / f"{name}.png"
             take(page, picture, options.width)
             print(f"{picture} ({picture.stat().st_size / 1000:.0f} kB)")
 
@@ -110,6 +118,28 @@ def as_page(markdown: str, assets: dict[str, str], *, dark: bool, width: int) ->
         mermaid=assets["mermaid.min.js"].replace("</script", "<\\/script"),
         mermaid_theme="dark" if dark else "default",
     )
+
+
+def as_section(page: str, section: str, *, dark: bool) -> str:
+    """Makes a page of one section of another one.
+
+    Args:
+        page: HTML of `make demo`.
+        section: id of the section.
+        dark: whether it is shown as where dark is preferred.
+
+    Returns:
+        HTML that has the attribute `data-height` on its body, like that of `as_page`.
+    """
+    head = page[: page.index("<header>")]
+    # What it forbids is what tells the height.
+    head = re.sub(r"<meta http-equiv[^>]*>", "", head)
+    if dark:
+        head = head.replace("@media (prefers-color-scheme: dark)", "@media all")
+    start = page.index(f'<section id="{section}">')
+    body = page[start : page.index("</section>", start)].replace("<details>", "<details open>")
+    script = 'document.title = "drawn"; document.body.dataset.height = document.documentElement.scrollHeight;'
+    return f"{head}{body}</section><script>{script}</script></body></html>"
 
 
 def take(page: Path, picture: Path, width: int) -> None:

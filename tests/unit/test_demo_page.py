@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from localcloud.demo.play import Job, Run, Told
 from localcloud.demo.scenarios import SCENARIOS
 from localcloud.lightning.ledger import Interval
 from localcloud.runner import Finished
+from localcloud.schemas.objects import CheckRun, Deployment, DeploymentStatus
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = sorted((ROOT / "tests/golden").glob("*.md"))
@@ -62,15 +64,58 @@ def assert_harmless(page: str) -> None:
     elements = Elements(page)
     assert elements.open == []
     names = {tag for tag, _ in elements.tags}
-    assert not names & {"script", "img", "iframe", "form", "input", "object", "embed", "link", "textarea", "base"}
-    for _, attributes in elements.tags:
+    assert not names & {"script", "iframe", "form", "input", "object", "embed", "link", "textarea", "base"}
+    for tag, attributes in elements.tags:
         assert not [name for name in attributes if name.startswith("on")]
         assert str(attributes.get("href") or "#").startswith(("http://", "https://", "#"))
-        assert "src" not in attributes
+        assert tag == "img" or "src" not in attributes
+        assert str(attributes.get("src") or "data:image/png;base64,").startswith("data:image/png;base64,")
+
+
+def _check_run(words: str) -> CheckRun:
+    return CheckRun(
+        id=1,
+        repository="octo/model",
+        sha="a" * 40,
+        name=EVIL[0],
+        external_id="",
+        status="completed",
+        started=datetime.now(UTC),
+        conclusion="failure",
+        title=EVIL[1],
+        summaries=[words],
+        annotations=[{"path": EVIL[0], "start_line": 1, "message": EVIL[1], "annotation_level": "failure"}],
+    )
+
+
+def _deployment() -> Deployment:
+    status = DeploymentStatus(
+        id=1,
+        state="failure",
+        description="",
+        environment_url="https://lightning.example/run",
+        log_url="",
+        created=datetime.now(UTC),
+    )
+    return Deployment(
+        id=1,
+        repository="octo/model",
+        sha="a" * 40,
+        ref="better",
+        task="deploy",
+        environment=EVIL[0],
+        payload={},
+        description=None,
+        is_transient=True,
+        is_production=False,
+        login=EVIL[1],
+        created=datetime.now(UTC),
+        statuses=[status],
+    )
 
 
 def told(**changes: object) -> Told:
-    words = "\n\n".join(EVIL)
+    words = "\n\n".join(["![a plot](https://github.com/plot)", "![another](https://github.com/other)", *EVIL])
     finished = Finished(
         exit_code=1,
         post_exit_code=0,
@@ -86,6 +131,9 @@ def told(**changes: object) -> Told:
         "pull_request": 7,
         "comments": ((words, f"**second** {EVIL[0]}"),),
         "statuses": ((EVIL[0], "failure", EVIL[1]),),
+        "check_runs": (_check_run(words),),
+        "deployments": (_deployment(),),
+        "pictures": {"https://github.com/plot": b"PNG"},
         "jobs": (Job(name=EVIL[0], finished=finished),),
         "runs": (),
         "intervals": (Interval(EVIL[0], "CPU", 0.44, 1_000, 1_060), Interval("job", "T4", 0.98, 1_020, 1_031)),
@@ -106,6 +154,8 @@ def test_a_whole_page_of_it_does_nothing_and_loads_nothing() -> None:
     assert_harmless(page)
     assert "default-src 'none'" in page
     assert "url(" not in page
+    assert '<img alt="a plot" src="data:image/png;base64,UE5H">' in page
+    assert 'alt="another"' not in page
     assert "$0.0103" in page
 
 
@@ -150,7 +200,7 @@ def test_an_unknown_scenario_is_told_which_there_are(capsys: pytest.CaptureFixtu
 
 
 def test_all_scenarios_are_told_of() -> None:
-    assert set(SCENARIOS) == {"completes", "fails", "gpu", "async", "cancel", "matrix"}
+    assert set(SCENARIOS) == {"completes", "fails", "gpu", "async", "cancel", "matrix", "report"}
     for page in ("Makefile", "CONTRIBUTING.md"):
         text = (ROOT / page).read_text()
         assert [name for name in SCENARIOS if name not in text] == []

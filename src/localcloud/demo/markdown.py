@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
@@ -22,17 +24,18 @@ _SILENT = {"script", "style", "title", "template", "iframe", "textarea", "noscri
 _MERMAID = re.compile(r'<pre><code class="language-mermaid">(.*?)</code></pre>', re.DOTALL)
 
 
-def as_html(markdown: str) -> str:
+def as_html(markdown: str, pictures: Mapping[str, bytes] | None = None) -> str:
     """Renders Markdown that may hold anybody's words.
 
     Args:
         markdown: GitHub's flavour.
+        pictures: PNGs by their addresses, which become part of the HTML; others are shown by their texts.
 
     Returns:
-        HTML with nothing in it that runs, loads or is styled, and that ends all that it begins.
+        HTML with nothing in it that runs, loads anything or is styled, and that ends all that it begins.
     """
     rendered = MarkdownIt("gfm-like", {"linkify": False, "html": True}).render(markdown)
-    cleaner = _Cleaner()
+    cleaner = _Cleaner(pictures or {})
     cleaner.feed(rendered)
     cleaner.close()
     return _MERMAID.sub(_drawn, cleaner.result())
@@ -45,8 +48,9 @@ def _drawn(block: re.Match[str]) -> str:
 class _Cleaner(HTMLParser):
     """Lets through what GitHub lets through; each end has its beginning."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: Mapping[str, bytes]) -> None:
         super().__init__(convert_charrefs=True)
+        self._pictures = pictures
         self._parts: list[str] = []
         self._open: list[str] = []
         self._silent = 0
@@ -54,6 +58,8 @@ class _Cleaner(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _SILENT:
             self._silent += 1
+        if tag == "img" and not self._silent:
+            self._picture(dict(attrs))
         if self._silent or tag not in _TAGS:
             return
         given = "".join(f' {name}="{html.escape(value)}"' for name, value in _kept(tag, dict(attrs)).items())
@@ -75,6 +81,12 @@ class _Cleaner(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._silent:
             self._parts.append(html.escape(data))
+
+    def _picture(self, attributes: dict[str, str | None]) -> None:
+        text = html.escape(attributes.get("alt") or "")
+        content = self._pictures.get(attributes.get("src") or "")
+        encoded = base64.b64encode(content or b"").decode()
+        self._parts.append(f'<img alt="{text}" src="data:image/png;base64,{encoded}">' if content else text)
 
     def result(self) -> str:
         return "".join([*self._parts, *(f"</{tag}>" for tag in reversed(self._open))])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,28 +45,32 @@ def page_of(told: Told) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+
+    def markdown(text: str) -> Markup:
+        return Markup(as_html(text, told.pictures))
+
     # What these give is clean, whatever they are given.
-    environment.filters["markdown"] = lambda text: Markup(as_html(text))
+    environment.filters["markdown"] = markdown
     environment.filters["log"] = lambda text: Markup(log_as_html(text))
     return environment.get_template("page.html.j2").render(
         told=told,
         repository=REPOSITORY,
         branch=BRANCH,
         css=Markup((_FOLDER / "page.css").read_text()),
-        histories=[_moments(comment) for comment in told.comments],
+        histories=[_moments(comment, markdown) for comment in told.comments],
         bill=Markup(_bill(told.intervals)) if told.intervals else "",
         now=time.strftime("%Y-%m-%d %H:%M"),
     )
 
 
-def _moments(comment: tuple[str, ...]) -> list[_Moment]:
+def _moments(comment: tuple[str, ...], markdown: Callable[[str], Markup]) -> list[_Moment]:
     """What a comment has said one after the other, each thing once, the first and the last ones of many."""
     told: list[_Moment] = []
     for body in comment:
         headline = _headline(body)
         if told and told[-1].headline == headline:
             told.pop()
-        told.append(_Moment(headline, Markup(as_html(body))))
+        told.append(_Moment(headline, markdown(body)))
     return told if len(told) <= _MOST_MOMENTS else [*told[: _MOST_MOMENTS // 2], *told[-_MOST_MOMENTS // 2 :]]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from localcloud.github import GitHub
 from localcloud.lightning import LightningCloud
 from localcloud.lightning.ledger import Interval
 from localcloud.runner import Finished, Log, Step
+from localcloud.schemas.objects import CheckRun, Deployment
 from localcloud.stack import Stack
 
 ROOT = Path(__file__).parents[3]
 REPOSITORY = "octo/quickstart"
+BASE = "main"
 BRANCH = "faster-training"
 PULL_REQUEST = 7
 _RELEASED_WITHIN = 120.0
@@ -65,6 +68,9 @@ class Told:
         pull_request: number of the pull request.
         comments: of each comment all that it has said, oldest first.
         statuses: (context, state, description) of the commit's newest statuses.
+        check_runs: of the commit.
+        deployments: of the commit.
+        pictures: PNGs of the repository that comments and summaries show, by their addresses.
         jobs: of the workflow, in their order.
         runs: that ZenML has.
         intervals: what is billed.
@@ -77,6 +83,9 @@ class Told:
     pull_request: int
     comments: tuple[tuple[str, ...], ...]
     statuses: tuple[tuple[str, str, str], ...]
+    check_runs: tuple[CheckRun, ...]
+    deployments: tuple[Deployment, ...]
+    pictures: Mapping[str, bytes]
     jobs: tuple[Job, ...]
     runs: tuple[Run, ...]
     intervals: tuple[Interval, ...]
@@ -131,20 +140,26 @@ class Play:
         self.github: GitHub = self.stack.github
         self.cloud: LightningCloud = self.stack.lightning
         self.workspace = self.folder / "workspace"
-        self.sha = check_out(self.project, self.workspace)
-        self.github.add_repository(REPOSITORY)
-        self.github.add_pull_request(REPOSITORY, self.pull_request, head_sha=self.sha, head_ref=BRANCH)
+        self.base_sha, self.sha = check_out(self.project, self.workspace)
+        self.github.add_branch(REPOSITORY, BASE, self.base_sha)
+        self.github.add_pull_request(
+            REPOSITORY, self.pull_request, head_sha=self.sha, head_ref=BRANCH, base_ref=BASE, base_sha=self.base_sha
+        )
 
     def job(
         self,
         name: str,
         interrupt: Callable[[str], signal.Signals | None] = lambda line: None,
         *,
+        branch: str = BRANCH,
         matrix: Mapping[str, object] | None = None,
         stream: Log | None = None,
         **inputs: str,
     ) -> Finished:
         """Runs the Action in a job; inputs are given with underscores for hyphens, and one behind `async_`."""
+        sha = self.base_sha if branch == BASE else self.sha
+        switched_to(branch, self.workspace)
+        event = {"ref": f"refs/heads/{branch}", "after": sha, "deleted": False, "repository": {"default_branch": BASE}}
         step = Step(
             action=ROOT,
             root=self.folder / f"runner-{name}",
@@ -156,9 +171,9 @@ class Play:
             runtime_token=self.github.results.runtime_token,
             token=self.github.token,
             event_name="push",
-            event={"ref": f"refs/heads/{BRANCH}", "after": self.sha, "deleted": False},
-            sha=self.sha,
-            ref=f"refs/heads/{BRANCH}",
+            event=event,
+            sha=sha,
+            ref=f"refs/heads/{branch}",
             matrix=matrix,
             env={"LIGHTNING_CLOUD_URL": self.stack.environment["LIGHTNING_CLOUD_URL"]},
             stream=stream or self.stream,
@@ -174,6 +189,7 @@ class Play:
             time.sleep(0.2)
         comments = self.github.comments(REPOSITORY, self.pull_request)
         newest = {status.context: status for status in self.github.statuses(REPOSITORY, self.sha)}
+        written = [one.history[-1] for one in comments] + [job.finished.summary for job in self.jobs]
         runs = self.stack.zenml.request("GET", "runs?sort_by=asc:created&size=50&hydrate=true")["items"]
         return Told(
             scenario=scenario,
@@ -182,6 +198,9 @@ class Play:
             pull_request=self.pull_request,
             comments=tuple(tuple(comment.history) for comment in comments),
             statuses=tuple((one.context, one.state, one.description or "") for one in newest.values()),
+            check_runs=tuple(self.github.check_runs(REPOSITORY, self.sha)),
+            deployments=tuple(one for one in self.github.deployments(REPOSITORY) if one.sha == self.sha),
+            pictures=dict(self._pictures("\n".join(written))),
             jobs=tuple(sorted(self.jobs, key=lambda job: job.name) if len(self.jobs) > 2 else self.jobs),
             runs=tuple(
                 Run(
@@ -195,6 +214,11 @@ class Play:
             running=tuple(self.cloud.running()),
         )
 
+    def _pictures(self, markdown: str) -> Iterator[tuple[str, bytes]]:
+        for address, sha, name in re.findall(r"(https?://[^\s()]+/blob/(\w+)/([^\s()]+)\?raw=true)", markdown):
+            if content := self.github.objects.file(sha, name):
+                yield address, content
+
     def _keys(self) -> dict[str, str]:
         return {
             "lightning-user-id": self.cloud.user_id,
@@ -207,15 +231,15 @@ class Play:
         }
 
 
-def check_out(source: Path | Mapping[str, str], workspace: Path) -> str:
-    """Makes a git repository, as actions/checkout leaves one.
+def check_out(source: Path | Mapping[str, str], workspace: Path) -> tuple[str, str]:
+    """Makes a git repository with a base branch and one of a pull request, as actions/checkout leaves one.
 
     Args:
         source: a folder, or files by name.
         workspace: folder of the repository, which is not there yet.
 
     Returns:
-        The commit.
+        The newest commits of the base branch and of the pull request's, which is checked out.
     """
     if isinstance(source, Path):
         shutil.copytree(source, workspace, ignore=shutil.ignore_patterns("__pycache__", ".zen"))
@@ -223,15 +247,31 @@ def check_out(source: Path | Mapping[str, str], workspace: Path) -> str:
         workspace.mkdir()
         for name, text in source.items():
             (workspace / name).write_text(text)
+    _git(workspace, "init", f"--initial-branch={BASE}")
+    _git(workspace, "add", "--all")
+    _git(workspace, "commit", "--message", "Train")
+    base = _head(workspace)
+    _git(workspace, "switch", "--create", BRANCH)
+    _git(workspace, "commit", "--allow-empty", "--message", "Train faster")
+    return base, _head(workspace)
+
+
+def switched_to(branch: str, workspace: Path) -> None:
+    """Checks a branch out, where another one is."""
+    if (workspace / ".git/HEAD").read_text().strip() != f"ref: refs/heads/{branch}":
+        _git(workspace, "switch", branch)
+
+
+def _head(workspace: Path) -> str:
+    command = ["git", "rev-parse", "HEAD"]
+    return subprocess.run(command, cwd=workspace, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _git(workspace: Path, command: str, *arguments: str) -> None:
     identity = {f"GIT_{who}_{what}": "octocat" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    environment = {**os.environ, **identity}
-    for command in (
-        ["git", "init", "--quiet", f"--initial-branch={BRANCH}"],
-        ["git", "add", "--all"],
-        ["git", "commit", "--quiet", "--message", "Train faster"],
-    ):
-        subprocess.run(command, cwd=workspace, env=environment, check=True)
-    head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=workspace, env=environment, check=True, capture_output=True, text=True
+    subprocess.run(
+        ["git", command, *(() if command == "add" else ("--quiet",)), *arguments],
+        cwd=workspace,
+        env={**os.environ, **identity},
+        check=True,
     )
-    return head.stdout.strip()

@@ -8,50 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.demo.play import ROOT, Play
+from localcloud.demo.play import BASE, BRANCH, ROOT, Play
+from localcloud.demo.projects import classifying, training
 from localcloud.runner import Finished, Log
 
-TRAINING = '''
-"""A loss that falls, or doesn't: `python run.py [RATE]`."""
-
-import sys
-import time
-
-from zenml import log_metadata, pipeline, step
-
-@step
-def load() -> list[float]:
-    return [number / 10 for number in range(1, 21)]
-
-
-@step
-def train(numbers: list[float], rate: float) -> float:
-    weight, losses = 0.0, []
-    for epoch in range(1, EPOCHS + 1):
-        loss = sum((number * (2 - weight)) ** 2 for number in numbers) / len(numbers)
-        losses.append(loss)
-        print(f"Epoch {epoch}: loss {loss:.4f}", flush=True)
-        log_metadata({"loss": losses})
-        if loss > 1_000:
-            raise ValueError(f"the loss is {loss:.0f} after {epoch} epochs: is a rate of {rate} <too> high?")
-        weight += rate * sum(number**2 * (2 - weight) for number in numbers) / len(numbers)
-        time.sleep(SECONDS)
-    return weight
-
-
-@step
-def evaluate(weight: float) -> None:
-    log_metadata({"error": abs(2 - weight), "weight": weight})
-
-
-@pipeline(enable_cache=False)
-def training(rate: float) -> None:
-    evaluate(train(load(), rate))
-
-
-if __name__ == "__main__":
-    training(float(sys.argv[1]) if len(sys.argv) > 1 else 0.3)
-'''
+REPORT = """
+metrics:
+  accuracy: higher
+  val_loss: lower
+fail-if: |
+  accuracy < 0.8
+  val_loss > base + 2 %
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +104,23 @@ def matrix(play: Play) -> list[str]:
     return [problem for one, end in zip(finished, ends, strict=True) for problem in _expect(one, *end)]
 
 
-def _training(epochs: int = 10, seconds: float = 0) -> dict[str, str]:
-    return {"run.py": TRAINING.lstrip().replace("EPOCHS", str(epochs)).replace("SECONDS", str(seconds))}
+def report(play: Play) -> list[str]:
+    """A run on the base branch, and one of the pull request that is judged by it."""
+
+    def job(rate: float, branch: str) -> Finished:
+        return play.job(
+            "train",
+            branch=branch,
+            run=f"python run.py {rate}",
+            machine_type="cpu",
+            report=REPORT,
+            pictures="branch",
+            check_run="true",
+            deployment="true",
+        )
+
+    finished = [job(rate, branch) for rate, branch in ((0.03, BASE), (0.3, BRANCH))]
+    return [problem for one in finished for problem in _expect(one, 0, "completed")]
 
 
 def _expect(finished: Finished, exit_code: int, status: str | None) -> list[str]:
@@ -174,7 +157,7 @@ SCENARIOS = {
             project=ROOT / "examples/quickstart",
             act=completes,
         ),
-        Scenario(name="fails", title="a step raises an exception", project=_training(), act=fails),
+        Scenario(name="fails", title="a step raises an exception", project=training(), act=fails),
         Scenario(
             name="gpu",
             title="one step has a GPU, for as long as it takes",
@@ -184,16 +167,22 @@ SCENARIOS = {
         Scenario(
             name="async",
             title="a job leaves while the run goes on, another one reports its end",
-            project=_training(seconds=0.5),
+            project=training(seconds=0.5),
             act=leaves_and_comes_back,
         ),
         Scenario(
             name="cancel",
             title="the workflow is cancelled while a step trains",
-            project=_training(epochs=600, seconds=0.5),
+            project=training(epochs=600, seconds=0.5),
             act=cancel,
         ),
-        Scenario(name="matrix", title="three legs of a matrix share a comment", project=_training(), act=matrix),
+        Scenario(name="matrix", title="three legs of a matrix share a comment", project=training(), act=matrix),
+        Scenario(
+            name="report",
+            title="metrics, curves and visualizations beside those of main",
+            project=classifying(),
+            act=report,
+        ),
     )
 }
 """All that can be played, by name."""
