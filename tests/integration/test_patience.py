@@ -102,8 +102,8 @@ def test_odd_answers_at_every_turn(zenml_stack: Stack, tmp_path: Path, pipeline:
     ]
 
 
-@pytest.mark.parametrize("route", ["/api/v1/info", "/api/v1/login", "/api/v1/current-user"])
-def test_odd_answers_before_the_command_knows_its_server(zenml_stack: Stack, tmp_path: Path, route: str) -> None:
+@pytest.mark.parametrize("route", [f"/api/v1/{name}" for name in ("info", "login", "current-user", "api_token")])
+def test_odd_answers_to_what_a_command_asks_for_once(zenml_stack: Stack, tmp_path: Path, route: str) -> None:
     """The client's first requests come long before anything of an orchestrator's is loaded."""
     studio = Studio(zenml_stack, tmp_path, PROJECT)
     first = (Fault.body("{}"), Fault.status(403), Fault.html(), Fault.body("[]"), Fault.cut_short(), Fault.status(500))

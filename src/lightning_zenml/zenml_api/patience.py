@@ -136,6 +136,8 @@ def _fits(told: Any, request: requests.PreparedRequest) -> bool:
     """Whether an answer has the shape of what was asked for, as far as all of ZenML's have the same."""
     url, method = urlsplit(str(request.url)), str(request.method)
     path, query = str(url.path), str(url.query)
+    if method == "GET" and path.endswith("/api/v1/api_token"):
+        return isinstance(told, str) and bool(told)
     if method in {"GET", "PUT"} and _ONE.search(path):
         return isinstance(told, str) or _is_thing(told)
     if method == "GET" and _SEVERAL.search(path) and "page" in parse_qs(query):
