@@ -9,6 +9,8 @@ import re
 import zipfile
 from dataclasses import replace
 
+import pytest
+
 from lightning_zenml.launch.payload.usage.records import Usage
 from localcloud.github import GitHub
 from localcloud.runner import Finished
@@ -231,3 +233,40 @@ def test_a_report_that_makes_no_sense_starts_nothing(actions: Actions) -> None:
         "`report` `metrics: loss: down` is not allowed: must be `higher`, `lower` or `neutral`",
         f"`report` `fail-if: loss = 3` can't be read: must be like {likes}",
     ]
+
+
+MANY = """
+import sys
+
+from zenml import log_metadata, pipeline, step
+from zenml.enums import ExecutionMode
+
+
+@step
+def measure(number: int, what: str) -> None:
+    if what == "steps":
+        raise ValueError(f"{number} of them fail")
+    log_metadata({f"metric_{number}": number})
+
+
+@pipeline(enable_cache=False, execution_mode=ExecutionMode.CONTINUE_ON_FAILURE)
+def many(what: str):
+    for number in range(12):
+        measure(number, what)
+
+
+if __name__ == "__main__":
+    many(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("what", ["steps", "rules"])
+def test_of_many_things_that_fail_github_gets_as_many_annotations_as_it_shows(actions: Actions, what: str) -> None:
+    rules = "\n".join(f"  metric_{number} < 100" for number in range(12))
+    report = f"fail-if: |\n{rules}"
+    finished = actions.step({"run.py": MANY}, run=f"python run.py {what}", report=report).run()
+    assert finished.exit_code == 1, finished.log
+    told = [text for level, text in finished.annotations if level == "error"]
+    assert len(told) == 10
+    if what == "rules":
+        assert all(f"`metric_{number} < 100`" in " ".join(told) for number in range(12))
