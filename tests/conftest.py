@@ -11,6 +11,11 @@ from localcloud.lightning import Knobs
 from localcloud.stack import ZENML_PACKAGES, Stack, services
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits longest begins first, as all others would be through before it."""
+    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
 @pytest.fixture(scope="session")
 def shared_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """All services. Who uses them resets the knobs, and leaves nothing running."""

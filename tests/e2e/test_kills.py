@@ -142,6 +142,7 @@ def test_a_studio_lost_under_the_action(cloud: LightningCloud, actions: Actions,
     assert step["body"]["status"] == "failed"
 
 
+@pytest.mark.waits
 def test_a_killed_client_costs_the_run_nothing(cloud: LightningCloud, laptop: Laptop) -> None:
     with started(laptop, "end") as client:
         client.wait_until_working()
