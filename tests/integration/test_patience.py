@@ -118,6 +118,46 @@ def test_odd_answers_to_what_a_command_asks_for_once(zenml_stack: Stack, tmp_pat
     assert studio.last_run().status == "completed"
 
 
+LEAVES_FILES_OPEN = """
+import os
+import uuid
+
+from zenml import pipeline, step
+from zenml.client import Client
+
+OPEN = []
+
+
+def begin_a_file():
+    store = Client().active_stack.artifact_store
+    OPEN.append(store.open(os.path.join(store.path, f"{uuid.uuid4()}.txt"), "w"))
+    OPEN[-1].write("a beginning")
+
+
+@step(enable_cache=False)
+def train() -> None:
+    begin_a_file()
+
+
+@pipeline
+def static():
+    train()
+
+
+if __name__ == "__main__":
+    static()
+    begin_a_file()
+"""
+
+
+def test_a_file_that_is_left_open_holds_up_neither_step_nor_command(zenml_stack: Stack, tmp_path: Path) -> None:
+    studio = Studio(zenml_stack, tmp_path, LEAVES_FILES_OPEN)
+    code, log = studio.run("run.py")
+
+    assert code == 0, log
+    assert studio.last_run().status == "completed"
+
+
 def created(stack: Stack) -> dict[str, int]:
     with contextlib.closing(sqlite3.connect(stack.zenml.server.database, timeout=30)) as database:
         return {table: database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in CREATED}

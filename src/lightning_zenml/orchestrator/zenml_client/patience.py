@@ -23,6 +23,7 @@ from zenml.login.credentials_store import get_credentials_store
 from zenml.zen_stores.rest_zen_store import RestZenStore
 
 from lightning_zenml.http_session import Authorization
+from lightning_zenml.orchestrator.zenml_client.unwritten import hold_up_no_end
 from lightning_zenml.zenml_api.patience import PAUSES, PatientAdapter
 from lightning_zenml.zenml_api.run_end import SPAN
 
@@ -36,7 +37,11 @@ _OUTAGES = (requests.ConnectionError, requests.Timeout, requests.exceptions.Retr
 
 
 def be_patient() -> None:
-    """Lets ZenML's client be patient with its server from the next request on, in this whole process."""
+    """Lets ZenML's client be patient with its server from the next request on, in this whole process.
+
+    Patience has its end with the process: its artifact store's files hold that up no longer.
+    """
+    hold_up_no_end()
     if RestZenStore.session is not _session:
         RestZenStore.session = _session
         RestZenStore.get_or_generate_api_token = _log_in
