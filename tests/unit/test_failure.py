@@ -255,6 +255,29 @@ def test_a_traceback_at_the_end_is_why_whosever_code_it_names(tmp_path: Path) ->
     assert (found.failure.message, found.place) == ("m: ValueError: the loss is NaN", None)
 
 
+IGNORED = """Exception ignored in: <function File.__del__ at 0x7f>
+Traceback (most recent call last):
+  File "/usr/lib/files.py", line 3, in __del__
+    self.close()
+    ^^^^^^^^^^^^
+RuntimeError: not written
+"""
+
+
+@pytest.mark.parametrize("output", [TRACEBACK + IGNORED, IGNORED + TRACEBACK, TRACEBACK + IGNORED * 2 + "\n"])
+def test_an_exception_that_nothing_ends_with_is_not_why(tmp_path: Path, output: str) -> None:
+    found = of_output(Failure(phase=Phase.RUNNING, message="m", output=output, exit_code=1), repository(tmp_path))
+    assert found.failure.message == "m: ValueError: the loss is NaN"
+    assert found.place == Place(file="steps/train.py", line=12)
+    assert "not written" in found.failure.output
+
+
+def test_what_python_ignores_is_no_last_word_either(tmp_path: Path) -> None:
+    output = f"no data there\n{IGNORED}"
+    found = of_output(Failure(phase=Phase.RUNNING, message="m", output=output, exit_code=1), tmp_path)
+    assert found.failure.message == "m. It printed last: no data there"
+
+
 @pytest.mark.parametrize(
     ("exit_code", "output", "told"),
     [

@@ -25,6 +25,12 @@ _TRACEBACK = re.compile(
 )
 """How Python begins a traceback, or rich, which Typer uses; one within a message, or of an exception in a group, stands
 further in."""
+_IGNORED = re.compile(
+    r"^(?:Exception ignored [^\n]*|--- Logging error ---)\n"
+    r"(?:Traceback \(most recent call last\):\n(?:[ \t][^\n]*\n)*[^\n]*(?:\n|\Z))?",
+    re.MULTILINE,
+)
+"""What Python tells of an exception that nothing ends with, as those of finalizers, however late it tells it."""
 _RAISED = re.compile(r"[^\W\d](?:[\w.]|<locals>)*(?::|$)")
 _REFUSAL = re.compile(rf"^{re.escape(REFUSAL)}(.+)$", re.MULTILINE)
 """How our orchestrator says that nothing runs with the ZenML that is installed."""
@@ -110,13 +116,14 @@ def of_output(failure: Failure, root: Path) -> StepFailure:
         refusal, code = unmarked(refusals[-1], known(failure.code, Code.RUN))
         failure = replace(failure, message=f"{failure.message}: {refusal}", code=code, output=output[-_OUTPUT_LIMIT:])
         return StepFailure(failure=failure, place=None)
-    reason, place = raised(output), _place(_last_traceback(output), root)
+    fatal = _IGNORED.sub("", output)
+    reason, place = raised(fatal), _place(_last_traceback(fatal), root)
     # One that is not the user's, and before the end, may have been handled; whose a cut one is nobody knows.
-    if not (reason and (place or output.rstrip().endswith(reason) or not _TRACEBACK.search(output))):
+    if not (reason and (place or fatal.rstrip().endswith(reason) or not _TRACEBACK.search(fatal))):
         reason, place = None, None
     reason, code = unmarked(reason or "", known(failure.code, Code.COMMAND))
     told = f": {reason}" if reason else ""
-    if not reason and failure.phase in _OF_COMMANDS and failure.exit_code and (last := _last_line(output)):
+    if not reason and failure.phase in _OF_COMMANDS and failure.exit_code and (last := _last_line(fatal)):
         # Whether that says why, nobody knows, unless the exit code tells.
         told = f": {last}" if failure.exit_code in _SAID_AT_LAST else f". It printed last: {last}"
     told += _not_installed(told, root)

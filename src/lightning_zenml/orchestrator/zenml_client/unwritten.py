@@ -21,7 +21,7 @@ def hold_up_no_end() -> None:
 
 def _write_nothing_more() -> None:
     if fsspec := sys.modules.get("fsspec.asyn"):
-        fsspec.sync = _until_python_ends(fsspec.sync)
+        vars(fsspec)["sync"] = _until_python_ends(vars(fsspec)["sync"])
 
 
 def _until_python_ends(sync: Callable[..., Any]) -> Callable[..., Any]:
