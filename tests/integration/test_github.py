@@ -28,7 +28,7 @@ from lightning_zenml.action.github.client import (
 )
 from lightning_zenml.action.github.comments import Comment, Comments, Marker
 from lightning_zenml.action.github.event import Event
-from lightning_zenml.action.github.rest import GitHubRest
+from lightning_zenml.action.github.rest import ATTEMPTS, GitHubRest
 from lightning_zenml.action.github.workflow import Workflow
 from localcloud import tls
 from localcloud.chaos import Fault, Proxy
@@ -181,10 +181,25 @@ class TestComment:
         found = server.add_comment(REPOSITORY, 5, BODY, login=login, association=association)
         assert (the_id(comments.put(5, BODY)) == found.id) is ours
 
-    def test_of_two_the_older_is_edited(self, comments: Comments, server: LocalGitHub) -> None:
-        older, newer = (server.add_comment(REPOSITORY, 5, BODY) for _ in range(2))
+    def test_of_two_the_older_is_edited_and_stays(self, comments: Comments, server: LocalGitHub) -> None:
+        older, _ = (server.add_comment(REPOSITORY, 5, BODY) for _ in range(2))
         comments.put(5, f"{MARKER}\nx")
-        assert (len(older.history), len(newer.history)) == (2, 1)
+        assert server.comments(REPOSITORY, 5) == [older]
+        assert older.history == [BODY, f"{MARKER}\nx"]
+
+    def test_an_empty_list_and_no_answer_to_the_next_look_leave_one_comment(
+        self, comments: Comments, server: LocalGitHub
+    ) -> None:
+        """The list that is read at once after a creation tells that there was one before."""
+        before = server.add_comment(REPOSITORY, 5, BODY)
+        with Proxy("github", server.url) as proxied:
+            mine = Comments(GitHub(proxied.url, server.token, sleep=lambda _: None), REPOSITORY, RUN)
+            proxied.fault(Fault.body("[]"), "GET", ".*/issues/{id}/comments", nth=1)
+            for nth in range(2, 2 + ATTEMPTS):
+                proxied.fault(Fault.status(503), "GET", ".*/issues/{id}/comments", nth=nth)
+            mine.put(5, f"{MARKER}\nx")
+        assert server.comments(REPOSITORY, 5) == [before]
+        assert before.body == f"{MARKER}\nx"
 
     def test_deleted_meanwhile(self, comments: Comments, server: LocalGitHub) -> None:
         created = the_id(comments.put(5, BODY))
@@ -262,8 +277,8 @@ class TestLostAnswers:
         server.fail("POST", "comments", None, times=99)
         with pytest.raises(UnreachableError, match="doesn't answer"):
             comments.put(5, BODY)
-        assert calls(server).count("POST") == 4
-        assert waits == [2.0, 4.0, 8.0]
+        assert calls(server).count("POST") == 6
+        assert waits == [2.0, 4.0, 8.0, 16.0, 32.0]
 
     def test_edit_is_repeated(self, comments: Comments, server: LocalGitHub) -> None:
         created = the_id(comments.put(5, BODY))
@@ -335,7 +350,7 @@ class TestRetries:
         server.fail("GET", "pulls", 503, times=99)
         with pytest.raises(UnreachableError, match="503"):
             github.pull_requests_of_commit(REPOSITORY, HEAD)
-        assert calls(server) == ["GET"] * 4
+        assert calls(server) == ["GET"] * 6
 
 
 class TestStatus:
@@ -443,7 +458,7 @@ class TestErrors:
     def test_token_is_in_no_error(self, session: requests.Session, waits: list[float]) -> None:
         with LocalGitHub(token="ghs_very_secret") as server:
             github = GitHub(server.url, server.token, session, sleep=waits.append)
-            server.fail("GET", "", None, times=4)
+            server.fail("GET", "", None, times=6)
             with pytest.raises(UnreachableError) as caught:
                 github.pull_requests_of_commit(REPOSITORY, HEAD)
         assert "very_secret" not in str(caught.value)

@@ -97,10 +97,11 @@ def test_only_the_servers_own_word_means_that_it_makes_no_tokens(
 )
 def test_one_odd_answer_is_asked_for_again(zenml_stack: Stack, no_pauses: None, fault: Fault) -> None:
     with chaos(zenml_stack) as proxied:
-        for route in ("login", "current-user", "stacks", "components", "projects/.*"):
+        for route in ("info", "login", "current-user", "stacks", "components", "projects/.*"):
             proxied.zenml.fault(fault, route=f"/api/v1/{route}", nth=1)
         server = ZenMLServer(proxied.zenml.url, zenml_stack.zenml_api_key)
 
+        assert server.info().version
         assert server.stack().id == zenml_stack.id
         assert server.project().name == "default"
 

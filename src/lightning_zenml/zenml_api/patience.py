@@ -108,8 +108,9 @@ def _is_odd(request: requests.PreparedRequest, answer: requests.Response, *, log
     if answer.is_redirect or "/api/v1/" not in str(url.path):
         return False
     is_login = str(url.path).endswith("/login")
+    is_public = is_login or str(url.path).endswith("/info")
     is_asked_for_token = "Authorization" not in request.headers and "WWW-Authenticate" in answer.headers
-    if answer.status_code == 401 and not is_login and (logs_in or is_asked_for_token):
+    if answer.status_code == 401 and not is_public and (logs_in or is_asked_for_token):
         return False
     try:
         told = answer.json()

@@ -52,11 +52,12 @@ class Marker:
 
 @dataclass(frozen=True)
 class Comment:
-    """A comment on a pull request; `url` is its page."""
+    """A comment on a pull request; `url` is its page, `author` the login of who has written it."""
 
     id: int
     url: str
     body: str
+    author: str
 
 
 Compose = Callable[[str], str]
@@ -85,7 +86,7 @@ class Comments:
         """Edits the comment on a pull request, or creates it where there is none (any more).
 
         A creation whose answer is lost isn't simply repeated: the comment may be there already. Two that create at
-        once both look again, and both keep the older one.
+        once both look again, and both keep the older one; so does whoever finds two, as one may have died before.
 
         Args:
             number: number of the pull request.
@@ -105,10 +106,12 @@ class Comments:
                 return comment
         waited = 0.0
         for attempt in range(1, ATTEMPTS + 1):
-            for found in self._find(number):
+            all_of_them = self._find(number)
+            for found in all_of_them:
                 if self._marker.is_older_than(found.body):
                     return None
                 if comment := self._edit(found.id, _composed(body, found.body)):
+                    self._delete_younger(found, all_of_them)
                     return comment
             try:
                 return self._settle(number, self._create(number, _composed(body, "")), body)
@@ -149,6 +152,11 @@ class Comments:
             return created
         self._delete(created.id)
         return self.put(number, body, older[0].id)
+
+    def _delete_younger(self, kept: Comment, all_of_them: list[Comment]) -> None:
+        for one in all_of_them:
+            if one.id > kept.id and one.author == kept.author and not self._marker.is_older_than(one.body):
+                self._delete(one.id)
 
     def _find(self, number: int) -> list[Comment]:
         """The comments that are ours, oldest first as GitHub lists them: all who look find the same."""
@@ -197,7 +205,12 @@ class Comments:
 
 def _comment(answer: dict[str, Any]) -> Comment:
     with expected():
-        return Comment(id=int(answer["id"]), url=str(answer["html_url"]), body=str(answer.get("body") or ""))
+        return Comment(
+            id=int(answer["id"]),
+            url=str(answer["html_url"]),
+            body=str(answer.get("body") or ""),
+            author=str((answer.get("user") or {}).get("login", "")),
+        )
 
 
 def _composed(body: str | Compose, present: str) -> str:

@@ -26,7 +26,8 @@ TIMEOUT = (10.0, 30.0)
 """Seconds to connect, and to wait for data."""
 PATIENCE = 120.0
 """Seconds that one request may take in all: tries, answers that drip in, and waits for a rate limit."""
-ATTEMPTS = 4
+ATTEMPTS = 6
+"""With the pauses between them half a minute."""
 _REFUSALS = 3
 """How often what is refused is asked for: one such answer may come from something in between."""
 
