@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -103,3 +104,16 @@ def test_a_run_that_nobody_follows_is_told_as_stopped_by_what_stops_it(
     (check_run,) = github.check_runs(REPOSITORY, step.sha)
     (deployment,) = [one for one in github.deployments(REPOSITORY) if one.sha == step.sha]
     assert (check_run.conclusion, deployment.statuses[-1].state) == ("cancelled", "error")
+
+
+def test_a_command_to_a_workflow_with_bad_inputs_is_answered(github: GitHub, actions: Actions) -> None:
+    step = actions.step(zenml_store_api_key="", lightning_api_key="")
+    asked = github.add_comment(REPOSITORY, actions.number, "/train", login="alice")
+    finished = commented(step, asked, "train").run()
+    assert (finished.exit_code, [level for level, _ in finished.annotations]) == (1, ["error", "error"])
+    (_, answer) = github.comments(REPOSITORY, actions.number)
+    assert [
+        name
+        for name in ("lightning-api-key", "zenml-store-api-key")
+        if f"<code>{name}" not in html.unescape(answer.body)
+    ] == []

@@ -136,7 +136,7 @@ def test_a_token_that_may_only_read(actions: Actions, github: GitHub, monkeypatc
     finished = ending(actions).run()
     (warning,) = [text for level, text in finished.annotations if level == "warning"]
     assert "`pull-requests: write`" in warning
-    assert "failed on Lightning AI" in finished.summary
+    assert "was not started" in finished.summary
 
 
 def test_without_the_permission_for_it_there_is_no_status_and_no_fuss(
@@ -228,6 +228,15 @@ def test_whose_code_it_is_must_be_known(actions: Actions, token: str) -> None:
     finished = comment_event(step, actions.number).run()
     assert finished.exit_code == 1
     assert [level for level, text in finished.annotations if "can't be found out" in text] == ["error"]
+
+
+def test_whose_code_it_is_must_be_known_and_the_pull_request_says_so(actions: Actions, github: GitHub) -> None:
+    step = ending(actions)
+    github.fail("GET", f"/pulls/{actions.number}$", 403)
+    assert comment_event(step, actions.number).run().exit_code == 1
+    assert "Whose code this is can't be found out" in html.unescape(actions.comment())
+    # Nobody knows which commit that is: not that of the default branch, for which GitHub runs the workflow.
+    assert github.statuses(REPOSITORY, "e" * 40) == []
 
 
 def test_post_tells_all_that_a_killed_main_knew(actions: Actions, github: GitHub, cloud: LightningCloud) -> None:

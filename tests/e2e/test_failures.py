@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import math
 
 import pytest
 
+from localcloud.github import GitHub
 from localcloud.lightning import LightningCloud
 from localcloud.runner import Finished
-from scene import TINY, Actions, Laptop
+from scene import REPOSITORY, TINY, Actions, Laptop
 
 FAILING = {"run.py": TINY.replace("ARGUMENT", "'fail'")}
 
@@ -74,12 +76,46 @@ def test_what_can_be_checked_before_anything_is_started(
     assert len(cloud.studios) == studios
 
 
-def test_bad_inputs_are_all_reported(cloud: LightningCloud, actions: Actions) -> None:
+@pytest.mark.parametrize("event_name", ["push", "pull_request"])
+def test_bad_inputs_are_all_reported(cloud: LightningCloud, github: GitHub, actions: Actions, event_name: str) -> None:
     studios = len(cloud.studios)
-    finished = actions.step(run="", keep_studio="maybe", **{"async": "yes"}).run()
-    assert finished.exit_code == 1
+    step = actions.step(event_name=event_name, run="", keep_studio="maybe", **{"async": "yes"})
+    finished = step.run()
+    assert (finished.exit_code, finished.outputs["status"]) == (1, "failed")
     assert len(errors(finished)) == 3
+    told = ("was not started", "<code>run</code> is required", "<code>maybe</code>", "<code>yes</code>")
+    assert [words for words in told if words not in html.unescape(actions.comment())] == []
+    head = step.event["pull_request"]["head"]["sha"] if event_name == "pull_request" else step.sha
+    status = github.statuses(REPOSITORY, head)[-1]
+    assert (status.state, (status.description or "")[:36]) == ("failure", "3 problems, the first: `run` is requ")
     assert len(cloud.studios) == studios
+
+
+@pytest.mark.parametrize("secret", ["lightning_api_key", "zenml_store_api_key"])
+def test_a_secret_that_is_not_set_is_told_in_the_pull_request(
+    cloud: LightningCloud, github: GitHub, actions: Actions, secret: str
+) -> None:
+    step = actions.step(**{secret: ""})
+    finished = step.run()
+    name = secret.replace("_", "-")
+    assert one_error(finished).startswith(f"`{name}` is required")
+    assert f"<code>{name}</code> is required" in html.unescape(actions.comment())
+    (*_, status) = github.statuses(REPOSITORY, step.sha)
+    assert (status.state, (status.description or "").partition(":")[0]) == ("failure", f"`{name}` is required")
+    assert cloud.running() == []
+
+
+def test_an_event_that_cannot_be_read_is_told_in_the_pull_request(actions: Actions) -> None:
+    step = actions.step(event_name="pull_request", variables={"GITHUB_EVENT_PATH": "/nowhere"})
+    assert "payload at GITHUB_EVENT_PATH can't be read" in one_error(step.run())
+    assert "was not started" in actions.comment()
+
+
+def test_a_secret_that_is_not_set_is_told_by_post_where_github_was_away(github: GitHub, actions: Actions) -> None:
+    step = actions.step(lightning_api_key="")
+    github.fail("POST", f"/issues/{actions.number}/comments", 429, times=2, headers={"Retry-After": "3600"})
+    assert step.run().exit_code == 1
+    assert "lightning-api-key" in html.unescape(actions.comment())
 
 
 def test_a_gpu_that_comes_up_as_a_cpu(cloud: LightningCloud, actions: Actions) -> None:

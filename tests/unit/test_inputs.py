@@ -27,7 +27,7 @@ REQUIRED = {
     "INPUT_ZENML-STORE-API-KEY": "zenml-key",
 }
 
-EMPTY = ". A secret of Actions that isn't set is empty"
+EMPTY = ". A secret that the repository does not have is empty: see its settings, Secrets and variables > Actions"
 
 
 def inputs(**given: str) -> Inputs:

@@ -65,7 +65,7 @@ class SavedReport:
             "check_run": self.check_run,
             "deployment": self.deployment,
             "state": report.state,
-            "failure": asdict(report.failure) if report.failure else None,
+            "failures": [asdict(failure) for failure in (report.failure, *report.others) if failure],
             "facts": {name: getattr(report, name) for name in _FACTS},
         }
         return json.dumps(saved)
@@ -74,7 +74,7 @@ class SavedReport:
     def from_json(cls, text: str) -> Self:
         """Reads what `to_json` has written."""
         saved = json.loads(text)
-        failure = saved["failure"]
+        failures = [Failure(**{**failure, "phase": Phase(failure["phase"])}) for failure in saved["failures"]]
         return cls(
             origin=Origin.from_json(saved["origin"]) if saved["origin"] else None,
             started=saved["started"],
@@ -84,7 +84,8 @@ class SavedReport:
             deployment=saved["deployment"],
             report=Report(
                 state=State(saved["state"]),
-                failure=Failure(**{**failure, "phase": Phase(failure["phase"])}) if failure else None,
+                failure=next(iter(failures), None),
+                others=tuple(failures[1:]),
                 **saved["facts"],
             ),
         )
@@ -93,7 +94,7 @@ class SavedReport:
         """A report that another process has begun, with what was saved of this one."""
         saved = self.report
         facts: dict[str, Any] = {name: getattr(saved, name) for name in _FACTS}
-        return replace(report, state=saved.state, failure=saved.failure, **facts)
+        return replace(report, state=saved.state, failure=saved.failure, others=saved.others, **facts)
 
 
 class Handover:

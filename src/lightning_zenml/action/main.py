@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from lightning_zenml.action.commands.admission import admitted
+from lightning_zenml.action.commands.admission import admitted, refuse_inputs
 from lightning_zenml.action.commands.comment import asks_for_command, reason_to_ignore
 from lightning_zenml.action.commands.launches import carry_out
-from lightning_zenml.action.github.admission import event_of, github_of, mask_secrets, settled
+from lightning_zenml.action.github.admission import UnknownCodeError, github_of, mask_secrets, readable, settled
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs, InputsError
+from lightning_zenml.action.refusal import InputError
 from lightning_zenml.action.story import Story
-from lightning_zenml.codes import Code
+from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.http_session import is_readable_on_the_way
 
 
@@ -30,30 +32,25 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
     Raises:
         Cancelled: if the workflow is cancelled, after everything was stopped, or left as asked.
     """
-    event = event_of(environ, workflow)
-    if event is None:
-        return 1
+    root, event = workspace_of(environ), Event.from_environ(environ)
     has_secrets = any(environ.get(name) for name in ("INPUT_LIGHTNING-API-KEY", "LIGHTNING_API_KEY"))
-    by_comment = asks_for_command(event, environ)
+    by_comment = not event.problem and asks_for_command(event, environ)
     leave = reason_to_ignore(event, environ) if by_comment else event.reason_to_leave(has_secrets=has_secrets)
-    if leave:
+    if leave and not event.problem:
         return _do_nothing(leave, workflow)
-    try:
-        inputs = Inputs.from_environ(environ, workspace_of(environ))
-    except InputsError as error:
-        for name, message in error.problems:
-            workflow.error(f"`{name}` {message}", error.code, title=f"Input {name}")
-        return 1
+    # What is wrong is collected, for whoever has to mend it to read of all of it in the pull request.
+    inputs, refusals = _read(environ, root)
     mask_secrets(inputs, event, workflow, environ)
     warn(inputs, (inputs.zenml_store_url, event.api_url, environ.get("LIGHTNING_CLOUD_URL", "")), workflow)
     github = github_of(inputs, event)
 
     def story(inputs: Inputs, event: Event, *, stop_is_wanted: bool = False) -> Story:
-        root = workspace_of(environ)
-        return Story(inputs, event, workflow, github, environ, root, stop_is_wanted=stop_is_wanted)
+        return Story(inputs, event, workflow, github, environ, root, stop_is_wanted=stop_is_wanted, refusals=refusals)
 
     if by_comment:
-        asked = admitted(event, inputs, environ, workspace_of(environ), github, workflow)
+        if refusals:
+            return refuse_inputs(refusals, event, environ, github, workflow)
+        asked = admitted(event, inputs, environ, root, github, workflow)
         if isinstance(asked, int):
             return asked
         return carry_out(
@@ -62,11 +59,15 @@ def main(environ: Mapping[str, str], workflow: Workflow) -> int:
             run=lambda inputs: story(inputs, asked.event).run(),
             report=lambda inputs: story(inputs, asked.event, stop_is_wanted=True).run(),
         )
-    event = settled(event, inputs, workspace_of(environ), github, workflow)
-    if event is None:
-        return 1
-    if reason := event.reason_to_leave(has_secrets=has_secrets):
-        return _do_nothing(reason, workflow)
+    try:
+        event = settled(readable(event), inputs, root, github, workflow)
+    except UnknownCodeError as error:
+        refusals.append(error)
+        # What runs for the words of people, the commit of the default branch, is not what the pull request brings.
+        event = event if event.is_settled or not event.pull_requests else replace(event, head_sha="")
+    else:
+        if reason := event.reason_to_leave(has_secrets=has_secrets):
+            return _do_nothing(reason, workflow)
     return story(inputs, event).run()
 
 
@@ -87,6 +88,14 @@ def warn(inputs: Inputs, servers: Iterable[str], workflow: Workflow) -> None:
 def workspace_of(environ: Mapping[str, str]) -> Path:
     """Root of the checked-out repository."""
     return Path(environ.get("GITHUB_WORKSPACE") or ".").resolve()
+
+
+def _read(environ: Mapping[str, str], root: Path) -> tuple[Inputs, list[CodedError]]:
+    """The inputs, as far as they can be read, and what is wrong with them."""
+    try:
+        return Inputs.from_environ(environ, root), []
+    except InputsError as error:
+        return error.inputs, [InputError(name, message) for name, message in error.problems]
 
 
 def _do_nothing(reason: str, workflow: Workflow) -> int:

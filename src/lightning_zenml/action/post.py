@@ -60,9 +60,9 @@ def post(environ: Mapping[str, str], workflow: Workflow) -> int:
         return 0
     try:
         inputs = Inputs.from_environ(environ)
-    except InputsError:
-        # Main refused them too, before it started anything.
-        return 0
+    except InputsError as error:
+        # Main refused them too, before it started anything; that may be still to be told.
+        inputs = error.inputs
     event = Event.from_environ(environ)
     mask_secrets(inputs, event, workflow, environ)
     zenml = ZenMLServer(inputs.zenml_store_url, inputs.zenml_store_api_key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from lightning_zenml.action.inputs import Inputs, SubmitFrom
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.money.forecast import Forecast
 from lightning_zenml.action.prepare import Preparation
+from lightning_zenml.action.refusal import RefusedError
 from lightning_zenml.action.report import Report, State
 from lightning_zenml.action.report.ending import Ending
 from lightning_zenml.action.report.metrics.baseline import Baseline
@@ -28,7 +29,7 @@ from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs
 from lightning_zenml.action.report.visualizations.pictures import pictures_of
 from lightning_zenml.action.starter import Starter
-from lightning_zenml.codes import Code
+from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.launch.errors import CostReachedError, LaunchError
 from lightning_zenml.launch.launcher import Launcher
 from lightning_zenml.launch.spec import Failure, FollowedLaunch, Phase
@@ -59,6 +60,7 @@ class Story:
         zenml: the ZenML server; None: the one that the inputs name.
         handover: what takes note of what must be released; None: the runner does, for `post`.
         stop_is_wanted: whether a run that was stopped has ended as whoever has started the workflow wanted.
+        refusals: what is already known to be wrong, so that nothing may be started.
 
     Attributes:
         refusal: what kept the launch from being started or followed; None: nothing did.
@@ -77,12 +79,14 @@ class Story:
         zenml: ZenMLServer | None = None,
         handover: Handover | None = None,
         stop_is_wanted: bool = False,
+        refusals: Sequence[CodedError] = (),
     ) -> None:
         starter = starter or Starter.of_workflow(event, inputs)
         self._inputs = inputs
         self._event = event
         self._workflow = workflow
         self._root = root
+        self._refusals = refusals
         self.refusal: Exception | None = None
         self._log = Log(workflow)
         # Where an earlier launch comes from tells its run.
@@ -173,7 +177,10 @@ class Story:
     def _run(self, scratch: Path) -> int:
         launch: FollowedLaunch | None = None
         try:
-            self._reporter.update(pipeline=first_line(self._inputs.command) or self._inputs.attach)
+            what = first_line(self._inputs.command) or self._inputs.attach or self._event.workflow
+            self._reporter.update(pipeline=what, launch_id=self._inputs.attach)
+            if self._refusals:
+                raise RefusedError(self._refusals)
             if self._inputs.attach:
                 self._handover.note_attached()
                 self._log.title("Attach")
@@ -195,6 +202,9 @@ class Story:
                 )
                 launch = launcher.launch(spec)
             return self._following.follow(launch)
+        except RefusedError as error:
+            self.refusal = error.reasons[0]
+            return self._ending.refuse(error.reasons)
         except CostReachedError as error:
             self.refusal = error
             return self._give_up(str(error), error.code, state=State.STOPPED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, takewhile
@@ -16,7 +16,7 @@ from lightning_zenml.action.github.client import GitHub, GitHubError, PullReques
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs
-from lightning_zenml.codes import Code
+from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.repository import commit_of
 
@@ -99,6 +99,33 @@ def admitted(
             error.code,
         )
         return 1
+
+
+def refuse_inputs(
+    reasons: Sequence[CodedError],
+    event: Event,
+    environ: Mapping[str, str],
+    github: GitHub | None,
+    workflow: Workflow,
+) -> int:
+    """Refuses a command for what is wrong with the workflow's own inputs.
+
+    Args:
+        reasons: what is wrong with them.
+        event: the event, for which there is no `reason_to_ignore`.
+        environ: variables of the step.
+        github: the server that has the comment; None: there is no token for it.
+        workflow: the runner.
+
+    Returns:
+        The exit code, 1.
+    """
+    for reason in reasons:
+        workflow.error(str(reason), reason.code)
+    if github:
+        answer = Answer(CommandComment.from_environ(environ), event, github, workflow)
+        answer.refuse(f"The workflow's inputs can't be used. {'. '.join(map(str, reasons))}.")
+    return 1
 
 
 def refused(reason: str, answer: Answer, workflow: Workflow) -> int:

@@ -12,7 +12,7 @@ from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.seclusion import TOKENS
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs
-from lightning_zenml.codes import Code
+from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.package.errors import PackageError
 from lightning_zenml.package.repository import commit_of
 
@@ -21,33 +21,42 @@ _BY_HAND = frozenset({"repository_dispatch", "workflow_dispatch"})
 _NO_TOKEN = GitHubError("There is no `github-token` to ask GitHub with.")
 
 
-def event_of(environ: Mapping[str, str], workflow: Workflow) -> Event | None:
-    """The event that started the workflow run; None, with the reason told, where nobody knows whose code it brings.
+class UnknownCodeError(CodedError):
+    """Nobody knows whose code would run."""
+
+    code = Code.COMMIT
+
+
+def readable(event: Event) -> Event:
+    """The event, whose payload must tell whose code it brings.
 
     Args:
-        environ: variables of the step.
-        workflow: the runner, for the reason.
+        event: what started the workflow run.
+
+    Raises:
+        UnknownCodeError: if its payload can't be read.
     """
-    event = Event.from_environ(environ)
-    if not event.problem:
-        return event
-    workflow.error(
-        f"The event's payload at GITHUB_EVENT_PATH can't be read ({event.problem}), so whose code this is can't be "
-        "found out, and nothing runs. Start the job again.",
-        Code.EVENT,
-    )
-    return None
+    if event.problem:
+        raise UnknownCodeError(
+            f"The event's payload at GITHUB_EVENT_PATH can't be read ({event.problem}), so whose code this is can't be "
+            "found out, and nothing runs. Start the job again.",
+            code=Code.EVENT,
+        )
+    return event
 
 
-def settled(event: Event, inputs: Inputs, root: Path, github: GitHub | None, workflow: Workflow) -> Event | None:
-    """The event with the commit that really runs, and whether it is a fork's; None where that can't be found out.
+def settled(event: Event, inputs: Inputs, root: Path, github: GitHub | None, workflow: Workflow) -> Event:
+    """The event with the commit that really runs, and whether it is a fork's.
 
     Args:
         event: what started the workflow run.
         inputs: the step's inputs.
         root: folder of the workspace.
         github: the server to ask; None: there is no token for it.
-        workflow: the runner, for warnings, and for the reason why it can't be found out.
+        workflow: the runner, for warnings.
+
+    Raises:
+        UnknownCodeError: if that can't be found out.
     """
     try:
         event = with_head(event, github, workflow)
@@ -56,8 +65,7 @@ def settled(event: Event, inputs: Inputs, root: Path, github: GitHub | None, wor
             return event
         return with_checkout(event, root, root / inputs.working_directory, github, workflow)
     except GitHubError as error:
-        workflow.error(f"Whose code this is can't be found out, so nothing runs. {error}", Code.COMMIT)
-        return None
+        raise UnknownCodeError(f"Whose code this is can't be found out, so nothing runs. {error}") from error
 
 
 def github_of(inputs: Inputs, event: Event) -> GitHub | None:

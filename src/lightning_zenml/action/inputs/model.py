@@ -17,10 +17,11 @@ from lightning_zenml.action.commands.parameters import Parameter
 from lightning_zenml.action.commands.parameters import read as read_parameters
 from lightning_zenml.action.inputs.defaults import DEFAULTS, FROM_ENVIRONMENT
 from lightning_zenml.action.inputs.of_orchestrator import check_studio, orchestrator_settings
-from lightning_zenml.action.inputs.reader import InputsError, Reader
+from lightning_zenml.action.inputs.reader import Reader
 from lightning_zenml.action.inputs.variables import is_secret
 from lightning_zenml.action.money.budget import Budget, budgets
 from lightning_zenml.action.report.metrics.settings import ReportSettings
+from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.launch import requirements
 from lightning_zenml.launch.spec import KeepStudio
 
@@ -155,7 +156,7 @@ class Inputs:
             workspace: folder of the checked-out repository, in which paths must exist; None: they need not.
 
         Raises:
-            InputsError: if an input can't be used; holds every problem there is.
+            InputsError: if an input can't be used; holds every problem there is, and what can be read.
         """
         reader = Reader(environ, defaults=DEFAULTS, variables=FROM_ENVIRONMENT, workspace=workspace)
         if reader.text("attach"):
@@ -208,7 +209,7 @@ class Inputs:
         )
         check_studio(inputs.studio_pool, inputs.keep_warm, reader)
         if reader.problems:
-            raise InputsError(reader.problems)
+            raise InputsError(reader.problems, inputs)
         return inputs
 
     @property
@@ -243,6 +244,22 @@ class Inputs:
         return tuple(dict.fromkeys(value for value in values if value))
 
 
+class InputsError(CodedError):
+    """Inputs that can't be used.
+
+    Attributes:
+        problems: the input's name and what is wrong with it, in words for the user; no secret in them.
+        inputs: what can be read, enough to tell of the problems; an input that has one is as if not given.
+    """
+
+    code = Code.INPUT
+
+    def __init__(self, problems: list[tuple[str, str]], inputs: Inputs) -> None:
+        super().__init__("\n".join(f"{name}: {message}" for name, message in problems))
+        self.problems = problems
+        self.inputs = inputs
+
+
 def _check_what_to_run(reader: Reader) -> None:
     given = [name for name in ("run", "pipeline", "attach") if reader.text(name)]
     if not given:
@@ -257,6 +274,7 @@ def _leg(reader: Reader) -> str | None:
     leg = reader.line("leg", LEG_LIMIT)
     if leg and not reader.text("comment-key"):
         reader.note("leg", "goes with `comment-key`, which all legs of the workflow must have in common")
+        return None
     return leg
 
 

@@ -15,25 +15,11 @@ from urllib.parse import urlsplit
 import yaml
 
 from lightning_zenml.action.inputs import paths, variables
-from lightning_zenml.codes import Code, CodedError
 
 _OF_EVERY_DOCKER_ACTION = frozenset({"entrypoint", "args"})
 """Inputs that GitHub gives every Docker action."""
+_IF_UNSET = ". A secret that the repository does not have is empty: see its settings, Secrets and variables > Actions"
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-
-
-class InputsError(CodedError):
-    """Inputs that can't be used.
-
-    Attributes:
-        problems: the input's name and what is wrong with it, in words for the user; no secret in them.
-    """
-
-    code = Code.INPUT
-
-    def __init__(self, problems: list[tuple[str, str]]) -> None:
-        super().__init__("\n".join(f"{name}: {message}" for name, message in problems))
-        self.problems = problems
 
 
 class Reader:
@@ -110,13 +96,10 @@ class Reader:
             name: name of the input.
             meaning: what the input is, in words, where it must be given; else ''.
         """
-        value = (
-            self.required(name, meaning, ". A secret of Actions that isn't set is empty")
-            if meaning
-            else self.text(name)
-        )
+        value = self.required(name, meaning, _IF_UNSET) if meaning else self.text(name)
         if not re.fullmatch(r"[!-~]*", value):
             self.note(name, "must be one line of ASCII characters without white space: was it copied whole, and alone?")
+            return ""
         return value
 
     def required(self, name: str, meaning: str, more: str = "") -> str:
@@ -165,6 +148,7 @@ class Reader:
         if not 0 < number <= most:
             limit = "" if most == sys.float_info.max else f", at most {most:g}"
             self.refuse(name, value, f"a number above 0{limit}")
+            return None
         return number
 
     def whole_number(self, name: str, most: int) -> int | None:
@@ -201,6 +185,7 @@ class Reader:
         if value and not usable:
             # Not shown: it may hold a password.
             self.note(name, "must be an address that begins with `https://`")
+            return ""
         return value.rstrip("/")
 
     def folder(self, name: str) -> str:

@@ -10,11 +10,12 @@ from lightning_zenml.action.github.check_runs import Annotation
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.log import Log
+from lightning_zenml.action.refusal import InputError
 from lightning_zenml.action.report import Outcome, State
 from lightning_zenml.action.report import failure as failures
 from lightning_zenml.action.report.reporter import Reporter
 from lightning_zenml.action.report.runs import Runs
-from lightning_zenml.codes import Code, known
+from lightning_zenml.codes import Code, CodedError, known
 from lightning_zenml.launch.spec import Failure, Phase, Status
 
 _MOST_ANNOTATIONS = 10
@@ -158,6 +159,26 @@ class Ending:
         failed = (failures.StepFailure(failure=failure, place=place), *others)
         annotations = tuple(filter(None, map(_annotation, failed)))
         self._reporter.update(state=state, failure=failure, annotations=annotations, cost=cost)
+        return 1
+
+    def refuse(self, reasons: Sequence[CodedError]) -> int:
+        """Tells why nothing was started.
+
+        Args:
+            reasons: why, one at least.
+
+        Returns:
+            The exit code, 1.
+        """
+        self._log.end()
+        for reason in reasons[: _MOST_ANNOTATIONS - 1]:
+            title = f"Input {reason.name}" if isinstance(reason, InputError) else "The run failed"
+            self._workflow.error(str(reason), reason.code, title=title)
+        if rest := reasons[_MOST_ANNOTATIONS - 1 :]:
+            self._workflow.error(". ".join(map(str, rest)), rest[0].code, title="The run failed")
+        self.leave_nothing()
+        first, *others = (Failure(phase=Phase.STARTING, message=str(one), code=one.code) for one in reasons)
+        self._reporter.update(state=State.FAILED, failure=first, others=tuple(others))
         return 1
 
     def _annotate(self, failure: Failure, place: failures.Place | None, *, title: str) -> None:

@@ -12,7 +12,7 @@ from lightning_zenml.action.github.check_runs import Annotation
 from lightning_zenml.action.report.numbers import BaseReport, CurveReport, MetricReport, Outcome, RuleReport
 from lightning_zenml.action.report.visualizations.records import VisualizationReport
 from lightning_zenml.launch.payload.usage.records import Usage
-from lightning_zenml.launch.spec import Failure
+from lightning_zenml.launch.spec import Failure, Phase
 
 
 class State(StrEnum):
@@ -133,6 +133,7 @@ class Report:
         estimate: what it was expected to cost, in words.
         budget: what was left of the budgets before it, in words.
         failure: why the run failed.
+        others: what else has kept it from being started.
         annotations: failures in files of the repository.
         launch_id: id of the launch.
         is_async: whether the workflow leaves the run to itself.
@@ -162,6 +163,7 @@ class Report:
     estimate: str | None = None
     budget: str | None = None
     failure: Failure | None = None
+    others: tuple[Failure, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     launch_id: str | None = None
     is_async: bool = False
@@ -203,6 +205,12 @@ class Report:
     def is_final(self) -> bool:
         """Whether nothing more will happen."""
         return self.state not in {State.STARTING, State.RUNNING}
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it has failed before anything was started."""
+        is_early = self.failure is not None and self.failure.phase is Phase.STARTING
+        return is_early and self.state is State.FAILED and not (self.studio_name or self.launch_id)
 
     @property
     def failed_rules(self) -> tuple[RuleReport, ...]:

@@ -48,6 +48,8 @@ class News:
             words = f"{first.rule}: {first.reason}".replace("`", "")
         elif report.failure:
             words = report.failure.message
+            if report.others:
+                words = f"{1 + len(report.others)} problems, the first: {words}"
         else:
             words = f"{report.title} {_WORDS[report.state]} on Lightning AI"
         return " ".join(words.split())
