@@ -105,6 +105,37 @@ def test_a_secret_that_is_not_set_is_told_in_the_pull_request(
     assert cloud.running() == []
 
 
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (
+            {"zenml_store_api_key": "ZENKEY_wrong", "machine_type": "T4, T5"},
+            ["refuses the API key", "Unknown machine 'T5'. Did you mean T4"],
+        ),
+        (
+            {"lightning_api_key": "", "stack": "nope", "machine_type": "cpu, T5"},
+            ["`lightning-api-key` is", "stack `nope`", "`T5`"],
+        ),
+        (
+            {"zenml_store_url": "http://127.0.0.1:9", "lightning_api_key": "wrong", "keep_studio": "maybe"},
+            ["`maybe`", "can't be reached", "Lightning refuses the API key"],
+        ),
+        ({"zenml_store_api_key": "", "lightning_teamspace": "nope"}, ["`zenml-store-api-key` is", "none matches"]),
+        ({"budget": "0.000001 / month", "machine_type": "T5", "project": "nope"}, ["project", "Unknown machine 'T5'"]),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
+)
+def test_all_that_is_wrong_is_told_at_once(
+    cloud: LightningCloud, actions: Actions, inputs: dict[str, str], words: list[str]
+) -> None:
+    studios = len(cloud.studios)
+    finished = actions.step(**inputs).run()
+    assert [text for text, word in zip(errors(finished), words, strict=True) if word not in text] == [], finished.log
+    comment = html.unescape(actions.comment()).replace("<code>", "`").replace("</code>", "`")
+    assert [word for word in words if word not in comment] == []
+    assert len(cloud.studios) == studios
+
+
 def test_an_event_that_cannot_be_read_is_told_in_the_pull_request(actions: Actions) -> None:
     step = actions.step(event_name="pull_request", variables={"GITHUB_EVENT_PATH": "/nowhere"})
     assert "payload at GITHUB_EVENT_PATH can't be read" in one_error(step.run())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from lightning_zenml.action.checks.refusal import InputError
 from lightning_zenml.action.commands.admission import admitted, refuse_inputs
 from lightning_zenml.action.commands.comment import asks_for_command, reason_to_ignore
 from lightning_zenml.action.commands.launches import carry_out
@@ -13,7 +14,6 @@ from lightning_zenml.action.github.admission import UnknownCodeError, github_of,
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.inputs import Inputs, InputsError
-from lightning_zenml.action.refusal import InputError
 from lightning_zenml.action.story import Story
 from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.http_session import is_readable_on_the_way

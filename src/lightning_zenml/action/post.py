@@ -10,12 +10,12 @@ from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 
+from lightning_zenml.action.checks.checks import connect
 from lightning_zenml.action.github.admission import github_of, mask_secrets
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover, Left
 from lightning_zenml.action.inputs import Inputs, InputsError
-from lightning_zenml.action.prepare import connect
 from lightning_zenml.action.report import State
 from lightning_zenml.action.report.metrics.baseline import Baseline
 from lightning_zenml.action.report.reporter import Reporter

@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lightning_zenml.action.checks.checks import Checks, Services
+from lightning_zenml.action.checks.refusal import Refusals
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.inputs import Inputs
 from lightning_zenml.action.log import Log
-from lightning_zenml.action.money.forecast import Forecast
+from lightning_zenml.action.money.forecast import Forecast, Foreseen
 from lightning_zenml.action.runner_launch import READABLE, Command, RunnerLaunch, settings_of
 from lightning_zenml.action.starter import Starter
 from lightning_zenml.action.throwaway import Throwaway
-from lightning_zenml.codes import Code
-from lightning_zenml.launch import requirements
+from lightning_zenml.codes import Code, CodedError
 from lightning_zenml.launch.caller import Caller, Record
-from lightning_zenml.launch.lightning.client import Credentials, Lightning
+from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.payload.variables import SETTINGS
 from lightning_zenml.launch.spec import LaunchSpec
 from lightning_zenml.package import archive
@@ -28,37 +28,14 @@ from lightning_zenml.package.archive import Archive
 from lightning_zenml.package.checkout import Commit
 from lightning_zenml.package.repository import Repository, commit_of
 from lightning_zenml.zenml_api.integrations import of_integrations
-from lightning_zenml.zenml_api.models import Teamspace
 from lightning_zenml.zenml_api.rest import ZenMLServerError
 from lightning_zenml.zenml_api.server import NoTokensError, ZenMLServer
-from lightning_zenml.zenml_api.versions import requirement
 
 _TOKEN_SECONDS = 3 * 24 * 3600
 """How long the studio's token for the ZenML server lives without `timeout-minutes`; runs have their own."""
 _TOKEN_MARGIN = 3600
 """Seconds beyond `timeout-minutes`, for the wait for a studio and for the end."""
 _SIZE_WARNING = 200_000_000
-
-
-def connect(inputs: Inputs, teamspace: Teamspace) -> Lightning:
-    """Connects to Lightning by the inputs; the teamspace may also come from the stack's orchestrator.
-
-    Args:
-        inputs: the step's inputs.
-        teamspace: what the stack's orchestrator says of the teamspace, where the inputs are silent.
-
-    Raises:
-        LaunchError: if Lightning refuses the key, has no such teamspace, or can't be reached.
-    """
-    return Lightning.connect(
-        Credentials(
-            user_id=inputs.lightning_user_id,
-            api_key=inputs.lightning_api_key,
-            teamspace=inputs.lightning_teamspace or teamspace.name,
-            username=inputs.lightning_username or teamspace.username,
-            organization=inputs.lightning_org or teamspace.organization,
-        )
-    )
 
 
 class Preparation:
@@ -74,6 +51,7 @@ class Preparation:
         handover: what post is told.
         log: the step's log, which tells what is found.
         forecast: what looks ahead at the cost meanwhile.
+        refusals: what is already known to be wrong, so that nothing may be started.
     """
 
     def __init__(
@@ -88,6 +66,7 @@ class Preparation:
         handover: Handover,
         log: Log,
         forecast: Forecast,
+        refusals: Sequence[CodedError] = (),
     ) -> None:
         self._inputs = inputs
         self._starter = starter
@@ -98,6 +77,15 @@ class Preparation:
         self._handover = handover
         self._log = log
         self._forecast = forecast
+        self._checks = Checks(
+            inputs,
+            root,
+            zenml=zenml,
+            workflow=workflow,
+            handover=handover,
+            log=log,
+            refusals=Refusals(refusals),
+        )
 
     def carry_out(self) -> tuple[Lightning, LaunchSpec]:
         """Checks and packages, to submit from the studio.
@@ -106,13 +94,13 @@ class Preparation:
             The teamspace, and what to launch in it.
 
         Raises:
-            LaunchError: if Lightning can't be used: credentials, teamspace or machine.
-            PackageError: if the repository can't be packed.
-            ZenMLServerError: if the ZenML server can't be asked.
+            RefusedError: if nothing may be started, for all reasons that there are.
+            ZenMLServerError: if the ZenML server gives no token.
         """
-        inputs = self._inputs
-        services = self._check()
-        packed = self._pack()
+        inputs, refusals = self._inputs, self._checks.refusals
+        services, packed = self._found(), refusals.of(self._pack)
+        if services is None or packed is None or refusals.reasons:
+            raise self._checks.refused()
         of_jobs = {"keep_warm": inputs.keep_warm, "stop_idle_gpu": inputs.stop_idle_gpu}
         # The steps of a pipeline that names another machine stay in the studio, but those with one of their own.
         of_steps = {"machine_type": list(inputs.machine_type), **of_jobs}
@@ -154,14 +142,17 @@ class Preparation:
             scratch: folder for the environment, which must last as long as what is returned.
 
         Raises:
-            LaunchError: if Lightning can't be used, or requirements can't be installed on the runner.
-            PackageError: if the repository can't be read.
-            ZenMLServerError: if the ZenML server can't be asked.
+            RefusedError: if nothing may be started, for all reasons that there are.
+            LaunchError: if requirements can't be installed on the runner.
+            ZenMLServerError: if the ZenML server gives no token.
         """
-        inputs, began, services = self._inputs, time.monotonic(), self._check()
+        inputs, began, services = self._inputs, time.monotonic(), self._found()
         timeout = inputs.timeout_minutes * 60 if inputs.timeout_minutes else None
         # What the orchestrator will pack: told of here, a fault needs no traceback of the user's program.
-        self._warn_of_missing(Repository.open(self._root).contents().warnings)
+        contents = self._checks.refusals.of(Repository.open(self._root).contents)
+        if services is None or contents is None or self._checks.refusals.reasons:
+            raise self._checks.refused()
+        self._warn_of_missing(contents.warnings)
         self._log.title("Install on the runner")
         # As on the studio, an index that `env` names is installed from.
         environment = Throwaway(scratch / "python", {**self._environ, **inputs.env}, self._log.feed)
@@ -196,40 +187,22 @@ class Preparation:
             on_archive=lambda sha256: self._workflow.set_output("archive-sha256", sha256),
         )
 
-    def _check(self) -> _Services:
-        inputs = self._inputs
+    def _found(self) -> Services | None:
         self._log.title("Check and package")
-        info = self._zenml.info()
-        if info.notice:
-            self._workflow.notice(info.notice, Code.ZENML_UNTESTED)
-        stack = self._zenml.stack(inputs.stack)
-        project = self._zenml.project(inputs.project)
-        self._log.line(f"ZenML {info.version} at {inputs.zenml_store_url}, stack {stack.name}, project {project.name}")
-        lightning = connect(inputs, stack.teamspace)
-        teamspace = f"{lightning.owner}/{lightning.teamspace}"
-        self._handover.note_teamspace(teamspace)
-        self._log.line(f"Lightning AI teamspace {teamspace}")
-        self._forecast.begin(lightning)
-        if not inputs.requirements and (
-            file := requirements.overlooked(self._root, inputs.working_directory, [*inputs.commands, inputs.command])
-        ):
-            way_out = requirements.refusal(self._root / file) or f"To have it installed, set `requirements: {file}`"
-            told = f"The input `requirements` is not set, so what {file} lists is not installed. {way_out}."
-            self._workflow.notice(told, Code.NOT_INSTALLED)
-        if maker := requirements.environment_maker(inputs.command):
-            self._workflow.warning(
-                f"`{maker}` makes a Python environment of its own, which has the Lightning orchestrator only if the "
-                "project lists `lightning-zenml`. To run in the studio's, which has all that is needed, name the "
-                "project's file in `requirements`, and start the command with `python`.",
-                Code.OTHER_ENVIRONMENT,
-            )
-        return _Services(
-            lightning=lightning,
-            stack_id=stack.id,
-            project_id=project.id,
-            packages=(requirement(info.version),),
-            integrations=stack.integrations,
-        )
+        if services := self._checks.carry_out():
+            self._forecast.begin(services.lightning)
+        return services
+
+    def look_ahead(self) -> Foreseen:
+        """Tells what the run will cost, of which `carry_out` and `submission` begin to find out.
+
+        Raises:
+            RefusedError: if it would cost too much.
+        """
+        foreseen = self._checks.refusals.of(self._forecast.settle)
+        if foreseen is None:
+            raise self._checks.refused()
+        return foreseen
 
     def _packages_of(self, integrations: tuple[str, ...]) -> tuple[str, ...]:
         """What the stack's components need; a newer server may have some that are unknown here."""
@@ -256,7 +229,7 @@ class Preparation:
         for warning in warnings:
             self._workflow.warning(warning, Code.NOT_PACKED)
 
-    def _zenml_environment(self, services: _Services) -> dict[str, str]:
+    def _zenml_environment(self, services: Services) -> dict[str, str]:
         """ZenML's own variables, and what started the run. The API key stays here where the server gives a token."""
         try:
             minutes = self._inputs.timeout_minutes
@@ -283,25 +256,6 @@ class Preparation:
             **self._starter.provenance,
             **access,
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Services:
-    """What the checks have found.
-
-    Args:
-        lightning: the teamspace.
-        stack_id: id of the ZenML stack.
-        project_id: id of the ZenML project.
-        packages: requirement specifiers of what every client of the server needs installed.
-        integrations: names of ZenML integrations whose requirements clients of the stack need besides.
-    """
-
-    lightning: Lightning
-    stack_id: str
-    project_id: str
-    packages: tuple[str, ...]
-    integrations: tuple[str, ...]
 
 
 def _told(commit: Commit, *, has_changes: bool) -> str:

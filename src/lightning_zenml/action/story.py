@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lightning_zenml.action.checks.refusal import RefusedError
 from lightning_zenml.action.earlier_launch import EarlierLaunch
 from lightning_zenml.action.following import Following, of_ours
 from lightning_zenml.action.github.client import GitHub
@@ -20,7 +21,6 @@ from lightning_zenml.action.inputs import Inputs, SubmitFrom
 from lightning_zenml.action.log import Log
 from lightning_zenml.action.money.forecast import Forecast
 from lightning_zenml.action.prepare import Preparation
-from lightning_zenml.action.refusal import RefusedError
 from lightning_zenml.action.report import Report, State
 from lightning_zenml.action.report.ending import Ending
 from lightning_zenml.action.report.metrics.baseline import Baseline
@@ -107,7 +107,6 @@ class Story:
             with_runs=self._runs.added_to,
         )
         self._reporter.report = replace(self._reporter.report, stops_on_cancel=inputs.stop_on_cancel)
-        self._forecast = Forecast(inputs, event, zenml=self._zenml, workflow=workflow, log=self._log)
         self._preparation = Preparation(
             inputs,
             starter,
@@ -117,7 +116,8 @@ class Story:
             workflow=workflow,
             handover=self._handover,
             log=self._log,
-            forecast=self._forecast,
+            forecast=Forecast(inputs, event, zenml=self._zenml, workflow=workflow, log=self._log),
+            refusals=refusals,
         )
         self._ending = Ending(
             workflow,
@@ -179,9 +179,9 @@ class Story:
         try:
             what = first_line(self._inputs.command) or self._inputs.attach or self._event.workflow
             self._reporter.update(pipeline=what, launch_id=self._inputs.attach)
-            if self._refusals:
-                raise RefusedError(self._refusals)
             if self._inputs.attach:
+                if self._refusals:
+                    raise RefusedError(self._refusals)
                 self._handover.note_attached()
                 self._log.title("Attach")
                 launch = self._earlier.take_over(self._inputs.attach)
@@ -227,7 +227,7 @@ class Story:
 
     def _look_ahead(self) -> None:
         """Tells what the run will cost; refuses one that would cost too much."""
-        foreseen = self._forecast.settle()
+        foreseen = self._preparation.look_ahead()
         if foreseen.estimate or foreseen.budget:
             self._reporter.update(estimate=foreseen.estimate, budget=foreseen.budget)
 

@@ -6,11 +6,11 @@ import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_zenml.action.checks.refusal import InputError
 from lightning_zenml.action.github.check_runs import Annotation
 from lightning_zenml.action.github.workflow import Workflow
 from lightning_zenml.action.handover import Handover
 from lightning_zenml.action.log import Log
-from lightning_zenml.action.refusal import InputError
 from lightning_zenml.action.report import Outcome, State
 from lightning_zenml.action.report import failure as failures
 from lightning_zenml.action.report.reporter import Reporter

@@ -62,6 +62,21 @@ class Machine:
         return compute_name.lower() in self.aliases
 
 
+def doubts(names: Sequence[str]) -> list[str]:
+    """What is to be said of names that lightning-sdk doesn't have; a cloud account may sell a machine of such a name.
+
+    Args:
+        names: names of machines.
+    """
+    told = []
+    for name in names:
+        wanted = name.strip()
+        if wanted.lower() != "gpu" and not _sdk_machine(wanted):
+            nearest = _nearest(wanted, sorted(_SDK_MACHINES))
+            told.append(f"lightning-sdk knows no machine `{name}`.{f' Did you mean {nearest}?' if nearest else ''}")
+    return told
+
+
 class Catalog:
     """The machines of one cloud account.
 
@@ -119,7 +134,7 @@ class Catalog:
         wanted = name.strip()
         if wanted.lower() == "gpu":
             return self._cheapest_gpu()
-        sdk_machine = _SDK_MACHINES.get(wanted.upper().replace("-", "_")) or _by_slug(wanted)
+        sdk_machine = _sdk_machine(wanted)
         accelerator = self._accelerator(wanted, sdk_machine)
         if accelerator is not None:
             return _machine(accelerator, sdk_machine)
@@ -238,8 +253,8 @@ class Catalog:
 
     def _suggestion(self, wanted: str) -> str:
         sold = sorted({_machine(accelerator, None).name for accelerator in self._accelerators}) or sorted(_SDK_MACHINES)
-        nearest = difflib.get_close_matches(wanted.upper().replace("-", "_"), sold, n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(nearest)}? " if nearest else ""
+        nearest = _nearest(wanted, sold)
+        hint = f"Did you mean {nearest}? " if nearest else ""
         return f"{hint}Machines here: {', '.join(sold)}; or cpu, gpu."
 
 
@@ -265,8 +280,14 @@ def _kind(name: str) -> tuple[str, int]:
     return family, int(count) if count.isdecimal() else int(not counted)
 
 
-def _by_slug(wanted: str) -> SdkMachine | None:
-    return next((machine for machine in _SDK_MACHINES.values() if machine.slug == wanted.lower()), None)
+def _sdk_machine(wanted: str) -> SdkMachine | None:
+    """The machine of that name in any case, or of that slug."""
+    by_slug = (machine for machine in _SDK_MACHINES.values() if machine.slug == wanted.lower())
+    return _SDK_MACHINES.get(wanted.upper().replace("-", "_")) or next(by_slug, None)
+
+
+def _nearest(wanted: str, known: Sequence[str]) -> str:
+    return " or ".join(difflib.get_close_matches(wanted.upper().replace("-", "_"), known, n=3, cutoff=0.5))
 
 
 def _preference(accelerator: Accelerator) -> tuple[bool, float]:
