@@ -152,7 +152,7 @@ def test_a_repository_shows_what_its_workflow_needs(
     file = lay_out(tmp_path, {".github/workflows/train.yml": text}) / ".github/workflows/train.yml"
     given = yaml.safe_load(text)["jobs"]["train"]["steps"][-1]["with"]
     assert {name: given.get(name) for name in inputs} == inputs
-    assert check(tmp_path, file) == []
+    assert check(tmp_path, file).findings == ()
     assert subprocess.run([BIN / "actionlint", file], check=False).returncode == 0
 
 
@@ -289,7 +289,10 @@ def test_from_nothing_but_a_run_py_to_a_workflow(tmp_path: Path) -> None:
     assert "hush" not in told
     written = yaml.safe_load((tmp_path / ".github/workflows/train.yml").read_text())
     assert written[True]["push"] == {"branches": ["trunk"]}
-    assert "Nothing to change" in run(tmp_path, "--check").stdout
+    checked = run(tmp_path, "--check")
+    assert "Nothing to change" in checked.stdout
+    assert "in the repository, run.py; names of machines, cpu." in " ".join(checked.stderr.split())
+    assert "what the expressions stand for in lightning-user-id" in " ".join(checked.stderr.split())
     assert "`--force`" in " ".join(run(tmp_path, code=2).stderr.split())
     assert json.loads(run(tmp_path, "--force", "--json").stdout)["repository"] == "octo/model"
 
@@ -405,8 +408,58 @@ jobs:
 def test_what_is_wrong_is_told_where_it_stands(tmp_path: Path, old: str, new: str, line: int, told: str) -> None:
     assert old in GOOD
     root = lay_out(tmp_path, {"run.py": STARTS, ".github/workflows/train.yml": GOOD.replace(old, new, 1)})
-    found = [f"{one.line}: {one.severity}: {one.message}" for one in check(root, root / ".github/workflows/train.yml")]
+    found = [
+        f"{one.line}: {one.severity}: {one.message}"
+        for one in check(root, root / ".github/workflows/train.yml").findings
+    ]
     assert [one for one in found if re.search(rf"^{line}: {told}", one)] if told else found == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "line", "told"),
+    [
+        ("run: python trian.py", 12, "error: `run` names `trian.py`, .* Did you mean `train.py`?"),
+        ("run: python train.py\nworking-directory: jobs", 12, "error: .*`train.py`, .* from `jobs`. It lies in `.`"),
+        ("run: python nightly.py", 12, "error: .*`nightly.py`, .* It lies in `jobs`: set `working-directory`"),
+        ("run: python trian.py\ncommands: ./make.sh", 12, "warning: `run` names `trian.py`"),
+        ("run: bash jobs/all.sh", 12, "error: `run` names `jobs/all.sh`"),
+        ("run: python -m vision.trian", 12, "error: `run` names `vision.trian`"),
+        ("pipeline: vision.trian.tiny", 12, "error: `pipeline` names `vision.trian.tiny`"),
+        ("pipeline: version.train.tiny", 12, "error: `pipeline` names `version.train.tiny`"),
+        ("run: python train.py\nmachine-type: T4, T5", 13, "warning: .* no machine `T5`. Did you mean T4"),
+        ("run: python train.py\nconfig: gone.yaml", 13, "error: `config`"),
+        ("run: python train.py --lr ${{ matrix.lr }}", 12, "error: `run` uses `matrix.lr`, .* is not there"),
+        ("run: python train.py\nasync: perhaps\nmachine-type: T5", 14, "warning: .* no machine `T5`"),
+        ("run: python train.py && python -m torch.distributed.run jobs/nightly.py", 0, ""),
+        ("run: python -m vision.train\nmachine-type: ${{ inputs.gpu }}", 0, ""),
+        ("run: cd jobs && python nightly.py", 0, ""),
+        ("run: python ${{ inputs.script }}.py", 0, ""),
+        ("pipeline: vision.train.tiny", 0, ""),
+    ],
+)
+def test_what_the_repository_lacks_is_told(tmp_path: Path, inputs: str, line: int, told: str) -> None:
+    text = GOOD.replace("run: python run.py", inputs.replace("\n", "\n          "))
+    files = {"train.py": STARTS, "vision/train.py": STARTS, "jobs/nightly.py": STARTS}
+    root = lay_out(tmp_path, {**files, ".github/workflows/train.yml": text})
+    findings = check(root, root / ".github/workflows/train.yml").findings
+    found = [f"{one.line}: {one.severity}: {one.message}" for one in findings]
+    assert [one for one in found if re.match(rf"{line}: {told}", one)] if told else found == [], found
+
+
+@pytest.mark.parametrize(
+    ("matrix", "told"),
+    [
+        ("{lr: [0.1, 1]}", ["`run` uses `matrix.seed`, but the job's `strategy.matrix` has only `lr`: "]),
+        ("{lr: [1], include: [{lr: 1, seed: 2}]}", []),
+        ("${{ fromJSON(needs.plan.outputs.matrix) }}", []),
+    ],
+)
+def test_a_matrix_without_what_is_used_of_it_is_told(tmp_path: Path, matrix: str, told: list[str]) -> None:
+    text = GOOD.replace("run.py", "run.py ${{ matrix.lr }} ${{ matrix.seed }}")
+    text = text.replace("    runs-on", f"    strategy:\n      matrix: {matrix}\n    runs-on", 1)
+    root = lay_out(tmp_path, {"run.py": STARTS, ".github/workflows/train.yml": text})
+    findings = check(root, root / ".github/workflows/train.yml").findings
+    assert [one.message.partition("GitHub")[0] for one in findings] == told
 
 
 IN_SRC = {"pyproject.toml": PROJECT, "src/vision/train.py": STARTS}
@@ -443,7 +496,9 @@ def test_a_package_that_nobody_installs_is_warned_of(
 ) -> None:
     text = GOOD.replace("run: python run.py", inputs.replace("\n", "\n          "))
     root = lay_out(tmp_path, {**files, ".github/workflows/train.yml": text})
-    found = [one for one in check(root, root / ".github/workflows/train.yml") if "`vision` lies" in one.message]
+    found = [
+        one for one in check(root, root / ".github/workflows/train.yml").findings if "`vision` lies" in one.message
+    ]
     assert [(one.line, one.severity) for one in found] == ([(12, "warning")] if told else [])
     assert all(WAY_OUT in one.message and one.message.endswith(told) for one in found)
 
@@ -452,9 +507,9 @@ def test_without_docker_macos_will_do_and_windows_will_not(tmp_path: Path) -> No
     composite = GOOD.replace("lightning-zenml-action@v1", "lightning-zenml-action/composite@v1")
     root = lay_out(tmp_path, {".github/workflows/train.yml": composite.replace("ubuntu", "macos"), "run.py": ""})
     file = root / ".github/workflows/train.yml"
-    assert check(root, file) == []
+    assert check(root, file).findings == ()
     file.write_text(composite.replace("ubuntu", "windows"))
-    assert [one.message for one in check(root, file)] == [
+    assert [one.message for one in check(root, file).findings] == [
         "The Action needs Linux or macOS: `runs-on: ubuntu-latest` instead of `windows-latest`."
     ]
 
@@ -477,10 +532,10 @@ def test_all_is_told_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ROOT.glob("tests/container/workflows/*.yml"))
 def test_our_own_workflows_have_nothing_wrong(file: Path) -> None:
-    assert [one for one in check(ROOT, file) if one.severity == "error"] == []
+    assert [one for one in check(ROOT, file).findings if one.severity == "error"] == []
 
 
 def test_readmes_workflow_has_nothing_to_change(tmp_path: Path) -> None:
     (text,) = re.findall(r"```yaml\n(# \.github/workflows/train\.yml\n.+?)```", (ROOT / "README.md").read_text(), re.S)
     lay_out(tmp_path, {"run.py": STARTS, "requirements.txt": "", ".github/workflows/train.yml": text})
-    assert check(tmp_path, tmp_path / ".github/workflows/train.yml") == []
+    assert check(tmp_path, tmp_path / ".github/workflows/train.yml").findings == ()

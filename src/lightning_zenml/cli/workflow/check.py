@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 
 from lightning_zenml.action.inputs import FROM_ENVIRONMENT, Inputs, InputsError, SubmitFrom
 from lightning_zenml.cli.workflow.document import Field, NotYamlError, read
+from lightning_zenml.cli.workflow.finding import Checked, Finding, Severity
+from lightning_zenml.cli.workflow.named import EXPRESSION, code_of, unknown_of_matrix
+from lightning_zenml.launch.lightning.machines import doubts
 from lightning_zenml.launch.own_code import lacking, may_install
 
 FOLDER = ".github/workflows"
@@ -22,7 +23,6 @@ _BRANCHES = frozenset({"main", "master", "develop", "latest"})
 _OF_THE_DEFAULT_BRANCH = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
 """Events on which actions/checkout takes another commit than the one that they tell of."""
 _OF_ANYBODY = frozenset({"fork", "watch"})
-_EXPRESSION = re.compile(r"\$\{\{.*?\}\}", re.DOTALL)
 _KEYS = ("lightning-api-key", "zenml-store-api-key")
 _PLACEHOLDERS = {
     "zenml-store-url": "https://zenml.example",
@@ -36,31 +36,6 @@ _ANY_TEXT = frozenset({"run", "commands", "env", "studio-name", "comment-key", "
 """Inputs in which a word stands for an expression; any other that holds one is left out."""
 
 
-class Severity(StrEnum):
-    """How bad a finding is."""
-
-    ERROR = "error"
-    """With this, nothing runs, or what must be secret isn't."""
-    WARNING = "warning"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """Something to change.
-
-    Args:
-        file: path of the workflow, relative to the repository.
-        line: line to change.
-        severity: how bad it is.
-        message: what is wrong, and what to write instead.
-    """
-
-    file: str
-    line: int
-    severity: Severity
-    message: str
-
-
 def workflows(root: Path) -> list[Path]:
     """The workflow files of a repository that use the Action.
 
@@ -71,29 +46,35 @@ def workflows(root: Path) -> list[Path]:
     return [file for file in files if "lightning-zenml-action" in file.read_text(encoding="utf-8", errors="replace")]
 
 
-def check(root: Path, file: Path) -> list[Finding]:
+def check(root: Path, file: Path) -> Checked:
     """Looks at one workflow.
 
     Args:
         root: root of the repository, in which the paths of inputs must exist.
         file: the workflow file.
-
-    Returns:
-        All that is to be changed, from the first line to the last.
     """
     name = str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
     try:
         workflow = read(file.read_text(encoding="utf-8"))
     except NotYamlError as error:
-        return [Finding(file=name, line=error.line, severity=Severity.ERROR, message=str(error))]
+        return _unreadable(name, error.line, str(error))
     except (OSError, UnicodeDecodeError) as error:
-        return [Finding(file=name, line=1, severity=Severity.ERROR, message=f"It can't be read: {error}")]
-    found = _Check(root, workflow).findings()
-    told = dict.fromkeys(found)
-    return [
-        Finding(file=name, line=line, severity=severity, message=message)
-        for line, severity, message in sorted(told, key=lambda one: one[0])
-    ]
+        return _unreadable(name, 1, f"It can't be read: {error}")
+    look = _Check(root, workflow)
+    told = dict.fromkeys(look.findings())
+    return Checked(
+        findings=tuple(
+            Finding(file=name, line=line, severity=severity, message=message)
+            for line, severity, message in sorted(told, key=lambda one: one[0])
+        ),
+        files=tuple(look.files),
+        machines=tuple(look.machines),
+        unread=tuple(look.unread),
+    )
+
+
+def _unreadable(name: str, line: int, message: str) -> Checked:
+    return Checked(findings=(Finding(file=name, line=line, severity=Severity.ERROR, message=message),))
 
 
 _Found = tuple[int, Severity, str]
@@ -106,6 +87,9 @@ class _Check:
     def __init__(self, root: Path, workflow: Field) -> None:
         self._root = root
         self._workflow = workflow
+        self.files: dict[str, None] = {}
+        self.machines: dict[str, None] = {}
+        self.unread: dict[str, None] = {}
 
     def findings(self) -> Iterator[_Found]:
         """Yields what is wrong, in the order of the checks."""
@@ -182,7 +166,7 @@ class _Check:
                 yield _error(value.line, f"`{name}` must be text: write `{name}: |`, and what it holds below.")
         for name in (*_KEYS, "github-token"):
             text = given[name].text if name in given else ""
-            if text and not _EXPRESSION.search(text):
+            if text and not EXPRESSION.search(text):
                 yield _error(
                     given[name].line,
                     f"`{name}` is written into the file, where everybody reads it. Take that key back, and give a "
@@ -200,24 +184,51 @@ class _Check:
             is_elsewhere = any(_CHECKOUT.match(one["uses"].text) and one["with"]["path"] for one in before)
             inputs = Inputs.from_environ(environ, None if is_elsewhere else self._root)
         except InputsError as error:
+            inputs = error.inputs
             for name, message in error.problems:
                 yield _error(given.get(name, step).line, f"`{name}` {message}")
-            return
         for name, message in inputs.warnings:
             yield _warning(given.get(name, step).line, f"`{name}` {message}")
-        if not is_elsewhere and (message := _not_installed(self._root, inputs)):
-            yield _warning(given.get("run", given.get("pipeline", step)).line, message)
+        for name, message, line in unknown_of_matrix(job, given):
+            yield _error(line, f"`{name}` {message}")
+        self.unread |= {name: None for name, value in given.items() if EXPRESSION.search(value.text)}
+        yield from self._machines(inputs, step["with"])
+        if not is_elsewhere:
+            yield from self._files(inputs, step["with"])
+
+    def _files(self, inputs: Inputs, given: Field) -> Iterator[_Found]:
+        named = (*inputs.requirements, *([inputs.config] if inputs.config else []))
+        self.files |= {name: None for name in named if (self._root / name).is_file()}
+        line = (given["run"] or given["pipeline"]).line
+        for one in code_of(self._root, inputs, given["run"].text):
+            if one.path:
+                self.files[one.path] = None
+                continue
+            where = f" from `{inputs.working_directory}`" if inputs.working_directory != "." else ""
+            message = f"`{one.by}` names `{one.name}`, which is not in the repository{where}. {one.hint}".strip()
+            # Those may make it.
+            yield _warning(line, message) if inputs.commands else _error(line, message)
+        if message := _not_installed(self._root, inputs):
+            yield _warning(line, message)
+
+    def _machines(self, inputs: Inputs, given: Field) -> Iterator[_Found]:
+        told = doubts(inputs.machine_type)
+        if not told:
+            self.machines |= dict.fromkeys(inputs.machine_type)
+        for doubt in told:
+            message = f"{doubt} What your teamspace sells, `lightning-zenml doctor --machine-type NAME` asks."
+            yield _warning(given["machine-type"].line, message)
 
 
 def _environ(given: dict[str, Field]) -> Iterator[tuple[str, str]]:
     """What the Action would find of the inputs, with something in the place of expressions."""
     for name, value in given.items():
         text = value.text
-        if _EXPRESSION.search(text):
+        if EXPRESSION.search(text):
             if name in _PLACEHOLDERS:
                 text = _PLACEHOLDERS[name]
             elif name in _ANY_TEXT:
-                text = _EXPRESSION.sub("x", text)
+                text = EXPRESSION.sub("x", text)
             else:
                 continue
         yield f"INPUT_{name.upper()}", text

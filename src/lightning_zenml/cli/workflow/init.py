@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import metadata, version
 from pathlib import Path
@@ -12,7 +12,8 @@ from pathlib import Path
 from lightning_zenml.cli.connection import Connection
 from lightning_zenml.cli.errors import CliError, ExitCode
 from lightning_zenml.cli.output import Output
-from lightning_zenml.cli.workflow.check import FOLDER, Finding, Severity, check, workflows
+from lightning_zenml.cli.workflow.check import FOLDER, check, workflows
+from lightning_zenml.cli.workflow.finding import Checked, Finding, Severity
 from lightning_zenml.cli.workflow.project import Project, root_of
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.zenml_api.rest import ZenMLServerError
@@ -120,7 +121,7 @@ def init(
     if output.is_json:
         output.json(written)
     else:
-        _tell(output, written, check(project.root, path), os.path.relpath(path, folder.resolve()))
+        _tell(output, written, check(project.root, path).findings, os.path.relpath(path, folder.resolve()))
     return ExitCode.OK
 
 
@@ -144,7 +145,8 @@ def check_all(output: Output, *, folder: Path) -> ExitCode:
             f"No workflow in {root / FOLDER} uses the Action. `lightning-zenml init` writes one.",
             exit_code=ExitCode.FAILED,
         )
-    findings = [finding for file in files for finding in check(root, file)]
+    checked = [check(root, file) for file in files]
+    findings = [finding for one in checked for finding in one.findings]
     if output.is_json:
         output.json(findings)
     else:
@@ -152,6 +154,8 @@ def check_all(output: Output, *, folder: Path) -> ExitCode:
             output.line(_line(finding))
         if not findings:
             output.line(f"Nothing to change in {', '.join(str(file.relative_to(root)) for file in files)}.")
+        for line in _looked_at(checked):
+            output.note(line)
     return ExitCode.FAILED if any(one.severity is Severity.ERROR for one in findings) else ExitCode.OK
 
 
@@ -291,6 +295,25 @@ def _tell(output: Output, written: Written, findings: Iterable[Finding], path: s
     for text in written.to_do:
         output.line(f"\n- {text}")
     output.line(f"\nThen: git add {path}, commit and push. `lightning-zenml doctor` checks keys and servers.")
+
+
+def _looked_at(checked: Sequence[Checked]) -> Iterator[str]:
+    """What the answer is worth."""
+    files, machines, unread = (
+        ", ".join(dict.fromkeys(name for one in checked for name in getattr(one, field)))
+        for field in ("files", "machines", "unread")
+    )
+    yield (
+        "Looked at: inputs, events, permissions, runner, checkout and version"
+        + (f"; in the repository, {files}" if files else "")
+        + (f"; names of machines, {machines}" if machines else "")
+        + "."
+    )
+    yield (
+        "Not looked at: keys, stack, teamspace and what it sells, which `lightning-zenml doctor` asks"
+        + (f"; what the expressions stand for in {unread}" if unread else "")
+        + "; whatever only the run itself shows."
+    )
 
 
 def _line(finding: Finding) -> str:
