@@ -78,6 +78,23 @@ def test_two_runs_at_once_leave_one_comment(actions: Actions, github: GitHub) ->
     }
 
 
+@pytest.mark.parametrize("ref", ["refs/heads/main", "refs/tags/v1"])
+def test_a_run_of_another_branch_or_tag_with_the_same_commit_leaves_the_comment(
+    actions: Actions, github: GitHub, ref: str
+) -> None:
+    step = ending(actions, event_name="pull_request")
+    step.run()
+    own = actions.comment()
+    head = step.event["pull_request"]["head"]["sha"]
+    moved = replace(twin(step, "moved", GITHUB_RUN_ID="1658830000"), event_name="push", ref=ref, sha=head)
+    finished = replace(moved, event={"ref": ref, "after": head}).run()
+    assert NO_STACK in finished.log
+    assert actions.comment() == own
+    pushed = replace(moved, root=step.root.with_name("pushed"), ref=f"refs/heads/{BRANCH}", event={"after": head})
+    pushed.run()
+    assert actions.comment() != own
+
+
 def test_an_older_run_that_ends_late_leaves_the_comment_of_a_newer_one(actions: Actions, github: GitHub) -> None:
     step = ending(actions)
     twin(step, "newer", GITHUB_RUN_ID="1002").run()
@@ -232,7 +249,7 @@ def test_whose_code_it_is_must_be_known(actions: Actions, token: str) -> None:
 
 def test_whose_code_it_is_must_be_known_and_the_pull_request_says_so(actions: Actions, github: GitHub) -> None:
     step = ending(actions)
-    github.fail("GET", f"/pulls/{actions.number}$", 403)
+    github.fail("GET", f"/pulls/{actions.number}$", 403, times=99)
     assert comment_event(step, actions.number).run().exit_code == 1
     assert "Whose code this is can't be found out" in html.unescape(actions.comment())
     # Nobody knows which commit that is: not that of the default branch, for which GitHub runs the workflow.

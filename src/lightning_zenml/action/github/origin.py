@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lightning_zenml.action.github.client import PullRequest
 from lightning_zenml.action.github.comments import Marker
 from lightning_zenml.action.github.event import Event
 from lightning_zenml.action.inputs import COMMENT_KEY_LIMIT, LEG_LIMIT, Inputs
@@ -37,6 +38,7 @@ class Origin:
         check_run: whether there is a check run for it.
         deployment: whether there is a deployment for it.
         parameters: names and values of the matrix, where they do.
+        is_of_tag: whether it is of a tag.
     """
 
     sha: str
@@ -52,6 +54,7 @@ class Origin:
     check_run: bool = False
     deployment: bool = False
     parameters: tuple[tuple[str, str], ...] = ()
+    is_of_tag: bool = False
 
     @classmethod
     def of(cls, event: Event, inputs: Inputs) -> Origin:
@@ -72,6 +75,7 @@ class Origin:
             check_run=inputs.check_run,
             deployment=inputs.deployment,
             parameters=_parameters(inputs.matrix) if inputs.leg else (),
+            is_of_tag=event.ref.startswith("refs/tags/"),
         )
 
     @classmethod
@@ -107,6 +111,16 @@ class Origin:
     def as_json(self) -> str:
         """As text, for metadata of a run and for `post`."""
         return json.dumps(asdict(self))
+
+    def is_for(self, pull_request: PullRequest) -> bool:
+        """Whether the pull request that has the commit, too, brings it: `main` may have been moved to it, or a tag put.
+
+        Args:
+            pull_request: a pull request, which the event does not name.
+        """
+        if not self.branch:
+            return not self.is_of_tag
+        return self.branch == pull_request.head_ref and not pull_request.is_fork
 
     @property
     def context(self) -> str:

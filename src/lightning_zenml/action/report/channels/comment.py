@@ -105,7 +105,7 @@ class CommentChannel:
             return origin.pull_requests
         if not self._pull_requests and (at_once or self._clock() - self._asked_at >= _LOOK_INTERVAL):
             found = github.pull_requests_of_commit(self._repository, origin.sha)
-            self._pull_requests = tuple(pull_request.number for pull_request in found)
+            self._pull_requests = tuple(one.number for one in found if origin.is_for(one))
             self._asked_at = self._clock()
         if at_once and not self._pull_requests:
             self._pull_requests = tuple(self.ids) or self._numbers_as_older(github, comments, origin)
@@ -114,7 +114,7 @@ class CommentChannel:
     def _numbers_as_older(self, github: GitHub, comments: Comments, origin: Origin) -> tuple[int, ...]:
         """Where the commit is the newest no more, and a comment of before wants its end."""
         found = github.pull_requests_of_commit(self._repository, origin.sha, as_older=True)
-        return tuple(pull_request.number for pull_request in found if comments.is_there(pull_request.number))
+        return tuple(one.number for one in found if origin.is_for(one) and comments.is_there(one.number))
 
     def _keep(self, number: int, comment: Comment | None) -> None:
         if comment is None:
