@@ -270,3 +270,43 @@ def test_of_many_things_that_fail_github_gets_as_many_annotations_as_it_shows(ac
     assert len(told) == 10
     if what == "rules":
         assert all(f"`metric_{number} < 100`" in " ".join(told) for number in range(12))
+
+
+LEG = """
+import sys
+
+from zenml import log_metadata, pipeline, step
+
+
+@step
+def train(rate: float, factor: float) -> None:
+    log_metadata({"accuracy": 1 - rate * factor})
+
+
+@pipeline(enable_cache=False)
+def legged(rate: float, factor: float):
+    train(rate, factor)
+
+
+if __name__ == "__main__":
+    legged(*map(float, sys.argv[1:]))
+"""
+
+
+def test_a_leg_stands_beside_the_same_leg_of_the_base_branch(actions: Actions) -> None:
+    def told(rate: str, factor: str, branch: str = "") -> str:
+        inputs = {"run": f"python run.py {rate} {factor}", "comment_key": "rates", "leg": f"rate {rate}"}
+        step = actions.step({"run.py": LEG}, event_name="pull_request", studio_name="warm", **inputs)
+        if branch:
+            ref, head = f"refs/heads/{branch}", step.event["pull_request"]["head"]["sha"]
+            event = {"ref": ref, "after": head, "repository": {"default_branch": "main"}}
+            step = replace(step, event_name="push", ref=ref, event=event, sha=head)
+        finished = step.run()
+        assert finished.exit_code == 0, finished.log
+        return "" if branch else html.unescape(actions.comment())
+
+    told("0.5", "1", branch="main")
+    told("0.1", "1", branch="main")
+    comment = told("0.1", "2")
+    assert "| 0.8 🔴<br><sub>↓ 0.1 from 0.9</sub> |" in comment
+    assert "how far that is from the last run on <code>main</code>" in comment

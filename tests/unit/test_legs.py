@@ -25,22 +25,24 @@ def leg(name: str, state: State = State.COMPLETED, **changes: object) -> Leg:
     return Leg(**given)  # type: ignore[arg-type]
 
 
-def accuracy(value: float, verdict: str = "") -> LegMetric:
-    return LegMetric(name="accuracy", value=value, better="higher", verdict=verdict)
+def accuracy(value: float, verdict: str = "", base: float | None = None) -> LegMetric:
+    return LegMetric(name="accuracy", value=value, better="higher", verdict=verdict, base=base)
 
 
 LEGS = [
     leg(
         "lr=10",
         parameters=(("lr", "10"), ("gpu", "T4")),
-        metrics=(accuracy(0.81, "worse"), LegMetric(name="loss", value=0.9, better="lower")),
+        metrics=(accuracy(0.81, "worse", 0.9124), LegMetric(name="loss", value=0.9, better="lower", base=0.9)),
+        base_branch="main",
         page="https://lightning.ai/octo/research/studios/a",
         cost=0.41,
     ),
     leg(
         "lr=0.1",
         parameters=(("lr", "0.1"), ("gpu", "T4")),
-        metrics=(accuracy(0.93, "better"), LegMetric(name="loss", value=0.2, better="lower")),
+        metrics=(accuracy(0.93, "better", 0.918), LegMetric(name="loss", value=0.2, better="lower")),
+        base_branch="main",
         page="https://lightning.ai/octo/research/studios/b",
         cost=0.5,
     ),

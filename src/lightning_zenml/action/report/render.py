@@ -172,6 +172,15 @@ def _difference(metric: MetricReport) -> Markup:
     return Markup(shown + verdict + _noise(metric))  # noqa: S704
 
 
+def _beside(value: float, base: float) -> Markup:
+    """The base branch's value, and how far another is from it, e.g. `↑ 0.0124 from 0.918`."""
+    if not (math.isfinite(value) and math.isfinite(base)):
+        return Markup(f"from {_number(base)}")  # noqa: S704
+    if math.isclose(value, base, rel_tol=1e-12):
+        return Markup("no change")
+    return Markup(f"{'↑' if value > base else '↓'} {_number(abs(value - base), digits=3)} from {_number(base)}")  # noqa: S704
+
+
 def _noise(metric: MetricReport) -> str:
     """What the verdict stands on, e.g. ` (5 runs, ±0.004)`."""
     if metric.noise is None:
@@ -264,6 +273,7 @@ _ENVIRONMENT = jinja2.Environment(
 )
 _ENVIRONMENT.filters.update(
     age=_age,
+    beside=lambda metric: _beside(metric.value, metric.base),
     best=_best,
     block=markdown.block,
     chart=_chart,

@@ -19,7 +19,13 @@ def own_leg(shown: Report, origin: Origin, updated: float, redact: Callable[[str
         redact: hides secrets in a text.
     """
     metrics = {
-        metric.name: LegMetric(name=metric.name, value=metric.value, better=metric.better, verdict=metric.verdict or "")
+        metric.name: LegMetric(
+            name=metric.name,
+            value=metric.value,
+            better=metric.better,
+            verdict=metric.verdict or "",
+            base=metric.base,
+        )
         for run in reversed(shown.runs)
         for metric in reversed(run.metrics)
     }
@@ -36,4 +42,5 @@ def own_leg(shown: Report, origin: Origin, updated: float, redact: Callable[[str
         page=shown.page or shown.workflow_run_url or "",
         cost=shown.cost,
         message=shown.failure.message if shown.failure else "; ".join(failed),
+        base_branch=next((run.base.branch for run in shown.runs if run.base and run.base.run_name), ""),
     ).shortened()

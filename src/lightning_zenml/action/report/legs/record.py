@@ -37,12 +37,14 @@ class LegMetric:
         value: its value.
         better: which value is the better one: `higher`, `lower`, or '' where nobody says.
         verdict: how it compares with the base branch's: a `Verdict`, or ''.
+        base: its value on the base branch; None where it has none.
     """
 
     name: str
     value: float
     better: str = ""
     verdict: str = ""
+    base: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,7 @@ class Leg:
         page: where to look at the run.
         cost: US dollars that it has cost so far.
         message: why it failed, in a sentence.
+        base_branch: name of the branch with which its metrics are compared; '' where nothing is.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Leg:
     page: str = ""
     cost: float | None = None
     message: str = ""
+    base_branch: str = ""
 
     @property
     def status(self) -> str:
@@ -92,8 +96,9 @@ class Leg:
         metrics = tuple(LegMetric(**metric) for metric in found["metrics"])
         parameters = tuple((str(name), str(value)) for name, value in found["parameters"])
         leg = cls(**{**found, "metrics": metrics, "parameters": parameters})
-        numbers = (leg.run_id, leg.run_attempt, leg.updated, *(metric.value for metric in metrics))
-        texts = (leg.name, leg.state, leg.page, leg.message, *(metric.name for metric in metrics))
+        measured = [number for metric in metrics for number in (metric.value, metric.base) if number is not None]
+        numbers = (leg.run_id, leg.run_attempt, leg.updated, *measured)
+        texts = (leg.name, leg.state, leg.page, leg.message, leg.base_branch, *(metric.name for metric in metrics))
         if not all(isinstance(number, int | float) for number in numbers):
             raise TypeError("no number")
         if not all(isinstance(text, str) for text in texts) or not isinstance(leg.cost, int | float | None):
@@ -106,6 +111,7 @@ class Leg:
             self,
             name=self.name[:_WORDS],
             message=self.message[:_MESSAGE],
+            base_branch=self.base_branch[:_WORDS],
             page=self.page if len(self.page) <= _MESSAGE else "",
             parameters=tuple((name[:_WORDS], value[:_WORDS]) for name, value in self.parameters[:MOST_METRICS]),
             metrics=tuple(replace(metric, name=metric.name[:_WORDS]) for metric in self.metrics[:MOST_METRICS]),

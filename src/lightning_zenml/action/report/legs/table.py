@@ -30,6 +30,7 @@ class Table:
         hidden: number of legs that there is no room for.
         cost: US dollars that all have cost so far.
         failures: legs that have failed, with the reason.
+        bases: names of the branches with which metrics are compared.
     """
 
     legs: tuple[Leg, ...]
@@ -41,6 +42,7 @@ class Table:
     hidden: int
     cost: float | None
     failures: tuple[Leg, ...]
+    bases: tuple[str, ...]
 
 
 def comment(legs: Sequence[Leg], marker: str, key: str, workflow_run_url: str | None) -> str:
@@ -85,6 +87,9 @@ def _table(legs: list[Leg], rows: int, best: str, judged: str) -> Table:
         hidden=max(len(legs) - rows, 0),
         cost=math.fsum(costs) if costs else None,
         failures=tuple(leg for leg in legs if leg.message)[:_FAILURES],
+        bases=tuple(
+            dict.fromkeys(leg.base_branch for leg in legs if any(metric.base is not None for metric in leg.metrics))
+        )[:_FAILURES],
     )
 
 
