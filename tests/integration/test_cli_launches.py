@@ -105,6 +105,8 @@ def test_what_a_push_has_started_is_found_by_the_branch_of_its_pull_request(runs
 
     assert [one["run_id"] for one in shell.json("cost", f"octo/pushed#{number}", **token)] == [run["id"]]
     assert "set GITHUB_TOKEN" in shell.run("cost", f"octo/pushed#{number}", code=3).stderr
+    away = shell.run("cost", f"octo/pushed#{number}", code=3, GITHUB_API_URL="http://127.0.0.1:9", GITHUB_TOKEN="t")
+    assert "GitHub doesn't answer at http://127.0.0.1:9 (Connection refused)." in " ".join(away.stderr.split())
 
 
 def test_a_launch_is_followed_left_and_taken_over_again(
@@ -178,6 +180,7 @@ def test_costs_are_told_by_run_pull_request_and_month(runs: Runs, shell: Shell) 
     assert by_pull_request[f"{name}#8"] == {"name": f"{name}#8", "runs": 1, "cost": 0, "unknown": 1}
     listed = shell.run("cost").stdout
     assert all(one["name"] in listed for one in (first, second, unknown))
+    assert "\n1 run: " in shell.run("cost", f"{name}#8").stdout
     assert f"{datetime.now(UTC):%Y-%m}" in shell.run("cost", "--by", "month").stdout
     assert shell.json("cost", "--month", "2020-01") == []
 

@@ -200,4 +200,4 @@ def test_an_estimate_tells_its_range_and_what_it_is_made_of() -> None:
     told = Estimate(low=0.3, typical=1.2, high=2.0, launches=5, machine="T4", is_same_machine=True)
     assert str(told) == "$1.20 ($0.30 to $2.00, by the last 5 runs)"
     alone = Estimate(low=1.2, typical=1.2, high=1.2, launches=1, machine="T4", is_same_machine=False)
-    assert str(alone) == "$1.20 ($1.20, by the last run, which had another machine)"
+    assert str(alone) == "$1.20 (by the last run, which had another machine)"

@@ -216,7 +216,8 @@ class Preparation:
         packed = archive.pack(repository)
         self._warn_of_missing(packed.warnings)
         self._workflow.set_output("archive-sha256", packed.sha256)
-        self._log.line(f"Packaged {packed.files} files, {packed.size / 1e6:.1f} MB, sha256 {packed.sha256}")
+        files = f"{packed.files} {'file' if packed.files == 1 else 'files'}"
+        self._log.line(f"Packaged {files}, {packed.size / 1e6:.1f} MB, sha256 {packed.sha256}")
         if packed.size > _SIZE_WARNING:
             self._workflow.warning(
                 f"The repository holds {packed.size / 1e6:.0f} MB. What training does not need belongs in "

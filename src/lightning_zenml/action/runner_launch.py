@@ -22,6 +22,7 @@ from lightning_zenml.launch.launcher import Hold, Launcher
 from lightning_zenml.launch.lightning.client import Lightning
 from lightning_zenml.launch.lightning.machines import Catalog, Machine
 from lightning_zenml.launch.payload.process import exit_code_in_words, is_group_alive
+from lightning_zenml.launch.payload.protocol import minutes
 from lightning_zenml.launch.payload.records import JobRecord, RunRecord
 from lightning_zenml.launch.payload.session import bash
 from lightning_zenml.launch.spec import Failure, Phase, Status, Update
@@ -163,7 +164,7 @@ class RunnerLaunch:
             yield self._update(_RUNNING, log=text, takes_runs=self._command.waits)
             if time.monotonic() > deadline:
                 self.stop()
-                message = f"Stopped: it ran longer than its timeout of {timeout / 60:g} minutes."
+                message = f"Stopped: it ran longer than its timeout of {minutes(timeout)}."
                 yield self._failed(message, Code.TIMEOUT, output)
                 return
         if code := self._exit_code:

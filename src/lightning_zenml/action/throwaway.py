@@ -17,6 +17,7 @@ from lightning_zenml.codes import Code
 from lightning_zenml.launch import wheel
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.locks.lock import Lock, Outcome
+from lightning_zenml.launch.payload.protocol import minutes
 from lightning_zenml.launch.payload.requirements.installers import ERROR, Installers
 from lightning_zenml.launch.payload.requirements.reason import explain
 from lightning_zenml.launch.payload.requirements.wanted import Wanted, without_credentials
@@ -190,7 +191,7 @@ class Throwaway:
             finally:
                 end.cancel()
         if time.monotonic() >= self._deadline:
-            raise InstallError(f"Stopped: it ran longer than its timeout of {self._timeout / 60:g} minutes.")
+            raise InstallError(f"Stopped: it ran longer than its timeout of {minutes(self._timeout)}.")
         if process.returncode != 0:
             raise _ProgramError(process.returncode, words)
 

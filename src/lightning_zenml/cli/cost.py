@@ -123,7 +123,7 @@ def _tell_runs(output: Output, costs: Sequence[RunCost]) -> None:
     everything = _sum("all", costs)
     output.table(["run", "pipeline", "status", "studio", "jobs", "cost"], rows)
     unknown = f", and {everything.unknown} whose cost isn't known" if everything.unknown else ""
-    output.line(f"\n{everything.runs} runs: {dollars(everything.cost)}{unknown}")
+    output.line(f"\n{everything.runs} {'run' if everything.runs == 1 else 'runs'}: {dollars(everything.cost)}{unknown}")
 
 
 def _cost_of(use: RunUse) -> RunCost:

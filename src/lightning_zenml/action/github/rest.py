@@ -261,7 +261,7 @@ class GitHubRest:
         except TimeoutError as error:
             raise UnreachableError(f"GitHub doesn't answer at {self._api_url} within {self.patience:g} s.") from error
         except requests.RequestException as error:
-            raise UnreachableError(f"GitHub doesn't answer at {self._api_url}: {error}") from error
+            raise UnreachableError(f"GitHub doesn't answer at {self._api_url} ({_reason(error)}).") from error
         raise _error(response, self._clock())
 
 
@@ -276,6 +276,16 @@ def expected() -> Iterator[None]:
         yield
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise UnreachableError(f"GitHub's answer makes no sense ({type(error).__name__}: {error}).") from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the system says of it, rather than the libraries between: `Connection refused`."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return type(error).__name__
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

@@ -53,8 +53,9 @@ class Estimate:
         return last if self.is_same_machine else f"{last}, which had another machine"
 
     def __str__(self) -> str:
-        """The estimate in words: `$0.42 ($0.31 to $0.58, by the last 5 runs)`."""
-        return f"{dollars(self.typical)} ({self.range}, by {self.basis})"
+        """The estimate in words: `$0.42 ($0.31 to $0.58, by the last 5 runs)`; of one run there is no range."""
+        between = f"{self.range}, " if self.launches > 1 else ""
+        return f"{dollars(self.typical)} ({between}by {self.basis})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ _SDK_MACHINES: dict[str, SdkMachine] = {
     name: machine for name, machine in vars(SdkMachine).items() if isinstance(machine, SdkMachine)
 }
 DEFAULT_MACHINE = "CPU"
+_MOST_NAMED = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +256,8 @@ class Catalog:
         sold = sorted({_machine(accelerator, None).name for accelerator in self._accelerators}) or sorted(_SDK_MACHINES)
         nearest = _nearest(wanted, sold)
         hint = f"Did you mean {nearest}? " if nearest else ""
-        return f"{hint}Machines here: {', '.join(sold)}; or cpu, gpu."
+        more = f" and {len(sold) - _MOST_NAMED} more" if len(sold) > _MOST_NAMED else ""
+        return f"{hint}Machines here: {', '.join(sold[:_MOST_NAMED])}{more}; or cpu, gpu."
 
 
 def _machine(accelerator: Accelerator, sdk_machine: SdkMachine | None) -> Machine:

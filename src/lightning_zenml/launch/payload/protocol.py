@@ -341,3 +341,8 @@ class Unleased(Record):
 
     released: bool
     put_back: bool = False
+
+
+def minutes(seconds: float) -> str:
+    """So many minutes, in words."""
+    return f"{seconds / 60:g} {'minute' if seconds == 60 else 'minutes'}"

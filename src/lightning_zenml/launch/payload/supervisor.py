@@ -20,7 +20,7 @@ from lightning_zenml.launch.payload import install, lease, release
 from lightning_zenml.launch.payload.folder import TITLE, LaunchFolder, note_environment
 from lightning_zenml.launch.payload.lightning.heartbeat import Heartbeat
 from lightning_zenml.launch.payload.process import exit_code_in_words
-from lightning_zenml.launch.payload.protocol import Description, Failure, Instructions, Phase, Status
+from lightning_zenml.launch.payload.protocol import Description, Failure, Instructions, Phase, Status, minutes
 from lightning_zenml.launch.payload.records import RecordError
 from lightning_zenml.launch.payload.requirements.reason import explain
 from lightning_zenml.launch.payload.requirements.wanted import without_credentials
@@ -262,7 +262,7 @@ class Supervisor:
         )
 
     def _timed_out(self) -> str:
-        return f"Stopped: it ran longer than its timeout of {(self._instructions.timeout or 0) / 60:g} minutes."
+        return f"Stopped: it ran longer than its timeout of {minutes(self._instructions.timeout or 0)}."
 
     def _conclude(self, ended: Ended) -> None:
         if ended.exit_code == 0 and (ended.whole or ended.at is None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,6 +12,8 @@ from typing import Any
 from lightning_zenml.zenml_api.curves import is_curve, points_of
 from lightning_zenml.zenml_api.models import OWN_METADATA, Artifact, Run, Step
 
+_COUNTERS = frozenset({"epoch", "step", "global_step"})
+"""What trainers log beside their results."""
 _LONGEST_NUMBER = 40
 """Characters of a text that may be a number."""
 
@@ -24,7 +27,8 @@ class Metric:
         kind: what the metric was logged for: `run`, `step`, `artifact` or `model`.
         place: name of the step, artifact or model; empty for a run.
         values: the number, or one for each seed; NaN and the infinities are results, too: a training that diverged.
-        is_hidden: whether it is shown only where it is named: what a materializer found out, what is part of a curve.
+        is_hidden: whether it is shown only where it is named: what a materializer found out, what is part of a curve,
+            what only counts how far a training has come.
         is_certain: whether it was stored as a number. ZenML has text where a client sent that, e.g. for a number of
             another library, and null where it sent NaN or an infinity within a mapping.
     """
@@ -118,7 +122,7 @@ def collect(places: Iterable[Place], *, seeds: Sequence[str] = ()) -> tuple[Metr
                 kind=place.kind,
                 place=place.name,
                 values=values,
-                is_hidden=is_of_curve or place.is_automatic(name),
+                is_hidden=is_of_curve or place.is_automatic(name) or _is_counter(name),
                 is_certain=not isinstance(value, str) and value is not None,
             )
             # A step that runs twice may make the same artifact twice: the last value counts.
@@ -146,6 +150,10 @@ def _leaves(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool, bool]
             yield f"{prefix}{key}", value, bool(prefix), is_of_curve
         else:
             left.pop()
+
+
+def _is_counter(name: str) -> bool:
+    return re.split(r"[./]", name)[-1].lower() in _COUNTERS
 
 
 def _number(value: object, *, is_nested: bool) -> float | None:

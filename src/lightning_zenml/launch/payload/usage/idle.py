@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
+from lightning_zenml.launch.payload.protocol import minutes
 from lightning_zenml.launch.payload.usage.gpus import Gpu
 
 _FEWEST = 5
@@ -76,15 +77,14 @@ def in_words(idleness: Idleness, machine: str, limit: float) -> str:
         machine: name of the machine.
         limit: seconds that GPUs may be idle.
     """
-    minutes = limit / 60
     on = f" on {machine}" if machine else ""
     if idleness is Idleness.WARN:
         return (
-            f"Warning: no GPU{on} has done anything for {minutes / 2:g} minutes. `stop-idle-gpu` ends this in "
-            f"another {minutes / 2:g} unless one is used."
+            f"Warning: no GPU{on} has done anything for {minutes(limit / 2)}. `stop-idle-gpu` ends this in "
+            f"another {limit / 120:g} unless one is used."
         )
     return (
-        f"Stopped: no GPU{on} has done anything for {minutes:g} minutes (`stop-idle-gpu`). Use a CPU machine for what "
+        f"Stopped: no GPU{on} has done anything for {minutes(limit)} (`stop-idle-gpu`). Use a CPU machine for what "
         "needs no GPU, look for what the run waits for, or allow more minutes."
     )
 
