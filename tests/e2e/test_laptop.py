@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -123,6 +124,21 @@ def test_a_checkout_runs_from_the_command_line(cloud: LightningCloud, laptop: La
     assert cloud.studio(told["studio"]).deleted
     for place in (run["all"], done.stdout, done.terminal):
         assert cloud.api_key not in place
+
+
+@pytest.mark.parametrize(("argument", "how"), [("", "is completed"), ("--fail", "has failed")])
+def test_in_the_end_it_is_told_what_became_of_run_and_studio_and_what_it_cost(
+    cloud: LightningCloud, laptop: Laptop, argument: str, how: str
+) -> None:
+    (laptop.folder / "run.py").write_text(TINY.replace("ARGUMENT", repr(argument.removeprefix("--"))))
+    command = [sys.executable, "run.py", *filter(None, [argument])]
+    done = run_in_terminal(command, laptop.folder, laptop.environment())
+    assert bool(done.exit_code) is (how == "has failed"), done.terminal
+    # ZenML makes a colour of what stands in backticks.
+    shown, run = re.sub(r"\[[\d;]*m|\s", "", "".join(done.lines)), laptop.last_run()
+    told = rf"Therun{run['name']}{how.replace(' ', '')}\.Studio(zenml-tiny-[0-9a-f]+)deleted,cost\$0\.\d{{4}}\."
+    assert (found := re.search(told, shown)), done.terminal
+    assert cloud.studio(found[1]).deleted
 
 
 def test_without_credentials_nothing_is_started(cloud: LightningCloud, laptop: Laptop) -> None:

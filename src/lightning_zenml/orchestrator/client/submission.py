@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+_ENDED = {
+    ExecutionStatus.COMPLETED: "is completed",
+    ExecutionStatus.FAILED: "has failed",
+    ExecutionStatus.STOPPED: "was stopped",
+    ExecutionStatus.CANCELLED: "was cancelled",
+    ExecutionStatus.PAUSED: "is paused: it waits for something outside",
+}
+
 
 class Submission:
     """A run whose controller has been launched.
@@ -52,7 +60,7 @@ class Submission:
         self._caller = caller or Caller()
 
     def follow(self) -> None:
-        """Prints the log until the launch has ended, then releases the studio.
+        """Prints the log until the launch has ended, releases the studio, and tells what became of both.
 
         Interrupted, it leaves the run to itself.
 
@@ -77,6 +85,11 @@ class Submission:
             self._let_go()
             raise
         self._release()
+        # The Action tells that itself.
+        if not self._caller.record:
+            ended = how_it_ended(self.run.id)
+            how = _ENDED.get(ended, "has ended") if ended else "has ended"
+            telling.conclude(f"The run `{self.run.name}` {how}. {self.launch.release_notice}.")
         raise_unless_succeeded(status)
 
     def leave(self) -> None:

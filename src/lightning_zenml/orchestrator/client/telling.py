@@ -34,6 +34,15 @@ class Telling(Live):
         if not self._is_quiet:
             logger.info(text)
 
+    def conclude(self, text: str) -> None:
+        """Tells how it ended.
+
+        Args:
+            text: a line.
+        """
+        if not self._is_quiet:
+            logger.info(text)
+
     def packing(self, root: Path) -> None:
         """Shows that a folder is being packed; a line says what has come of it."""
         self.stage(f"Packing {root}")
