@@ -281,11 +281,9 @@ def expected() -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     """What the system says of it, rather than the libraries between: `Connection refused`."""
     inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror
+    while inner and not getattr(inner, "strerror", None):
         inner = inner.__cause__ or inner.__context__
-    return type(error).__name__
+    return str(getattr(inner, "strerror", None) or type(error).__name__)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
