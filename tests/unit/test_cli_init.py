@@ -530,7 +530,7 @@ def test_all_is_told_at_once(tmp_path: Path) -> None:
     assert len(json.loads(run(tmp_path, "--check", "--json", code=1).stdout)) == 3
 
 
-@pytest.mark.parametrize("file", ROOT.glob("tests/container/workflows/*.yml"))
+@pytest.mark.parametrize("file", sorted(ROOT.glob("tests/container/workflows/*.yml")))
 def test_our_own_workflows_have_nothing_wrong(file: Path) -> None:
     assert [one for one in check(ROOT, file).findings if one.severity == "error"] == []
 
