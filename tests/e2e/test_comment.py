@@ -185,7 +185,7 @@ def test_an_enterprise_server_with_an_authority_of_its_own(actions: Actions, tmp
     step = ending(actions)
     variables = {"REQUESTS_CA_BUNDLE": "", "SSL_CERT_FILE": "", variable: str(trusted)}
     with GitHub(path="/api/v3", certificate=served) as server:
-        server.add_pull_request(REPOSITORY, 5, head_sha=step.sha)
+        server.add_pull_request(REPOSITORY, 5, head_sha=step.sha, head_ref=BRANCH)
         finished = replace(twin(step, "there", **variables), api_url=server.url).run()
         (comment,) = server.comments(REPOSITORY, 5)
         assert server.refused == []
