@@ -113,7 +113,7 @@ def test_a_server_that_lacks_something_is_refused_before_anything_is_started(
     (error,) = [text for level, text in finished.annotations if level == "error"]
     assert f"has version {TOMORROW}, which lacks what is relied on: field `status_reason` for PUT" in error
     assert "ZenML 0.97.0 to 0.98.0 work" in error
-    assert len(cloud.requests) == requests
+    assert {request.method for request in cloud.requests[requests:]} <= {"GET"}
 
 
 def test_a_server_of_somebodys_own_build_gets_the_release_behind_it(
