@@ -95,7 +95,7 @@ def main() -> None:
 
 def _step(stack: Stack, folder: Path, lightning_url: str) -> Step:
     assert stack.github is not None
-    sha = check_out(ROOT / "examples/quickstart", folder / "workspace")
+    _, sha = check_out(ROOT / "examples/quickstart", folder / "workspace")
     stack.github.add_repository(REPOSITORY)
     return _Noting(
         action=ROOT,
@@ -127,9 +127,11 @@ def _door(pid_file: Path) -> Iterator[_Door]:
     with _Door(pid_file) as door:
         thread = threading.Thread(target=door.serve_forever)
         thread.start()
-        yield door
-        door.shutdown()
-        thread.join()
+        try:
+            yield door
+        finally:
+            door.shutdown()
+            thread.join()
 
 
 def _cpu(program: str) -> float:

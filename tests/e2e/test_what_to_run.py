@@ -68,7 +68,7 @@ def test_bad_inputs_are_told_of_together_and_start_nothing(cloud: LightningCloud
         "settings",
         "settings",
     ]
-    assert len(cloud.requests) == requests
+    assert {request.method for request in cloud.requests[requests:]} <= {"GET"}
 
 
 def test_an_unknown_input_is_warned_of(cloud: LightningCloud, actions: Actions) -> None:
