@@ -143,9 +143,18 @@ def run(stack: Stack, folder: Path) -> Figures:
     told = re.findall(r"bench (\w+) ([\d.]+) ([\d.]+)", cloud.job(on_gpu[0].name).log)
     when, cpu = ({event: float(one[number]) for event, *one in told} for number in (0, 1))
     times = [on_gpu[0].start, *(when[event] for event in ("process", "begin", "end", "exit")), on_gpu[0].end]
-    phases = [later - earlier for earlier, later in itertools.pairwise(times)]
-    cpus = (cpu["begin"], cpu["exit"] - cpu["end"])
-    return Figures(*phases, *cpus, billed=on_gpu[0].seconds, alone=alone(cloud))
+    shell, before_it, function, after, stop = (later - earlier for earlier, later in itertools.pairwise(times))
+    return Figures(
+        shell=shell,
+        before=before_it,
+        function=function,
+        after=after,
+        stop=stop,
+        before_cpu=cpu["begin"],
+        after_cpu=cpu["exit"] - cpu["end"],
+        billed=on_gpu[0].seconds,
+        alone=alone(cloud),
+    )
 
 
 def alone(cloud: LightningCloud) -> float:
