@@ -12,7 +12,10 @@ from fault_runs import Shape
 from localcloud.chaos import Fault, Position
 
 RECORD = Path(__file__).with_name("recorded_calls.txt")
-"""`shape service method route count` of each call of a clean run; what a run makes only sometimes is in it, too."""
+"""`shape service method route count` of each call of a clean run, the count of the run that made the fewest of them.
+
+What a run makes only sometimes is in it, too.
+"""
 
 FAULTS: Mapping[str, Fault] = {
     "401": Fault.status(401),
@@ -46,6 +49,9 @@ ALL_FAULTS = {**FAULTS, **SLOW_FAULTS}
 
 INSISTED_ON = frozenset({"github", "lightning", "zenml"})
 """Services of which one odd answer ends nothing. The artifact store is asked by the user's own step, which may fail."""
+
+MAY_END_A_STEP = frozenset({"401", "403", "404", "429", "429-for-an-hour", "html", "cut", "empty-object", "empty-list"})
+"""Faults of the artifact store that may end a step: behind one, a run may make none of the calls that were to come."""
 
 TOGETHER = {"github": "lightning"}
 """Services that are at fault in the same run: what may end it would keep other calls from being made."""
@@ -91,9 +97,11 @@ def recorded(shape: Shape) -> Counter[Route]:
 
 
 def record(shape: Shape, counts: Mapping[Route, int]) -> None:
-    """Adds calls to those that are recorded; what is known of a call stays."""
+    """Adds the calls of a clean run to those that are recorded; one that it doesn't make may be made once at times."""
     calls = {one: recorded(one) for one in Shape}
-    calls[shape] = Counter({**counts, **calls[shape]})
+    known = calls[shape]
+    fewest = {call: min(counts.get(call, 1), known.get(call, count)) for call, count in {**counts, **known}.items()}
+    calls[shape] = Counter(fewest)
     lines = [f"{one} {' '.join(route)} {count}" for one in Shape for route, count in sorted(calls[one].items())]
     RECORD.write_text("\n".join([*lines, ""]))
 
@@ -142,6 +150,12 @@ def bundles(of: Iterable[Cell], size: int, seed: str) -> list[tuple[Cell, ...]]:
 
 def _bears(run: Sequence[Cell], cell: Cell) -> bool:
     """Whether a cell can be tried in the run of others."""
+    if (
+        cell.service not in INSISTED_ON
+        and cell.fault in MAY_END_A_STEP
+        and any(one.fault in MAY_END_A_STEP for one in run)
+    ):
+        return False
     waits = [one for one in run if one.service == cell.service and one.fault in LONG_WAITS]
     same = [one for one in run if (one.service, one.method, one.route) == (cell.service, cell.method, cell.route)]
     return not same and not (cell.fault in LONG_WAITS and len(waits) >= WAITS_IN_A_RUN)

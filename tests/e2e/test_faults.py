@@ -98,7 +98,7 @@ def test_the_matrix(stack: Stack, actions: Actions, cells_of_a_run: tuple[Cell, 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", Shape)
 def test_the_matrix_has_every_call(stack: Stack, actions: Actions, shape: Shape) -> None:
-    """With `UPDATE_GOLDEN=1` it adds what is missing. What a run makes only at times is among what it has."""
+    """With `UPDATE_GOLDEN=1` it records what this run made. What a run makes only at times is among what it has."""
     with chaos(stack) as proxied:
         run = Run(stack, proxied, actions, shape)
         run.go()
