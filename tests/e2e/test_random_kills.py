@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -20,6 +21,9 @@ FIRST = int(os.environ.get("FIRST_SEED", "0"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("SEEDS", "100")))
 BOUND = 300.0
 """Seconds after which nothing may be billed any more, and every run has ended: a payload is left to itself after 90."""
+AUTO_SLEEP = 720.0
+"""Seconds, likewise, where main and `post` are killed before the studio's own program runs: ten idle minutes, and what
+comes before and behind."""
 OVER = {"completed", "failed", "stopped"}
 
 RUN = """
@@ -68,9 +72,13 @@ def test_a_random_kill(cloud: LightningCloud, actions: Actions, laptop: Laptop, 
     with kill.armed(stack) as happened:
         told = from_a_laptop(laptop, code) if kill.shape == "laptop" else through_the_action(actions, code, kill)
         # The messenger may be dead and the run go on, as one that is async does.
-        wait_for(lambda: not cloud.running(), BOUND)
+        wait_for(lambda: not cloud.running(), AUTO_SLEEP if kill.victim == "post" else BOUND)
     fresh = [studio for studio in cloud.studios[studios_before:] if studio.name != "kept"]
-    wait_for(lambda: all(studio.deleted for studio in fresh))
+    gone = {"DELETED", "STOPPED"} if kill.victim == "post" else {"DELETED"}
+    wait_for(lambda: all(studio.phase in gone for studio in fresh))
+    if asleep := [studio.name for studio in fresh if not studio.deleted]:
+        found = json.loads(laptop.run("lightning-zenml", "sweep", "--all", "--json").stdout)
+        assert [one["name"] for one in found] == asleep
     for run in runs():
         if run["body"]["status"] not in OVER:
             laptop.run("zenml", "pipeline", "runs", "refresh", run["id"])
