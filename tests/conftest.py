@@ -6,9 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 import tenacity
+from hypothesis import settings
 
 from localcloud.lightning import Knobs
 from localcloud.stack import ZENML_PACKAGES, Stack, services
+
+# An example that takes long tells of the machine.
+settings.register_profile("whatever the machine", deadline=None)
+settings.load_profile("whatever the machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -82,7 +82,7 @@ inputs = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(inputs)
 def test_no_inputs_give_a_traceback_or_start_anything(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given_inputs: dict[str, str]

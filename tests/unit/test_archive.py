@@ -226,7 +226,7 @@ filenames = st.one_of(
 ).filter(_free)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(contents=st.dictionaries(filenames, st.tuples(st.binary(max_size=2000), st.booleans()), min_size=1, max_size=8))
 def test_any_name_and_content_travels(contents: dict[str, tuple[bytes, bool]]) -> None:
     with tempfile.TemporaryDirectory() as scratch:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_zenml.action.commands.command import Command, CommandError, Verb, command_in, holds_command
@@ -120,7 +120,6 @@ def test_a_value_is_of_its_kind_or_refused(parameter: Parameter, good: list[str]
             parameter.checked(value)
 
 
-@settings(deadline=None)
 @given(st.sampled_from([LR, EPOCHS, DEBUG, MODEL, SIZE]), st.text(max_size=12))
 def test_no_value_means_anything_to_a_shell(parameter: Parameter, text: str) -> None:
     try:
@@ -211,7 +210,6 @@ def test_a_writers_words_elsewhere_are_no_commands_and_a_push_is_as_ever(tmp_pat
         assert not asks_for_command(event, {"INPUT_COMMAND-FROM": "comment"})
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("/train stop=`~-<>!\n\r\t \\0#$;&|"), max_size=40))
 def test_whatever_is_written_is_a_command_a_refusal_or_nothing(body: str) -> None:
     if holds_command(body):

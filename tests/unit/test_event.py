@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_zenml.action.github.event import Event
@@ -143,7 +143,6 @@ json_values = st.recursive(
 NAMES = "push pull_request workflow_run check_run check_suite status deployment_status repository_dispatch merge_group"
 
 
-@settings(deadline=None)
 @given(st.sampled_from([*NAMES.split(), "schedule", ""]), json_values)
 def test_no_payload_crashes(name: str, payload: Any) -> None:
     found = event(name, payload)

@@ -434,7 +434,7 @@ texts = words | st.text(max_size=30) | st.text(alphabet="-[]{}'\":,#&*!|> \n=\\a
 EXAMPLES = 2_000
 
 
-@settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(names, texts, max_size=12), st.sampled_from(["", "/github/workspace", "relative"]))
 @example({"INPUT_SETTINGS": "a: 2020-99-99"}, "")
 @example({"INPUT_SETTINGS": "!!python/object:os.system x"}, "")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_zenml.action.report import COMMENT_LIMIT, State
@@ -112,7 +112,6 @@ def test_however_many_there_are_and_whatever_they_say_it_fits_and_holds_all(numb
 text = st.text(max_size=90)
 
 
-@settings(deadline=None)
 @given(
     st.builds(leg, text, st.sampled_from(State), message=text, page=text, parameters=st.tuples(st.tuples(text, text)))
 )
@@ -126,7 +125,6 @@ def test_no_text_ends_the_hidden_line_or_is_markup(one: Leg) -> None:
     assert "\ud800" not in body
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30) | st.sampled_from([line_of([]), line_of(LEGS)[:-9] + "AAA= -->"]))
 def test_a_line_that_somebody_has_edited_holds_nothing(text: str) -> None:
     assert legs_in(f"{MARKER}\n<!-- lightning-zenml legs: {text} -->\n") == {}

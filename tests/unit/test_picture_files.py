@@ -104,7 +104,7 @@ def test_paths_hide_secrets() -> None:
 
 
 @given(st.lists(st.text(max_size=200), min_size=3, max_size=3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_paths_are_names_everywhere(names: list[str]) -> None:
     first, second = paths_of([file(*names), file(*names)], redact)
     assert first != second

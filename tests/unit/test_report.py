@@ -401,7 +401,7 @@ def hostile(text: str) -> Report:
 HOSTILE = st.text(alphabet="`~*_[]()<>|\\!#@&;:/.-+=\"'$ \n\r\taw1é\x1b", max_size=40)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(HOSTILE)
 @example("@alice")
 @example("#1 octo/repo#2")
@@ -437,7 +437,6 @@ def harmless_structure(known: bool) -> list[str]:
     return structure(Page(summary(hostile("x" if known else ""))))
 
 
-@settings(deadline=None)
 @given(HOSTILE, HOSTILE)
 @example('"]; click s0 call alert()', "`x`")
 @example("end", "title x")

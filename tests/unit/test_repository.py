@@ -183,10 +183,25 @@ class TestCheckout:
     ) -> None:
         hanging = put(tmp_path / "bin/git", "#!/bin/sh\nexec sleep 20\n")
         hanging.chmod(0o755)
+        # GitPython asks for git's version when it is imported, once for all tests of this process.
+        Repository.open(checkout)
         monkeypatch.setenv("PATH", f"{hanging.parent}:{os.environ['PATH']}")
         monkeypatch.setattr(checkouts, "_PATIENCE", 0.01)
         with pytest.raises(PackageError, match="git has not answered"):
             Repository.open(checkout).contents()
+
+    def test_nor_is_one_that_hangs_from_the_first(self, checkout: Path, tmp_path: Path) -> None:
+        hanging = put(tmp_path / "bin/git", "#!/bin/sh\nexec sleep 20\n")
+        hanging.chmod(0o755)
+        code = (
+            "from pathlib import Path; from lightning_zenml.package import checkout, repository\n"
+            f"checkout._PATIENCE = 0.01; repository.Repository.open(Path({str(checkout)!r})).contents()\n"
+        )
+        path = f"{hanging.parent}:{os.environ['PATH']}"
+        told = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+        )
+        assert "git has not answered" in told.stderr
 
     def test_reading_leaves_the_index_alone(self, checkout: Path) -> None:
         index = checkout / ".git/index"
@@ -631,7 +646,7 @@ filenames = st.one_of(
 ).filter(_free)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(names=st.sets(filenames, min_size=1, max_size=12), tracked=st.booleans(), data=st.data())
 def test_any_name_is_listed(names: set[str], tracked: bool, data: st.DataObject) -> None:
     folders = data.draw(st.sets(st.sampled_from(sorted(names)), max_size=len(names) - 1))

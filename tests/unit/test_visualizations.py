@@ -112,7 +112,7 @@ def test_markdown_keeps_its_place_in_comment_and_summary() -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("ab @#<>!-[]()`*_|\n\\&;:/.~=\"'1") | st.characters(), max_size=300))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_markdown_gets_out_of_its_place(source: str) -> None:
     page = str(sanitised(source, 200))
     assert "\n" not in page

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_zenml.action.github.workflow import MESSAGE_LIMIT, SUMMARY_LIMIT, Workflow
@@ -109,7 +109,6 @@ def test_log_leaves_other_text_alone(runner: Runner) -> None:
     assert runner.stream.getvalue() == text
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(alphabet=":#[]e \t\r\n\u2003x", max_size=8), max_size=8))
 def test_log_never_issues_a_command(pieces: list[str]) -> None:
     stream = io.StringIO()
@@ -137,7 +136,6 @@ def test_log_survives_a_stream_that_lacks_characters() -> None:
     assert raw.getvalue() == b"? ?\n"
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab<=\n", max_size=30))
 def test_output_comes_back_whole(tmp_path_factory: pytest.TempPathFactory, value: str) -> None:
     runner = Runner(tmp_path_factory.mktemp("runner"))

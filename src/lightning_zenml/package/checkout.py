@@ -165,10 +165,7 @@ class Checkout:
             except GitCommandNotFound as error:
                 raise _no_git(self._folder) from error
             except TimeoutError:
-                raise CheckoutError(
-                    f"git has not answered in {str(self._folder)!r} for {_PATIENCE / 60:g} minutes. Can its disk be "
-                    "read, and is no other git at work there?"
-                ) from None
+                raise _no_answer(self._folder) from None
         return code, told, reason
 
 
@@ -190,11 +187,11 @@ def _git_dir(root: Path) -> Path:
 
 def _program(root: Path, folder: Path, git_dir: Path) -> Git:
     try:
-        # Costs a quarter of a second and fails where git is not installed: only a checkout needs it.
-        from git import Git
+        git = within(_PATIENCE, _gitpython)
     except ImportError as error:
         raise _no_git(folder) from error
-    git = Git()
+    except TimeoutError:
+        raise _no_answer(folder) from None
     git.set_persistent_git_options(
         # As GitPython's working folder, one that can't be entered would be replaced by that of this process.
         C=str(folder),
@@ -208,6 +205,20 @@ def _program(root: Path, folder: Path, git_dir: Path) -> Git:
     # Nothing is written, asked or fetched.
     git.update_environment(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", GIT_NO_LAZY_FETCH="1")
     return git
+
+
+def _gitpython() -> Git:
+    # Asks git for its version, which costs a quarter of a second: only a checkout needs it.
+    from git import Git
+
+    return Git()
+
+
+def _no_answer(folder: Path) -> CheckoutError:
+    return CheckoutError(
+        f"git has not answered in {str(folder)!r} for {_PATIENCE / 60:g} minutes. Can its disk be read, and is no "
+        "other git at work there?"
+    )
 
 
 def _no_git(folder: Path) -> PackageError:
