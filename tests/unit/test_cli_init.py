@@ -189,13 +189,6 @@ def test_a_command_is_meant_for_the_folder_where_it_is_named(tmp_path: Path) -> 
     assert Project.of(tmp_path / train, "PYTHONPATH=src python -m vision.train").commands == ""
 
 
-def test_a_file_that_imports_by_a_leading_dot_needs_a_root_that_zenml_knows(tmp_path: Path) -> None:
-    files = {"pyproject.toml": PROJECT, "src/vision/train.py": f"from . import steps\n{STARTS}"}
-    told = run(lay_out(tmp_path, files), ZENML_STORE_URL="http://127.0.0.1:9").stdout
-    assert "run `zenml init` in the root and commit its `.zen`" in " ".join(told.split())
-    assert not Project.of(lay_out(tmp_path, {".zen/config.yaml": "{}"})).is_relative
-
-
 def test_what_git_ignores_starts_nothing(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     lay_out(tmp_path, {".gitignore": "outputs/\n", "outputs/run.py": STARTS, "ml/deep/train.py": STARTS})

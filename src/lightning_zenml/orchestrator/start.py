@@ -6,6 +6,7 @@ and the same imports. All is relative to ZenML's source root, which lies elsewhe
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from lightning_zenml.codes import Code
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload import variables
 from lightning_zenml.launch.payload.records import Record, RecordError
+from lightning_zenml.orchestrator.zenml_client.source_root import folder_of_packages
 from lightning_zenml.zenml_api.models import START
 
 if TYPE_CHECKING:
@@ -73,11 +75,13 @@ class Start(Record):
             packed: root of what travels, the source root or a folder around it.
 
         Raises:
-            LaunchError: if the code of a run that is resumed isn't here: what is here would travel.
+            LaunchError: if the code of a run that is resumed isn't here: what is here would travel. Also if its steps
+                could not import it.
         """
         try:
             recorded = cls.from_json(run.run_metadata[START])
         except (KeyError, RecordError):
+            check_imports(snapshot, source_root)
             return cls.here(source_root, packed)
         _check_code(snapshot, source_root)
         return recorded
@@ -136,11 +140,41 @@ class Start(Record):
         sys.path[:] = [*folders, *(path for path in sys.path if path not in folders)]
 
 
+def check_imports(snapshot: PipelineSnapshotResponse, source_root: Path) -> None:
+    """Sees whether steps can import the modules that they are in.
+
+    Args:
+        snapshot: compiled pipeline.
+        source_root: ZenML's source root.
+
+    Raises:
+        LaunchError: if ZenML takes one for a module outside of the package that it imports from.
+    """
+    for source in _of_the_user(snapshot):
+        for file in _files(source_root, source):
+            depth = source.module.count(".") + (file.name == "__init__.py")
+            if file.is_file() and _dots(file) > depth:
+                raise LaunchError(
+                    f"`{file}` imports by a leading dot. Steps can't, as ZenML knows no folder above "
+                    f"{source_root} and takes it for module `{source.module}`, which is in no package. Run "
+                    f"`zenml init` in {folder_of_packages() or source_root.parent}, and start the pipeline again. "
+                    "Nothing was started.",
+                    code=Code.NO_PACKAGE,
+                )
+
+
+def _dots(file: Path) -> int:
+    """The most leading dots of what a file imports whenever it is imported."""
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except (SyntaxError, ValueError, OSError):
+        return 0
+    return max((statement.level for statement in body if isinstance(statement, ast.ImportFrom)), default=0)
+
+
 def _check_code(snapshot: PipelineSnapshotResponse, source_root: Path) -> None:
-    spec = snapshot.pipeline_spec
-    sources = [step.spec.source for step in snapshot.step_configurations.values()]
-    for source in [*([spec.source] if spec and spec.source else []), *sources]:
-        if source.type.value == "user" and not _is_in(source_root, source):
+    for source in _of_the_user(snapshot):
+        if not any(file.is_file() for file in _files(source_root, source)):
             raise LaunchError(
                 f"The run's code isn't in {source_root}: there is no module `{source.module}`, which holds "
                 f"`{source.attribute}`. Go to the folder where the pipeline was started, or that of its `zenml init`, "
@@ -149,6 +183,15 @@ def _check_code(snapshot: PipelineSnapshotResponse, source_root: Path) -> None:
             )
 
 
-def _is_in(source_root: Path, source: Source) -> bool:
+def _of_the_user(snapshot: PipelineSnapshotResponse) -> list[Source]:
+    """Where a pipeline and its steps come from, as far as that is code of the user's."""
+    spec = snapshot.pipeline_spec
+    steps = [step.spec.source for step in snapshot.step_configurations.values()]
+    sources = [*([spec.source] if spec and spec.source else []), *steps]
+    return [source for source in sources if source.type.value == "user"]
+
+
+def _files(source_root: Path, source: Source) -> tuple[Path, Path]:
+    """The files that may hold a module."""
     module = source_root.joinpath(*source.module.split("."))
-    return any(path.is_file() for path in (module.parent / f"{module.name}.py", module / "__init__.py"))
+    return module.parent / f"{module.name}.py", module / "__init__.py"

@@ -7,7 +7,7 @@ imports next to nothing (`wrapt`, which has such hooks ready, takes 30 ms) and n
 what we rely on, the flavor runs nothing. The variable `LIGHTNING_ZENML_STOCK`, set to anything, turns it off.
 
 In the command of a launch, ZenML's client is patient from its first request on, which comes long before anything of
-an orchestrator's is loaded.
+an orchestrator's is loaded, and there as on a runner ZenML's source root is that of the program's package.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-from lightning_zenml.launch.payload.variables import LAUNCH_DIR, STOCK
+from lightning_zenml.launch.payload.variables import CALLER, LAUNCH_DIR, STOCK
 
 STOCK_MODULE = "zenml.integrations.lightning.flavors.lightning_orchestrator_flavor"
 CLIENT_MODULE = "zenml.zen_stores.rest_zen_store"
+SOURCE_MODULE = "zenml.utils.source_utils"
 _PATIENCE = "lightning_zenml.orchestrator.zenml_client.patience"
 
 
@@ -54,7 +55,20 @@ class _Finder:
 def _overlay_of(name: str) -> Callable[[ModuleType], None] | None:
     if name == STOCK_MODULE:
         return _overlay_flavor
-    return _overlay_client if name == CLIENT_MODULE and LAUNCH_DIR in os.environ else None
+    if name == CLIENT_MODULE and LAUNCH_DIR in os.environ:
+        return _overlay_client
+    if name == SOURCE_MODULE and (LAUNCH_DIR in os.environ or CALLER in os.environ):
+        return _overlay_source_root
+    return None
+
+
+def _overlay_source_root(source_utils: ModuleType) -> None:
+    try:
+        from lightning_zenml.orchestrator.zenml_client.source_root import take_that_of_packages
+
+        take_that_of_packages(source_utils)
+    except Exception as error:
+        _warn(f"can't tell ZenML where the program's package is: {error!r}")
 
 
 def _overlay_client(_: ModuleType) -> None:

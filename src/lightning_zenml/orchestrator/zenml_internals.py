@@ -172,7 +172,11 @@ USED: Mapping[str, tuple[str, ...]] = {
         "get_stack_component_name_setting_key(stack_component)",
         "get_stack_component_setting_key(stack_component)",
     ),
-    "zenml.utils.source_utils": ("get_source_root()", "set_custom_source_root(source_root)"),
+    "zenml.utils.source_utils": (
+        "get_implicit_source_root()",
+        "get_source_root()",
+        "set_custom_source_root(source_root)",
+    ),
     "zenml.utils.time_utils": ("utc_now()",),
 }
 """By module what is used: a name, a member of a class or, in parentheses, what it is called with."""

@@ -263,21 +263,12 @@ def _to_do(project: Project, services: Services, file: str) -> Iterator[str]:
         yield f"Nothing is installed for the pipeline. {project.to_do}"
     elif not project.requirements and not project.commands:
         yield "No file lists what the pipeline installs. If it needs more than ZenML, name one in `requirements`."
-    if project.is_relative:
-        yield (
-            "The file that starts the pipeline imports by a leading dot, which steps in it can't where ZenML doesn't "
-            f"know its root: run `zenml init` in {_folder(project)} and commit its `.zen`, or import by full names."
-        )
     if project.others:
         more = f" and {len(project.others) - _SHOWN} more" if len(project.others) > _SHOWN else ""
         yield f"{', '.join(project.others[:_SHOWN])}{more} may start a pipeline, too: change `run` if that is meant."
     if not project.repository:
         yield "The repository has no remote `origin` on GitHub yet: push it there first."
     yield from services.unknown
-
-
-def _folder(project: Project) -> str:
-    return "the root" if project.working_directory == "." else f"`{project.working_directory}`"
 
 
 def _tell(output: Output, written: Written, findings: Iterable[Finding], path: str) -> None:

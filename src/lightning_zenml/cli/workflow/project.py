@@ -10,7 +10,7 @@ from lightning_zenml.cli.github import asked, repository_of
 from lightning_zenml.cli.workflow.branch import DefaultBranch
 from lightning_zenml.cli.workflow.entries import USUAL, Start, entries, start_of
 from lightning_zenml.launch import requirements
-from lightning_zenml.launch.own_code import Imports, lacking, may_install, text_of
+from lightning_zenml.launch.own_code import lacking, may_install, text_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,6 @@ class Project:
         working_directory: folder in which the pipeline is started, relative to the root.
         command: command that starts it there.
         commands: bash that installs what it imports of the repository itself, run in the root; '' for nothing.
-        is_relative: whether the file that starts it imports by a leading dot, of a package that ZenML knows no root of.
         others: other files that may start a pipeline, relative to the root.
         requirements: file that lists what it installs, relative to the root; '' for none.
         to_do: what the user has to do about requirements, in words; '' for nothing.
@@ -38,7 +37,6 @@ class Project:
     working_directory: str
     command: str
     commands: str
-    is_relative: bool
     others: tuple[str, ...]
     requirements: str
     to_do: str
@@ -79,7 +77,6 @@ class Project:
             working_directory=start.working_directory,
             command=start.command,
             commands="" if package is None or is_installed else package.install,
-            is_relative=bool(found) and _is_relative(root, root / start.working_directory, found[0]),
             others=tuple(path.relative_to(root).as_posix() for path in found[1:]),
             requirements="" if to_do else file,
             to_do=f"{file}: {to_do}." if to_do else "",
@@ -92,10 +89,3 @@ def root_of(folder: Path) -> Path:
     """Root of the repository that a folder is in; the folder itself outside of any."""
     top = asked("git", "rev-parse", "--show-toplevel", folder=folder)
     return Path(top) if top else folder.resolve()
-
-
-def _is_relative(root: Path, started: Path, file: Path) -> bool:
-    """Whether ZenML, without a folder `.zen`, takes a file for a module that is in no package, which it is."""
-    around = [started, *started.parents]
-    has_root = any((folder / ".zen").is_dir() for folder in around[: around.index(root) + 1])
-    return not has_root and Imports.of(text_of(file)).is_relative

@@ -58,7 +58,7 @@ from lightning_zenml.orchestrator.context import LaunchContext
 from lightning_zenml.orchestrator.schedule.checks import problems, refusal, timezone
 from lightning_zenml.orchestrator.schedule.lifecycle import name_of
 from lightning_zenml.orchestrator.settings import LightningOrchestratorSettings
-from lightning_zenml.orchestrator.start import Start
+from lightning_zenml.orchestrator.start import Start, check_imports
 from lightning_zenml.package.archive import Archive
 from lightning_zenml.package.errors import PackageError
 
@@ -129,6 +129,7 @@ class _Creation:
         self._schedule: ScheduleResponse = snapshot.schedule
         self._name = name_of(snapshot, self._schedule)
         self._root = Path(source_utils.get_source_root())
+        check_imports(snapshot, self._root)
         # In a studio, the repository that its launch has unpacked travels on as a whole, as it does from a runner.
         self._caller = replace(Caller.find(), repository=str(context.code.resolve())) if context else Caller.find()
         self._start = Start.here(self._root, self._caller.root_to_pack(self._root))

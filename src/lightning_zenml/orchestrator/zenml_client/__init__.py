@@ -1,1 +1,1 @@
-"""What is different about ZenML's client in the processes of a run: patience, curves, files that hold up no end."""
+"""What is different about ZenML's client in the processes of a run: patience, curves, the source root, ends."""
