@@ -202,14 +202,17 @@ def test_a_run_that_its_timeout_stops_says_so(actions: Actions, cloud: Lightning
     wait_for(lambda: not cloud.running())
 
 
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_cancelled_run_is_stopped_in_zenml_too_and_its_step_has_an_orderly_end(
-    actions: Actions, cloud: LightningCloud, studio: str
+    actions: Actions, cloud: LightningCloud, studio: str, number: signal.Signals, exit_code: int
 ) -> None:
     saved = cloud.studio(studio).home / "saved"
+    saved.unlink(missing_ok=True)
     step = actions.step(SLOW, studio_name=studio)
-    finished = step.run(interrupt=lambda line: signal.SIGKILL if "waiting now" in line else None)
-    assert (finished.exit_code, finished.post_exit_code) == (-signal.SIGKILL, 0), finished.log
+    finished = step.run(interrupt=lambda line: number if "waiting now" in line else None)
+    assert (finished.exit_code, finished.post_exit_code) == (exit_code, 0), finished.log
     run = actions.stack.zenml.request("GET", f"runs/{finished.outputs['run-id']}")
     assert run["body"]["status"] == "stopped", finished.log
+    assert "| <code>wait</code> | ⏹️ stopped |" in actions.comment()
     assert saved.exists()
     wait_for(lambda: not cloud.running())

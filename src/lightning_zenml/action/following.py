@@ -30,6 +30,8 @@ from lightning_zenml.zenml_api.server import ZenMLServer
 
 _CANCEL_GRACE = 3.0
 """Seconds that a cancelled run gets: GitHub kills this container ten seconds after the cancel."""
+_CANCEL_LOOK = 2.0
+"""Seconds for ZenML to tell how a cancelled run stands now, whose last word was that it runs."""
 _CANCEL_PATIENCE = 4.0
 """Seconds for the last report of a cancelled run; `post` tells what is missing."""
 
@@ -292,6 +294,7 @@ class Following:
                 return
             self._reporter.report = replace(self._reporter.report, studio_deleted=launch.deletes_studio)
             end_runs(self._zenml, self._handover.run_ids, self._workflow, begun=self._runs.ids)
+            self._runs.refresh(launch.machine, patience=self._starter.grace or _CANCEL_LOOK)
         stopped = "; the run is stopped and the studio released."
         self._workflow.warning(f"{self._starter.interruption}{stopped}", Code.STOPPED)
         if launch is not None or not self._handover.has_holds:
