@@ -1,4 +1,4 @@
-"""Packages that `python -m` starts and that import by a leading dot, where nobody has run `zenml init`."""
+"""Packages: started by `python -m` with imports by a leading dot and no `zenml init`, or with a version from git."""
 
 from __future__ import annotations
 
@@ -23,6 +23,31 @@ start-training = "trainer.__main__:main"
 requires = ["setuptools"]
 build-backend = "setuptools.build_meta"
 """
+FROM_GIT = {
+    "setuptools-scm": """
+[build-system]
+requires = ["setuptools", "setuptools-scm>=8"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "trainer"
+dynamic = ["version"]
+
+[tool.setuptools_scm]
+""",
+    "hatch-vcs": """
+[build-system]
+requires = ["hatchling", "hatch-vcs"]
+build-backend = "hatchling.build"
+
+[project]
+name = "trainer"
+dynamic = ["version"]
+
+[tool.hatch.version]
+source = "vcs"
+""",
+}
 MAIN = """
 from zenml import pipeline, step
 from zenml.integrations.lightning.flavors.lightning_orchestrator_flavor import LightningOrchestratorSettings
@@ -97,6 +122,16 @@ def test_so_do_those_of_an_installed_one(
     finished = actions.step(files, run=run, commands=commands).run()
     assert (finished.exit_code, finished.outputs["status"]) == (0, "completed"), finished.log
     assert "[train] made 49" in finished.log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", FROM_GIT.values(), ids=FROM_GIT)
+def test_one_that_takes_its_version_from_git_is_installed(
+    cloud: LightningCloud, actions: Actions, project: str
+) -> None:
+    files = {**package("src/"), "pyproject.toml": project}
+    finished = actions.step(files, run="python -m trainer", commands="pip install -e .").run()
+    assert (finished.exit_code, finished.outputs["status"]) == (0, "completed"), finished.log
 
 
 @pytest.mark.slow

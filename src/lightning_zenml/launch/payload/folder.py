@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,6 +96,13 @@ class LaunchFolder:
         for path in lacking:
             path.unlink(missing_ok=True)
         return tuple(path.name for path in lacking)
+
+    def unpack(self, archive: str) -> None:
+        """Makes the repository of the archive of that digest."""
+        self.code.mkdir()
+        for path in self.parts(archive):
+            with tarfile.open(path) as part:
+                part.extractall(self.code, filter="data")
 
     def take_lock(self) -> bool:
         """Whether nobody had it before."""

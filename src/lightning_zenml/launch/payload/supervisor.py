@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from lightning_zenml.launch.payload.lightning.heartbeat import Heartbeat
 from lightning_zenml.launch.payload.process import exit_code_in_words
 from lightning_zenml.launch.payload.protocol import Description, Failure, Instructions, Phase, Status, minutes
 from lightning_zenml.launch.payload.records import RecordError
+from lightning_zenml.launch.payload.requirements import git_versions
 from lightning_zenml.launch.payload.requirements.reason import explain
 from lightning_zenml.launch.payload.requirements.wanted import without_credentials
 from lightning_zenml.launch.payload.session import Ended, Session
@@ -158,10 +158,8 @@ class Supervisor:
             return self.finish(failure=taken, report=True)
         self._purse.look()
         self._folder.write_status(Status(phase=Phase.INSTALLING))
-        self._folder.code.mkdir()
-        for path in self._folder.parts(self._instructions.archive):
-            with tarfile.open(path) as part:
-                part.extractall(self._folder.code, filter="data")
+        self._folder.unpack(self._instructions.archive)
+        git_versions.stand_in(self._folder.code)
         environment = self._environment()
         self._watch = Watch(self._instructions.watch, environment | _OWN)
         self._sampler.start(lambda idleness, words: _say(log, words))
