@@ -24,7 +24,7 @@ from fault_cells import (
 from fault_runs import Run, Shape
 from localcloud.chaos import chaos
 from localcloud.stack import Stack
-from scene import Actions
+from scene import Actions, lightning_of
 
 KNOWN: dict[str, str] = {}
 """Cells that fail so far (a regular expression of their names) and what goes wrong in each."""
@@ -72,6 +72,8 @@ def check(of: Sequence[Cell], stack: Stack, actions: Actions) -> None:
             )
             for cell in of
         }
+        # Output is streamed of commands that Lightning does not wait for.
+        lightning_of(stack).knobs.waits_for_commands = not any(cell.route.endswith("/stream") for cell in of)
         run = Run(stack, proxied, actions, of[0].shape)
         log = run.go().log
         met = [cell for cell, rule in rules.items() if rule.met]
