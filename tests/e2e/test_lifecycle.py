@@ -90,6 +90,7 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_stop_it(stack: Stack, cloud: Ligh
     run = last_run(stack)
     assert process.returncode != 0
     assert f"zenml pipeline runs stop {run['id']}" in " ".join(log.split())
+    assert "Traceback" not in log
     assert run["status"] == "running"
     assert cloud.running() == ["lasting"]
     laptop.run("zenml", "pipeline", "runs", "stop", run["id"], "--yes")

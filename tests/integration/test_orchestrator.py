@@ -119,8 +119,17 @@ def test_a_step_whose_machine_is_unknown_starts_nothing(cloud: Stack, project: P
     code, log = run(cloud, project)
 
     assert code == 1
-    assert "Not every step can have its machine. step `look`: Unknown machine 'T5'." in " ".join(log.split())
+    assert "lightning-zenml: Not every step can have its machine. step `look`: Unknown machine 'T5'." in log
+    assert "Traceback" not in log
     assert len(cloud.lightning.studios) == before
+
+
+def test_a_setting_that_there_is_not_is_told_without_a_traceback(cloud: Stack, project: Path) -> None:
+    code, log = run(cloud, project, machine_typ="T4")
+
+    assert code == 1
+    assert "lightning-zenml: The Lightning orchestrator has no setting `machine_typ`; did you mean" in log
+    assert "Traceback" not in log
 
 
 def test_unknown_machine_starts_nothing(cloud: Stack, project: Path) -> None:

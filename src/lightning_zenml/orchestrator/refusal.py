@@ -9,7 +9,9 @@ import sys
 from types import TracebackType
 from typing import NoReturn
 
-from lightning_zenml.codes import Code, CodedError, marked
+from zenml.exceptions import SettingsResolvingError
+
+from lightning_zenml.codes import Code, CodedError, marked, unmarked
 from lightning_zenml.launch.errors import LaunchError
 from lightning_zenml.launch.payload.folder import REFUSAL
 from lightning_zenml.package.errors import PackageError
@@ -53,5 +55,10 @@ _others = [sys.__excepthook__]
 def _tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     if isinstance(error, _FOR_THE_USER):
         tell(marked(str(error), error.code))
+    elif isinstance(error, SettingsResolvingError) and unmarked(str(error), Code.RUN)[0] != str(error):
+        tell(str(error))
+    elif isinstance(error, KeyboardInterrupt) and str(error):
+        # ZenML says how to stop the run.
+        print(error, file=sys.stderr, flush=True)
     else:
         _others[-1](kind, error, traceback)

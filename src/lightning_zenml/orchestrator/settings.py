@@ -13,6 +13,7 @@ from zenml.utils import settings_utils
 from zenml.utils.secret_utils import is_secret_reference
 
 from lightning_zenml.codes import Code, marked
+from lightning_zenml.orchestrator.refusal import tell_plainly
 from lightning_zenml.settings import CREDENTIALS, Settings, problems
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class LightningOrchestratorSettings(Settings, BaseSettings):  # type: ignore[mis
     @classmethod
     def _check(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and (found := problems(data)):
+            tell_plainly()
             raise SettingsResolvingError(marked(" ".join(found), Code.SETTINGS))
         return data
 
