@@ -205,7 +205,10 @@ def test_what_goes_wrong_on_the_runner_is_told_and_costs_nothing(
     missing = actions.step(files, submit_from="runner", variables=variables).run()
     assert missing.exit_code == 1
     assert [text for level, text in missing.annotations if level == "error"] == [
-        "The run failed with exit code 1: python run.py: ModuleNotFoundError: No module named 'no_such_module'"
+        (
+            "The run failed with exit code 1: python run.py: ModuleNotFoundError: No module named 'no_such_module'. "
+            "List the package that brings `no_such_module` in a file that `requirements` names."
+        )
     ]
     assert (broken.codes[-1], missing.codes[-1]) == ("LZ-2007", "LZ-5001")
     assert "file=run.py,line=1::" in missing.log

@@ -119,7 +119,8 @@ def test_what_fails_is_shown_at_its_line(actions: Actions, name: str) -> None:
     ((level, told),) = finished.annotations
     expected = {
         "import": (
-            "The run failed with exit code 1: python run.py: ModuleNotFoundError: No module named 'no_such_module'"
+            "The run failed with exit code 1: python run.py: ModuleNotFoundError: No module named 'no_such_module'. "
+            "List the package that brings `no_such_module` in a file that `requirements` names."
         ),
         "step": "Step `train` failed: ValueError: the loss is NaN",
     }[name]

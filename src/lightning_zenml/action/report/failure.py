@@ -159,10 +159,14 @@ def raised(text: str) -> str | None:
 
 
 def _not_installed(reason: str, root: Path) -> str:
-    """The way out where a module is missing that the repository holds; '' for any other reason."""
+    """The way out where a module is missing; '' for any other reason."""
     found = _NOT_FOUND.search(reason)
-    package = own_code.find(root, found["name"]) if found else None
-    if package is None or not package.install:
+    if found is None:
+        return ""
+    package = own_code.find(root, found["name"])
+    if package is None:
+        return f". List the package that brings `{found['name']}` in a file that `requirements` names."
+    if not package.install:
         return ""
     # Folders of data and scripts are often called like a library.
     if not own_code.is_source(root, root / package.folder) and not _is_file(root / package.path / "__init__.py"):
