@@ -69,6 +69,13 @@ def test_each_thing_that_is_wrong_is_told_beside_the_others(shell: Shell, github
     assert "give the job `pull-requests: write`" in found.stdout
 
 
+def test_each_key_that_is_missing_is_told_by_its_name(shell: Shell) -> None:
+    told = shell.run("doctor", code=1, ZENML_STORE_API_KEY="").stdout
+    assert "wrong    ZenML server: There is no key for the ZenML server" in told
+    assert "wrong    Lightning key: There is no Lightning API key" in told
+    assert told.count("wrong") == 2
+
+
 @pytest.fixture
 def cloud(shared_services: Stack) -> Iterator[LightningCloud]:
     assert shared_services.lightning is not None

@@ -64,6 +64,9 @@ def _look_from_studio(connection: Connection, output: Output, *, yes: bool, is_w
 def _look(connection: Connection, machines: Sequence[str]) -> Iterator[Finding]:
     yield from here.program()
     of_server = list(looked("ZenML server", partial(zenml.server, connection)))
+    if _wrong(of_server):
+        # A Lightning key that is missing, too, is told with the server, and again below.
+        del of_server[1:]
     yield from of_server
     if _wrong(of_server):
         yield skipped("ZenML stack", "not without the server")
