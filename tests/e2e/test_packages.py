@@ -150,7 +150,7 @@ def test_on_a_laptop_it_is_refused_until_zenml_knows_the_root(cloud: LightningCl
     before = len(cloud.studios)
     refused = laptop.run(sys.executable, "-m", "trainer", check=False)
     assert refused.returncode != 0
-    assert f"Run `zenml init` in {laptop.folder}, and start the pipeline again." in refused.stderr
+    assert f"Run `zenml init` in {laptop.folder}, then `zenml stack set`" in refused.stderr
     assert "LZ-2010" in refused.stderr
     assert len(cloud.studios) == before
     laptop.run("zenml", "init")

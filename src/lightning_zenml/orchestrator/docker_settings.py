@@ -223,11 +223,11 @@ def _relative(file: str, root: Path) -> str:
     if not path.is_relative_to(root.resolve()):
         raise LaunchError(
             f"The requirements file {file} lies outside of the source root {root}, so it doesn't reach the "
-            "studio. Move it there, or run `zenml init` in a folder that holds both.",
+            "studio. Move it there, or run `zenml init` in a folder that holds both, and `zenml stack set` again.",
             code=Code.DOCKER_SETTINGS,
         )
     if way_out := refusal(path):
         raise LaunchError(f"The DockerSettings' requirements can't be {file}: {way_out}.", code=Code.DOCKER_SETTINGS)
     if not path.is_file():
-        raise LaunchError(f"The requirements file {file} does not exist.", code=Code.DOCKER_SETTINGS)
+        raise LaunchError(f"The DockerSettings name {path}, which does not exist.", code=Code.DOCKER_SETTINGS)
     return path.relative_to(root.resolve()).as_posix()

@@ -157,8 +157,8 @@ def check_imports(snapshot: PipelineSnapshotResponse, source_root: Path) -> None
                 raise LaunchError(
                     f"`{file}` imports by a leading dot. Steps can't, as ZenML knows no folder above "
                     f"{source_root} and takes it for module `{source.module}`, which is in no package. Run "
-                    f"`zenml init` in {folder_of_packages() or source_root.parent}, and start the pipeline again. "
-                    "Nothing was started.",
+                    f"`zenml init` in {folder_of_packages() or source_root.parent}, then `zenml stack set`, as a new "
+                    "root has the stack `default`, and start the pipeline again. Nothing was started.",
                     code=Code.NO_PACKAGE,
                 )
 
