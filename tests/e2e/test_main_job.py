@@ -84,6 +84,7 @@ def test_async_leaves_and_the_run_completes_with_no_client_left(
     assert finished.outputs["status"] == "running"
     assert finished.outputs["run-id"]
     assert "is running" in actions.comment()
+    assert f"To follow it, run this action with `attach: {finished.outputs['launch-id']}`.\n" in finished.log
     (cloud.studio(finished.outputs["studio-name"]).home / "go").touch()
     wait_for(lambda: cloud.studio(finished.outputs["studio-name"]).deleted)
     run = laptop.last_run()

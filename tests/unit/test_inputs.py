@@ -148,7 +148,10 @@ def test_every_problem_is_reported_at_once() -> None:
     assert caught.value.problems == [
         (
             "run",
-            "is required: the shell command that runs the pipeline, e.g. `python run.py`; or give `pipeline`",
+            (
+                "is required: the shell command that runs the pipeline, e.g. `python run.py`; "
+                "or give `pipeline` or `attach`"
+            ),
         ),
         ("working-directory", "`../up` is not allowed: must be a path inside the repository, relative to its root"),
         ("requirements", "`/etc/passwd` is not allowed: must be a path inside the repository, relative to its root"),

@@ -262,6 +262,7 @@ class Following:
         self._ending.leave_nothing()
         self._log.title("Leave")
         self._log.line(f"The run goes on in {launch.studio_url}; the studio is released when it ends.")
+        self._log.line(f"To follow it, {self._starter.attach(launch.id)}.")
         self._runs.refresh(launch.machine)
         self._reporter.update(at_once=True, state=State.RUNNING, cost=launch.cost)
         return 0

@@ -235,7 +235,10 @@ class Story:
         """Reports a launch that has ended before anybody attached to it, by what ZenML knows of its runs."""
         runs = self._earlier.runs()
         if not runs:
-            message = f"The launch {launch_id} has ended, and ZenML knows no run of it."
+            message = (
+                f"The launch {launch_id} is gone, and ZenML knows no run of it. If it never was there, look for its id "
+                "in log and comment of the workflow run that has started it."
+            )
             return self._give_up(message, Code.UNKNOWN_LAUNCH)
         if any(run.status == "resuming" for run in runs):
             # Its comment is left to whoever comes when it runs.

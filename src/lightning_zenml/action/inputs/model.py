@@ -263,7 +263,8 @@ class InputsError(CodedError):
 def _check_what_to_run(reader: Reader) -> None:
     given = [name for name in ("run", "pipeline", "attach") if reader.text(name)]
     if not given:
-        reader.required("run", "the shell command that runs the pipeline, e.g. `python run.py`; or give `pipeline`")
+        meaning = "the shell command that runs the pipeline, e.g. `python run.py`; or give `pipeline` or `attach`"
+        reader.required("run", meaning)
     for name in given[1:]:
         reader.note(name, f"is given beside `{given[0]}`: give only one of `run`, `pipeline` and `attach`")
     if reader.text("config") and "pipeline" not in given:
