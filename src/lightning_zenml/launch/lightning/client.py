@@ -319,7 +319,7 @@ class Lightning:
         if username and username == self._user.name:
             return self._user.id
         if organization:
-            raise TeamspaceError(f"There is no organization '{organization}', or this account is not a member of it.")
+            raise TeamspaceError(f"There is no organization '{organization}' of this account: see LIGHTNING_TEAMSPACE.")
         return ""
 
     @cached_property
