@@ -103,7 +103,8 @@ def test_credentials_from_the_environment_alone(cloud: LightningCloud, laptop: L
 
 def test_a_checkout_runs_from_the_command_line(cloud: LightningCloud, laptop: Laptop) -> None:
     cell = 'import os; assert os.environ["NOTE"] == "kept # whole"; print("training")'
-    sha = check_out({"code/run.py": TINY.replace("ARGUMENT", "None").replace('print("loading")', cell)}, laptop.folder)
+    code = TINY.replace("ARGUMENT", "None").replace('print("loading")', cell)
+    sha = check_out({"code/run.py": code, "code/requirements.txt": "idna\n"}, laptop.folder)
     (laptop.folder / "code/untracked.txt").write_text("not committed")
     command = ["lightning-zenml", "run", "--json", "--env", "NOTE", "--", "python", "run.py"]
     environment = laptop.environment(NOTE="kept # whole")
@@ -117,6 +118,7 @@ def test_a_checkout_runs_from_the_command_line(cloud: LightningCloud, laptop: La
     assert run["id"] in told["runs"][0]["url"]
     assert (run["metadata"]["laptop"]["sha"], run["metadata"]["laptop"]["uncommitted"]) == (sha, True)
     assert "github" not in run["metadata"]
+    assert "To have it installed, set `--requirements requirements.txt`." in " ".join(done.terminal.split())
     # How far it was is seen there, and in the end how long each step took.
     assert "⠋" in done.terminal
     assert [line.split()[:2] for line in done.lines[-3:-1]] == [["load", "completed"], ["train", "completed"]]

@@ -174,7 +174,8 @@ class Checks:
         if not inputs.requirements and (
             file := requirements.overlooked(self._root, inputs.working_directory, [*inputs.commands, inputs.command])
         ):
-            way_out = requirements.refusal(self._root / file) or f"To have it installed, set `requirements: {file}`"
+            setting = self._workflow.setting("requirements", file)
+            way_out = requirements.refusal(self._root / file) or f"To have it installed, set `{setting}`"
             told = f"The input `requirements` is not set, so what {file} lists is not installed. {way_out}."
             self._workflow.notice(told, Code.NOT_INSTALLED)
         if maker := requirements.environment_maker(inputs.command):

@@ -110,6 +110,10 @@ class Workflow:
                 line, self._unfinished_line = self._unfinished_line, ""
                 self._write(self._readable(self._redactor.next_lines(line + "\n")))
 
+    def setting(self, name: str, path: str) -> str:
+        """How an input is set to a path in the repository."""
+        return f"{name}: {path}"
+
     def set_output(self, name: str, value: str) -> None:
         """Sets an output of the action; the runner reads it also when the step fails or is cancelled."""
         self._file_command("GITHUB_OUTPUT", name, value)

@@ -117,7 +117,8 @@ def run(
     stream = sys.stderr if output.is_json else sys.stdout
     is_quiet = quiet or bool(environ.get(QUIET))
     live = Live(stream, shown=False if is_quiet else None)
-    shell = Shell(output, stream, live, is_quiet=is_quiet)
+    here = folder.resolve().relative_to(root).as_posix()
+    shell = Shell(output, stream, live, folder=here, is_quiet=is_quiet)
     event = _event(repository)
     mask_secrets(inputs, event, shell, environ)
     warn(inputs, (connection.login.url, environ.get("LIGHTNING_CLOUD_URL", "")), shell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 from typing import TextIO
 
@@ -23,16 +24,20 @@ class Shell(Workflow):
         output: where warnings and errors go.
         stream: where the log goes.
         live: what shows how far it is.
+        folder: current folder, relative to the root of the repository.
         is_quiet: whether only warnings and errors are told.
 
     Attributes:
         outputs: outputs of the Action by their names, as far as they are known.
     """
 
-    def __init__(self, output: Output, stream: TextIO, live: Live, *, is_quiet: bool = False) -> None:
+    def __init__(
+        self, output: Output, stream: TextIO, live: Live, *, folder: str = ".", is_quiet: bool = False
+    ) -> None:
         super().__init__({}, stream)
         self._output = output
         self._live = live
+        self._folder = folder
         self._is_quiet = is_quiet
         self.outputs: dict[str, str] = {}
 
@@ -57,6 +62,10 @@ class Shell(Workflow):
 
     def end_group(self) -> None:
         """Ends a part of the log, which shows by the next one's title."""
+
+    def setting(self, name: str, path: str) -> str:
+        """How an option is set to a path in the repository."""
+        return f"--{name} {posixpath.relpath(path, self._folder)}"
 
     def set_output(self, name: str, value: str) -> None:
         """Takes note of an output."""
