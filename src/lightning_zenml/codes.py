@@ -57,7 +57,7 @@ class Code(StrEnum):
     INSTALL = "LZ-2007", "Requirements can't be installed"
     DOCKER_SETTINGS = "LZ-2008", "DockerSettings can't be met"
     CODE_ELSEWHERE = "LZ-2009", "The run's code isn't here"
-    NO_PACKAGE = "LZ-2010", "Steps can't import by a leading dot"
+    NO_PACKAGE = "LZ-2010", "Steps can't import their package"
 
     # Lightning AI.
     LAUNCH = "LZ-3000", "The launch can't go on"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 
@@ -143,16 +144,21 @@ def test_so_do_those_that_a_runner_submits(cloud: LightningCloud, actions: Actio
     assert "[train] made 49" in finished.log
 
 
-def test_on_a_laptop_it_is_refused_until_zenml_knows_the_root(cloud: LightningCloud, laptop: Laptop) -> None:
+@pytest.mark.parametrize("by", ["a leading dot", "name"])
+def test_on_a_laptop_it_is_refused_until_zenml_knows_the_root(cloud: LightningCloud, laptop: Laptop, by: str) -> None:
     for path, text in package().items():
         (laptop.folder / path).parent.mkdir(exist_ok=True)
-        (laptop.folder / path).write_text(text)
+        (laptop.folder / path).write_text(text if by == "a leading dot" else text.replace("from .", "from trainer."))
     before = len(cloud.studios)
     refused = laptop.run(sys.executable, "-m", "trainer", check=False)
     assert refused.returncode != 0
+    what = f"`trainer`, which lies in {laptop.folder}" if by == "name" else "by a leading dot"
+    assert f"imports {what}. Steps can't" in refused.stderr
     assert f"Run `zenml init` in {laptop.folder}, then `zenml stack set`" in refused.stderr
     assert "LZ-2010" in refused.stderr
     assert len(cloud.studios) == before
     laptop.run("zenml", "init")
-    laptop.run(sys.executable, "-m", "trainer")
+    (laptop.folder / "train.py").write_text("from trainer.__main__ import main\n\nmain()\n")
+    by_another = ["cProfile", "-o", os.devnull, "train.py"]
+    laptop.run(sys.executable, "-m", *(by_another if by == "name" else ["trainer"]))
     assert laptop.last_run()["status"] == "completed"

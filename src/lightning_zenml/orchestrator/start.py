@@ -81,7 +81,7 @@ class Start(Record):
         try:
             recorded = cls.from_json(run.run_metadata[START])
         except (KeyError, RecordError):
-            check_imports(snapshot, source_root)
+            check_imports(snapshot, source_root, packed)
             return cls.here(source_root, packed)
         _check_code(snapshot, source_root)
         return recorded
@@ -140,36 +140,66 @@ class Start(Record):
         sys.path[:] = [*folders, *(path for path in sys.path if path not in folders)]
 
 
-def check_imports(snapshot: PipelineSnapshotResponse, source_root: Path) -> None:
+def check_imports(snapshot: PipelineSnapshotResponse, source_root: Path, packed: Path) -> None:
     """Sees whether steps can import the modules that they are in.
 
     Args:
         snapshot: compiled pipeline.
         source_root: ZenML's source root.
+        packed: root of what travels, the source root or a folder around it.
 
     Raises:
-        LaunchError: if ZenML takes one for a module outside of the package that it imports from.
+        LaunchError: if one imports what stays behind, as ZenML takes a folder within the package for the root.
     """
+    above = folder_of_packages()
+    if above and not source_root.resolve().is_relative_to(above):
+        # Another program's, such as `cProfile`, that runs this one.
+        above = None
+    left = above if above and not above.is_relative_to(packed.resolve()) else None
     for source in _of_the_user(snapshot):
         for file in _files(source_root, source):
             depth = source.module.count(".") + (file.name == "__init__.py")
-            if file.is_file() and _dots(file) > depth:
+            if what := _out_of_reach(file, depth, left):
                 raise LaunchError(
-                    f"`{file}` imports by a leading dot. Steps can't, as ZenML knows no folder above "
-                    f"{source_root} and takes it for module `{source.module}`, which is in no package. Run "
-                    f"`zenml init` in {folder_of_packages() or source_root.parent}, then `zenml stack set`, as a new "
-                    "root has the stack `default`, and start the pipeline again. Nothing was started.",
+                    f"`{file}` imports {what}. Steps can't: nobody has run `zenml init`, so ZenML takes {source_root} "
+                    f"for the root of the code, and nothing above it travels. Run `zenml init` in "
+                    f"{above or source_root.parent}, then `zenml stack set`, as a new root has the stack `default`, "
+                    "and start the pipeline again. Nothing was started.",
                     code=Code.NO_PACKAGE,
                 )
 
 
-def _dots(file: Path) -> int:
-    """The most leading dots of what a file imports whenever it is imported."""
+def _out_of_reach(file: Path, depth: int, left: Path | None) -> str:
+    """What a file imports, whenever it is imported, from above the source root, in words; '' for nothing.
+
+    Args:
+        file: the file; may not be there.
+        depth: number of packages that it is in, for ZenML.
+        left: folder that stays behind though the program imports from it; None where there is none.
+    """
     try:
         body = ast.parse(file.read_bytes()).body
     except (SyntaxError, ValueError, OSError):
-        return 0
-    return max((statement.level for statement in body if isinstance(statement, ast.ImportFrom)), default=0)
+        return ""
+    for statement in body:
+        names: list[str] = []
+        if isinstance(statement, ast.ImportFrom):
+            if statement.level > depth:
+                return "by a leading dot"
+            names = [statement.module or ""]
+        elif isinstance(statement, ast.Import):
+            names = [alias.name for alias in statement.names]
+        for top in (name.partition(".")[0] for name in names):
+            if left and left in _places(top):
+                return f"`{top}`, which lies in {left}"
+    return ""
+
+
+def _places(name: str) -> set[Path]:
+    """The folders in which a module lies that this program has imported."""
+    module = sys.modules.get(name)
+    paths = getattr(module, "__path__", None) or [getattr(module, "__file__", None)]
+    return {Path(path).resolve().parent for path in paths if path}
 
 
 def _check_code(snapshot: PipelineSnapshotResponse, source_root: Path) -> None:

@@ -129,10 +129,11 @@ class _Creation:
         self._schedule: ScheduleResponse = snapshot.schedule
         self._name = name_of(snapshot, self._schedule)
         self._root = Path(source_utils.get_source_root())
-        check_imports(snapshot, self._root)
         # In a studio, the repository that its launch has unpacked travels on as a whole, as it does from a runner.
         self._caller = replace(Caller.find(), repository=str(context.code.resolve())) if context else Caller.find()
-        self._start = Start.here(self._root, self._caller.root_to_pack(self._root))
+        packed = self._caller.root_to_pack(self._root)
+        check_imports(snapshot, self._root, packed)
+        self._start = Start.here(self._root, packed)
         self._hold: Hold | None = None
 
     def carry_out(self) -> dict[str, MetadataType]:
