@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,9 @@ class NewUser:
         ) as process:
             assert process.stdin is not None
             assert process.stdout is not None
-            process.stdin.write("y\n")
-            process.stdin.close()
+            # One that asks nothing may have ended by now.
+            with suppress(BrokenPipeError), process.stdin as keyboard:
+                keyboard.write("y\n")
             for line in process.stdout:
                 shown += line
                 self._allow_device(line)
