@@ -133,7 +133,8 @@ def test_no_studio_outlives_it(shell: Shell, cloud: LightningCloud, kill: signal
             cloud.knobs.fail.append(("DELETE", "/cloudspaces/", 503, 8))
         process.send_signal(kill)
         process.communicate(timeout=300)
-    assert process.returncode == (-kill if kill == signal.SIGKILL else 1 if fails else 130)
+    # What can't be released is told by another code, unless that was while the launch began.
+    assert process.returncode in ((-kill,) if kill == signal.SIGKILL else (1, 130) if fails else (130,))
     (studio,) = cloud.studios[before:]
     eventually(lambda: studio.deleted)
 
